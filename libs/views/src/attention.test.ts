@@ -56,6 +56,19 @@ test.each([
   for (const role of ROLES) expect(todoOfRollout({ state, pause: null, rings: [] }, role) === null, role).toBe(words === undefined);
 });
 
+test.each([
+  ['failures', true],
+  ['probe', true],
+  ['deadline', false],
+  ['after-ring', false],
+] as const)('of a pause by %s, whether the commit may be at fault is said before a resume', (cause, mayBeTheCommit) => {
+  const pause = { cause, description: '', failures: [], later: [], since: 1 };
+  const todo = todoOfRollout({ state: 'PAUSED', pause, rings: [] }, 'operator') ?? '';
+  expect(todo.startsWith('push a fix')).toBe(mayBeTheCommit);
+  expect(todo.includes('floe rollout abort')).toBe(mayBeTheCommit);
+  expect(todo).toContain('floe rollout resume');
+});
+
 test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
   for (const standing of HOST_STANDINGS.filter(needsAction)) {
     const host = hostView('ws1', { standing, actions: [...HOST_ACTIONS] });

@@ -99,7 +99,7 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         effect:
           decision.since === undefined
             ? 'The pause ends, for all commits. A rollout that has also paused by itself stays paused.'
-            : 'The failures that the pause names count no more, and only other failures pause it again.',
+            : 'What the pause names (failures, answers of probes) counts no more, and only something else pauses it again.',
         isFinal: false,
       };
     case 'approve-rollout':

@@ -138,12 +138,17 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
   if (state !== 'PAUSED') return null;
   const ask = may(role, 'resume-rollout')
     ? []
-    : [`ask an ${roleFor('resume-rollout')} to resume${pause?.cause === 'failures' ? ' or abort' : ''} it`];
-  if (pause?.cause !== 'failures') return [...resume, ...ask].join(', or ');
+    : [`ask an ${roleFor('resume-rollout')} to resume${mayBeTheCommit(pause?.cause) ? ' or abort' : ''} it`];
+  if (pause === null || !mayBeTheCommit(pause.cause)) return [...resume, ...ask].join(', or ');
   const [failed] = pause.failures;
   const abort = may(role, 'abort-rollout') ? [false, true].map((revert) => rolloutCommand({ kind: 'abort-rollout', revert })) : [];
   const retry = failed !== undefined && may(role, 'retry') ? [`floe retry ${pause.failures.length === 1 ? failed.host : 'HOST'} --reason "…"`] : [];
   return ['push a fix', ...resume, ...abort, ...retry, ...ask].join(', or ');
+}
+
+/** Hosts that failed, or a probe that says no: then a resume is not the first thing to think of. */
+function mayBeTheCommit(cause: PauseView['cause'] | undefined): boolean {
+  return cause === 'failures' || cause === 'probe';
 }
 
 /** What paused a rollout: each host, why it failed, and how its log ended. */

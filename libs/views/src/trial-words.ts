@@ -19,7 +19,7 @@ export function noTrialWords(because: NoTrial, host: string): string {
     case 'AGENT_TOO_OLD':
       return `the agent of ${host} is from before trials: it gets a newer one with the fleet`;
     case 'QUARANTINED':
-      return `${host} rolled this system back before: to have it judged again, run: floe retry ${host} --reason "…"`;
+      return `${host} rolled this system back before: while it is what ${host} should run, floe retry ${host} --reason "…" has it judged again; else push a change`;
     case 'NOTHING_TO_TRY':
       return `${host} runs and boots this system already`;
   }

@@ -84,7 +84,7 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       };
     case 'paused': {
       const why = reason.pause === undefined ? undefined : describePause(reason.pause);
-      return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or: floe rollout resume --reason "…"' };
+      return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or what floe rollout says: resume, or abort' };
     }
     case 'aborted':
       return {

@@ -97,7 +97,10 @@ function refusalOfOther(asked: AskedRollout, commit: string): Extract<Judged, { 
     );
   return commit === asked.sha
     ? undefined
-    : refused('ROLLOUT_SUPERSEDED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(asked.sha)}: look at that one, and decide again`);
+    : refused(
+        'ROLLOUT_SUPERSEDED',
+        `hosts do not follow ${shortSha(commit)}, but ${shortSha(asked.sha)}. If ${shortSha(commit)} is newer, ask again when floe revisions shows it published; else look at ${shortSha(asked.sha)}, and decide again`,
+      );
 }
 
 /** `floe rollout resume`, where no person paused all rollouts. `since`: the pause that the person saw. Pure. */
