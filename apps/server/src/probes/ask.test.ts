@@ -38,6 +38,47 @@ function answer(body: string, status = 200): void {
 }
 const json = (value: unknown, status = 200): void => answer(JSON.stringify(value), status);
 
+describe('whoever may read the answers', () => {
+  const forms = (user: string, secret: string): readonly string[] => [
+    secret,
+    JSON.stringify({ said: secret }),
+    encodeURIComponent(secret),
+    Buffer.from(secret).toString('base64'),
+    `Authorization: Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}`,
+    `${secret.slice(0, 4)}\u0000\u202e${secret.slice(4)}`,
+  ];
+
+  test('does not see a secret in whichever form the other side repeats it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.string({ minLength: 12, maxLength: 40, unit: 'grapheme-ascii' }).filter((text) => text.trim() === text),
+        fc.nat(5),
+        async (secret, form) => {
+          const said = forms('floe', secret)[form] ?? secret;
+          json({ verdict: 'bad', detail: `you sent ${said} to me`, status: 'error', error: said });
+          const hook: ProbeAddress = { kind: 'webhook', url: http.url, secret: secretOf(secret) };
+          const metrics: ProbeAddress = {
+            ...prometheus(),
+            kind: 'prometheus',
+            url: http.url,
+            query: 'x',
+            max: 1,
+            min: undefined,
+            login: { user: 'floe', password: secretOf(secret) },
+          };
+          for (const probe of [hook, metrics]) {
+            const { detail } = await asked(probe);
+            for (const shown of [...forms('floe', secret).slice(0, 4), ...(probe === metrics ? [forms('floe', secret)[4] ?? ''] : [])]) {
+              expect(detail).not.toContain(shown.replace('Authorization: Basic ', ''));
+            }
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
 describe('a webhook', () => {
   test('is asked about commit, ring and hosts by a signed request, and its word is taken', async () => {
     json({ verdict: 'bad', detail: 'checkout fails', more: 1 });

@@ -19,12 +19,20 @@ export async function ask(
   try {
     const result =
       probe.kind === 'webhook' ? await askWebhook(probe, question, { now, signal: limit }) : await askPrometheus(probe, { signal: limit });
-    const secret = probe.kind === 'webhook' ? probe.secret : probe.login?.password;
-    return { ...result, detail: endOf(hideSecrets(result.detail, secret === undefined ? [] : [await reveal(secret)])) };
+    const secrets = await secretsOf(probe);
+    // Once more when what cannot be shown is gone from it: that may have been in the middle of a secret.
+    return { ...result, detail: endOf(hideSecrets(printableLine(hideSecrets(result.detail, secrets)), secrets)) };
   } catch (error) {
     // A secret that cannot be read: its message names the setting.
     return { verdict: 'unknown', value: undefined, max: undefined, min: undefined, detail: endOf(describeError(error)) };
   }
+}
+
+async function secretsOf(probe: ProbeAddress): Promise<readonly string[]> {
+  if (probe.kind === 'webhook') return [await reveal(probe.secret)];
+  if (probe.login === undefined) return [];
+  const password = await reveal(probe.login.password);
+  return [password, `${probe.login.user}:${password}`];
 }
 
 /** In one line, without what could steer a terminal or a page. The end of an answer says most. */
