@@ -1,4 +1,4 @@
-import { isLabReady } from '@floe/testkit';
+import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { newKernel, pausedCheck } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
@@ -44,9 +44,10 @@ describe.skipIf(!isReady)(`programs that block a restart${isReady ? '' : ` (skip
     await lab.pauseAt(name, 'health');
     const next = await lab.change(name, { ...lab.host(name), etc: { motd: 'without a restart' } });
     await lab.isAt(name, 'health');
-    expect(await guest.sh('systemd-inhibit --list')).toMatch(
-      /^floe-agent .*\bshutdown:sleep:handle-lid-switch This computer is being updated +block$/m,
-    );
+    const ours = /^floe-agent .*\bshutdown:sleep:handle-lid-switch This computer is being updated +block$/m;
+    await eventually('the agent blocks a shutdown', async () => ours.test(await guest.sh('systemd-inhibit --list')) || undefined, {
+      explain: async () => await guest.log(),
+    });
     await lab.goOn(name, 'health');
     await lab.runs(name, next.wanted);
     await lab.isTidy(name);
