@@ -136,7 +136,7 @@ async function floe(): Promise<void> {
     onStaged: () => undefined,
   });
   const serverSigner = signerFromPem('server-1', generateKeyPem());
-  const rollouts = new RolloutEngine({ store, clock, logger });
+  const rollouts = new RolloutEngine({ store, forge: 'github', clock, logger });
   const steering: Steering = new Steering(
     { store, hub, clock, logger, serverSigner, releaseSigner: serverSigner, troubles, repositoryId: repository.id, rollouts },
     (names) => announcer.mark(names),

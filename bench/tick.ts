@@ -22,7 +22,7 @@ export async function benchTick(count: number, looks: number, progress: Progress
   const hosts = Array.from({ length: count }, (_, index) => `host${index}` as HostName);
   await store.hosts.ensure(repositoryId, hosts);
   for (const host of hosts) await store.hosts.enrol({ host, repositoryId, machineId: host, publicKey: `key of ${host}`, at: 1 });
-  const engine = new RolloutEngine({ store, clock, logger: silentLogger });
+  const engine = new RolloutEngine({ store, forge: 'github', clock, logger: silentLogger });
   const look = async (): Promise<void> => {
     const { fleet } = await engine.tick(await store.hosts.fleet(repositoryId));
     const news = fleet.hosts.flatMap(({ row, desired }) =>

@@ -47,6 +47,15 @@ it('refuses what would open the sandbox, unless that is asked for by name', asyn
   expect(await evaluate(unsafe, setting)).toBe('yes');
 });
 
+it('tells the server its forge, and refuses the settings of another one', async () => {
+  expect(await evaluate('', 'unit.environment.FLOE_FORGE')).toBe('github');
+  const settings = 'services.floe.server = { forge = "forgejo"; webhookSecretFile = "/run/secrets/hook"; };';
+  expect(await evaluate(settings, 'unit.environment.FLOE_FORGE')).toBe('forgejo');
+  expect(await evaluate(settings, 'failed')).toEqual([]);
+  const both = `${settings} services.floe.server.github = { repository = "a/b"; tokenFile = "/run/secrets/t"; };`;
+  expect(await evaluate(both, 'failed')).toEqual([expect.stringMatching(/server\.github is set, and forge is forgejo/)]);
+});
+
 it('bounds what builds may use, and lets the daemon go on when one of them is ended for it', async () => {
   expect(await evaluate('', 'daemon.serviceConfig')).toEqual({ MemoryMax: '80%', OOMPolicy: 'continue' });
   const settings = 'services.floe.server.buildMemoryMib = 4096;';

@@ -85,6 +85,7 @@ let
     FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
+    FLOE_FORGE = cfg.forge;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
     FLOE_GITHUB_API_URL = cfg.github.apiUrl;
     FLOE_GITHUB_APP_ID = cfg.github.appId;
@@ -174,6 +175,18 @@ in
       };
     };
 
+    forge = mkOption {
+      type = types.enum [
+        "github"
+        "gitlab"
+        "forgejo"
+      ];
+      default = "github";
+      description = ''
+        Where the repository is; forgejo: at Forgejo or Gitea. Webhooks come to /webhooks/FORGE, and those of another forge are refused. Who
+        pushed a commit is told by its login there.
+      '';
+    };
     webhookSecretFile = secretFile "Secret of the forge's webhook. Without one Floe only polls.";
     webhookPreviousSecretFile = secretFile "The previous secret, while it is being changed.";
 
@@ -371,6 +384,10 @@ in
           -> cfg.github.tokenFile != null
             || (cfg.github.appId != null && cfg.github.appKeyFile != null && cfg.github.installationId != null);
         message = "services.floe.server.github: set tokenFile, or appId, appKeyFile and installationId";
+      }
+      {
+        assertion = cfg.github.repository != null -> cfg.forge == "github";
+        message = "services.floe.server.github is set, and forge is ${cfg.forge}: a repository is at one forge, so unset the other";
       }
       {
         assertion = isUnconfined || config.security.allowUserNamespaces;

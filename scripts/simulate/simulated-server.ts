@@ -59,7 +59,7 @@ export class SimulatedServer implements HostsServer {
     };
     this.#store = killable(fleetStore.store, () => random.chance(killChance));
     const parts = { store: this.#store, clock: this.#clock, logger: silentLogger, repositoryId: fleetStore.repositoryId };
-    this.#engine = new RolloutEngine({ ...parts, onStep: (_, { to }) => deps.onStep(to.state) });
+    this.#engine = new RolloutEngine({ ...parts, forge: 'github', onStep: (_, { to }) => deps.onStep(to.state) });
     this.#admission = new Admission(parts);
   }
 

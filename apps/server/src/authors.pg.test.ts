@@ -1,18 +1,17 @@
-import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_POLICY, defaultGates, type CommitSha, type HostName, type RolloutPolicy } from '@floe/model';
 import { AuditEntryViews, RevisionView, TokenViews } from '@floe/protocol';
-import { eventually } from '@floe/testkit';
+import { eventually, forgeDelivery, pushPayload, type DeliveringForge } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { publishCommit, system } from './test/commits.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
-// Who pushed a commit approves nothing that the policy wants somebody else for: from the forge's webhook to the decision, over the real
-// server and store.
+// Who pushed a commit approves nothing that the policy wants somebody else for: from the webhook of a forge (GitLab) to the decision, over
+// the real server and store.
 
 const SECRET = 'a-long-enough-webhook-secret';
 let server: TestServer;
@@ -35,7 +34,7 @@ beforeAll(async () => {
   await writeFile(secretFile, SECRET);
   server = await startTestServer({
     runPipeline: async (signal) => void (await once(signal, 'abort')),
-    env: { FLOE_WEBHOOK_SECRET_FILE: secretFile },
+    env: { FLOE_WEBHOOK_SECRET_FILE: secretFile, FLOE_FORGE: 'gitlab' },
   });
   const people = [
     { name: 'ada', role: 'administrator', forgeLogin: 'AdaL' },
@@ -53,25 +52,10 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-async function push(by: string, before: CommitSha, after: CommitSha): Promise<number> {
-  const body = JSON.stringify({
-    ref: 'refs/heads/main',
-    before,
-    after,
-    deleted: false,
-    forced: false,
-    repository: { full_name: 'ada/fleet', clone_url: server.repository.url },
-    pusher: { name: by },
-    sender: { login: by },
-  });
-  const signature = `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`;
-  const headers = {
-    'content-type': 'application/json',
-    'x-github-event': 'push',
-    'x-github-delivery': `push-${after}`,
-    'x-hub-signature-256': signature,
-  };
-  return (await fetch(`${server.url}/webhooks/github`, { method: 'POST', headers, body })).status;
+async function push(by: string, before: CommitSha, after: CommitSha, forge: DeliveringForge = 'gitlab'): Promise<number> {
+  const payload = pushPayload(forge, { before, after, login: by, cloneUrl: server.repository.url });
+  const { path, headers, body } = forgeDelivery(forge, payload, SECRET, `push-${after}`);
+  return (await fetch(`${server.url}${path}`, { method: 'POST', headers, body })).status;
 }
 
 const approve = async (name: string, commit: string) => {
@@ -113,6 +97,9 @@ test('an author does not approve, by whatever token; others do, once each; and a
   await becomes('WAITING_APPROVAL', 2);
   // No webhook told of the push: it may have been anybody.
   expect(await approve('bob', next.sha)).toMatchObject({ status: 409, message: expect.stringContaining('did not tell of each push') as string });
+  // A login of another forge is somebody else's.
+  expect(await push('cyd', stable.sha, next.sha, 'github')).toBe(404);
+  expect(await push('cyd', stable.sha, next.sha, 'forgejo')).toBe(404);
   expect(await push('Bobby', stable.sha, next.sha)).toBe(202);
   await eventually('a login that is nobody’s', async () =>
     (await approve('bob', next.sha)).message.includes('--forge-login bobby') ? true : undefined,

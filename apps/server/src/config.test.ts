@@ -55,6 +55,14 @@ describe('the configuration', () => {
       expect(message).toContain(part);
     }
   });
+  test('a repository is at one forge, GitHub unless another is said; its statuses go nowhere else', () => {
+    expect(parseConfig(minimal, readFile)).toMatchObject({ forge: 'github', statuses: undefined });
+    expect(parseConfig({ ...minimal, FLOE_FORGE: 'gitlab' }, readFile)).toMatchObject({ forge: 'gitlab' });
+    expect(problemsOf({ ...minimal, FLOE_FORGE: 'codeberg' })).toContain('FLOE_FORGE is "codeberg"');
+    const atGithub = { ...minimal, FLOE_GITHUB_REPOSITORY: 'family/fleet', FLOE_GITHUB_TOKEN_FILE: '/run/token' };
+    expect(parseConfig(atGithub, readFile).statuses).toMatchObject({ kind: 'github', repository: 'family/fleet' });
+    expect(problemsOf({ ...atGithub, FLOE_FORGE: 'forgejo' })).toContain('FLOE_FORGE is forgejo, and the settings of github are set');
+  });
   test('a floor of the policy is read, and what is wrong with it is told with its path', () => {
     const floorOf = (text: string) => parseConfig({ ...minimal, FLOE_POLICY_FLOOR: text }, readFile).policyFloor;
     expect(floorOf('{"firstRing":{"soak":"1h"}}')).toMatchObject({ firstRing: { soakMs: 3_600_000 } });

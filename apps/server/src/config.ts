@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { FORGES, type ForgeKind, type GithubAuth } from '@floe/forge';
+import { FORGES, STATUS_FORGES, type Forge, type GithubAuth, type StatusForge } from '@floe/forge';
 import type { PolicyFloor } from '@floe/model';
 import { parsePolicyFloor, PublicKey } from '@floe/protocol';
 import {
@@ -32,7 +32,7 @@ export interface GithubConfig {
 }
 
 /** The forge that is told the statuses of commits. */
-export type ForgeConfig = GithubConfig;
+export type StatusesConfig = GithubConfig;
 
 /** Limits of one host's evaluation and build. */
 export interface Limits {
@@ -56,8 +56,10 @@ export interface Config {
   readonly takeOverFrom: string | undefined;
   readonly repository: RepositoryConfig;
   readonly webhookSecrets: readonly SecretSource[];
+  /** Where the repository is: webhooks of this forge are taken, and logins are those of its accounts. */
+  readonly forge: Forge;
   /** Undefined: no forge is told. */
-  readonly forge: ForgeConfig | undefined;
+  readonly statuses: StatusesConfig | undefined;
   /** Who is told what happens to the fleet. */
   readonly notify: readonly NotifyTarget[];
   /** What every policy of the fleet must have at least; undefined: nothing. */
@@ -160,7 +162,8 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     );
   }
   const read = { value, required, checked, count, secretSource, problem };
-  const forge = parseForge(read);
+  const forge = checked('FLOE_FORGE', v.picklist(FORGES), 'github', `one of ${FORGES.join(', ')}`);
+  const statuses = parseStatuses(read, forge);
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
   const notifyFile = value('FLOE_NOTIFY_FILE');
   const notifyText = notifyFile === undefined ? undefined : readText('FLOE_NOTIFY_FILE', notifyFile);
@@ -178,6 +181,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     repository: parseRepositoryConfig(read),
     webhookSecrets: [webhookSecret, previousSecret].filter((secret) => secret !== undefined),
     forge,
+    statuses,
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     policyFloor: parseFloor(read),
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
@@ -262,14 +266,14 @@ function parseListen(text: string, problem: (text: string) => void): [host: stri
   return ['127.0.0.1', 8420];
 }
 
-/** Each forge has settings of its own. */
-const FORGE_PARSERS: Readonly<Record<ForgeKind, (read: SecretSettingsReader) => ForgeConfig | undefined>> = { github: parseGithub };
+/** Each forge that is told statuses has settings of its own. */
+const STATUS_PARSERS: Readonly<Record<StatusForge, (read: SecretSettingsReader) => StatusesConfig | undefined>> = { github: parseGithub };
 
-function parseForge(read: SecretSettingsReader): ForgeConfig | undefined {
-  const [first, second] = FORGES.flatMap((kind) => FORGE_PARSERS[kind](read) ?? []);
-  if (first !== undefined && second !== undefined)
-    read.problem(`${first.kind} and ${second.kind} are both set: one forge is told, so unset the other`);
-  return first;
+function parseStatuses(read: SecretSettingsReader, forge: Forge): StatusesConfig | undefined {
+  const set = STATUS_FORGES.flatMap((kind) => STATUS_PARSERS[kind](read) ?? []);
+  for (const { kind } of set)
+    if (kind !== forge) read.problem(`FLOE_FORGE is ${forge}, and the settings of ${kind} are set: a repository is at one forge, so unset the other`);
+  return set.find(({ kind }) => kind === forge);
 }
 
 function parseGithub(read: SecretSettingsReader): GithubConfig | undefined {

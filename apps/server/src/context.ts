@@ -152,7 +152,7 @@ export async function createServerContext(
     troubles,
     repositoryId: repository.id,
     publicUrl: config.publicUrl,
-    hasForge: config.forge !== undefined,
+    hasForge: config.statuses !== undefined,
     onSeen: async (snapshot, seen, hasHosts) => await notifications.look(snapshot, seen, { hasHosts, judgedUntil: reader.judgedUntil() }),
     onRead: (leftOut) => notices.tell('ROWS_UNREADABLE', leftOut.length === 0 ? undefined : leftOut.join('; '), clock.now()),
   });
@@ -187,7 +187,7 @@ export async function createServerContext(
     }),
   );
   const probes = new Probes({ probes: config.probes, store, clock, random, logger });
-  const rollouts = new RolloutEngine({ store, clock, logger, probes });
+  const rollouts = new RolloutEngine({ store, forge: config.forge, clock, logger, probes });
   const steering: Steering = new Steering(
     { store, hub, clock, logger, serverSigner, releaseSigner, troubles, repositoryId: repository.id, rollouts },
     (hosts) => announcer.mark(hosts),
@@ -232,6 +232,7 @@ export async function createServerContext(
       clock,
       logger,
       forge: config.forge,
+      nameAtForge: config.statuses?.repository,
       nameSettings: config.nameSettings,
       followsTesting: config.repository.testingBranches > 0,
     },
@@ -295,7 +296,8 @@ export async function createServerContext(
         auditHeads.run(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
       ];
-      if (config.forge !== undefined) loops.push(postStatuses(store, repository.id, config.forge, { clock, random, logger }, outboxWake, running));
+      if (config.statuses !== undefined)
+        loops.push(postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());
       const ended = await Promise.allSettled(loops);
       const failure = ended.find((each) => each.status === 'rejected');

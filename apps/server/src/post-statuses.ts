@@ -1,7 +1,7 @@
 import { createGithubStatuses, runStatusOutbox, type CommitStatuses } from '@floe/forge';
 import type { Clock, Logger, Wake } from '@floe/runtime';
 import type { Store } from '@floe/store';
-import type { ForgeConfig } from './config.ts';
+import type { StatusesConfig } from './config.ts';
 
 /** How often the outbox is checked without a hint. */
 const LOOK_MS = 30_000;
@@ -10,7 +10,7 @@ const LOOK_MS = 30_000;
 export async function postStatuses(
   store: Store,
   repositoryId: string,
-  forge: ForgeConfig,
+  forge: StatusesConfig,
   deps: { readonly clock: Clock; readonly random: () => number; readonly logger: Logger },
   wake: Wake,
   signal: AbortSignal,
@@ -31,7 +31,7 @@ export async function postStatuses(
   );
 }
 
-function statusesOf(forge: ForgeConfig): CommitStatuses {
+function statusesOf(forge: StatusesConfig): CommitStatuses {
   switch (forge.kind) {
     case 'github': {
       const { repository, apiUrl, auth } = forge;

@@ -12,6 +12,7 @@ Settings (environment; files hold one secret each)
   FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
+  FLOE_FORGE                       where the repository is: github (default), gitlab or forgejo (Gitea, too)
   FLOE_WEBHOOK_SECRET_FILE         secret of the forge's webhook; FLOE_WEBHOOK_PREVIOUS_SECRET_FILE while it is changed
   FLOE_GITHUB_REPOSITORY           owner/name, to show the rollout on the commit; with FLOE_GITHUB_TOKEN_FILE, or
                                    FLOE_GITHUB_APP_ID, FLOE_GITHUB_APP_KEY_FILE and FLOE_GITHUB_INSTALLATION_ID

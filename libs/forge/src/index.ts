@@ -1,5 +1,5 @@
 export { fitDescription } from './fit-description.ts';
-export { FORGES, WEBHOOKS, type ForgeKind } from './forges.ts';
+export { FORGES, STATUS_FORGES, WEBHOOKS, type Forge, type StatusForge } from './forges.ts';
 export { createGithubStatuses, type GithubStatusesOptions } from './github-statuses.ts';
 export type { GithubAuth } from './github-sign-in.ts';
 export { runStatusOutbox, type StatusOutboxDeps } from './run-status-outbox.ts';

@@ -12,6 +12,8 @@ export interface WebhookDelivery {
 export interface Push {
   readonly kind: 'push';
   readonly deliveryId: string;
+  /** The same for each repeat of this delivery, and for nothing else that the forge sends. */
+  readonly repeatKey: string;
   /** `refs/heads/…` or `refs/tags/…` */
   readonly ref: string;
   /** Undefined when the ref is new. */
@@ -49,6 +51,7 @@ export interface WebhookRefusal {
 
 export type WebhookOutcome =
   | Push
+  /** Somebody tries the webhook. */
   | { readonly kind: 'ping'; readonly deliveryId: string }
   /** From the forge, but not used. */
   | { readonly kind: 'ignored'; readonly deliveryId: string; readonly event: string }
@@ -58,6 +61,9 @@ export type WebhookOutcome =
 export interface WebhookReader {
   /** What can be judged from the headers, before the body is read: the refusal; undefined: the body decides. */
   readonly judgeHeaders: (headers: WebhookDelivery['headers']) => WebhookRefusal | undefined;
-  /** Judges a delivery; checks who sent it before anything in the body. */
+  /**
+   * Judges a delivery; checks who sent it before anything in the body. Input never makes it throw; throws
+   * `FloeError('WEBHOOK_SECRET_MISSING')` without a secret.
+   */
   readonly parse: (delivery: WebhookDelivery) => Promise<WebhookOutcome>;
 }

@@ -79,7 +79,7 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
         await moveRollout(store, repository.id, 'COMPLETE', 60);
         const revision = await publishNext(store, repository, head, [host]);
         for (const push of pushed) if (push.isTold) await deliver(repository.id, push);
-        const found = await store.rollouts.pushersOf(revision.id);
+        const found = await store.rollouts.pushersOf(revision.id, 'github');
         // By what git would say: a commit was brought by the pushes that had it after and not before.
         const isNew = [...reach(head)].filter((sha) => !reach(stable).has(sha));
         const bringers = isNew.map((sha) => pushed.filter(({ before, after }) => reach(after).has(sha) && !reach(before).has(sha)));
@@ -115,7 +115,9 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
           if (isTold) await deliver(repository.id, push);
         }
         const isKnown = pushes.every(([by, isTold]) => by !== undefined && isTold);
-        expect(await store.rollouts.pushersOf(revision.id)).toEqual(
+        // The same login at another forge is somebody else.
+        expect(await store.rollouts.pushersOf(revision.id, 'gitlab')).toBeUndefined();
+        expect(await store.rollouts.pushersOf(revision.id, 'github')).toEqual(
           isKnown ? [...new Set(pushes.flatMap(([by]) => by ?? []))].toSorted() : undefined,
         );
       }),
@@ -127,7 +129,7 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
     const { store } = world;
     const repository = await newRepository(store);
     const revision = await publishNext(store, repository, '1'.repeat(40) as CommitSha, [newHost()]);
-    expect(await store.rollouts.pushersOf(revision.id)).toBeUndefined();
+    expect(await store.rollouts.pushersOf(revision.id, 'github')).toBeUndefined();
   });
 
   test('the people are those of the tokens with the login; a login without a token is nobody’s', async () => {

@@ -14,9 +14,9 @@ const Push = v.object({ pusher: v.nullable(v.string()) });
 /**
  * Follows the pushes to the tracked branch back, from the revision's commit to that of the last complete rollout: each moved the branch
  * from one commit to the next. Whatever commit the revision has and the complete one has not was brought by one of them, also when the
- * branch was rewritten on the way. So nothing is asked of git, nor of the author lines that anybody can write.
+ * branch was rewritten on the way. Only this forge is believed: a login of another one is somebody else's. So nothing is asked of git, nor of the author lines that anybody can write.
  */
-export async function pushersOf(db: Database, revisionId: string): Promise<readonly string[] | undefined> {
+export async function pushersOf(db: Database, revisionId: string, forge: string): Promise<readonly string[] | undefined> {
   const [revision] = await db
     .select({ repositoryId: revisions.repositoryId, sha: revisions.sha })
     .from(revisions)
@@ -32,7 +32,7 @@ export async function pushersOf(db: Database, revisionId: string): Promise<reado
     .limit(1);
   if (complete === undefined) return undefined;
   const d = webhookDeliveries;
-  const isPush = sql`d.repository_id = ${repositoryId} and d.outcome = 'accepted' and d.after = back.commit`;
+  const isPush = sql`d.repository_id = ${repositoryId} and d.forge = ${forge} and d.outcome = 'accepted' and d.after = back.commit`;
   const pushes = readRows(
     Push,
     await db.execute(sql`

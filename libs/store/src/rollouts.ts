@@ -283,7 +283,7 @@ export function createRolloutStore(db: Database, origin: HintOrigin): Omit<Rollo
   return {
     save: async (decided, at) => await save(db, origin, decided, at),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
-    pushersOf: async (revisionId) => await pushersOf(db, revisionId),
+    pushersOf: async (revisionId, forge) => await pushersOf(db, revisionId, forge),
     ...createRolloutOrders(db),
     ...createProbeAnswers(db),
   };

@@ -242,10 +242,10 @@ export interface RolloutStore {
   /** The newest other rollout of the revision's repository that is COMPLETE. */
   lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
   /**
-   * Who pushed the commits of the revision that the last other complete rollout of its repository did not have: logins at the forge. Undefined:
-   * the forge did not tell of each push, or there is no complete rollout.
+   * Who pushed the commits of the revision that the last other complete rollout of its repository did not have: logins at `forge`. Undefined:
+   * that forge did not tell of each push, or there is no complete rollout.
    */
-  pushersOf(revisionId: string): Promise<readonly string[] | undefined>;
+  pushersOf(revisionId: string, forge: string): Promise<readonly string[] | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
   /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */

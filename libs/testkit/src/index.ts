@@ -1,3 +1,4 @@
+export * from './forge-deliveries.ts';
 export * from './git-http-server.ts';
 export * from './git-origin.ts';
 export * from './host-identity.ts';

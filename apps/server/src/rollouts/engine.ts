@@ -1,3 +1,4 @@
+import type { Forge } from '@floe/forge';
 import { isDeepStrictEqual } from 'node:util';
 import {
   assignRings,
@@ -34,6 +35,8 @@ import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{ rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
+  /** Where the repository is: who pushed is known by what this forge told. */
+  readonly forge: Forge;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Asks what is due, and says in how many ms more is. */
@@ -136,7 +139,7 @@ export class RolloutEngine {
   async #pushersOf({ revisionId, policy, course, pushers }: CurrentRollout, weaker: readonly string[]): Promise<CurrentRollout['pushers']> {
     const isAsked = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals?.notAuthor === true);
     if (pushers !== undefined || !isAsked || isEndedRollout(course.state)) return pushers;
-    return await this.#deps.store.rollouts.pushersOf(revisionId);
+    return await this.#deps.store.rollouts.pushersOf(revisionId, this.#deps.forge);
   }
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {

@@ -8,7 +8,16 @@ import { fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 // What holds for every route, also for those that are still to come: they are read from the app.
 
 /** Whoever calls these shows something else than an API token. */
-const OPEN = new Set(['POST /api/session', 'DELETE /api/session', 'POST /api/enrol', 'GET /healthz', 'GET /readyz', 'POST /webhooks/github']);
+const OPEN = new Set([
+  'POST /api/session',
+  'DELETE /api/session',
+  'POST /api/enrol',
+  'GET /healthz',
+  'GET /readyz',
+  'POST /webhooks/github',
+  'POST /webhooks/gitlab',
+  'POST /webhooks/forgejo',
+]);
 
 interface Route {
   readonly method: string;

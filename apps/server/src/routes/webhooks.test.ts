@@ -1,6 +1,8 @@
 import { createHmac } from 'node:crypto';
-import { Secret, silentLogger, systemClock } from '@floe/runtime';
+import { FORGES } from '@floe/forge';
+import { Secret, silentLogger, systemClock, type Logger } from '@floe/runtime';
 import type { Delivery } from '@floe/store';
+import { FORGE_WAYS, forgeDelivery, pushPayload, type DeliveringForge } from '@floe/testkit';
 import { SHA } from '@floe/views/fixtures';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp } from '../test/fake-app.ts';
@@ -30,8 +32,15 @@ function headersOf(body: string, changes: Record<string, string> = {}) {
 }
 
 /** The app with a secret, and the deliveries that were stored. */
-function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECRET], followsTesting = false) {
+function withSecret(
+  recorded: 'stored' | 'duplicate' = 'stored',
+  secrets = [SECRET],
+  followsTesting = false,
+  forge: (typeof FORGES)[number] = 'github',
+) {
   const stored: Delivery[] = [];
+  const warnings: string[] = [];
+  const logger: Logger = { ...silentLogger, warn: (message) => void warnings.push(message) };
   const store = {
     deliveries: {
       async record(delivery: Delivery) {
@@ -48,8 +57,9 @@ function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECR
       secrets: secrets.map((secret) => ({ read: async () => await Promise.resolve(new Secret(secret)) })) as never,
       nameSettings: (message) => message,
       clock: systemClock,
-      logger: silentLogger,
-      forge: undefined,
+      logger,
+      forge,
+      nameAtForge: undefined,
       followsTesting,
     },
   });
@@ -57,7 +67,7 @@ function withSecret(recorded: 'stored' | 'duplicate' = 'stored', secrets = [SECR
     const body = JSON.stringify(payload);
     return await app.ask('POST', '/webhooks/github', body, headersOf(body, headers));
   };
-  return { ...app, deliver, stored };
+  return { ...app, deliver, stored, warnings };
 }
 
 describe('a push', () => {
@@ -123,11 +133,71 @@ describe('a push', () => {
 
 test.each([
   ['ping', 200],
-  ['issues', 202],
+  ['issues', 200],
 ])('%s is answered, and stores nothing', async (event, status) => {
   const { deliver, stored } = withSecret();
   expect((await deliver({ zen: 'Keep it logically awesome.', repository: pushed().repository }, { 'x-github-event': event })).status).toBe(status);
   expect(stored).toEqual([]);
+});
+
+describe.each(Object.keys(FORGE_WAYS) as DeliveringForge[])('a webhook of %s', (sender) => {
+  const forge = sender === 'gitea' ? 'forgejo' : sender;
+  const told = { before: 'a'.repeat(40), after: SHA, login: 'AdaL', cloneUrl: FAKE_REPOSITORY.url };
+  const send = async (app: ReturnType<typeof withSecret>, payload: unknown = pushPayload(sender, told), changes: Record<string, string> = {}) => {
+    const { path, body, headers } = forgeDelivery(sender, payload, SECRET);
+    return await app.ask('POST', path, JSON.parse(body), { authorization: '', ...headers, ...changes });
+  };
+
+  test('is stored with who pushed, when the repository is at that forge', async () => {
+    const app = withSecret('stored', ['new', SECRET], false, forge);
+    expect(await send(app)).toMatchObject({ status: 202, body: { message: 'taken' } });
+    expect(app.stored).toMatchObject([{ forge, outcome: 'accepted', ref: 'refs/heads/main', before: told.before, after: SHA, pusher: 'adal' }]);
+  });
+
+  test.each(FORGES.filter((each) => each !== forge))('is refused when the repository is at %s, and the log says so', async (other) => {
+    const app = withSecret('stored', [SECRET], false, other);
+    expect(await send(app)).toMatchObject({ status: 404, code: 'FORGE_UNKNOWN', message: expect.stringContaining('FLOE_FORGE') as string });
+    expect(app.stored).toEqual([]);
+    expect(app.warnings).toEqual([expect.stringContaining(`webhooks of ${forge} are refused: this server's repository is at ${other}`)]);
+  });
+
+  test('that comes again is one delivery, and the deletion of the branch moves nothing', async () => {
+    const app = withSecret('duplicate', [SECRET], false, forge);
+    expect((await send(app)).status).toBe(200);
+    await send(app);
+    expect(new Set(app.stored.map(({ id }) => id)).size).toBe(1);
+    expect((await send(app, pushPayload(sender, { ...told, after: '0'.repeat(40) }))).status).toBe(200);
+    expect(app.stored.at(-1)).toMatchObject({ outcome: 'branch-deleted' });
+  });
+
+  test.each([
+    ['of another event', {}, FORGE_WAYS[sender].otherEvent, 200],
+    ['with a wrong proof', {}, { [FORGE_WAYS[sender].proof]: '0'.repeat(64) }, 401],
+    ['without a proof', {}, { [FORGE_WAYS[sender].proof]: '' }, 401],
+    ['of another repository', { cloneUrl: 'https://forge.example/eve.git' }, {}, 404],
+    ['that tries the webhook', { before: SHA }, {}, 200],
+  ])('%s stores nothing', async (_what, changes, headers: Record<string, string>, status) => {
+    const app = withSecret('stored', [SECRET], false, forge);
+    expect((await send(app, pushPayload(sender, { ...told, ...changes }), headers)).status).toBe(status);
+    expect(app.stored).toEqual([]);
+  });
+
+  test('that is too large is not read to its end', async () => {
+    const app = withSecret('stored', [SECRET], false, forge);
+    const { path, headers } = forgeDelivery(sender, {}, SECRET);
+    let sent = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        sent += 1;
+        if (sent > 100) controller.close();
+        else controller.enqueue(new Uint8Array(1024 * 1024));
+      },
+    });
+    const response = await app.app.request(path, { method: 'POST', headers, body, duplex: 'half' });
+    expect(response.status).toBe(413);
+    expect(sent).toBeLessThan(40);
+    expect(app.stored).toEqual([]);
+  });
 });
 
 test('a delivery by another method says which one', async () => {

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { FORGES, WEBHOOKS, type ForgeKind } from '@floe/forge';
+import { FORGES, WEBHOOKS, type Forge } from '@floe/forge';
 import { TESTING_FOLDER } from '@floe/pipeline';
 import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
@@ -20,8 +19,10 @@ export interface WebhookDeps {
   readonly followsTesting: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The forge and the name of the repository there; undefined: it is known by the clone URL only. */
-  readonly forge: { readonly kind: ForgeKind; readonly repository: string } | undefined;
+  /** Where the repository is. A webhook of another forge is refused: whoever has a login there is somebody else. */
+  readonly forge: Forge;
+  /** What the repository is called there; undefined: it is known by the clone URL only. */
+  readonly nameAtForge: string | undefined;
   readonly bodies: BodyBudget;
 }
 
@@ -32,8 +33,13 @@ export interface WebhookDeps {
 export function webhookRoutes(deps: WebhookDeps): Hono {
   const { store, repository, clock, logger } = deps;
   const app = new Hono();
-  const headersFirst = (kind: ForgeKind) =>
+  const headersFirst = (kind: Forge) =>
     createMiddleware(async (c, next) => {
+      if (kind !== deps.forge) {
+        const what = `webhooks of ${kind} are refused: this server's repository is at ${deps.forge}; if it is not, set FLOE_FORGE`;
+        logger.warn(deps.nameSettings(what), { code: 'FORGE_UNKNOWN' });
+        return refuse(c, 404, 'FORGE_UNKNOWN', deps.nameSettings(what));
+      }
       if (deps.secrets.length === 0) {
         return refuse(
           c,
@@ -63,17 +69,16 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
         case 'ping':
           return c.json({ message: 'pong: the webhook reaches this server and its secret is right' });
         case 'ignored':
-          return c.json({ message: `nothing to do for ${outcome.event}` }, 202);
+          return c.json({ message: `nothing to do for ${outcome.event}` });
         case 'push': {
-          if (!isOurs(outcome.repository, kind, deps)) {
+          if (!isOurs(outcome.repository, deps)) {
             return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
           }
           const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
           // Also of a deletion: that ends what the host tries.
           const isTesting = deps.followsTesting && outcome.ref.startsWith(`refs/heads/${TESTING_FOLDER}`);
           const stored = await store.deliveries.record({
-            // By what is signed: the id of a delivery is not, so a recorded one could come under any number of them.
-            id: createHash('sha256').update(rawBody).digest('hex'),
+            id: outcome.repeatKey,
             forge: kind,
             event: 'push',
             repositoryId: repository.id,
@@ -104,8 +109,8 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
   return app;
 }
 
-function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, kind: ForgeKind, deps: WebhookDeps): boolean {
-  if (deps.forge?.kind === kind) return pushed.fullName.toLowerCase() === deps.forge.repository.toLowerCase();
+function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, deps: WebhookDeps): boolean {
+  if (deps.nameAtForge !== undefined) return pushed.fullName.toLowerCase() === deps.nameAtForge.toLowerCase();
   return withoutSuffix(pushed.cloneUrl) === withoutSuffix(deps.repository.url);
 }
 

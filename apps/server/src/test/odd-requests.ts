@@ -44,6 +44,8 @@ const Path = fc.oneof(
     '/healthz',
     '/readyz',
     '/webhooks/github',
+    '/webhooks/gitlab',
+    '/webhooks/forgejo',
     '/webhooks/',
   ),
   fc.constantFrom(
