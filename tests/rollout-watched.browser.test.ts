@@ -1,87 +1,73 @@
-import { once } from 'node:events';
-import { DEFAULT_POLICY, defaultGates, type HostName, type Role, type RolloutPolicy, type StorePath } from '@floe/model';
-import { eventually } from '@floe/testkit';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Role } from '@floe/model';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import type { Browser } from 'playwright-core';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { publishCommit, system } from '../apps/server/src/test/commits.ts';
-import { startTestServer, TestAgent, type TestServer } from '../apps/server/src/test/test-server.ts';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
 
-// A rollout from the commit to its end, on the real server, in the browsers of three people. Agents are those of the server's tests.
+// Rollouts from the push to their end, in the browsers of three people. Everything is real: forge, webhook, Nix, agents on folders.
+
+const HOSTS = ['ada', 'bob', 'cyd', 'dan'] as const;
+type Host = (typeof HOSTS)[number];
+
+const POLICY = `{
+  rings = [
+    { name = "canary"; hosts = [ "ada" "bob" ]; soak = "0s"; }
+    { name = "everyone"; soak = "0s"; maxInFlight = 1; approvals = { count = 2; role = "approver"; }; }
+  ];
+}
+`;
+/** A check lasts while the test wants it to. */
+const PATIENT = `floe.healthChecks.patience = { command = "while test -e \\"$NIXOS_ROOT/wait\\"; do sleep 0.1; done"; timeoutSeconds = 300; };`;
+const HARMFUL = `floe.healthChecks.web = { command = "echo 'asks the intranet'; echo 'the intranet does not answer' >&2; exit 1"; };`;
+const base = (line = ''): string => `{ config, ... }: {\n  system.nixos.label = "26.05";\n  ${PATIENT}\n  ${line}\n}\n`;
+const file = (name: string): string => `environment.etc."${name}" = "${name}\\n";`;
 
 const stack = new AsyncDisposableStack();
-let browser: Browser;
-let server: TestServer;
 const tokens = new Map<Role, string>();
-const agents = new Map<string, TestAgent>();
+let browser: Browser;
+let fleet: TestFleet;
 beforeAll(async () => {
   browser = await launchBrowser();
   stack.defer(async () => await browser.close());
-  server = stack.use(await startTestServer({ runPipeline: async (signal) => void (await once(signal, 'abort')) }));
+  const files = { ...(await exampleFleetFiles()), 'modules/base.nix': base(), 'hosts/dan.nix': `{ config, ... }: { ${file('dan')} }\n` };
+  fleet = stack.use(await TestFleet.create({ files, nixConfig: testNixSettings }));
+  await fleet.startServer();
+  await Promise.all(HOSTS.map(async (host) => await fleet.addMachine(host)));
   for (const role of ['viewer', 'approver', 'administrator'] as const) {
-    const body = JSON.stringify({ name: `the-${role}`, role });
-    const response = await server.request('/api/tokens', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    const response = await fleet.request('/api/tokens', { method: 'POST', body: JSON.stringify({ name: `the-${role}`, role }) });
     tokens.set(role, v.parse(v.object({ token: v.string() }), await response.json()).token);
   }
-  for (const name of ['ada', 'eve', 'bob', 'cyd']) agents.set(name, stack.use(await TestAgent.welcome(server.url, await server.enrol(name))));
+  const first = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');
+  await eventually('all run the first commit', async () => (await running(first, ...HOSTS)) === HOSTS.length || undefined, {
+    explain: () => fleet.server.log(),
+  });
 });
 afterAll(async () => await stack.disposeAsync());
 
-/** Canaries first; the others need two people. */
-function policy(): RolloutPolicy {
-  const ring = (index: number, name: string, hosts: readonly string[]) => ({
-    ...defaultGates(index, 2),
-    name,
-    members: { hosts, labels: [], share: undefined },
-    soakMs: 0,
-    maxInFlight: undefined,
-    windows: [],
-    approvals: index === 0 ? undefined : ({ count: 2, role: 'approver', notAuthor: false } as const),
-    probes: [],
-    pauseAfter: false,
-  });
-  return { ...DEFAULT_POLICY, rings: [ring(0, 'canary', ['ada', 'eve']), ring(1, 'everyone', [])] };
-}
-
-/** The agent does what it is told, and says what became of it. */
-async function act(name: string, toplevel: StorePath, state: 'SUCCEEDED' | 'ROLLED_BACK'): Promise<void> {
-  const agent = agents.get(name);
-  if (agent === undefined) throw new Error(`no agent ${name}`);
-  const epoch = await eventually(`${name} is told`, async () => {
-    const desired = (await server.context.store.hosts.get(name as HostName))?.desired;
-    return desired?.toplevel === toplevel ? desired.epoch : undefined;
-  });
-  await eventually(`${name} has its go`, () => {
-    agent.send({ type: 'ready', epoch });
-    return agent.messages.some((message) => message.type === 'go' && message.epoch === epoch) || undefined;
-  });
-  const current = state === 'SUCCEEDED' ? toplevel : null;
-  const observed = { current, booted: current, profile: current === null ? null : { generation: 1, toplevel: current } };
-  const failed = { detail: { code: 'HEALTH_CHECK_FAILED', message: 'the check "web" did not pass' }, log: 'curl: (7) connection refused\n' };
-  agent.send({ type: 'report', seq: 1, epoch, state, toplevel, observed, at: 1, ...(state === 'SUCCEEDED' ? {} : failed) });
-  await agent.next('ack', (ack) => ack.seq === 1);
-}
-
 async function signIn(role: Role, width = 1280): Promise<OpenedPage> {
-  const opened = await openPage(browser, server.url, { viewport: { width, height: 900 } });
+  const opened = await openPage(browser, fleet.serverUrl, { viewport: { width, height: 900 } });
   await opened.page.getByLabel('API token').fill(tokens.get(role) ?? '');
   await opened.page.getByRole('button', { name: 'Sign in' }).click();
-  await opened.page.getByRole('region', { name: 'Rings' }).waitFor();
+  await opened.page.getByText('Live', { exact: true }).waitFor();
   opened.complaints.length = 0;
   return opened;
 }
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
-async function rings({ page }: OpenedPage): Promise<readonly string[]> {
-  return (await page.locator('.ring').allInnerTexts()).map(oneLine);
-}
 
-async function sees(opened: OpenedPage, ring: number, text: RegExp): Promise<void> {
+async function sees({ page }: OpenedPage, ring: number, text: RegExp): Promise<void> {
   let seen: readonly string[] = [];
-  await eventually(`ring ${ring} is ${text}`, async () => text.test((seen = await rings(opened))[ring] ?? '') || undefined, {
-    explain: () => seen.join('\n'),
-  });
+  await eventually(
+    `ring ${ring} is ${text}`,
+    async () => {
+      seen = (await page.locator('.ring').allInnerTexts()).map(oneLine);
+      return text.test(seen[ring] ?? '') || undefined;
+    },
+    { explain: () => seen.join('\n'), timeoutMs: 120_000 },
+  );
 }
 
 async function decide({ page }: OpenedPage, button: string, reason: string): Promise<void> {
@@ -95,33 +81,70 @@ async function decide({ page }: OpenedPage, button: string, reason: string): Pro
 const buttons = async ({ page }: OpenedPage): Promise<readonly string[]> =>
   await page.locator('.decisions-list button').filter({ hasText: '…' }).allInnerTexts();
 
-test('a rollout is watched to its end: paused by a canary, resumed, and approved by two people; a viewer only looks', async () => {
-  const [canary, all] = [system('canary'), system('everyone')];
-  await publishCommit(server, { ada: canary, eve: canary, bob: all, cyd: all }, policy());
-  await using approver = await signIn('approver');
-  await using administrator = await signIn('administrator', 390);
+const waitFile = (host: Host): string => join(fleet.machine(host).root, 'wait');
+const holdUp = async (...hosts: readonly Host[]): Promise<unknown> =>
+  await Promise.all(hosts.map(async (host) => await writeFile(waitFile(host), '')));
+const letGo = async (...hosts: readonly Host[]): Promise<unknown> => await Promise.all(hosts.map(async (host) => await rm(waitFile(host))));
+
+/** How many of the hosts run what the commit has for them. */
+async function running(sha: string, ...hosts: readonly Host[]): Promise<number> {
+  const wanted = new Map((await fleet.revision(sha))?.hosts.map(({ host, toplevel }) => [host, toplevel]));
+  const current = await Promise.all(hosts.map(async (host) => (await fleet.machine(host).observe()).current));
+  return hosts.filter((host, index) => current[index] !== undefined && current[index] === wanted.get(host)).length;
+}
+
+test('pushes are watched to their end: a bad one stops at the canaries; the fix is approved by two, paused, resumed, and reaches all', async () => {
   await using viewer = await signIn('viewer');
-  await sees(viewer, 0, /^canary Under way/);
-  await act('eve', canary, 'SUCCEEDED');
-  await act('ada', canary, 'ROLLED_BACK');
-  for (const opened of [approver, administrator, viewer]) await sees(opened, 0, /^canary Paused waits for a person: 1 host failed: ada .*1 verified/);
+  await using administrator = await signIn('administrator', 390);
+
+  await holdUp('bob');
+  const good = await fleet.push('Ask the canaries first', { 'floe.nix': POLICY, 'modules/base.nix': base(file('canteen')) });
+  for (const opened of [viewer, administrator]) await sees(opened, 0, /^canary Under way .*1 verified 1 under way$/);
+  await letGo('bob');
+  await sees(viewer, 0, /^canary Passed 2 verified$/);
+  await sees(viewer, 1, /^everyone Waits for approval waits for 2 more approvals .*2 to come$/);
+  expect(await running(good, 'cyd', 'dan')).toBe(0);
+
+  const bad = await fleet.push('Check the intranet', { 'modules/base.nix': base(HARMFUL) });
+  for (const opened of [viewer, administrator]) await sees(opened, 0, /^canary Paused waits for a person: .*failed: .*2 failed$/);
   const failures = administrator.page.getByRole('list', { name: 'What paused it' });
-  expect(oneLine(await failures.innerText())).toBe('ada the check "web" did not pass | curl: (7) connection refused');
+  const told = (await failures.getByRole('listitem').allInnerTexts()).map(oneLine).toSorted();
+  // The second of them may have failed after the pause.
+  for (const [index, host] of ['ada', 'bob'].entries())
+    expect(told[index]).toMatch(
+      new RegExp(`^${host} (failed since it was paused: )?the check "web" ended with status 1 .*the intranet does not answer$`),
+    );
   expect(await administrator.audit()).toEqual([]);
   expect(await administrator.page.evaluate('document.documentElement.scrollWidth')).toBe(390);
-  await decide(administrator, 'Resume', 'the web server of ada was broken before');
+  expect(await running(bad, ...HOSTS)).toBe(0);
 
-  await sees(approver, 1, /^everyone Waits for approval waits for 2 more approvals/);
-  await decide(approver, 'Approve everyone', 'tried it on eve');
+  await holdUp('cyd', 'dan');
+  const fix = await fleet.push('Mend the intranet check', { 'modules/base.nix': base(file('intranet')) });
+  await sees(viewer, 1, /^everyone Waits for approval waits for 2 more approvals/);
+  expect(await running(fix, 'ada', 'bob')).toBe(2);
+  await using approver = await signIn('approver');
+  await decide(approver, 'Approve everyone', 'ada and bob work');
   await sees(administrator, 1, /waits for 1 more approval/);
   expect(await approver.audit()).toEqual([]);
   expect(await buttons(viewer)).toEqual([]);
   await decide(administrator, 'Approve everyone', 'good');
-  await Promise.all(['bob', 'cyd'].map(async (name) => await act(name, all, 'SUCCEEDED')));
+  await sees(viewer, 1, /^everyone Under way .*2 under way$/);
+  // One at a time: its check lasts.
+  await eventually('one has begun', async () => (await running(fix, 'cyd', 'dan')) === 1 || undefined);
+
+  await decide(administrator, 'Pause', 'the boss gives a talk');
+  await viewer.page.getByText('Paused by the-administrator').waitFor();
+  await letGo('cyd', 'dan');
+  // Who began comes to its end; nobody else begins.
+  await sees(viewer, 1, /1 verified/);
+  expect(await running(fix, 'cyd', 'dan')).toBe(1);
+  await decide(administrator, 'Resume', 'it is over');
   for (const opened of [approver, administrator, viewer]) {
-    await sees(opened, 0, /^canary Passed 1 verified 1 failed$/);
+    await sees(opened, 0, /^canary Passed 2 verified$/);
     await sees(opened, 1, /^everyone Passed 2 verified$/);
     expect(opened.complaints).toEqual([]);
     expect(await opened.audit()).toEqual([]);
   }
-});
+  expect(await running(fix, ...HOSTS)).toBe(4);
+  expect(await buttons(viewer)).toEqual([]);
+}, 600_000);
