@@ -255,6 +255,17 @@ test('what waits for something away is tried again, for a day from the push; the
   expect(world.of(late)).toEqual(['working', 'too-late']);
 });
 
+test('a newer push that cannot be tried ends what the one before it began', async () => {
+  await using world = await World.make();
+  const first = await world.push({ 'host.nix': 'new' });
+  await world.turn();
+  expect((await world.trial())?.commit).toBe(first);
+  const second = await world.push({ unbuildable: 'yes' });
+  await world.turn();
+  expect(await world.trial()).toBeUndefined();
+  expect([world.of(first).at(-1), world.of(second).at(-1)]).toEqual(['replaced', 'refused']);
+});
+
 test('when the setting is turned off, what branches began ends, and nothing is looked at any more', async () => {
   await using world = await World.make();
   const head = await world.push({ 'host.nix': 'new' });

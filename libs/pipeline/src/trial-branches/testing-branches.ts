@@ -20,6 +20,7 @@ export type TestingPipelineDeps = PipelineDeps & { readonly testing: TestingDeps
 
 /** The server ends it, and says why. */
 const DELETED = 'its branch was deleted';
+const REPLACED = 'a newer push to its branch replaced it';
 const NOT_FOLLOWED = 'the server does not follow testing branches any more';
 
 /**
@@ -108,10 +109,13 @@ export class TestingBranches {
     await this.#deps.testing.tell(head, { ...news, host });
   }
 
-  /** The last word about this head. Told first: what is told twice is told once. */
+  /** The last word about this head. Told first: what is told twice is told once. What the head before it began ends, too: its commit says so. */
   async #finish(branch: TestingBranch, news: TestingNews): Promise<void> {
+    const { store, clock } = this.#deps;
+    const { host, trialId } = branch;
+    if (branch.state !== 'TRYING' && trialId !== undefined) await store.hosts.endTrial({ host, id: trialId }, REPLACED, clock.now());
     await this.#tell(branch, news);
-    await this.#deps.store.testing.save({ ...branch, state: 'DONE' });
+    await store.testing.save({ ...branch, state: 'DONE' });
   }
 
   /** The branch is not there any more, or not followed: its trial ends. */
