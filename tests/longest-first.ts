@@ -9,6 +9,7 @@ export const LONG = [
   'lab/faults',
   'outages',
   'lab/restart',
+  'lab/inhibitors',
   'lab/circumstances',
   'lab/activation',
   'lab/people',

@@ -37,6 +37,9 @@ describe.skipIf(!isReady)(`programs that block a restart${isReady ? '' : ` (skip
     await lab.isAt(name, 'health');
     await lab.goOn(name, 'health');
     await lab.runs(name, wanted);
+    // A staged system is the default before its verdict.
+    await lab.told(name, 'is proved', ({ standing }) => standing === 'in-sync');
+    await lab.isTidy(name);
     noteOutcome({ fault: 'a program blocks the restart', where: 'BOOT_STAGED', outcome: 'named and waited for; new system' });
 
     // The check has run several times since.
