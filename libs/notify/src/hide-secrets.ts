@@ -1,11 +1,15 @@
 /**
- * What was sent a secret may repeat it, and what it answers is shown to everyone who may read. Also in the forms in which it was sent, or
- * in which an answer may quote it: in JSON, in a URL, in base64 as in HTTP's Basic authentication (give `user:password` as one secret).
+ * An answer without the secrets: what was sent one may repeat it, and everyone who may read sees answers. Also in the forms in which a secret was
+ * sent, or in which an answer may quote it: in JSON, in a URL, in base64 (of a login, give the whole that was encoded). Somebody who has the
+ * secret and wants to show it can still write it otherwise.
  */
 export function hideSecrets(text: string, secrets: readonly string[]): string {
-  const forms = secrets.filter((secret) => secret !== '').flatMap(formsOf);
   // The longest first: one may be a part of another.
-  return forms.toSorted((a, b) => b.length - a.length).reduce((before, form) => before.replaceAll(form, '[redacted]'), text);
+  const forms = secrets
+    .filter((secret) => secret !== '')
+    .flatMap(formsOf)
+    .toSorted((a, b) => b.length - a.length);
+  return forms.reduce((before, form) => before.replaceAll(form, '[redacted]'), text);
 }
 
 function formsOf(secret: string): readonly string[] {

@@ -1,4 +1,4 @@
-import { describeError, reveal, type SecretSource } from '@floe/runtime';
+import { describeError, reveal } from '@floe/runtime';
 import { sendEmail } from './email.ts';
 import { hideSecrets } from './hide-secrets.ts';
 import { sendMatrix } from './matrix.ts';
@@ -20,7 +20,7 @@ export async function send(
   const limit = AbortSignal.any([signal, AbortSignal.timeout(SEND_LIMIT_MS)]);
   try {
     const outcome = await sendTo(target, prepare(message), { now, signal: limit });
-    const secrets = await Promise.all(secretsOf(target).map(reveal));
+    const secrets = await secretsOf(target);
     return outcome.kind === 'sent' ? { ...outcome, answer: shown(outcome.answer, secrets) } : { ...outcome, reason: shown(outcome.reason, secrets) };
   } catch (error) {
     // A secret that cannot be read: its message names the setting.
@@ -41,16 +41,20 @@ async function sendTo(target: TargetAddress, message: Message, how: { readonly n
   }
 }
 
-function secretsOf(target: TargetAddress): readonly SecretSource[] {
+async function secretsOf(target: TargetAddress): Promise<readonly string[]> {
   switch (target.kind) {
     case 'webhook':
-      return [target.secret];
+      return [await reveal(target.secret)];
     case 'slack':
-      return [target.url];
+      return [await reveal(target.url)];
     case 'matrix':
-      return [target.token];
-    case 'email':
-      return target.login === undefined ? [] : [target.login.password];
+      return [await reveal(target.token)];
+    case 'email': {
+      if (target.login === undefined) return [];
+      const password = await reveal(target.login.password);
+      // As SMTP's AUTH PLAIN encodes it.
+      return [password, `\0${target.login.user}\0${password}`];
+    }
   }
 }
 

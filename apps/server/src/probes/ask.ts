@@ -20,8 +20,7 @@ export async function ask(
     const result =
       probe.kind === 'webhook' ? await askWebhook(probe, question, { now, signal: limit }) : await askPrometheus(probe, { signal: limit });
     const secrets = await secretsOf(probe);
-    // Once more when what cannot be shown is gone from it: that may have been in the middle of a secret.
-    return { ...result, detail: endOf(hideSecrets(printableLine(hideSecrets(result.detail, secrets)), secrets)) };
+    return { ...result, detail: endOf(hideSecrets(result.detail, secrets)) };
   } catch (error) {
     // A secret that cannot be read: its message names the setting.
     return { verdict: 'unknown', value: undefined, max: undefined, min: undefined, detail: endOf(describeError(error)) };
