@@ -23,38 +23,25 @@ let
     inherit description;
   };
 
-  # Which of a notification target's options is the file of its secret.
-  notifySecrets = [ "secretFile" "urlFile" "tokenFile" "passwordFile" ];
   isSet = lib.filterAttrs (_: value: value != null);
-  notifyFile = builtins.toJSON {
-    targets = lib.mapAttrsToList (
-      name: target:
-      lib.mapAttrs (option: value: if lib.elem option notifySecrets then "/run/credentials/floe-server.service/notify-${name}" else value) (
-        isSet target
-      )
+  # Things outside by name, of whose options those in `secretOptions` are files: the list for the server, in which each is a credential of
+  # its unit, and these credentials.
+  withSecrets = prefix: secretOptions: things: {
+    entries = lib.mapAttrsToList (
+      name: thing:
+      lib.mapAttrs (
+        option: value: if lib.elem option secretOptions then "/run/credentials/floe-server.service/${prefix}-${name}" else value
+      ) (isSet thing)
       // { inherit name; }
-    ) cfg.notifications;
+    ) things;
+    credentials = lib.concatMap (
+      name: lib.concatMap (option: lib.optional (things.${name}.${option} != null) "${prefix}-${name}:${things.${name}.${option}}") secretOptions
+    ) (builtins.attrNames things);
   };
-  notifyCredentials = lib.concatMap (
-    name:
-    lib.concatMap (
-      option: lib.optional (cfg.notifications.${name}.${option} != null) "notify-${name}:${cfg.notifications.${name}.${option}}"
-    ) notifySecrets
-  ) (builtins.attrNames cfg.notifications);
-
-  probeSecrets = [ "secretFile" "passwordFile" ];
-  probesFile = builtins.toJSON {
-    probes = lib.mapAttrsToList (
-      name: probe:
-      lib.mapAttrs (option: value: if lib.elem option probeSecrets then "/run/credentials/floe-server.service/probe-${name}" else value) (
-        isSet probe
-      )
-      // { inherit name; }
-    ) cfg.probes;
-  };
-  probeCredentials = lib.concatMap (
-    name: lib.concatMap (option: lib.optional (cfg.probes.${name}.${option} != null) "probe-${name}:${cfg.probes.${name}.${option}}") probeSecrets
-  ) (builtins.attrNames cfg.probes);
+  notifications = withSecrets "notify" [ "secretFile" "urlFile" "tokenFile" "passwordFile" ] cfg.notifications;
+  probes = withSecrets "probe" [ "secretFile" "passwordFile" ] cfg.probes;
+  notifyFile = builtins.toJSON { targets = notifications.entries; };
+  probesFile = builtins.toJSON { probes = probes.entries; };
 
   # Setting → file. systemd hands each to the service alone, as a credential.
   secrets = lib.filterAttrs (_: file: file != null) {
@@ -462,7 +449,7 @@ in
         StateDirectory = "floe";
         StateDirectoryMode = "0700";
         UMask = "0077";
-        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifyCredentials ++ probeCredentials;
+        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifications.credentials ++ probes.credentials;
 
         # Nix's daemon builds, in its own sandbox; here only evaluations run, each in a sandbox of bubblewrap. It needs user
         # namespaces with mounts in them, and a /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs

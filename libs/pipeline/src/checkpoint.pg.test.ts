@@ -3,18 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
-import { createLogger, execInTest, generateKeyPem, signerFromPem, silentLogger, systemClock, type Signer } from '@floe/runtime';
-import { openStore, type Store } from '@floe/store';
-import { startPostgres, type PostgresServer } from '@floe/testkit';
+import { createLogger, execInTest, generateKeyPem, signerFromPem, silentLogger, type Signer } from '@floe/runtime';
+import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readHistory, writeCheckpoint } from './newest-releases.ts';
 import { rebuildFromStatements } from './rebuild.ts';
 import { openStatementLog } from './statement-log.ts';
+import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
 
 // A rebuild with a checkpoint comes to the same as one that reads the whole log, whatever the history and the checkpoint.
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
 const URLS = ['https://forge.example/fleet.git', 'https://forge.example/other.git'] as const;
 const REF = 'refs/heads/main';
 const [signer, stranger] = [1, 2].map(() => signerFromPem('release-1', generateKeyPem())) as [Signer, Signer];
@@ -23,20 +22,13 @@ let server: PostgresServer;
 let template: string;
 let dir: string;
 beforeAll(async () => {
-  server = await startPostgres();
-  template = await server.createDatabase();
-  await using store = await openDatabase(template);
-  await store.ping();
+  ({ server, template } = await startMigratedPostgres());
   dir = await mkdtemp(join(tmpdir(), 'floe-checkpoints-'));
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
-
-async function openDatabase(url: string): Promise<Store> {
-  return await openStore({ kind: 'postgres', url, maxConnections: 1 }, { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR });
-}
 
 interface Told {
   readonly host: number;
@@ -111,7 +103,7 @@ async function spoil(at: string, how: Spoil, stale: Buffer | undefined): Promise
 
 /** What a database knows after a rebuild, without ids and times. */
 async function outcome(at: string, before: { readonly received: number; readonly imported: readonly Told[] }): Promise<unknown> {
-  await using store = await openDatabase(await server.createDatabase(template));
+  await using store = await openOnPostgres(await server.createDatabase(template));
   const repository = await store.repositories.ensure({ url: URLS[0], branch: 'main', now: 1 });
   const about = { subject: '', authorName: '', authorEmail: '', committedAt: 1, receivedAt: 1, fetchedAt: 1 };
   // All but the last are superseded, and were never published: statements of them were not handed out.

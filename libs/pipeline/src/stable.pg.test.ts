@@ -13,16 +13,16 @@ import {
 } from '@floe/model';
 import { seal, type StableStatement } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock } from '@floe/runtime';
-import { openStore, type FleetHost, type HostPresence, type Repository, type Store } from '@floe/store';
-import { startPostgres, type PostgresServer } from '@floe/testkit';
+import type { FleetHost, HostPresence, Repository, Store } from '@floe/store';
+import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
 import { releaseRevision } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
+import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
 /** One of each ring, the canary first. */
 const HOSTS = ['canary', 'early', 'rest'] as HostName[];
 const RINGS = new Map(HOSTS.map((host, ring) => [host, ring]));
@@ -42,9 +42,7 @@ let server: PostgresServer;
 let template: string;
 let dir: string;
 beforeAll(async () => {
-  server = await startPostgres();
-  template = await server.createDatabase();
-  await using _migrated = await openDatabase(template);
+  ({ server, template } = await startMigratedPostgres());
   dir = await mkdtemp(join(tmpdir(), 'floe-stable-'));
 });
 afterAll(async () => {
@@ -54,10 +52,6 @@ afterAll(async () => {
 
 const lines: string[] = [];
 const logger = createLogger({ level: 'warn', write: (line) => lines.push(line) });
-
-async function openDatabase(url: string): Promise<Store> {
-  return await openStore({ kind: 'postgres', url, maxConnections: 1 }, { clock: systemClock, logger, migrationsDir: MIGRATIONS_DIR });
-}
 
 interface Agent {
   sequence: number;
@@ -87,7 +81,7 @@ class World {
   async open(from: string): Promise<void> {
     if (this.#url !== '') await this.store[Symbol.asyncDispose]();
     this.#url = await server.createDatabase(from);
-    this.store = await openDatabase(this.#url);
+    this.store = await openOnPostgres(this.#url, logger);
     const deps = { store: this.store, statements: this.statements, releaseKeys: [signer!], serverKeys: [], logger };
     await rebuildFromStatements(deps, await this.repository());
   }
@@ -223,7 +217,7 @@ class World {
   async backUp(): Promise<void> {
     await this.store[Symbol.asyncDispose]();
     this.#backup = await server.createDatabase(this.#url);
-    this.store = await openDatabase(this.#url);
+    this.store = await openOnPostgres(this.#url, logger);
   }
 
   /** The database is lost: an empty one, or the backup, takes its place. */

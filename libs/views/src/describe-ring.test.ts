@@ -3,6 +3,7 @@ import type { PauseView, RingView } from '@floe/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeRing } from './describe-ring.ts';
+import { ringView } from './fixtures.ts';
 import { ringParts } from './rollout-words.ts';
 
 const count = fc.oneof(fc.constant(0), fc.nat(3), fc.nat(500));
@@ -19,25 +20,13 @@ const pauses = fc.constantFrom<PauseView | null>(
   { cause: 'after-ring', description: 'a person looks', failures: [], later: [], since: 1 },
 );
 
-function ring(over: Partial<RingView>): RingView {
-  const none = {
-    needed: 1,
-    untried: null,
-    downloaded: 0,
-    soakMs: 0,
-    soakUntil: null,
-    deadlineAt: null,
-    opensAt: null,
-    probes: [],
-    missingApprovals: null,
-  };
-  const counts = { eligible: 3, verified: 1, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 1 };
-  return { name: 'canary', state: 'current', counts, ...none, ...over };
-}
-
 const said = (over: Partial<RingView>, state: (typeof ROLLOUT_STATES)[number], pause: Parameters<typeof describeRing>[1]['pause'] = null) => {
-  const each = ring(over);
-  const text = describeRing(each, { state, pause, rings: [ring({ state: each.state === 'to-come' ? 'current' : 'passed' }), each] }, 'abcdef0123');
+  const each = ringView(over);
+  const text = describeRing(
+    each,
+    { state, pause, rings: [ringView({ state: each.state === 'to-come' ? 'current' : 'passed' }), each] },
+    'abcdef0123',
+  );
   return `${text.state}: ${text.description}`;
 };
 
@@ -45,7 +34,7 @@ describe('the status of one ring', () => {
   test('is green once its gate has passed, and stays so, whatever becomes of the rollout and whoever is away', () => {
     fc.assert(
       fc.property(rings, fc.constantFrom(...ROLLOUT_STATES), pauses, (each, state, pause) => {
-        const { state: is, description, isUnderWay } = describeRing(ring(each), { state, pause, rings: [ring(each)] }, 'abcdef0123');
+        const { state: is, description, isUnderWay } = describeRing(ringView(each), { state, pause, rings: [ringView(each)] }, 'abcdef0123');
         expect(is === 'success').toBe(each.state === 'passed' || (each.state === 'current' && state === 'COMPLETE'));
         // Nothing stays pending when nothing more comes of it.
         if (state === 'SUPERSEDED' || state === 'ABORTED' || state === 'COMPLETE')
@@ -65,7 +54,7 @@ describe('the status of one ring', () => {
         expect([...parts.values()].reduce((sum, hosts) => sum + hosts, 0)).toBe(each.counts.eligible);
       }),
     );
-    const counts = { ...ring({}).counts, inFlight: 0, toCome: 1 };
+    const counts = { ...ringView({}).counts, inFlight: 0, toCome: 1 };
     expect(said({ counts }, 'READY')).toBe('pending: waits for its window: 1 of 3 verified, 1 away, 1 to come');
   });
 

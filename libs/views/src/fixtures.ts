@@ -1,5 +1,5 @@
 import { countRollout } from '@floe/model';
-import { FleetView, HostView, ReportView, RevisionView } from '@floe/protocol';
+import { FleetView, HostView, ReportView, RevisionView, type RingView } from '@floe/protocol';
 import * as v from 'valibot';
 
 /** The server's time in every canned view. */
@@ -11,6 +11,25 @@ export const SUBJECT = 'Add the printer of the second floor';
 /** A store path whose hash starts with `start`. */
 export function storePath(start: string): string {
   return `/nix/store/${start.padEnd(32, '0')}-nixos-system-ws-26.05`;
+}
+
+/** A ring whose turn it is, of three hosts, with `over` in place of what it names. */
+export function ringView(over: Partial<RingView> = {}): RingView {
+  return {
+    name: 'canary',
+    state: 'current',
+    counts: { eligible: 3, verified: 1, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 1 },
+    needed: 1,
+    untried: null,
+    downloaded: 0,
+    soakMs: 0,
+    soakUntil: null,
+    deadlineAt: null,
+    opensAt: null,
+    probes: [],
+    missingApprovals: null,
+    ...over,
+  };
 }
 
 /** A host in sync on `aaaaaaaa…`, with `over` in place of what it names. */

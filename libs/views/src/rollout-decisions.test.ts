@@ -1,22 +1,12 @@
 import type { RevisionView, RingView } from '@floe/protocol';
 import { describe, expect, test } from 'vitest';
 import { decisionCommand, decisionRequest, decisionWords } from './decisions.ts';
-import { NOW, revisionView, SHA } from './fixtures.ts';
+import { NOW, revisionView, ringView, SHA } from './fixtures.ts';
 import { rolloutDecisions } from './rollout-decisions.ts';
-
-const NONE = {
-  untried: null,
-  downloaded: 0,
-  soakMs: 0,
-  soakUntil: null,
-  deadlineAt: null,
-  opensAt: null,
-  missingApprovals: null,
-} as const;
 
 function ring(name: string, state: RingView['state'], verified = 0): RingView {
   const counts = { eligible: 3, verified, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 2 };
-  return { name, state, counts, needed: 1, probes: [], ...NONE };
+  return ringView({ name, state, counts });
 }
 
 function decided(rings: RingView[], orders: NonNullable<RevisionView['rollout']>['orders'] = []) {

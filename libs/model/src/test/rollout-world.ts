@@ -1,6 +1,6 @@
-import { isActivating, type AgentState } from '../agent/state.ts';
+import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
-import { resolve, type Desired, type PermittedRelease, type ReleaseRef } from '../resolve.ts';
+import { resolve, type Desired, type ReleaseRef } from '../resolve.ts';
 import { admit, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, soakEnd, type RolloutDecision } from '../rollout/decide.ts';
@@ -9,54 +9,16 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { unaskedIn } from '../rollout/rings.ts';
-import { progressOf, type RingHost, type Went } from '../rollout/progress.ts';
+import { progressOf, type RingHost } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
 import { pathOf } from './rollout-facts.ts';
+import { worldHost, ZONES, type WorldHost } from './world-host.ts';
 
 /** After a `go` the watchdog has acted by then. */
 const WATCHDOG_MS = 15 * 60_000;
-
-const ZONES = ['near', 'far'] as const;
-
-/** What a host last reported, and what it would report now. */
-interface Told {
-  readonly state: AgentState;
-  readonly subject: StorePath | undefined;
-  readonly runs: StorePath;
-}
-
-export interface WorldHost {
-  readonly name: HostName;
-  readonly ring: number;
-  readonly labels: readonly string[];
-  readonly platform: string;
-  readonly timeZone: string;
-  /** Hosts with the same one have the same systems. */
-  readonly image: string | undefined;
-  isEnrolled: boolean;
-  isConnected: boolean;
-  awaySince: number;
-  /** What it is. */
-  is: Told;
-  /** What the server knows of it. */
-  seen: Told;
-  went: Went | undefined;
-  directed: PermittedRelease | undefined;
-  /** The highest sequence that it was told, as the server knows, and that its agent accepted. */
-  told: number;
-  accepted: number;
-  stable: ReleaseRef | undefined;
-  stones: readonly SteppingStone[];
-  pin: PermittedRelease | undefined;
-  pinnedUntil: number;
-  isOverridden: boolean;
-  quarantined: Set<StorePath>;
-  /** What it ever ran: a pin may have brought it there. */
-  readonly tried: Set<StorePath>;
-}
 
 export interface WorldRevision {
   readonly sequence: number;
@@ -97,34 +59,7 @@ export class RolloutWorld {
   }
 
   addHost(name: string, ring: number, labels: readonly string[], isEnrolled = true): void {
-    const is: Told = { state: 'IDLE', subject: undefined, runs: pathOf('factory') };
-    const none = {
-      went: undefined,
-      directed: undefined,
-      told: 0,
-      accepted: 0,
-      stable: undefined,
-      stones: [],
-      pin: undefined,
-      pinnedUntil: Infinity,
-      quarantined: new Set<StorePath>(),
-      tried: new Set<StorePath>(),
-    };
-    this.hosts.push({
-      name: name as HostName,
-      ring,
-      labels,
-      timeZone: Number(name.slice(1)) % 3 === 1 ? 'far' : 'near',
-      platform: Number(name.slice(1)) % 2 === 1 ? 'aarch64-linux' : 'x86_64-linux',
-      image: name === 'h2' || name === 'h4' ? 'image' : undefined,
-      isEnrolled,
-      isConnected: isEnrolled,
-      awaySince: this.now,
-      is,
-      seen: is,
-      isOverridden: false,
-      ...none,
-    });
+    this.hosts.push(worldHost({ name: name as HostName, ring, labels, isEnrolled }, this.now));
   }
 
   get newest(): WorldRevision | undefined {
