@@ -147,7 +147,7 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
 }
 
 /** Hosts that failed, or a probe that says no: then a resume is not the first thing to think of. */
-function mayBeTheCommit(cause: PauseView['cause'] | undefined): boolean {
+export function mayBeTheCommit(cause: PauseView['cause'] | undefined): boolean {
   return cause === 'failures' || cause === 'probe';
 }
 

@@ -57,6 +57,19 @@ describe('the way of a revision', () => {
   });
 });
 
+test.each([
+  ['failures', 'failed'],
+  ['probe', 'failed'],
+  ['deadline', 'held'],
+  ['after-ring', 'held'],
+  ['freeze', 'held'],
+] as const)('a rollout that is paused by %s is shown as %s', (cause, status) => {
+  const { rollout } = revisionView();
+  if (rollout === null) throw new Error('the fixture has a rollout');
+  const pause = { cause, description: '', failures: [], later: [], since: 1 };
+  expect(stagesOf(revisionView({ rollout: { ...rollout, state: 'PAUSED', pause } })).at(-1)?.status).toBe(status);
+});
+
 test('a stage takes from the end of the one before', () => {
   const [received, fetched, , , , rollout] = stagesOf(revisionView());
   if (received === undefined || fetched === undefined || rollout === undefined) throw new Error('six stages');
