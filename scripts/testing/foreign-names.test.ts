@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 const ROOT = join(import.meta.dirname, '../..');
 /** Files where a record is right: its keys are Nix's, GitHub's or Floe's own words, or names that are never looked up. */
 const RECORDS: Readonly<Record<string, string>> = {
+  'libs/nix/src/find-system.ts': 'the names of files in a folder of the store, of which only the presence of known ones is asked',
   'libs/nix/src/flake-lock.ts': 'attributes of one input, which fetchTree defines',
   'libs/nix/src/derivations.ts': 'store paths, and variables of which only known ones are read',
   'libs/nix/src/missing.ts': 'store paths',

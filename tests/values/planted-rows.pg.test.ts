@@ -34,6 +34,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   pins: `host = 'bad'`,
   stepping_stones: `host = 'bad'`,
   trials: `host = 'bad'`,
+  submissions: `host = 'bad'`,
   testing_branches: `host = 'bad'`,
   deploys: `host = 'bad'`,
   quarantines: `host = 'bad'`,

@@ -260,6 +260,37 @@ describe('floe pin, hold and unpin', () => {
     expect(server?.seen.at(-1)).toMatchObject({ method, path, body: { reason: 'why', ...body } });
   });
 
+  test.each([
+    ['published', { state: 'PUBLISHED' }, 0, 'is published and signed'],
+    ['failed', { state: 'FAILED', result: 'it is no NixOS system' }, 1, 'it is no NixOS system'],
+    ['failed', { id: 'another' }, 1, 'another store path of ws1 replaced it'],
+  ] as const)('with a store path waits for what the server makes of it: %s, %j', async (kind, seen, code, text) => {
+    const toplevel = storePath('aaaaaaaa');
+    const submission = { id: 's1', toplevel, state: 'WAITING', by: 'ada', reason: 'why', since: NOW, endedAt: null, result: '', ...seen } as const;
+    const answer = { outcome: 'done', message: 'ws1 is pinned to it.', submission: 's1' };
+    const floe = await serving(rolledOut({}), {
+      'POST /api/hosts/ws1/submission': { json: answer },
+      'GET /api/hosts/ws1': { json: hostView('ws1', { submission }) },
+    });
+    const argv = ['pin', 'ws1', '--store-path', toplevel, '--reason', 'why'];
+    const printed = await floe(...argv);
+    expect(printed).toMatchObject({ code, stdout: expect.stringContaining(text) as string });
+    expect(printed.stdout).toContain('ws1 is pinned to it.\n');
+    expect(JSON.parse((await floe(...argv, '--json')).stdout)).toMatchObject({ ...answer, server: { kind } });
+    expect((await floe(...argv, '--no-wait', '--until', '4h')).stdout).toBe('ws1 is pinned to it.\n');
+    expect(server?.seen.at(-1)?.body).toEqual({ reason: 'why', storePath: toplevel, until: NOW + 240 * MINUTE });
+  });
+
+  test.each([
+    [['ws1', SHA, '--store-path', storePath('aaaaaaaa')]],
+    [['ws1', '--store-path', '/etc/passwd']],
+    [['ws1', '--store-path', '/nix/store/x']],
+  ])('floe pin %j is wrong usage, and asks nobody', async (argv) => {
+    const floe = await serving(rolledOut({}));
+    expect((await floe('pin', ...argv, '--reason', 'x')).code).toBe(2);
+    expect(server?.seen).toEqual([]);
+  });
+
   test('a date without a time is its midnight where the user is', async () => {
     const floe = await serving(rolledOut({}), { 'POST /api/hosts/ws1/hold': done('it is.') });
     await floe('hold', 'ws1', '--reason', 'x', '--until', '2027-01-04');

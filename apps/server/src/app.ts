@@ -19,6 +19,7 @@ import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
+import { submissionRoutes, type SubmissionDeps } from './routes/submissions.ts';
 import { trialRoutes, type TrialDeps } from './routes/trials.ts';
 import { tokenRoutes, type TokenRouteDeps } from './routes/tokens.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
@@ -49,6 +50,7 @@ export type AppDeps = OwnDeps &
       DeployDeps &
       PinDeps &
       TrialDeps &
+      SubmissionDeps &
       FleetRouteDeps &
       RolloutRouteDeps &
       ServerRouteDeps &
@@ -88,6 +90,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', decisionRoutes(routes));
   api.route('/', deployRoutes(routes));
   api.route('/', pinRoutes(routes));
+  api.route('/', submissionRoutes(routes));
   api.route('/', trialRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));

@@ -65,7 +65,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     repositoryId,
     untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [desired.releaseId] : [])),
   );
-  const releases = new Map(stored.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
+  const releases = new Map(stored.map(({ id, envelope, isSubmitted }) => [id, { envelope: v.parse(StoredEnvelope, envelope), isSubmitted }]));
   // Without it an agent only knows less of how old the news is; it is signed again every hour.
   const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
 
@@ -73,7 +73,10 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
   for (const addressee of untold) {
     const { session, desired, isRetry, envelope, deploy } = addressee;
-    const release = envelope === undefined ? releases.get(desired.releaseId) : trialFor(addressee, v.parse(StoredEnvelope, envelope), releaseSigner);
+    const known = releases.get(desired.releaseId);
+    if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
+    const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : v.parse(StoredEnvelope, envelope);
+    const release = perDirective === undefined ? known?.envelope : signedOnce(addressee, perDirective, releaseSigner);
     if (release === undefined) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
@@ -121,8 +124,8 @@ function onlyFor({ session, desired }: Addressee): { readonly onlyFor?: OneDirec
   return capabilities.has('once') ? { onlyFor: { machineId, bootId, epoch: desired.epoch } } : {};
 }
 
-/** A trial is signed again for each directive. Undefined: what is stored is not of this server's release key. */
-function trialFor(addressee: Addressee, stored: Envelope, releaseSigner: Signer): Envelope | undefined {
+/** A trial, or a submitted system, is signed again for each directive. Undefined: what is stored is not of this server's release key. */
+function signedOnce(addressee: Addressee, stored: Envelope, releaseSigner: Signer): Envelope | undefined {
   const trial = open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
   if (trial.kind !== 'opened') return undefined;
   return seal(releaseSigner, 'floe/release', { ...trial.statement, ...onlyFor(addressee) } satisfies ReleaseStatement);

@@ -154,7 +154,7 @@ export class FleetReader {
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
     return (each) => {
-      const { row, desired, quarantines, trial, endedTrial, desiredCommit } = each;
+      const { row, desired, quarantines, trial, endedTrial, submission, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
@@ -165,6 +165,7 @@ export class FleetReader {
         evaluation,
         quarantines,
         trial,
+        submission: submission !== undefined && now - (submission.endedAt ?? now) < SHOW_TRIAL_END_MS ? submission : undefined,
         endedTrial: endedTrial !== undefined && now - endedTrial.endedAt < SHOW_TRIAL_END_MS ? endedTrial : undefined,
         desiredCommit: desiredCommit ?? null,
         progress: this.#progress.get(row.host) ?? null,

@@ -22,6 +22,7 @@ import {
   type RevisionInList,
   type Rollout,
   type EndedTrial,
+  type Submission,
   type Trial,
 } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
@@ -41,6 +42,7 @@ export interface HostContext {
   readonly quarantines: readonly Quarantine[];
   readonly trial?: Trial | undefined;
   readonly endedTrial?: EndedTrial | undefined;
+  readonly submission?: Submission | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   readonly presence: Presence;
@@ -103,6 +105,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
             result: endedTrial.result,
             hasFailed: endedTrial.hasFailed,
           },
+    submission: context.submission === undefined ? null : viewSubmission(context.submission),
     observed: row.observed,
     runs: null,
     state: row.state,
@@ -114,6 +117,10 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     agentVersion: row.agentVersion ?? null,
     machineId: row.machineId ?? null,
   };
+}
+
+function viewSubmission({ id, toplevel, state, by, reason, at, endedAt, result }: Submission): NonNullable<HostView['submission']> {
+  return { id, toplevel, state, by, reason, since: at, endedAt: endedAt ?? null, result };
 }
 
 /** What people ordered of a host, in the order in which it counts. Pure. */

@@ -54,6 +54,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   pins: { bound: 'two of each host, by an administrator' },
   stepping_stones: { bound: 'one of each host and name in the policy, 20 at most' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
+  submissions: { bound: 'one of each host, by an administrator; it goes with its host' },
   testing_branches: { bound: 'one of each branch testing/HOST that is followed, 100 at most; it goes with its host, or the branch' },
   quarantines: {
     bound: 'one of each release of the host',

@@ -10,6 +10,7 @@ export * from './bounds.ts';
 export * from './brands.ts';
 export * from './commit-status.ts';
 export * from './status-entry.ts';
+export * from './submission.ts';
 export * from './duration.ts';
 export * from './audit-chain.ts';
 export * from './evaluation.ts';

@@ -32,6 +32,7 @@ const LOWEST_ROLE = {
   'approve-rollout': 'approver',
   'hotfix-rollout': 'administrator',
   'break-glass': 'administrator',
+  submit: 'administrator',
   enrol: 'administrator',
   revoke: 'administrator',
   forget: 'administrator',

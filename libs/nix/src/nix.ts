@@ -3,6 +3,7 @@ import { build, type BuildOptions, type BuildResult, type BuildTarget } from './
 import { cacheTrust, type CacheSettings, type CacheTrust } from './cache-trust.ts';
 import { closureChanges, type ClosureChanges } from './closure-changes.ts';
 import { NixCommand, RepositoryCommand, type NixDeps, type RepositoryNixDeps } from './command.ts';
+import { findSystem, type FoundSystem } from './find-system.ts';
 import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
 import { evaluateCheck, type CheckEvaluation } from './evaluate-check.ts';
 import type { ReadLimits } from './evaluate-flake.ts';
@@ -30,6 +31,7 @@ export interface Nix {
   readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
+  findSystem(path: StorePath, options: { readonly cacheUrl: string; readonly signal: AbortSignal }): Promise<FoundSystem>;
   cacheTrust(path: StorePath, settings: CacheSettings): Promise<CacheTrust>;
   missingBytes(path: StorePath, options: MissingOptions): Promise<number | undefined>;
   setProfile(profile: string, path: StorePath): Promise<void>;
@@ -60,6 +62,7 @@ export function createNix(deps: NixDeps): Nix {
     readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
     realise: async (path, options) => await realise(command, path, options),
     isValid: async (path) => await isValid(command, path),
+    findSystem: async (path, options) => await findSystem(command, path, options),
     cacheTrust: async (path, settings) => await cacheTrust(command, path, settings),
     missingBytes: async (path, options) => await missingBytes(command, path, options),
     setProfile: async (profile, path) => await setProfile(command, profile, path),

@@ -13,7 +13,7 @@ interface Grammar {
 /** All Nix commands that may run outside of the sandbox: they take store paths by name, and neither evaluate nor build. */
 const UNSANDBOXED: Readonly<Record<NixProgram, Grammar>> = {
   nix: {
-    tasks: ['copy', 'path-info', 'store ping', 'store sign', 'store verify'],
+    tasks: ['copy', 'path-info', 'store cat', 'store ls', 'store ping', 'store sign', 'store verify'],
     options: {
       '--to': 1,
       '--from': 1,
@@ -45,6 +45,14 @@ const UNSANDBOXED: Readonly<Record<NixProgram, Grammar>> = {
   'nix-env': { tasks: ['--profile'], options: { '--profile': 1, '--set': 0, '--store': 1, '--option': 2 } },
 };
 
+/** They read a file in a store path. */
+const READS_FILES: ReadonlySet<string> = new Set(['store cat', 'store ls']);
+const FILE_IN_PATH = /^(\/nix\/store\/[^/]+)(?:\/[a-z][a-z-]*)+$/;
+
+function isPath(arg: string): boolean {
+  return STORE_PATH_FORM.test(arg) && !arg.endsWith('.drv');
+}
+
 /**
  * Whether a command needs no sandbox: a subcommand and options from the list, and otherwise store paths. A derivation is not
  * allowed: realising it is building it, which runs untrusted code.
@@ -58,7 +66,7 @@ export function needsNoSandbox(program: NixProgram, args: readonly string[]): bo
   for (let index = 0; index < rest.length; index += 1) {
     const arg = rest[index] ?? '';
     if (Object.hasOwn(options, arg)) index += options[arg] ?? 0;
-    else if (!STORE_PATH_FORM.test(arg) || arg.endsWith('.drv')) return false;
+    else if (!isPath(READS_FILES.has(task) ? arg.replace(FILE_IN_PATH, '$1') : arg)) return false;
   }
   return true;
 }

@@ -26,6 +26,11 @@ export function trialRootsDir(rootsDir: string): string {
   return join(rootsDir, '.trials');
 }
 
+/** The folder of the systems that were named by their store path: as that of trials. */
+export function submittedRootsDir(rootsDir: string): string {
+  return join(rootsDir, '.submitted');
+}
+
 /** Removes the GC roots of a host's older systems. The cache still has them. */
 export async function tidyBuildRoots(rootsDir: string, host: HostName): Promise<void> {
   await tidyRoots(join(rootsDir, host), KEPT_PER_HOST);

@@ -90,6 +90,8 @@ function openRelease({ releaseKeys, logger }: HistoryDeps, release: LoggedReleas
     logger.warn('a release in the statement log is not trusted', { why: opened.message });
     return undefined;
   }
+  // Of the fleet's releases none is a submitted one.
+  if (opened.statement.purpose !== undefined) return undefined;
   const { repository, ref, host, sequence, commit } = opened.statement;
   return { file: release.file, repository, ref, host, sequence, commit, logged: { envelope: release.envelope, statement: opened.statement } };
 }

@@ -7,6 +7,7 @@ import { evaluateRevision } from './evaluate.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { FreshnessKeeper, releaseRevision } from './release.ts';
 import { logStable } from './stable-statements.ts';
+import { publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
 import { TestingBranches } from './trial-branches/testing-branches.ts';
 import { refusalOf } from './verify.ts';
@@ -43,12 +44,15 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   const looking = createWake();
   const working = createWake();
   const testing = createWake();
+  const submitted = createWake();
   /** The revision being processed. The controller stops it when a newer commit supersedes it. */
   const running: { id?: string | undefined; controller: AbortController } = { controller: new AbortController() };
   looking.wake();
   working.wake();
   await using _listener = await listen(deps, (id) => {
-    if (id === repositoryId) looking.wake();
+    if (id !== repositoryId) return;
+    looking.wake();
+    submitted.wake();
   });
 
   async function keepLease(): Promise<void> {
@@ -157,6 +161,21 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     }
   }
 
+  /** Apart from the work: who names a system by its path does not wait for a build. */
+  async function publishSubmitted(): Promise<void> {
+    let attempt = 0;
+    while (!inner.aborted) {
+      try {
+        attempt = (await publishSubmissions(deps, repositoryId, inner)) ? 0 : attempt + 1;
+      } catch (error) {
+        if (inner.aborted) return;
+        logger.warn('looking at submitted store paths failed', { error });
+        attempt += 1;
+      }
+      await submitted.wait(HINT_POLL_MS + (attempt === 0 ? 0 : fullJitter(attempt, RETRY, deps.random)), inner);
+    }
+  }
+
   /** Testing branches have the time that the tracked branch leaves them: a revision that is received stops what they do, and comes first. */
   async function tryBranches({ testing: branches, ...others }: PipelineDeps): Promise<void> {
     if (branches === undefined) return;
@@ -186,7 +205,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   }
 
   try {
-    await Promise.all([keepLease(), look(), work(), keepStableLogged(), tryBranches(deps)]);
+    await Promise.all([keepLease(), look(), work(), keepStableLogged(), publishSubmitted(), tryBranches(deps)]);
   } finally {
     lost.abort();
   }

@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import { open, EnrolmentStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
+import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
@@ -72,9 +72,10 @@ export async function rebuildFromStatements(
     await apart(host, async () => ((await isForgotten(host)) ? undefined : await bringBackAccess(entry)));
   }
   async function restore({ envelope, statement }: LoggedRelease): Promise<boolean> {
-    const { host, sequence, toplevel, commit, issuedAt } = statement;
+    const { host, sequence, toplevel, commit, issuedAt, purpose } = statement;
     await store.hosts.ensure(repository.id, [host]);
-    const release = { repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt, envelope: JSON.stringify(envelope) };
+    const signed = { envelope: JSON.stringify(envelope), isSubmitted: purpose === 'submitted' };
+    const release = { repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt, ...signed };
     return await store.releases.importStatement(release);
   }
 
@@ -103,6 +104,15 @@ export async function rebuildFromStatements(
     logger.warn('the database lacks a release that the checkpoint of the statement log does not tell: the whole log is read');
     history = await readHistory(deps, { isWhole: true });
     await restoreReleases(history);
+  }
+  // So that a host that was pinned to one is known to have been told it.
+  for (const { envelope } of history.logged.releases) {
+    const opened = open(envelope, 'floe/release', ReleaseStatement, deps.releaseKeys, verifySignature);
+    if (opened.kind !== 'opened' || opened.statement.purpose !== 'submitted') continue;
+    const { statement } = opened;
+    const isOf = statement.repository === repository.url && statement.ref === repository.ref;
+    if (isOf && statement.sequence > (known.get(statement.host) ?? -1))
+      await apart(statement.host, async () => void (await restore({ envelope, statement })));
   }
   const restoreRelease = async (logged: LoggedRelease): Promise<void> => await apart(logged.statement.host, async () => void (await restore(logged)));
   const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, restoreRelease }, repository))];

@@ -75,7 +75,8 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
   const { store, statements, releaseSigner, clock } = deps;
   const latest = await latestTime(deps, repository);
   const renewed: HostName[] = [];
-  for (const { id, host, envelope } of await store.releases.latest(repository.id)) {
+  const releases = [...(await store.releases.latest(repository.id)), ...(await store.releases.submitted(repository.id))];
+  for (const { id, host, envelope } of releases) {
     const stored = v.safeParse(StoredEnvelope, envelope);
     const opened = stored.success ? peek(stored.output, ReleaseStatement) : undefined;
     if (opened?.kind !== 'opened' || opened.statement.expiresAt >= latest + RENEW_BEFORE_MS) continue;

@@ -1,4 +1,4 @@
-import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, PRESENCES, REVISION_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, PRESENCES, REVISION_STATES, SUBMISSION_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
@@ -109,6 +109,23 @@ export const HostView = v.object({
   /** The end of its newest trial, for a week. `hasFailed`: the machine refused it, or it failed there. */
   lastTrial: v.optional(
     v.nullable(v.object({ id: word(64), commit: CommitSha, by: prose(200), endedAt: Timestamp, result: prose(), hasFailed: v.boolean() })),
+    null,
+  ),
+  /** The store path that it was last asked to be pinned to: while the server publishes it, and for a week after. */
+  submission: v.optional(
+    v.nullable(
+      v.object({
+        id: word(64),
+        toplevel: StorePath,
+        state: v.picklist(SUBMISSION_STATES),
+        by: prose(200),
+        reason: prose(),
+        since: Timestamp,
+        endedAt: v.nullable(Timestamp),
+        /** Why it was not taken, or what the server waits for. */
+        result: prose(),
+      }),
+    ),
     null,
   ),
   observed: Observed,

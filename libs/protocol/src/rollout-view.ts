@@ -118,6 +118,10 @@ export type RolloutAnswer = v.InferOutput<typeof RolloutAnswer>;
 export const TrialAnswer = v.object({ ...RolloutAnswer.entries, trial: v.optional(word(64)) });
 export type TrialAnswer = v.InferOutput<typeof TrialAnswer>;
 
+/** `POST /api/hosts/:host/submission`; `submission`: its id, which the host's view has. */
+export const SubmissionAnswer = v.object({ ...RolloutAnswer.entries, submission: word(64) });
+export type SubmissionAnswer = v.InferOutput<typeof SubmissionAnswer>;
+
 /** `GET /api/hosts/:host/why`: the rules that stand between it and the newest commit, in the order in which they are asked; empty: it runs it. */
 export const WhyView = list(v.object({ rule: word(32), text: prose(), end: prose() }), 32);
 export type WhyView = v.InferOutput<typeof WhyView>;

@@ -32,10 +32,16 @@ export const ReleaseStatement = v.strictObject({
   closureSizeBytes: ByteSize,
   /** Nix platform, e.g. `x86_64-linux`. */
   system: word(64),
-  /** The system is only to be tried, until `endsAt`: 24 hours after `issuedAt` at most. Only for agents with the capability `trial`. */
-  purpose: v.optional(v.literal('test')),
+  /**
+   * `test`: the system is only to be tried, until `endsAt`: 24 hours after `issuedAt` at most. Only for agents with the capability `trial`.
+   * `submitted`: no commit has the system; an administrator named it by its store path. Only for agents with the capability `submitted`.
+   */
+  purpose: v.optional(v.picklist(['test', 'submitted'])),
   endsAt: v.optional(Timestamp),
-  /** Of a trial: signed for this directive alone. Only for agents with the capability `once`, which take no trial without it. */
+  /**
+   * Of a trial, and of a submitted system: signed for this directive alone. Only for agents with the capability `once`, which take neither without
+   * it.
+   */
   onlyFor: v.optional(OneDirective),
   issuedAt: Timestamp,
   expiresAt: Timestamp,

@@ -56,7 +56,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
   const newest = (which: SQL): SQL => sql`
     left join lateral (
       select to_jsonb(r) - 'envelope' as newest from releases r
-      where r.repository_id = ${repositoryId} and r.host = h.host and r.sequence between 0 and ${MAX_COUNTER}::bigint and ${which}
+      where r.repository_id = ${repositoryId} and r.host = h.host and not r.is_submitted and r.sequence between 0 and ${MAX_COUNTER}::bigint and ${which}
       order by r.sequence desc limit 1
     )`;
   const found = await db.execute(sql`

@@ -3,6 +3,7 @@ import {
   hasArrived,
   isTerminalAgentState,
   MAX_TIME_ZONE_CHARACTERS,
+  NO_COMMIT,
   pendingStone,
   promotedIn,
   resolve,
@@ -31,6 +32,7 @@ import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
+import { readSubmissions } from './submissions.ts';
 import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
@@ -53,6 +55,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const { current, situationOf, pinsOf, timeZoneOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const trials = await readTrials(db, repositoryId, names);
+  const submissions = await readSubmissions(db, repositoryId, names);
   const stones = stonesByHost(db);
   const rows = await db
     .select({ row: hosts, commit: releases.commit, deploy: deploys, stones: stones.list, ...OF_HOST })
@@ -64,7 +67,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     .orderBy(asc(hosts.host));
   const stonesOf = new Map(rows.flatMap((each) => (each.stones === null ? [] : [[each.row.host, toSteppingStones(each.row.host, each.stones)]])));
   const ofHost = new Map(rows.map((each) => [each.row.host, each]));
-  const commits = new Map(rows.map(({ row, commit }) => [row.host, new RowReader().commit('commit', commit)]));
+  const commits = new Map(rows.map(({ row, commit }) => [row.host, commit === NO_COMMIT ? undefined : new RowReader().commit('commit', commit)]));
   const deploysByHost = new Map(rows.flatMap(({ deploy }) => (deploy === null ? [] : [[deploy.host, deploy] as const])));
   const read = toHostRows(
     rows.map(({ row }) => row),
@@ -85,6 +88,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         desired: resolve(situation),
         trial,
         endedTrial: trials.ended.get(row.host),
+        submission: submissions.get(row.host),
         quarantines: quarantinesOfHost,
         acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
         desiredCommit: commits.get(row.host),

@@ -18,7 +18,7 @@ const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(s
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
   const newer = (counts: SQL) => sql`exists (
     select from releases n where n.repository_id = releases.repository_id and n.host = releases.host
-      and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint and ${counts})`;
+      and not n.is_submitted and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint and ${counts})`;
   const current = sql`(select c.sequence from current c where c.repository_id = releases.repository_id)`;
   return await deleteInBatches(
     db,

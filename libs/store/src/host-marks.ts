@@ -3,6 +3,7 @@ import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { replaceSubmission } from './submissions.ts';
 import type { HostStore } from './store.ts';
 import { directives, hosts, pins, quarantines, releases } from './tables/index.ts';
 
@@ -35,6 +36,7 @@ export function createHostMarks(db: Database): Marks {
           .insert(pins)
           .values({ host, kind, ...set })
           .onConflictDoUpdate({ target: [pins.host, pins.kind], set });
+        if (kind === 'pin') await replaceSubmission(tx, host, at, `${by} pinned the host to something else`);
         return { result: undefined, isChange: true };
       }),
     unpin: async (host, kind) =>
@@ -60,7 +62,7 @@ export function createHostMarks(db: Database): Marks {
       }),
     async pruneQuarantines(before) {
       const isOf = and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel));
-      const newer = sql`select from ${releases} as newer where newer.host = ${quarantines.host} and newer.sequence > ${releases.sequence}`;
+      const newer = sql`select from ${releases} as newer where newer.host = ${quarantines.host} and not newer.is_submitted and newer.sequence > ${releases.sequence}`;
       const newest = db
         .select({ id: releases.id })
         .from(releases)

@@ -21,6 +21,7 @@ import type {
 } from '@floe/model';
 import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
+import type { Submission } from './submission-records.ts';
 import type { EndedTrial, Trial } from './trial-records.ts';
 
 export type * from './access-records.ts';
@@ -164,6 +165,7 @@ export interface Release extends ReleaseRef {
   readonly commit: CommitSha;
   readonly issuedAt: Timestamp;
   readonly envelope: string;
+  readonly isSubmitted?: boolean | undefined;
 }
 
 /** A system, as one host has or had it. */
@@ -302,6 +304,7 @@ export interface FleetHost {
   readonly trial?: Trial | undefined;
   /** The newest one, if it was. */
   readonly endedTrial?: EndedTrial | undefined;
+  readonly submission?: Submission | undefined;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
   /** Systems whose failure on the host a person saw before resuming a rollout. */

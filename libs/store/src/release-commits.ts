@@ -26,7 +26,7 @@ export async function commitsOf(db: Database, systems: readonly SystemOfHost[]):
     ) as wanted
     cross join lateral (
       select host, toplevel, commit, sequence, revision_id from releases
-      where host = wanted.host and toplevel = wanted.toplevel and sequence between 0 and ${MAX_COUNTER}::bigint
+      where host = wanted.host and toplevel = wanted.toplevel and not is_submitted and sequence between 0 and ${MAX_COUNTER}::bigint
         and (wanted.as_of is null or issued_at <= wanted.as_of)
       order by sequence desc limit 1
     ) as newest

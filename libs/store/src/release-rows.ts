@@ -42,7 +42,7 @@ export function toRelease(row: ReleaseRow): Release[] {
 export async function newestPerHost(db: Database, repositoryId: string, onLeftOut: (names: readonly string[]) => void): Promise<Release[]> {
   const newestBefore = (host: SQL | undefined): SQL => sql`
     select id, host from releases
-    where repository_id = ${repositoryId} and sequence between 0 and ${MAX_COUNTER}::bigint ${host === undefined ? sql.empty() : sql`and host < ${host}`}
+    where repository_id = ${repositoryId} and not is_submitted and sequence between 0 and ${MAX_COUNTER}::bigint ${host === undefined ? sql.empty() : sql`and host < ${host}`}
     order by host desc, sequence desc limit 1`;
   const newest = sql`
     with recursive newest as (
@@ -89,6 +89,7 @@ export async function releasesOfRollout(
       and(
         eq(releases.repositoryId, repositoryId),
         eq(releases.host, hosts.host),
+        eq(releases.isSubmitted, false),
         isReadableCounter(releases.sequence),
         lte(releases.sequence, sequence),
       ),

@@ -9,7 +9,7 @@ import { commitsOf } from './release-commits.ts';
 import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
 import type { ReleaseStore } from './store.ts';
-import { freshness, hosts, releases, revisions } from './tables/index.ts';
+import { freshness, hosts, pins, releases, revisions } from './tables/index.ts';
 import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 
 /**
@@ -19,7 +19,7 @@ import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts
  * release as soon as a newer commit supersedes the revision.
  */
 async function importStatement(db: Database, release: Parameters<ReleaseStore['importStatement']>[0]): Promise<boolean> {
-  const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope } = release;
+  const { repositoryId, host, sequence, toplevel, commit, issuedAt, envelope, isSubmitted } = release;
   const [revision] = await db
     .select({ state: revisions.state })
     .from(revisions)
@@ -28,7 +28,7 @@ async function importStatement(db: Database, release: Parameters<ReleaseStore['i
   return await db.transaction(async (tx) => {
     const added = await tx
       .insert(releases)
-      .values({ repositoryId, host, sequence, toplevel, commit, issuedAt, envelope })
+      .values({ repositoryId, host, sequence, toplevel, commit, issuedAt, envelope, isSubmitted })
       .onConflictDoNothing()
       .returning({ id: releases.id });
     if (added.length > 0) await notify(tx, { topic: 'host', host });
@@ -63,6 +63,12 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
       return { id: found.id, host, sequence: found.sequence, toplevel: found.toplevel };
     },
     latest: async (repositoryId) => await newestPerHost(db, repositoryId, (bad) => leftOut.set('releases', bad)),
+    async submitted(repositoryId) {
+      const isKept = sql`exists (select from ${hosts} h where h.desired_release_id = ${releases.id} or exists (
+        select from ${pins} p where p.host = h.host and p.release_id = ${releases.id}))`;
+      const isOf = and(eq(releases.repositoryId, repositoryId), eq(releases.isSubmitted, true), isKept);
+      return (await db.select().from(releases).where(isOf)).flatMap(toRelease);
+    },
     async toOffer(repositoryId, ids) {
       const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
       const named = await db.select().from(releases).where(isOneOf(releases.id, ids));

@@ -262,7 +262,7 @@ async function advanceStable(tx: Database, revisionId: string, unasked: readonly
     cross join lateral (select n.host from ${hosts} n where n.repository_id = v.repository_id) n
     cross join lateral (
       select c.id, c.host, c.toplevel, c.sequence, c.revision_id from ${releases} c
-      where c.repository_id = v.repository_id and c.host = n.host and c.sequence between 0 and v.sequence
+      where c.repository_id = v.repository_id and c.host = n.host and not c.is_submitted and c.sequence between 0 and v.sequence
       order by c.sequence desc limit 1
     ) r
     left join ${evaluations} e on e.revision_id = v.id and e.host = n.host

@@ -42,6 +42,7 @@ import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ReportStore } from './report-contract.ts';
+import type { SubmissionStore } from './submission-contract.ts';
 import type { TestingStore } from './testing-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 import type { StableStore } from './stable-contract.ts';
@@ -69,6 +70,7 @@ export interface Store extends AsyncDisposable {
   readonly rollouts: RolloutStore;
   readonly stable: StableStore;
   readonly hosts: HostStore;
+  readonly submissions: SubmissionStore;
   readonly testing: TestingStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
@@ -203,11 +205,13 @@ export interface ReleaseStore {
    */
   publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
   /** Brings back a release from the statement log. False when it was there already, or its revision ended without being published. */
-  importStatement(release: NewRelease & { readonly repositoryId: string }): Promise<boolean>;
+  importStatement(release: NewRelease & { readonly repositoryId: string; readonly isSubmitted?: boolean | undefined }): Promise<boolean>;
   /** The release that the host has in a revision: its own, or the one that the revision did not change. */
   ofRevision(revision: Pick<Revision, 'id' | 'repositoryId' | 'sequence'>, host: HostName): Promise<ReleaseRef | undefined>;
-  /** The newest release of each host. */
+  /** The newest release of each host, of the fleet's. */
   latest(repositoryId: string): Promise<readonly Release[]>;
+  /** Those of store paths that hosts are kept on, or were told last. */
+  submitted(repositoryId: string): Promise<readonly Release[]>;
   /**
    * What directives are made of: these releases, in no order (ids that are not there are left out), and the envelope of the
    * newest freshness statement, as JSON text.

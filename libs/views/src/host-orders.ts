@@ -1,3 +1,4 @@
+import { NO_COMMIT } from '@floe/model';
 import type { HostOrderView } from '@floe/protocol';
 import { utcTime } from './text.ts';
 import { shortSha } from './text.ts';
@@ -11,7 +12,7 @@ const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
 /** An order about a host: "pinned to 3f9c2ab1d0 (revision #3) by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
 export function orderWords({ kind, sequence, commit, by, reason, since, until }: HostOrderView): string {
   const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${utcTime(until)}`;
-  const what = commit === null ? `revision #${sequence}` : `${shortSha(commit)} (revision #${sequence})`;
+  const what = commit === null ? `revision #${sequence}` : `${commit === NO_COMMIT ? 'a store path' : shortSha(commit)} (revision #${sequence})`;
   return `${WHAT[kind]} ${what} by ${by} since ${utcTime(since)}${end}: ${reason}`;
 }
 

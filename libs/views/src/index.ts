@@ -20,6 +20,7 @@ export * from './standing.ts';
 export * from './switches.ts';
 export * from './text.ts';
 export * from './todo.ts';
+export * from './submission-words.ts';
 export * from './trial-words.ts';
 export * from './why-words.ts';
 export { duration } from '@floe/model';

@@ -80,7 +80,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once'],
+      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted'],
     };
   }
 

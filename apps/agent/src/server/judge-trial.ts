@@ -26,6 +26,7 @@ const REFUSALS = {
   TRIALS_NOT_HERE: 'trials need NixOS: what this agent keeps up to date would not go back with a restart',
   TRIAL_MODE: 'a trial begins at once, or not at all',
   RELEASE_MALFORMED: 'the release: only a trial has an end, and a trial has one',
+  SUBMITTED_REPLAYED: 'the submitted system was signed for another directive',
   TRIAL_TOO_LONG: 'the release is a trial of more than 24 hours',
   TRIAL_OVER: 'the release is a trial that is over',
   TRIAL_REPLAYED: 'the trial was signed for another directive, or by a server from before trials were signed for one each',
@@ -43,7 +44,12 @@ export function judgeTrial(
 ): TrialJudgement {
   if (purpose === undefined && endsAt === undefined && onlyFor === undefined) return { kind: 'fine', trial: null };
   const refuse = (code: keyof typeof REFUSALS): TrialJudgement => ({ kind: 'refused', code, message: REFUSALS[code] });
+  if (purpose === 'submitted') return judgeSubmitted();
   if (purpose === undefined || endsAt === undefined) return refuse('RELEASE_MALFORMED');
+  function judgeSubmitted(): TrialJudgement {
+    if (endsAt !== undefined) return refuse('RELEASE_MALFORMED');
+    return isForThisOrder(onlyFor, order, bootId) ? { kind: 'fine', trial: null } : refuse('SUBMITTED_REPLAYED');
+  }
   if (trials === 'not-enabled') return refuse('TRIALS_NOT_ENABLED');
   if (trials === 'not-here') return refuse('TRIALS_NOT_HERE');
   if (order.mode !== 'activate') return refuse('TRIAL_MODE');

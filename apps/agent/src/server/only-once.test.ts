@@ -7,6 +7,7 @@ import { judgeDirective, type DirectiveContext, type DirectiveJudgement } from '
 
 const keys = newAuthorities();
 const TRIAL: SealOptions['release'] = { purpose: 'test', issuedAt: NOW, endsAt: NOW + 3600_000 };
+const SUBMITTED: SealOptions['release'] = { purpose: 'submitted', sequence: 9 };
 const BEFORE = journalWith({ epoch: 2, sequences: [{ repository: REPOSITORY, ref: REF, sequence: 9 }] });
 
 /** A machine that tries systems, and what its disk had at some time. */
@@ -61,7 +62,7 @@ function directiveIn(envelope: Envelope): Directive {
 }
 
 const action = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('trial' as const, 'permit' as const) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom('trial' as const, 'permit' as const, 'submitted' as const) }) },
   // In any order, as it was, with another number, on a connection whose nonce comes again or is new, in this start's name.
   {
     weight: 8,
@@ -76,17 +77,17 @@ const action = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('restore' as const), which: fc.nat(3) }) },
 );
 
-test('with the server key alone, no trial and no permit that was heard is used again: after other orders, a restart, a journal that was restored', () => {
+test('with the server key alone, no trial, no permit and no submitted system that was heard is used again: after other orders, a restart, a journal that was restored', () => {
   let replays = 0;
   fc.assert(
     fc.property(fc.array(action, { minLength: 3, maxLength: 30 }), (actions) => {
       const machine = new Machine();
       const heard: Heard[] = [];
       for (const each of actions) {
-        if (each.kind === 'trial' || each.kind === 'permit') {
+        if (each.kind === 'trial' || each.kind === 'permit' || each.kind === 'submitted') {
           // The server tells it once per connection, and the thief reads along.
           const nonce = machine.nextNonce();
-          const what: SealOptions = each.kind === 'trial' ? { release: TRIAL } : { permit: { nonce } };
+          const what: SealOptions = each.kind === 'permit' ? { permit: { nonce } } : { release: each.kind === 'trial' ? TRIAL : SUBMITTED };
           const envelope = sealDirective(keys, {
             ...what,
             directive: { nonce, epoch: machine.journal.epoch + 1 },
@@ -117,14 +118,22 @@ test.each<[string, SealOptions]>([
   ['for another number', { onlyFor: { epoch: 4 } }],
   ['for another start of the machine', { onlyFor: { bootId: 'boot-before' } }],
   ['for another machine', { onlyFor: { machineId: 'b'.repeat(32) } }],
-])('neither a trial nor a permit is taken that was signed %s', (_what, options) => {
-  const context = directiveContext(keys, { trials: 'allowed', serverNow: NOW, journal: BEFORE });
+])('neither a trial nor a permit nor a submitted system is taken that was signed %s', (_what, options) => {
+  const context = directiveContext(keys, { trials: 'allowed', serverNow: NOW, journal: BEFORE, ref: REF });
   const code = (seals: SealOptions): string => {
     const judged = judgeDirective(sealDirective(keys, seals), context);
     return judged.kind === 'refused' ? judged.detail.code : judged.kind;
   };
   expect(code({ ...options, release: TRIAL })).toBe('TRIAL_REPLAYED');
   expect(code({ ...options, permit: {} })).toBe('PERMIT_REPLAYED');
+  expect(code({ ...options, release: SUBMITTED })).toBe('SUBMITTED_REPLAYED');
+  // As it lies in the database and in the statement log.
+  expect(code({ release: { ...SUBMITTED, onlyFor: undefined } })).toBe('SUBMITTED_REPLAYED');
+  expect(code({ release: { ...SUBMITTED, endsAt: NOW + 1_000 } })).toBe('RELEASE_MALFORMED');
+  expect(code({ release: SUBMITTED, signers: { release: newSigner(keys.release.keyId) } })).toBe('RELEASE_SIGNATURE_WRONG');
+  expect(code({ release: { ...SUBMITTED, ref: 'refs/heads/other' } })).toBe('RELEASE_WRONG_REF');
+  expect(code({ release: { ...SUBMITTED, sequence: 8 } })).toBe('SEQUENCE_LOWER');
+  expect(code({ release: SUBMITTED })).toBe('accepted');
   // As a server from before this signs them, whose words do not end.
   expect(code({ release: { ...TRIAL, onlyFor: undefined } })).toBe('TRIAL_REPLAYED');
   expect(code({ permit: { onlyFor: undefined } })).toBe('PERMIT_REPLAYED');

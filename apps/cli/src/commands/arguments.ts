@@ -1,4 +1,4 @@
-import { CommitSha, ForgeLogin, HostName, ProbeName, RingName, Role, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
+import { CommitSha, ForgeLogin, HostName, ProbeName, RingName, Role, StorePath, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -21,6 +21,11 @@ export function acceptArgument(text: string): CommitSha | 'clock' {
 /** The beginning of a commit id, as much as the server needs to tell it from others. */
 export function commitPrefixArgument(text: string): string {
   return parsed(v.pipe(v.string(), v.toLowerCase(), v.regex(/^[0-9a-f]{7,40}$/, 'a commit is given by 7 to 40 hex digits')), text);
+}
+
+/** A store path, or a usage error. */
+export function storePathArgument(text: string): v.InferOutput<typeof StorePath> {
+  return parsed(StorePath, text);
 }
 
 /** Why an administrator does something: kept in the audit log, so it may not be empty. */

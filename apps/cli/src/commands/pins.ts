@@ -1,9 +1,10 @@
-import { RolloutAnswer, type HostName } from '@floe/protocol';
+import { RolloutAnswer, SubmissionAnswer, type HostName, type StorePath } from '@floe/protocol';
 import { FloeError } from '@floe/runtime';
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
+import { awaitSubmission } from '../await-submission.ts';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { commitPrefixArgument, hostArgument, REASON, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, hostArgument, REASON, storePathArgument, untilArgument, type Until } from './arguments.ts';
 
 const UNTIL = ['--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument] as const;
 const HOST = ['<host>', 'a host as in nixosConfigurations', hostArgument] as const;
@@ -22,18 +23,29 @@ export function addPins(program: Command, cli: Cli): void {
     .argument('[commit]', 'at least 7 digits of it; by default what the host was last told', commitPrefixArgument)
     .requiredOption(...REASON)
     .option(...UNTIL)
+    .option('--store-path <path>', 'pin it to this system, which no commit has; for administrators', storePathArgument)
+    .option('--no-wait', 'with --store-path: do not wait until the server has published it')
     .addHelpText(
       'after',
       `
 A pin counts before rings, windows and pauses, and before a hold. A pinned host counts in no gate. Only an administrator may pin a host
 below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn. Nor may anybody else pin
 it to a commit that the policy wants approved first, unless it was told that commit, or a complete rollout gave it.
+A store path has to be in the store of the server or in its cache, signed there by the cache's key: run nix copy --to first. The server
+publishes and signs it for that host alone, which may take minutes, and the command waits half a minute for it. It ends with 1 if the path was
+not taken. Later, floe hosts NAME and floe why NAME show the result.
 
 Examples:
   $ floe pin ws0001 --reason "demo at noon" --until 4h
-  $ floe pin ws0001 3f9c2ab --reason "tries it before the others"`,
+  $ floe pin ws0001 3f9c2ab --reason "tries it before the others"
+  $ floe pin ws0001 --store-path /nix/store/…-nixos-system-ws0001-26.05 --reason "the forge is down"`,
     )
-    .action(async (host: HostName, commit: string | undefined, options: Options) => {
+    .action(async (host: HostName, commit: string | undefined, options: PinOptions) => {
+      if (options.storePath !== undefined) {
+        if (commit !== undefined) throw new InvalidArgumentError('name a commit, or give --store-path');
+        await submit(cli, host, options.storePath, options);
+        return;
+      }
       await keep(cli, host, 'pin', commit === undefined ? {} : { commit }, options);
     });
 
@@ -82,6 +94,27 @@ Examples:
       await suggestingHosts(api, host, () => api.send('DELETE', `/api/hosts/${host}/pin`, { reason }));
       confirm(cli, { outcome: 'done', message: `${host} follows the fleet again.` });
     });
+}
+
+interface PinOptions extends Options {
+  readonly storePath?: StorePath;
+  readonly wait: boolean;
+}
+
+/** The server answers before it has published the system, which may take minutes. */
+async function submit(cli: Cli, host: HostName, storePath: StorePath, { reason, until, wait }: PinOptions): Promise<void> {
+  const api = await cli.api();
+  const body = { reason, storePath, ...(until === undefined ? {} : { until: until(cli.deps.clock.now()) }) };
+  const answer = await suggestingHosts(api, host, () => api.post(`/api/hosts/${host}/submission`, body, SubmissionAnswer));
+  if (!wait) {
+    confirm(cli, answer);
+    return;
+  }
+  if (cli.options().json !== true) cli.out.print(answer.message);
+  const news = await awaitSubmission(cli, api, host, answer.submission);
+  if (news.kind === 'failed') cli.exitCode = 1;
+  if (cli.options().json === true) cli.out.json({ ...answer, server: news });
+  else cli.out.print(news.text);
 }
 
 /** Commander begins with nothing. */

@@ -22,6 +22,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   'approve-rollout': 'approve rings',
   'hotfix-rollout': 'hotfix',
   'break-glass': 'break the glass',
+  submit: 'pin to a store path',
   enrol: 'enrol',
   revoke: 'revoke',
   forget: 'forget',

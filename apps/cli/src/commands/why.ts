@@ -1,5 +1,5 @@
 import { HostView, WhyView, type HostName } from '@floe/protocol';
-import { ago, trialEndWords } from '@floe/views';
+import { ago, submissionWords, trialEndWords } from '@floe/views';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
@@ -30,9 +30,10 @@ async function showWhy(cli: Cli, host: HostName): Promise<void> {
     out.json(why);
     return;
   }
-  const { lastTrial } = await api.get(`/api/hosts/${host}`, HostView);
+  const { lastTrial, submission } = await api.get(`/api/hosts/${host}`, HostView);
   if (why.length === 0) out.print(`${host} runs the newest commit.`);
   else out.print(why.map(({ text, end }) => `${formatBlock(text, '')}\n${formatBlock(`→ ${end}`)}`).join('\n'));
+  if (submission !== null) out.print(formatBlock(submissionWords(submission), ''));
   // It stands in the way of nothing, but is what who asked for a trial wants to know.
   if (lastTrial !== null) out.print(formatBlock(`${trialEndWords(lastTrial)} (${ago(lastTrial.endedAt, cli.deps.clock.now())})`, ''));
 }

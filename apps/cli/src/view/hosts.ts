@@ -14,6 +14,7 @@ import {
   shortTodoOf,
   standingTone,
   standingWords,
+  submissionWords,
   todoOf,
   trialEndWords,
 } from '@floe/views';
@@ -113,6 +114,7 @@ export function formatHost({ host, reports, failure, freeze }: HostSeen, view: V
   if (orders.length > 0) parts.push(`${style('strong', 'Ordered')}\n${formatBlock(orders.join('\n'))}`);
   if (host.lastTrial !== null)
     parts.push(`${style('strong', 'Last trial')} ${style('quiet', ago(host.lastTrial.endedAt, now))}\n${formatBlock(trialEndWords(host.lastTrial))}`);
+  if (host.submission !== null) parts.push(`${style('strong', 'Store path')}\n${formatBlock(submissionWords(host.submission))}`);
   const todo = todoOf(host);
   if (todo !== null) parts.push(`${style('strong', 'What to do')}\n${formatBlock(todo)}`);
   if (failure !== null) {

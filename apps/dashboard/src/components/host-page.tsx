@@ -1,5 +1,16 @@
 import type { FreezeView, HostView, ReportView } from '@floe/protocol';
-import { capitalised, freezeWords, orderWords, reasonOf, standingWords, stepWords, switchesOf, todoOf, trialEndWords } from '@floe/views';
+import {
+  capitalised,
+  freezeWords,
+  orderWords,
+  reasonOf,
+  standingWords,
+  stepWords,
+  submissionWords,
+  switchesOf,
+  todoOf,
+  trialEndWords,
+} from '@floe/views';
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
@@ -150,6 +161,7 @@ function Facts({ dashboard, host }: HostProps) {
           </span>
         </Fact>
       )}
+      {host.submission !== null && <Fact name="Store path">{submissionWords(host.submission)}</Fact>}
       <Fact name="Starts next time">
         {observed.profile === null ? (
           'unknown'

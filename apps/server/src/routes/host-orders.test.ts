@@ -60,9 +60,10 @@ async function order(route: string, enrolment: keyof typeof ENROLMENTS) {
     },
   });
   const [method = '', path = ''] = route.replace(':host', 'ada').split(' ');
-  // Some name a commit, and the others refuse to hear of one.
+  // Some name a commit or a store path, and the others refuse to hear of one.
   const asked = await ask(method, path, { reason: 'why' });
-  const answer = asked.code === 'REQUEST_INVALID' ? await ask(method, path, { reason: 'why', commit: 'ccccccc' }) : asked;
+  const what = path.endsWith('/submission') ? { storePath: `/nix/store/${'a'.repeat(32)}-system` } : { commit: 'ccccccc' };
+  const answer = asked.code === 'REQUEST_INVALID' ? await ask(method, path, { reason: 'why', ...what }) : asked;
   return { answer, audit, written: calls.filter((call) => !/^(?:hosts\.(?:get|fleet)|tokens\.findApiToken)$/.test(call)) };
 }
 

@@ -36,6 +36,7 @@ function withHost(given: Given = {}) {
         pin: async (pin) => void (await Promise.resolve(written.push(pin))),
         unpin: async (_host, kind) => void (await Promise.resolve(written.push(`unpin ${kind}`))),
       },
+      submissions: { cancel: async () => await Promise.resolve(false) },
       rollouts: { lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }) },
       revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
       releases: {

@@ -23,6 +23,7 @@ export interface PinDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet' | 'pin' | 'unpin';
+    submissions: 'cancel';
     rollouts: 'lastComplete';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'commitsOf';
@@ -152,10 +153,12 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
       const each = await find(host);
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const { pin, hold } = each.situation;
-      if (pin === undefined && hold === undefined) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
+      const { reason } = c.req.valid('json');
+      const isCancelled = await store.submissions.cancel(host, `${c.var.actor.name} ended it: ${reason}`, clock.now());
+      if (pin === undefined && hold === undefined && !isCancelled) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
       await store.hosts.unpin(host, 'pin');
       await store.hosts.unpin(host, 'hold');
-      await noteDecision(deps, c, { action: 'pin', host, detail: `ended: ${c.req.valid('json').reason}` });
+      await noteDecision(deps, c, { action: 'pin', host, detail: `ended: ${reason}` });
       return answer(c, `${host} follows the fleet again.`);
     },
   );

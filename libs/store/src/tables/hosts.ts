@@ -1,4 +1,4 @@
-import { AGENT_STATES, URGENCIES } from '@floe/model';
+import { AGENT_STATES, SUBMISSION_STATES, URGENCIES } from '@floe/model';
 import { sql } from 'drizzle-orm';
 import { bigint, boolean, index, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { TESTING_STATES } from '../testing-contract.ts';
@@ -149,6 +149,29 @@ export const trials = pgTable('trials', {
   hasFailed: boolean('has_failed').notNull().default(false),
   /** The log of decisions says how it ended. */
   isEndLogged: boolean('is_end_logged').notNull().default(true),
+});
+
+/** The store path that a host was last asked to be pinned to: the newest of each host, also after its end. */
+export const submissions = pgTable('submissions', {
+  host: hostName('host')
+    .primaryKey()
+    .references(() => hosts.host, { onDelete: 'cascade' }),
+  /** New with each. */
+  id: text('id').notNull(),
+  repositoryId: text('repository_id')
+    .notNull()
+    .references(() => repositories.id),
+  toplevel: storePath('toplevel').notNull(),
+  by: text('by').notNull(),
+  reason: text('reason').notNull(),
+  at: at('at').notNull(),
+  /** Of the pin. */
+  expiresAt: at('expires_at'),
+  state: text('state', { enum: SUBMISSION_STATES }).notNull(),
+  /** Of its release, once it is to be signed. */
+  sequence: count('sequence'),
+  endedAt: at('ended_at'),
+  result: text('result').notNull().default(''),
 });
 
 /** The branches `testing/<host>` that are followed. */

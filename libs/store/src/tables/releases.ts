@@ -1,5 +1,5 @@
 import { PROBE_VERDICTS, ROLLOUT_ORDERS, ROLLOUT_STATES, type Role } from '@floe/model';
-import { bigint, doublePrecision, index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
+import { bigint, boolean, doublePrecision, index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { repositories, revisions } from './pipeline.ts';
 import { isUnfinishedRollout } from './unfinished.ts';
@@ -18,6 +18,8 @@ export const releases = pgTable(
     toplevel: storePath('toplevel').notNull(),
     commit: commitSha('commit').notNull(),
     issuedAt: at('issued_at').notNull(),
+    /** Of a store path that an administrator named, for a pin alone: it is none of the fleet's, and counts nowhere else. */
+    isSubmitted: boolean('is_submitted').notNull().default(false),
     /** The signed statement as JSON text: these bytes are signed. */
     envelope: text('envelope').notNull(),
   },

@@ -1,0 +1,46 @@
+import { MAX_SUBMITTED_BYTES, type HostName, type StorePath } from '@floe/model';
+import { bestEffort } from './best-effort.ts';
+import { buildRoot, submittedRootsDir, tidyBuildRoots } from './build-roots.ts';
+import type { PublishedHost } from './build.ts';
+import type { PipelineDeps } from './deps.ts';
+
+export type PublishSystemDeps = Pick<PipelineDeps, 'nix' | 'cache' | 'logger' | 'rootsDir'>;
+
+type PublishedSystem = { readonly kind: 'published'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
+
+const GIB = 1024 ** 3;
+
+/**
+ * Takes in a system that Floe did not build, by its store path: from the server's own store to the cache; or as it lies in the cache, where the
+ * cache's key signed all of it. Runs nothing of it, and can be repeated. The result is what a release of it says. Throws retryable errors.
+ */
+export async function publishSystem(
+  deps: PublishSystemDeps,
+  { host, toplevel }: { readonly host: HostName; readonly toplevel: StorePath },
+  signal: AbortSignal,
+): Promise<PublishedSystem> {
+  const { nix, cache, logger } = deps;
+  const found = await nix.findSystem(toplevel, { cacheUrl: cache.url, signal });
+  if (found.kind === 'absent')
+    return { kind: 'refused', why: 'it is neither in the store of the server nor in the cache: copy it there first, with nix copy --to' };
+  if (found.kind === 'not-nixos') return { kind: 'refused', why: `it is no NixOS system: ${found.why}` };
+  if (found.closureSizeBytes > MAX_SUBMITTED_BYTES)
+    return {
+      kind: 'refused',
+      why: `with all that it needs it has ${Math.ceil(found.closureSizeBytes / GIB)} GiB, of ${MAX_SUBMITTED_BYTES / GIB} at most`,
+    };
+  if (found.isHere) {
+    const rootsDir = submittedRootsDir(deps.rootsDir);
+    await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
+    await nix.publish([toplevel], { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
+    await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => await tidyBuildRoots(rootsDir, host));
+  }
+  const published = (await readBack(deps, toplevel)).get(toplevel);
+  if (published === undefined) return { kind: 'refused', why: 'the cache does not have it' };
+  const { narHash, closureSizeBytes } = published;
+  return { kind: 'published', published: { host, toplevel, system: found.system, narHash, closureSizeBytes } };
+}
+
+async function readBack({ nix, cache }: PublishSystemDeps, toplevel: StorePath) {
+  return await nix.readBack(cache.url, [toplevel], cache.publicKey);
+}
