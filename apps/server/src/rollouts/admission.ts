@@ -2,11 +2,13 @@ import {
   admit,
   DEFAULT_POLICY,
   labelsOf,
+  mayBeginBy,
   NO_ORDERS,
   progressOf,
   ringIn,
   wentAgain,
   type AdmitAnswer,
+  type Asking,
   type HostName,
   type InFlight,
   type Went,
@@ -100,7 +102,7 @@ export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefi
   if (desired.kind !== 'release') return undefined;
   const ring = rollout === undefined ? 0 : ringIn(rollout)(row.host);
   const answer = admit(
-    { host: row.host, toplevel: desired.release.toplevel, because: desired.because, ring, labels: [], isUrgent: true },
+    { host: row.host, toplevel: desired.release.toplevel, because: begins(each, desired), ring, labels: [], isUrgent: true },
     {
       policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
       course: rollout?.course,
@@ -123,6 +125,10 @@ function epochOf({ row, desired }: FleetHost): number | undefined {
   return desired.kind === 'release' && desired.because === 'trial' ? row.epoch : row.desired?.epoch;
 }
 
+function begins({ row, situation }: FleetHost, desired: Parameters<typeof mayBeginBy>[0]): Asking['because'] {
+  return mayBeginBy(desired, situation, row.observed.profile?.toplevel);
+}
+
 /** Undefined: its directive is not the newest any more, or it is shut out. */
 function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Asked): AdmitAnswer | undefined {
   if (asking === undefined) return undefined;
@@ -140,7 +146,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
     {
       host: row.host,
       toplevel: desired.release.toplevel,
-      because: desired.because,
+      because: begins(asking, desired),
       ring,
       labels: labels.get(row.host) ?? [],
       isUrgent: asking.deploy !== undefined,

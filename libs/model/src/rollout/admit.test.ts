@@ -1,7 +1,8 @@
 import type { HostName, StorePath } from '../brands.ts';
 import { describe, expect, test } from 'vitest';
 import { policyOf } from '../test/rollout-facts.ts';
-import { admit, type AdmitFacts, type Asking } from './admit.ts';
+import { resolve, type HostSituation } from '../resolve.ts';
+import { admit, mayBeginBy, type AdmitFacts, type Asking } from './admit.ts';
 import { beginRollout, NO_ORDERS, type RolloutCourse } from './course.ts';
 
 const policy = policyOf(2, [{ maxInFlight: 2 }], { maxInFlight: 3, budgets: [{ label: 'dns', atMost: 1 }] });
@@ -63,6 +64,31 @@ describe('a host that asks for its go', () => {
     expect(admit(asking, frozen, 9)).toEqual({ kind: 'wait', for: 'freeze' });
     expect(admit(asking, frozen, 10)).toEqual({ kind: 'go' });
     expect(admit({ ...asking, because: 'pin' }, frozen, 9)).toEqual({ kind: 'go' });
+  });
+
+  test('waits for its window with its stable release, too; a pin, a hold and the way back do not', () => {
+    const shut = { ...facts, isWindowOpen: false };
+    expect(admit({ ...asking, because: 'stable' }, shut, 0)).toEqual({ kind: 'wait', for: 'window' });
+    expect(admit({ ...asking, because: 'stable' }, facts, 0)).toEqual({ kind: 'go' });
+    for (const because of ['pin', 'hold', 'trial', 'revert'] as const) expect(admit({ ...asking, because }, shut, 0)).toEqual({ kind: 'go' });
+  });
+
+  test('gets nothing by a hold that its rollout would not bring it, but what is stable for it or in its profile', () => {
+    const release = (sequence: number) => ({ id: `r${sequence}`, host, sequence, toplevel: `/nix/store/${sequence}` as StorePath });
+    const [one, two, three] = [release(1), release(2), release(3)];
+    const held = { pin: undefined, hold: two, stable: one, directed: two, rollout: two, isRingPromoted: true, quarantined: new Set<StorePath>() };
+    const because = (situation: HostSituation, profile = one.toplevel) => {
+      const desired = resolve(situation);
+      return desired.kind === 'release' ? mayBeginBy(desired, situation, profile) : undefined;
+    };
+    expect(because(held)).toBe('rollout');
+    // Paused, then superseded, then promoted past it.
+    expect(because({ ...held, isRingPromoted: false })).toBe('kept');
+    expect(because({ ...held, rollout: three, isRingPromoted: false })).toBe('kept');
+    expect(because({ ...held, rollout: three })).toBe('kept');
+    expect(because({ ...held, rollout: three, stable: two })).toBe('hold');
+    expect(because({ ...held, rollout: three, stable: three }, two.toplevel)).toBe('hold');
+    expect(because({ ...held, pin: two, isRingPromoted: false })).toBe('pin');
   });
 
   test('waits while it keeps what nobody promotes any more', () => {

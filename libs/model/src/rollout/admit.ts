@@ -1,16 +1,18 @@
 import type { HostName, StorePath } from '../brands.ts';
-import type { Desired } from '../resolve.ts';
+import { resolve, type Desired, type HostSituation } from '../resolve.ts';
 import { isFrozen, type RolloutCourse, type RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
 import { isRingPromoted } from './table.ts';
+
+type Because = Extract<Desired, { kind: 'release' }>['because'];
 
 /** A host that asks for its `go`. */
 export interface Asking {
   readonly host: HostName;
   /** What it is to activate. */
   readonly toplevel: StorePath;
-  /** What its directive came from. */
-  readonly because: Extract<Desired, { kind: 'release' }>['because'];
+  /** By what it may begin. */
+  readonly because: Because;
   /** Its ring in the rollout, and its labels. */
   readonly ring: number;
   readonly labels: readonly string[];
@@ -44,7 +46,25 @@ export type AdmitAnswer =
 
 const GO: AdmitAnswer = { kind: 'go' };
 
-/** Whether the host may activate what it was told to run. Limits hold for every change; rings and windows for those of a rollout. */
+/**
+ * By what a host may begin with what it was told. A hold keeps a host where it is: it brings it nothing that would not come without the
+ * hold, but for its stable release and for what is in its profile, which it has verified once.
+ */
+export function mayBeginBy(
+  { release, because }: Extract<Desired, { kind: 'release' }>,
+  situation: HostSituation,
+  profile: StorePath | undefined,
+): Because {
+  if (because !== 'hold') return because;
+  const free = resolve({ ...situation, hold: undefined });
+  if (free.kind === 'release' && free.release.id === release.id && free.because !== 'kept') return free.because;
+  return release.toplevel === situation.stable?.toplevel || release.toplevel === profile ? 'hold' : 'kept';
+}
+
+/**
+ * Whether the host may activate what it was told to run. Limits hold for every change; rings for those of a rollout; windows for those, and
+ * for stable, which a rollout left.
+ */
 export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnswer {
   const { course, orders } = facts;
   // The way back has no ring, no gate and no window.
@@ -56,8 +76,9 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
     // Of an older rollout, which has no ring that could let it pass any more.
     if (asking.because === 'kept') return { kind: 'wait', for: course?.state === 'PAUSED' ? 'pause' : 'newer' };
     if (course === undefined || !isRingPromoted(course, asking.ring)) return { kind: 'wait', for: 'ring' };
-    if (!facts.isWindowOpen && orders.hotfix === undefined && asking.isUrgent !== true) return { kind: 'wait', for: 'window' };
   }
+  if ((asking.because === 'rollout' || asking.because === 'stable') && !facts.isWindowOpen && orders.hotfix === undefined && asking.isUrgent !== true)
+    return { kind: 'wait', for: 'window' };
   return withinLimits(asking, facts);
 }
 

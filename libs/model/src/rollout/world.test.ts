@@ -199,6 +199,16 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>,
   for (const host of world.hosts) {
     const hasBegun = host.is.state === 'ACTIVATING' && !activating.has(host);
     const isOfRollout = host.is.subject === world.newest?.toplevels.get(host.name) && host.pin === undefined && world.orders.abort === undefined;
+    // Nor by a hold: it keeps a host on what it has, and brings it nothing that its rollout does not.
+    if (hasBegun && host.hold?.toplevel === host.is.subject && host.pin === undefined && isOfRollout && course !== undefined) {
+      const { subject } = host.is;
+      const isOwn = host.stable?.toplevel === subject || (subject !== undefined && host.tried.has(subject));
+      const mayBegin = isOwn || isRingPromoted(course, world.ringOf(host));
+      expect(mayBegin || isNamed(world, host), `${host.name} begins by its hold`).toBe(true);
+    }
+    const desired = world.desiredOf(host);
+    const isStable = hasBegun && desired.kind === 'release' && desired.because === 'stable' && desired.release.toplevel === host.is.subject;
+    if (isStable && world.orders.hotfix === undefined) expect(world.isOpenFor(host)).toBe(true);
     if (hasBegun && isOfRollout && world.orders.hotfix === undefined && !isNamed(world, host)) expect(world.isOpenFor(host)).toBe(true);
   }
   // D9: nobody of the fleet begins with what is beyond a stone that it has not run.
@@ -253,6 +263,7 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       host.is = { state: 'IDLE', subject: undefined, runs: world.hosts[0]?.is.runs ?? host.is.runs };
       host.went = undefined;
       host.accepted = 0;
+      host.verified = undefined;
       return world.report(host);
     case 'revoke':
       // It may be changing: its place is taken until the watchdog has acted.
@@ -269,11 +280,11 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     }
     case 'hold':
       // Of what it was told; until somebody ends it, or by itself.
-      host.pin = host.directed;
+      host.hold = host.directed;
       host.pinnedUntil = who % 2 === 0 ? Infinity : world.now + 20 * MINUTE;
       return;
     case 'unpin':
-      host.pin = undefined;
+      host.pin = host.hold = undefined;
       return;
     case 'override':
       if (host.isConnected && host.is.state !== 'ACTIVATING') {
@@ -416,7 +427,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         // Nothing but a person's freeze, pin, override or clock may stand in its way: those end. Everything else stays as it was left.
         world.freeze = undefined;
         for (const host of world.hosts) {
-          host.pin = undefined;
+          host.pin = host.hold = undefined;
           host.isOverridden = false;
         }
         for (const open of world.isOpen) for (const { timeZone } of world.hosts) open.add(timeZone);

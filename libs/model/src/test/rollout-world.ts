@@ -1,7 +1,7 @@
 import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
-import { resolve, type Desired, type ReleaseRef } from '../resolve.ts';
-import { admit, type Asking } from '../rollout/admit.ts';
+import { resolve, type Desired, type HostSituation, type ReleaseRef } from '../resolve.ts';
+import { admit, mayBeginBy, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, soakEnd, type RolloutDecision } from '../rollout/decide.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
@@ -107,6 +107,7 @@ export class RolloutWorld {
       const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
       const { isConnected, isOverridden, went } = host;
       const isQuarantined = host.quarantined.has(toplevel);
+      const isPinned = (host.pin ?? host.hold) !== undefined;
       const progress = progressOf(
         { ...host.seen, observed, isConnected, isOverridden, isRetryPending: false, toplevel, isQuarantined, went },
         this.now,
@@ -118,9 +119,8 @@ export class RolloutWorld {
           toplevel,
           platform: host.platform,
           timeZone: host.timeZone,
-          isKept: (host.pin !== undefined || isOverridden) && host.stable?.toplevel !== toplevel,
-          isEligible:
-            host.isEnrolled && host.pin === undefined && !isOverridden && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
+          isKept: (isPinned || isOverridden) && host.stable?.toplevel !== toplevel,
+          isEligible: host.isEnrolled && !isPinned && !isOverridden && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
           progress,
           isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
           failure: progress === 'failed' ? host.seen.state : undefined,
@@ -149,10 +149,14 @@ export class RolloutWorld {
   }
 
   desiredOf(host: WorldHost): Desired {
+    return resolve(this.#situationOf(host));
+  }
+
+  #situationOf(host: WorldHost): HostSituation {
     const { course, newest } = this;
-    return resolve({
+    return {
       pin: host.pin,
-      hold: undefined,
+      hold: host.hold,
       isRingPromoted: course !== undefined && isRingPromoted(course, this.ringOf(host)),
       rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
       stable: host.stable,
@@ -161,7 +165,7 @@ export class RolloutWorld {
       revert: course && revertOf({ course, orders: this.orders }),
       floor: host.told,
       quarantined: host.quarantined,
-    });
+    };
   }
 
   /** The server looks at everything once. */
@@ -244,7 +248,8 @@ export class RolloutWorld {
   askingOf(host: WorldHost): Asking | undefined {
     const desired = this.desiredOf(host);
     if (desired.kind !== 'release' || desired.release.toplevel !== host.is.subject) return undefined;
-    return { host: host.name, toplevel: desired.release.toplevel, because: desired.because, ring: this.ringOf(host), labels: host.labels };
+    const because = mayBeginBy(desired, this.#situationOf(host), host.verified);
+    return { host: host.name, toplevel: desired.release.toplevel, because, ring: this.ringOf(host), labels: host.labels };
   }
 
   /** The host's agent does what comes next. `isLost`: the network goes down with the change. */
@@ -262,6 +267,7 @@ export class RolloutWorld {
       }
     } else if (isActivating(state)) {
       const isBad = outcome === 'fails' || this.revisions.some(({ toplevels, bad }) => toplevels.get(host.name) === subject && bad.has(host.name));
+      if (!isBad) host.verified = subject;
       host.is = isBad ? { ...host.is, state: 'ROLLED_BACK' } : { ...host.is, state: 'SUCCEEDED', runs: subject };
     }
     this.report(host);
@@ -330,7 +336,7 @@ export class RolloutWorld {
     const { windows } = this.facts();
     if (ms > 0) for (const ring of this.#openMs.keys()) if (windows[ring]?.isOpen === true) this.#openMs[ring] = (this.#openMs[ring] ?? 0) + ms;
     for (const host of this.hosts) {
-      if (host.pinnedUntil <= this.now) host.pin = undefined;
+      if (host.pinnedUntil <= this.now) host.pin = host.hold = undefined;
       if (isActivating(host.is.state) && host.went !== undefined && this.now > host.went.until) {
         host.is = { ...host.is, state: 'ROLLED_BACK' };
         this.report(host);

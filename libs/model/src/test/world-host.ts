@@ -38,6 +38,10 @@ export interface WorldHost {
   stable: ReleaseRef | undefined;
   stones: readonly SteppingStone[];
   pin: PermittedRelease | undefined;
+  /** What it has in its profile. */
+  verified: StorePath | undefined;
+  /** What a person keeps it on, when there is no pin. */
+  hold: ReleaseRef | undefined;
   pinnedUntil: number;
   isOverridden: boolean;
   quarantined: Set<StorePath>;
@@ -66,6 +70,8 @@ export function worldHost({ name, ...rest }: Pick<WorldHost, 'name' | 'ring' | '
     stable: undefined,
     stones: [],
     pin: undefined,
+    hold: undefined,
+    verified: undefined,
     pinnedUntil: Infinity,
     isOverridden: false,
     quarantined: new Set(),
