@@ -38,6 +38,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   testing_branches: `host = 'bad'`,
   deploys: `host = 'bad'`,
   quarantines: `host = 'bad'`,
+  quarantine_orders: 'true',
   acknowledgements: `host = 'bad'`,
   rollout_orders: 'true',
   probe_answers: 'true',

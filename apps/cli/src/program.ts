@@ -12,6 +12,7 @@ import { addLogin } from './commands/login.ts';
 import { addNotify } from './commands/notify.ts';
 import { addProbe } from './commands/probe.ts';
 import { addPins } from './commands/pins.ts';
+import { addQuarantine } from './commands/quarantine.ts';
 import { addTry } from './commands/try.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
@@ -85,6 +86,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addHosts,
     addWhy,
     addPins,
+    addQuarantine,
     addTry,
     addHistory,
     addRevisions,

@@ -16,6 +16,7 @@ import { probeRoutes, type ProbeRouteDeps } from './routes/probes.ts';
 import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { pinRoutes, type PinDeps } from './routes/pins.ts';
+import { quarantineRoutes, type QuarantineDeps } from './routes/quarantines.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
@@ -49,6 +50,7 @@ export type AppDeps = OwnDeps &
       DecisionDeps &
       DeployDeps &
       PinDeps &
+      QuarantineDeps &
       TrialDeps &
       SubmissionDeps &
       FleetRouteDeps &
@@ -91,6 +93,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', deployRoutes(routes));
   api.route('/', pinRoutes(routes));
   api.route('/', submissionRoutes(routes));
+  api.route('/', quarantineRoutes(routes));
   api.route('/', trialRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));

@@ -6,10 +6,13 @@ import {
   standingOfMachine,
   type Desired,
   type HostAction,
+  type HostName,
+  type OrderedQuarantine,
   type ReleaseRef,
   type StorePath,
 } from '@floe/model';
 import { lastWordOf, type HostRow } from '@floe/store';
+import { liftCommand, shortSha } from '@floe/views';
 
 /** What an administrator's word about a host comes to. */
 export type Decision =
@@ -30,6 +33,11 @@ export function refusalToOrder({ host, publicKey, revokedAt, clonedAt }: HostRow
   return undefined;
 }
 
+/** A person said that a system does not run on the host: what that is, and how it ends. */
+export function orderedWords(host: HostName, order: OrderedQuarantine): string {
+  return `${order.by} quarantined the system of ${shortSha(order.commit)} on ${order.isOfAll ? 'all hosts' : host} (${order.reason}): to lift that, run: ${liftCommand(host, order)}`;
+}
+
 /** What `desired` is about, for a host that can be told anything. */
 function steerable(row: HostRow, desired: Desired): Decision {
   const { host } = row;
@@ -38,6 +46,7 @@ function steerable(row: HostRow, desired: Desired): Decision {
   if (desired.kind === 'nothing') return nothing('NO_RELEASE', `${host} has no release yet: it gets one with the first commit that builds it`);
   if (desired.kind === 'release' && desired.because === 'trial')
     return nothing('ON_TRIAL', `${host} tries another system: to end that, run: floe try ${host} --end --reason "…"`);
+  if (desired.kind === 'quarantined' && desired.order !== undefined) return nothing('QUARANTINED', orderedWords(host, desired.order));
   return { kind: 'retry', toplevel: desired.release.toplevel };
 }
 

@@ -11,7 +11,7 @@ import {
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import type { Fleet, FleetHost, RevisionInList, Rollout, Store } from '@floe/store';
+import { isOrdered, type Fleet, type FleetHost, type RevisionInList, type Rollout, type Store } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -154,14 +154,14 @@ export class FleetReader {
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
     return (each) => {
-      const { row, desired, quarantines, trial, endedTrial, submission, desiredCommit } = each;
+      const { row, situation, desired, quarantines, trial, endedTrial, submission, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
       const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
       return viewHost(row, {
         presence,
         desired,
-        offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted),
+        offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted || isOrdered(situation, evaluation)),
         evaluation,
         quarantines,
         trial,

@@ -11,9 +11,10 @@ import {
   type PresenceFacts,
   type RolloutSummary,
 } from '@floe/model';
-import type { HostView, RepositoryView, RevisionView, ServerNotice } from '@floe/protocol';
+import { MAX_HOST_ORDERS, type HostOrderView, type HostView, type RepositoryView, type RevisionView, type ServerNotice } from '@floe/protocol';
 import {
   factsOf,
+  type Deploy,
   type Evaluation,
   type FleetHost,
   type HostRow,
@@ -124,19 +125,25 @@ function viewSubmission({ id, toplevel, state, by, reason, at, endedAt, result }
 }
 
 /** What people ordered of a host, in the order in which it counts. Pure. */
-export function ordersOf({ row, pins, deploy, desiredCommit }: Pick<FleetHost, 'row' | 'pins' | 'deploy' | 'desiredCommit'>): HostView['orders'] {
-  const kept = (pins ?? []).map(({ kind, sequence, commit, by, reason, at, expiresAt }) => ({
-    kind,
-    sequence,
-    commit: commit ?? null,
-    by,
-    reason,
-    since: at,
-    until: expiresAt ?? null,
-  }));
-  if (deploy === undefined) return kept;
-  const { by, reason, at, expiresAt } = deploy;
-  return [...kept, { kind: 'deploy', sequence: row.desired?.sequence ?? 0, commit: desiredCommit ?? null, by, reason, since: at, until: expiresAt }];
+export function ordersOf({
+  row,
+  situation,
+  pins,
+  deploy,
+  desiredCommit,
+}: Pick<FleetHost, 'row' | 'situation' | 'pins' | 'deploy' | 'desiredCommit'>): HostView['orders'] {
+  const quarantines = [...(situation.ordered?.values() ?? [])].map(({ isOfAll, commit, sequence, by, reason, at }): HostOrderView => {
+    return { kind: isOfAll ? 'quarantine-all' : 'quarantine', sequence, commit, by, reason, since: at, until: null };
+  });
+  const kept = (pins ?? []).map(({ kind, sequence, commit, by, reason, at, expiresAt }): HostOrderView => {
+    return { kind, sequence, commit: commit ?? null, by, reason, since: at, until: expiresAt ?? null };
+  });
+  const asked = deploy === undefined ? [] : [deployOrder(deploy, row, desiredCommit)];
+  return [...kept, ...asked, ...quarantines].slice(0, MAX_HOST_ORDERS);
+}
+
+function deployOrder({ by, reason, at, expiresAt }: Deploy, { desired }: HostRow, commit: FleetHost['desiredCommit']): HostOrderView {
+  return { kind: 'deploy', sequence: desired?.sequence ?? 0, commit: commit ?? null, by, reason, since: at, until: expiresAt };
 }
 
 function isEnrolled({ publicKey, revokedAt }: HostRow): boolean {

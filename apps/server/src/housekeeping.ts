@@ -61,6 +61,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     keepMs: 365 * DAY_MS,
     prune: async (store, before) => await store.hosts.pruneQuarantines(before),
   },
+  quarantine_orders: { bound: 'one of each host and commit, by whoever ordered it last; of a host they go with it' },
   acknowledgements: { bound: 'one of each system that failed on a host, by whoever resumed; they go with their host' },
   rollout_orders: { bound: 'a row per decision of a person about a rollout; they go with it' },
   probe_answers: { bound: 'one of each ring and probe of a rollout; they go with it' },

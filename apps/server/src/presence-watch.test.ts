@@ -28,7 +28,13 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
   const clock: Clock = Object.assign(Object.create(systemClock) as Clock, { now: () => START + minute * MINUTE_MS });
   const hosts = Object.entries(rows).map(
     ([host, row]) =>
-      ({ row: { host, state: 'IDLE', ...row }, desired: { kind: 'nothing' }, quarantines: [], desiredCommit: undefined }) as unknown as FleetHost,
+      ({
+        row: { host, state: 'IDLE', ...row },
+        situation: {},
+        desired: { kind: 'nothing' },
+        quarantines: [],
+        desiredCommit: undefined,
+      }) as unknown as FleetHost,
   );
   const empty = async () => await Promise.resolve([]);
   const reader = new FleetReader({

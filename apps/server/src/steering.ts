@@ -152,11 +152,12 @@ export class Steering {
     await this.#endTrials(fleet);
     await this.#logEndedTrials(fleet);
     const now = clock.now();
-    const wanted = fleet.hosts.flatMap(({ row, desired, deploy }): Wanted[] =>
-      desired.kind === 'release' && desired.because !== 'trial'
+    const wanted = fleet.hosts.flatMap(({ row, desired, deploy }): Wanted[] => {
+      if (isTakenBack(row, desired)) return [{ row, deploy: undefined, release: desired.release, because: 'kept', isOnlyStaged: true }];
+      return desired.kind === 'release' && desired.because !== 'trial'
         ? [{ row, deploy, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }]
-        : [],
-    );
+        : [];
+    });
     const moved = new Map<HostName, number>();
     await troubles.together(
       'deciding what it is to run',
@@ -239,7 +240,9 @@ export class Steering {
   /** Told beside what the fleet has for the host, which stays as it is written. An agent from before trials is told nothing meanwhile. */
   #tryingOne({ row, desired, trial }: FleetHost): Addressee[] {
     const { hub, clock } = this.#deps;
-    if (trial === undefined || trial.endsAt <= clock.now() || desired.kind !== 'release' || row.unreadable !== undefined) return [];
+    if (trial === undefined || trial.endsAt <= clock.now() || row.unreadable !== undefined) return [];
+    // A person may have quarantined what it tries.
+    if (desired.kind !== 'release' || desired.because !== 'trial') return [];
     const session = hub.session(row.host);
     if (session === undefined || !session.capabilities.has('trial')) return [];
     const { id: releaseId, toplevel, sequence, envelope, at } = trial;
@@ -263,6 +266,12 @@ type Because = Extract<Desired, { kind: 'release' }>['because'];
 function isNews({ row: { desired }, release, isOnlyStaged: isStaged, permit }: Wanted): boolean {
   if (desired?.releaseId !== release.id) return true;
   return (desired.isOnlyStaged ?? false) !== isStaged || (permit !== undefined && desired.permit === undefined);
+}
+
+/** A person quarantined a system that waits there for a restart: it is told to have it only, until that is lifted. */
+function isTakenBack(row: HostRow, desired: Desired): desired is Extract<Desired, { kind: 'quarantined' }> {
+  if (desired.kind !== 'quarantined' || desired.order === undefined || row.desired?.releaseId !== desired.release.id) return false;
+  return row.desired.isOnlyStaged === true || (row.state === 'BOOT_STAGED' && row.stateToplevel === desired.release.toplevel);
 }
 
 /** A system that waits for a restart is taken back when it is not promoted any more (`isWithdrawn()`), until it is again. */

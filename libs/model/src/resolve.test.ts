@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { HostName, StorePath } from './brands.ts';
+import type { CommitSha, HostName, StorePath } from './brands.ts';
 import fc from 'fast-check';
 import { pendingStone } from './stepping-stone.ts';
-import { resolve, type HostSituation, type PermittedRelease, type ReleaseRef } from './resolve.ts';
+import { resolve, type HostSituation, type OrderedQuarantine, type PermittedRelease, type ReleaseRef } from './resolve.ts';
 
 function release(id: string): ReleaseRef {
   return { id, host: 'ada' as HostName, sequence: 1, toplevel: `/nix/store/${id}` as StorePath };
@@ -86,6 +86,28 @@ describe('a stepping stone that the host has not run', () => {
   });
 });
 
+function ordersOf(releases: readonly ReleaseRef[]): ReadonlyMap<StorePath, OrderedQuarantine> {
+  const order = { commit: 'c'.repeat(40) as CommitSha, sequence: 1, by: 'ada', reason: 'hangs', at: 0, isOfAll: false };
+  return new Map(releases.map(({ toplevel }) => [toplevel, order]));
+}
+
+describe('a system that a person quarantined on the host', () => {
+  const out = (...releases: readonly ReleaseRef[]): HostSituation => ({ ...situation, ordered: ordersOf(releases) });
+
+  test('is not desired: the host keeps what it was told, and one that was told nothing gets its stable release', () => {
+    expect(resolve({ ...out(release('new')), directed: release('old') })).toMatchObject({ release: release('old'), because: 'kept' });
+    expect(resolve(out(release('new')))).toMatchObject({ release: release('old'), because: 'stable' });
+    expect(resolve({ ...out(release('new')), pin: release('new'), directed: release('old') })).toMatchObject({ because: 'kept' });
+    expect(resolve({ ...out(release('tried')), trial: { ...release('tried'), endsAt: 5 } })).toMatchObject({ because: 'rollout' });
+  });
+
+  test('that it was told already is not told again, and what comes next is', () => {
+    expect(resolve({ ...out(release('new')), directed: release('new') })).toMatchObject({ kind: 'quarantined', order: { by: 'ada' } });
+    const next = { ...release('next'), sequence: 2 };
+    expect(resolve({ ...out(release('new')), directed: release('new'), rollout: next })).toMatchObject({ release: next, because: 'rollout' });
+  });
+});
+
 describe('below what the host was told', () => {
   const at = (sequence: number): ReleaseRef => ({ ...release(`r${sequence}`), sequence });
   const revert = { by: 'ada', reason: 'it broke the printers' };
@@ -147,10 +169,13 @@ describe('below what the host was told', () => {
       directed: permitted,
       floor: fc.nat(6),
       quarantined: fc.constant(new Set<StorePath>()),
+      ordered: fc.subarray([1, 2, 3, 4, 5, 6]).map((some) => ordersOf(some.map(at))),
     });
     fc.assert(
       fc.property(situations, (some) => {
         const desired = resolve(some);
+        // What a person quarantined is not answered, whatever asks for it.
+        if (desired.kind !== 'nothing') expect(desired.kind === 'release').toBe(!some.ordered.has(desired.release.toplevel));
         if (desired.kind !== 'release') return;
         const { sequence, id } = desired.release;
         const isBelow = sequence < Math.max(some.floor, some.directed?.sequence ?? 0);

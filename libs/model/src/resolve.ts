@@ -1,4 +1,4 @@
-import type { HostName, StorePath } from './brands.ts';
+import type { CommitSha, HostName, StorePath } from './brands.ts';
 
 /** The part of a signed release that decides what a host should run. */
 export interface ReleaseRef {
@@ -19,6 +19,18 @@ export interface PermitGrounds {
 /** A release; `permit`: also below what the host was told. */
 export interface PermittedRelease extends ReleaseRef {
   readonly permit?: PermitGrounds | undefined;
+}
+
+/** A person said that the system of this commit does not run on the host. */
+export interface OrderedQuarantine {
+  readonly commit: CommitSha;
+  /** Of that commit. */
+  readonly sequence: number;
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+  /** On no host that the commit changed. */
+  readonly isOfAll: boolean;
 }
 
 /** The inputs of {@link resolve} for one host. */
@@ -44,6 +56,8 @@ export interface HostSituation {
   /** The highest sequence that it was ever told; absent: that of `directed`. */
   readonly floor?: number | undefined;
   readonly quarantined: ReadonlySet<StorePath>;
+  /** Systems that a person said do not run on it; absent: none. */
+  readonly ordered?: ReadonlyMap<StorePath, OrderedQuarantine> | undefined;
 }
 
 export type Desired =
@@ -54,8 +68,8 @@ export type Desired =
       /** Only below what the host was told before. */
       readonly permit?: PermitGrounds | undefined;
     }
-  /** The host keeps what it has: it tried this toplevel and rolled back. */
-  | { readonly kind: 'quarantined'; readonly release: ReleaseRef }
+  /** The host keeps what it has: it tried this toplevel and rolled back; `order`: or a person said that it does not run there. */
+  | { readonly kind: 'quarantined'; readonly release: ReleaseRef; readonly order?: OrderedQuarantine | undefined }
   /** There is no release for the host yet, or none that it would take. */
   | { readonly kind: 'nothing' };
 
@@ -63,29 +77,38 @@ export type Desired =
  * The desired state of a host: `trial ?? pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, but never of a lower
  * sequence than it was ever told without a permit: then it keeps what it was told last, and nothing falls back by itself. There is a permit
  * for a pin that an administrator made, and for stable where the rollout was aborted with the order to go back. A toplevel that is
- * quarantined on the host is not desired. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
+ * quarantined on the host is not desired; where a person quarantined it, the host keeps what it was told last. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
  */
 export function resolve(situation: HostSituation): Desired {
-  const { trial, directed, quarantined } = situation;
-  if (trial !== undefined) {
+  const { trial, directed, quarantined, ordered } = situation;
+  if (trial !== undefined && ordered?.has(trial.toplevel) !== true) {
     const { id, host, sequence, toplevel } = trial;
     return { kind: 'release', release: { id, host, sequence, toplevel }, because: 'trial' };
   }
   const floor = Math.max(situation.floor ?? 0, directed?.sequence ?? 0);
   const wanted = byWayOf(situation.stone, wantedBy(situation));
   const isKept = directed !== undefined && (wanted === undefined || (isBelow(wanted.release, floor) && wanted.release.id !== directed.id));
-  const answer =
+  const asked =
     isKept || wanted === undefined ? keeping(directed) : { ...wanted, permit: wanted.release.permit ?? permitOf(wanted.release, directed) };
+  const answer = asked !== undefined && ordered?.has(asked.release.toplevel) === true ? (instead(situation) ?? asked) : asked;
   if (answer === undefined) return { kind: 'nothing' };
   const { permit, because } = answer;
   const { id, host, sequence, toplevel } = answer.release;
   // Told by a database that is gone, it would refuse what this one knows: it keeps what it has until there is something newer.
   if (sequence < floor && permit === undefined) return { kind: 'nothing' };
   const release = { id, host, sequence, toplevel };
+  const order = ordered?.get(toplevel);
+  if (order !== undefined) return { kind: 'quarantined', release, order };
   if (quarantined.has(toplevel)) return { kind: 'quarantined', release };
   // On its way back, until something newer is its turn: also when the aborted rollout is not the newest any more.
   const isReverting = permit?.kind === 'revert' && (because === 'stable' || because === 'kept');
   return { kind: 'release', release, because: isReverting ? 'revert' : because, ...(permit !== undefined && sequence < floor ? { permit } : {}) };
+}
+
+/** What a host has that is not to get what it would: what it was told last; one that was told nothing, its stable release. */
+function instead({ directed, stable, stone }: HostSituation) {
+  const isStoneBefore = stone !== undefined && stable !== undefined && stone.sequence < stable.sequence && stone.toplevel !== stable.toplevel;
+  return keeping(directed) ?? (isStoneBefore ? undefined : stable && { release: stable, because: 'stable' as const, permit: undefined });
 }
 
 type Because = Extract<Desired, { kind: 'release' }>['because'];

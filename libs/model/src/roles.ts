@@ -27,6 +27,7 @@ const LOWEST_ROLE = {
   'resume-rollout': 'operator',
   'abort-rollout': 'operator',
   pin: 'operator',
+  quarantine: 'operator',
   try: 'operator',
   accept: 'approver',
   'approve-rollout': 'approver',

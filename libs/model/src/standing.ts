@@ -15,7 +15,7 @@ export const HOST_STANDINGS = [
   'waiting',
   /** Its ring's turn has not come: it keeps what it had. */
   'queued',
-  /** The revision's rollout was aborted: it keeps its system, or is back on its stable one. */
+  /** The revision's rollout was aborted, or a person quarantined its system there: it keeps its own, or is back on its stable one. */
   'kept-back',
   /** A user keeps another system. */
   'local-override',
@@ -50,7 +50,7 @@ type MachineStanding = Exclude<
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
 export type Offer =
-  /** `isAborted`: its rollout ended before the host's turn came. */
+  /** `isAborted`: no turn of the host comes: its rollout was aborted, or a person quarantined the system there. */
   | { readonly kind: 'release'; readonly toplevel: StorePath; readonly isAborted?: boolean }
   | { readonly kind: 'none'; readonly because: 'host' | 'revision' }
   | { readonly kind: 'removed' }
@@ -91,6 +91,7 @@ export function standingOf(facts: HostFacts): HostStanding {
   if (offer.kind === 'none') return 'behind';
   if (offer.kind === 'removed') return 'removed';
   if (facts.desired.kind === 'release' && facts.desired.because === 'trial') return 'trial';
+  if (isOrderedAway(facts)) return 'kept-back';
   const standing = standingOfMachine(facts);
   if (standing === 'in-sync' && isKeptElsewhere(facts)) return 'pinned';
   if (!isOlder(facts)) return standing;
@@ -112,6 +113,11 @@ const QUEUES: Readonly<Record<MachineStanding, boolean>> = {
   drifted: false,
   away: false,
 };
+
+/** It was told the system, and a person quarantined it there before it ran it. */
+function isOrderedAway({ desired, ...facts }: HostFacts): boolean {
+  return desired.kind === 'quarantined' && desired.order !== undefined && !hasArrived(facts, desired.release.toplevel);
+}
 
 /** One that is brought back is under way, away or waiting until it is there. */
 function isKeptBack(standing: MachineStanding, { desired }: HostFacts): boolean {
@@ -140,7 +146,7 @@ export function standingOfMachine(facts: Omit<HostFacts, 'offer' | 'enrolment'>)
   const { toplevel } = desired.release;
   if (hasArrived(facts, toplevel)) return 'in-sync';
   // It is not offered again, whatever the agent reports about other systems.
-  if (desired.kind === 'quarantined') return 'rolled-back';
+  if (desired.kind === 'quarantined') return desired.order === undefined ? 'rolled-back' : 'no-release';
   const isAboutIt = facts.subject === toplevel;
   if (!facts.isRetryPending) {
     if (isAboutIt && state === 'ROLLED_BACK') return 'rolled-back';

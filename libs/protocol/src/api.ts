@@ -55,8 +55,11 @@ export const CommitName = v.object({
 export type CommitName = v.InferOutput<typeof CommitName>;
 
 /** A person's order about one host that counts now: what keeps it on a release, or has it take one at once. */
+/** Of more quarantines that people ordered of a host, the others are not shown. */
+export const MAX_HOST_ORDERS = 20;
+
 export const HostOrderView = v.object({
-  kind: v.picklist(['pin', 'hold', 'deploy']),
+  kind: v.picklist(['pin', 'hold', 'deploy', 'quarantine', 'quarantine-all']),
   /** Of the release. */
   sequence: Counter,
   commit: v.optional(v.nullable(CommitSha), null),
@@ -79,7 +82,7 @@ export const HostView = v.object({
   /** What an administrator can decide about it now. */
   actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
   /** In the order in which they count. */
-  orders: v.optional(list(HostOrderView, 3), []),
+  orders: v.optional(list(HostOrderView, MAX_HOST_ORDERS), []),
   /** The server itself has an error with this host; `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(

@@ -81,6 +81,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
             from recent c join rollouts o on o.revision_id = c.id join probe_answers p on p.rollout_id = o.id),
           (select hashtextextended(string_agg(concat_ws('|', (to_jsonb(k) - 'last_used_at')::text ${passed(tables.apiTokens, 'k', now)}), ',' order by k.hash), 0)
             from api_tokens k),
+          (select hashtextextended(string_agg(q::text, ',' order by q.subject, q.commit), 0) from quarantine_orders q where q.repository_id = ${repositoryId}),
           (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})
         )
       ) as general,

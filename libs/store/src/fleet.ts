@@ -25,6 +25,7 @@ import { toHostRows } from './host-rows.ts';
 import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
+import { readOrdered } from './quarantine-orders.ts';
 import { readPeople } from './pushers.ts';
 import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
@@ -54,6 +55,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const { repositoryId, names } = query;
   const { current, situationOf, pinsOf, timeZoneOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
+  const ordered = await readOrdered(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
   const submissions = await readSubmissions(db, repositoryId, names);
   const stones = stonesByHost(db);
@@ -77,7 +79,8 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     rollout: current,
     next,
     hosts: read.map((row): FleetHost => {
-      const quarantinesOfHost = toQuarantines(row.host, ofHost.get(row.host)?.quarantines);
+      const own = toQuarantines(row.host, ofHost.get(row.host)?.quarantines);
+      const quarantinesOfHost = { own, ordered: ordered.get(row.host) };
       const trial = trials.open.get(row.host);
       const floor = row.toldSequence ?? 0;
       const stone = stoneOf(row, stonesOf.get(row.host));
@@ -89,7 +92,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         trial,
         endedTrial: trials.ended.get(row.host),
         submission: submissions.get(row.host),
-        quarantines: quarantinesOfHost,
+        quarantines: own,
         acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
         desiredCommit: commits.get(row.host),
         deploy: deployOf(row, deploysByHost.get(row.host)),
@@ -146,14 +149,15 @@ async function readSituations(db: Database, query: FleetQuery) {
   const revert = current === undefined ? undefined : revertOf(current);
   const pinnedTo = await readPins(db, repositoryId, names, now);
   const pinsOf = (host: HostName): readonly PinSeen[] => PIN_KINDS.flatMap((kind) => pinnedTo.get(keyOf(host, kind))?.seen ?? []);
-  const situationOf = (host: HostName, quarantined: readonly Quarantine[]): Omit<HostSituation, 'directed' | 'floor'> => ({
+  const situationOf = (host: HostName, { own, ordered }: InQuarantine): Omit<HostSituation, 'directed' | 'floor'> => ({
     pin: pinnedTo.get(keyOf(host, 'pin'))?.release,
     hold: pinnedTo.get(keyOf(host, 'hold'))?.release,
     isRingPromoted: isPromoted(host),
     rollout: notBefore(stable.get(host), rolling.get(host)),
     stable: stable.get(host),
     revert,
-    quarantined: new Set(quarantined.map(({ toplevel }) => toplevel)),
+    quarantined: new Set(own.map(({ toplevel }) => toplevel)),
+    ...(ordered === undefined ? {} : { ordered }),
   });
   return { current, situationOf, pinsOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
 }
@@ -214,6 +218,12 @@ async function readPins(db: Database, repositoryId: string, names: Hosts, now: n
       return [keyOf(host, kind), { release, seen: { kind, ...said, at: boundedTime(createdAt), expiresAt: until, sequence: ref.sequence, commit } }];
     }),
   );
+}
+
+/** What must not run on a host: what it rolled back, and what people ordered. */
+interface InQuarantine {
+  readonly own: readonly Quarantine[];
+  readonly ordered: HostSituation['ordered'];
 }
 
 /** What belongs to each host, read with its row: a statement of its own for each would cost as much again. */

@@ -54,6 +54,7 @@ export async function pruneRevisions(db: Database, before: Timestamp): Promise<n
     ) as kept
     join revisions r on r.repository_id = repositories.id and r.sequence < kept.sequence
     where r.received_at < ${before}
+      and not exists (select from quarantine_orders q where q.repository_id = r.repository_id and q.commit = r.sha)
       and r.state in (select jsonb_array_elements_text(${ENDED}::text::jsonb))
       and not (r.state = 'PUBLISHED' and not exists (
         select from revisions n where n.repository_id = r.repository_id and n.state = 'PUBLISHED' and n.sequence > r.sequence))`;

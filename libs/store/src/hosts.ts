@@ -10,6 +10,7 @@ import { createHostMarks } from './host-marks.ts';
 import { createHostPresence } from './host-presence.ts';
 import { toHostRow, toHostRows } from './host-rows.ts';
 import { readableCounter, type LeftOutRows } from './unreadable.ts';
+import { createQuarantineOrders } from './quarantine-orders.ts';
 import type { HostRow } from './records.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
@@ -117,6 +118,7 @@ export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
     ...createHostPresence(db, origin),
     ...createHostDesired(db, deps),
     ...createHostMarks(db),
+    ...createQuarantineOrders(db),
     ...createTrialStore(db),
   };
 }

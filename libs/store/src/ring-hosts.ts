@@ -28,9 +28,14 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
   const isIn = row.publicKey !== undefined && row.revokedAt === undefined && row.clonedAt === undefined && row.unreadable === undefined;
   // Nobody gets past a stone that failed on it.
   const { stone } = situation;
-  const isStuck = stone !== undefined && stone.toplevel !== toplevel && situation.quarantined.has(stone.toplevel);
-  const isKeptElsewhere = isStuck || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
+  const isStuck =
+    stone !== undefined &&
+    stone.toplevel !== toplevel &&
+    (situation.quarantined.has(stone.toplevel) || situation.ordered?.has(stone.toplevel) === true);
   const progress = progressOf(facts, now);
+  // A failure stays one, whatever a person says about the system afterwards.
+  const isOrderedAway = situation.ordered?.has(toplevel) === true && progress !== 'failed';
+  const isKeptElsewhere = isStuck || isOrderedAway || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
   const said = row.stateToplevel === toplevel ? row.detail?.message : undefined;
   return {
     host: row.host,

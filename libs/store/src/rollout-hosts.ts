@@ -15,7 +15,7 @@ import type { Evaluation, FleetHost, HostRow, Timestamp } from './records.ts';
 /** The facts about the hosts of a published revision. */
 export interface RolloutFacts {
   readonly evaluations: readonly Evaluation[];
-  readonly hosts: ReadonlyMap<HostName, Pick<FleetHost, 'row' | 'desired' | 'quarantines'>>;
+  readonly hosts: ReadonlyMap<HostName, Pick<FleetHost, 'row' | 'desired' | 'quarantines'> & { readonly situation?: FleetHost['situation'] }>;
   readonly now: Timestamp;
   /** The rollout was aborted: no host's turn comes any more. */
   readonly isAborted?: boolean;
@@ -30,7 +30,7 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
   isConnected: false,
   enrolment: 'none',
 };
-const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [] } as const;
+const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [], situation: undefined } as const;
 const MAX_REASON_CHARACTERS = 500;
 
 /** The hosts of a published revision for its rollout, without those that it removed. Pure. */
@@ -39,8 +39,8 @@ export function rolloutHosts({ evaluations, hosts, now, isAborted }: RolloutFact
     .filter(({ outcome }) => outcome !== 'REMOVED')
     .map((evaluation): RolloutHost => {
       const { host } = evaluation;
-      const { row, desired, quarantines } = hosts.get(host) ?? NOT_THERE;
-      const offer = offerOf('PUBLISHED', evaluation, isAborted);
+      const { row, desired, quarantines, situation } = hosts.get(host) ?? NOT_THERE;
+      const offer = offerOf('PUBLISHED', evaluation, isAborted === true || isOrdered(situation, evaluation));
       const standing = standingOf(row === undefined ? { ...NEVER_HEARD, desired, offer } : factsOf(row, desired, offer));
       const reason = reasonOf(standing, evaluation, row, quarantines.find(({ toplevel }) => toplevel === evaluation.toplevel)?.reason);
       return {
@@ -50,6 +50,11 @@ export function rolloutHosts({ evaluations, hosts, now, isAborted }: RolloutFact
         isBrieflyAway: standing === 'away' && isBrieflyAway(row?.lastSeenAt ?? row?.enrolledAt, now),
       };
     });
+}
+
+/** A person quarantined what the revision has for the host. */
+export function isOrdered(situation: FleetHost['situation'] | undefined, evaluation: Pick<Evaluation, 'toplevel'> | undefined): boolean {
+  return evaluation?.toplevel !== undefined && situation?.ordered?.has(evaluation.toplevel) === true;
 }
 
 function reasonOf(

@@ -269,6 +269,10 @@ async function advanceStable(tx: Database, revisionId: string, unasked: readonly
     where v.id = ${revisionId} and h.host = n.host and n.host not in (select jsonb_array_elements_text(${JSON.stringify(unasked)}::text::jsonb))
       and (r.revision_id = v.id or (e.outcome in ('CHANGED', 'NEW', 'UNCHANGED') and e.toplevel = r.toplevel))
       and h.stable_release_id is distinct from r.id
+      and not exists (
+        select from quarantine_orders q join revisions qv on qv.repository_id = q.repository_id and qv.sha = q.commit
+        join evaluations qe on qe.revision_id = qv.id and qe.host = h.host and qe.toplevel = r.toplevel
+        where q.repository_id = v.repository_id and (q.subject = h.host or (q.subject = '*' and qe.outcome in ('CHANGED', 'NEW'))))
       and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);
 }
 

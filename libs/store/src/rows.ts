@@ -93,6 +93,6 @@ export function withoutNulls<Row extends object>(row: Row): Defined<Row> {
 }
 
 /** `column in (values)` with a single parameter, because a statement takes at most 65,535. */
-export function isOneOf(column: PgColumn, values: readonly string[]): SQL {
+export function isOneOf(column: PgColumn | SQL, values: readonly string[]): SQL {
   return sql`${column} in (select jsonb_array_elements_text(${JSON.stringify(values)}::text::jsonb))`;
 }

@@ -37,6 +37,7 @@ import type {
   AuditEntry,
 } from './records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
+import type { QuarantineStore } from './quarantine-records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
@@ -262,7 +263,7 @@ export interface RolloutStore {
   unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
 }
 
-export interface HostStore {
+export interface HostStore extends QuarantineStore {
   /** Rows for hosts seen in the flake; those that are there stay as they are. */
   ensure(repositoryId: string, hosts: readonly HostName[]): Promise<void>;
   get(host: HostName): Promise<HostRow | undefined>;
@@ -332,11 +333,6 @@ export interface HostStore {
   logTrialEnd(trial: Pick<Trial, 'host' | 'id'>, entry: AuditEntry): Promise<boolean>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */
   quarantine(host: HostName, toplevel: StorePath, reason: string, at: Timestamp): Promise<void>;
-  /**
-   * Deletes quarantines of systems that were never released to the host, and quarantines from before `before` of anything but
-   * its newest release. Returns the number.
-   */
-  pruneQuarantines(before: Timestamp): Promise<number>;
   /** Notes that the database did not take `count` reports of the host. */
   noteRefusal(host: HostName, why: string, count: number, at: Timestamp): Promise<void>;
   /** Clears the refusals of hosts whose newest one is from before `before`. Returns the number of hosts. */

@@ -7,6 +7,8 @@ const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
   pin: 'pinned to',
   hold: 'held on',
   deploy: 'asked to take, over windows and "later",',
+  quarantine: 'not to run',
+  'quarantine-all': 'like all hosts not to run',
 };
 
 /** An order about a host: "pinned to 3f9c2ab1d0 (revision #3) by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
@@ -14,6 +16,11 @@ export function orderWords({ kind, sequence, commit, by, reason, since, until }:
   const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${utcTime(until)}`;
   const what = commit === null ? `revision #${sequence}` : `${commit === NO_COMMIT ? 'a store path' : shortSha(commit)} (revision #${sequence})`;
   return `${WHAT[kind]} ${what} by ${by} since ${utcTime(since)}${end}: ${reason}`;
+}
+
+/** The command that ends a quarantine which a person ordered. */
+export function liftCommand(host: string, { commit, isOfAll }: { readonly commit: string; readonly isOfAll: boolean }): string {
+  return `floe quarantine ${isOfAll ? '--all' : host} ${shortSha(commit)} --lift --reason "…"`;
 }
 
 /** A person's pause of all rollouts, which holds every host that is not pinned. */

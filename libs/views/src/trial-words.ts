@@ -20,6 +20,8 @@ export function noTrialWords(because: NoTrial, host: string): string {
       return `the agent of ${host} is from before trials: it gets a newer one with the fleet`;
     case 'QUARANTINED':
       return `${host} rolled this system back before: while it is what ${host} should run, floe retry ${host} --reason "…" has it judged again; else push a change`;
+    case 'ORDERED_QUARANTINE':
+      return `a person quarantined this system on ${host}: see who and why with: floe hosts ${host}`;
     case 'NOTHING_TO_TRY':
       return `${host} runs and boots this system already`;
   }

@@ -3,7 +3,8 @@ import { describePause } from './describe-course.ts';
 import { nextWords } from './next-words.ts';
 import { probeWords } from './probe-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
-import { words } from './text.ts';
+import { liftCommand } from './host-orders.ts';
+import { shortSha, words } from './text.ts';
 
 /** What the sentences about one host are made with. */
 export interface WhyContext {
@@ -111,6 +112,13 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
       return { text: `it was told a release of revision #${reason.told} before, and never goes back by itself`, end: 'push another commit' };
     case 'quarantined':
       return { text: because('it rolled this system back', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+    case 'ordered-quarantine': {
+      const { by, commit, isOfAll, reason: why } = reason.order;
+      return {
+        text: `${by} quarantined the system of ${shortSha(commit)} ${isOfAll ? 'on all hosts' : 'on it'}: ${why}`,
+        end: `push another commit, or: ${liftCommand(host, reason.order)}`,
+      };
+    }
     case 'failed-elsewhere':
       return { text: because(`${reason.host} failed with this very system`, reason.why), end: 'push a fix' };
     case 'retry-pending':

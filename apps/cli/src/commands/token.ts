@@ -14,6 +14,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   deploy: 'deploy',
   evaluate: 'evaluate',
   pin: 'pin, hold',
+  quarantine: 'quarantine',
   try: 'try',
   'pause-rollout': 'pause rollouts',
   'resume-rollout': 'resume rollouts',

@@ -15,6 +15,7 @@ const release: ReleaseRef = { id: 'release', host: ada, sequence: 3, toplevel };
 const NO_ORDERS = new Set([
   'DELETE /api/hosts/:host',
   'DELETE /api/hosts/:host/pin',
+  'DELETE /api/hosts/:host/ordered-quarantine',
   'DELETE /api/hosts/:host/trial',
   'DELETE /api/hosts/:host/enrolment',
   'POST /api/hosts/:host/enrolment-tokens',
@@ -56,7 +57,10 @@ async function order(route: string, enrolment: keyof typeof ENROLMENTS) {
           await Promise.resolve();
         },
       },
-      revisions: { byShaPrefix: async () => await Promise.resolve([{ id: 'revision', sha: 'c'.repeat(40) } as Revision]) },
+      revisions: {
+        evaluations: async () => await Promise.resolve([]),
+        byShaPrefix: async () => await Promise.resolve([{ id: 'revision', sha: 'c'.repeat(40) } as Revision]),
+      },
     },
   });
   const [method = '', path = ''] = route.replace(':host', 'ada').split(' ');

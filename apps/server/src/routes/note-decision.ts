@@ -1,4 +1,4 @@
-import type { Action, HostName } from '@floe/model';
+import type { Action, CommitSha, HostName } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import type { Context } from 'hono';
@@ -10,11 +10,11 @@ export interface NoteDeps {
   readonly logger: Logger;
 }
 
-/** Writes down what the person who asks decided about a host. */
+/** Writes down what the person who asks decided about a host; of all of them, about a commit. */
 export async function noteDecision(
   { store, clock, logger }: NoteDeps,
   c: Context<AuthEnv>,
-  { action, host, detail }: { readonly action: Action; readonly host: HostName; readonly detail: string },
+  { action, host, detail }: { readonly action: Action; readonly host: HostName | CommitSha; readonly detail: string },
 ): Promise<void> {
   const actor = c.var.actor.name;
   await store.audit.append({ at: clock.now(), actor, action, subject: host, detail });

@@ -6,7 +6,7 @@ import { utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { refusalToOrder } from '../decisions.ts';
+import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
@@ -94,6 +94,8 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
       wanted = named.release;
     }
     if (wanted === undefined) throw new TypeError('one of both is there');
+    const order = each.situation.ordered?.get(wanted.toplevel);
+    if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
     const name = await nameOfRelease(deps, wanted);
     const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
     // What it was told last is no step back, also when that was one.

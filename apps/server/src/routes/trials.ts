@@ -8,7 +8,7 @@ import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { refusalToOrder } from '../decisions.ts';
+import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
@@ -92,6 +92,8 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (statement === undefined)
         return refuse(c, 409, 'RELEASE_UNREADABLE', `what was signed for ${host} with ${commit} cannot be read: push another commit`);
       const { toplevel, sequence, commit: sha } = statement;
+      const order = each.situation.ordered?.get(toplevel);
+      if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
       const because = whyNoTrial(facts, toplevel);
       if (because !== undefined) return refuse(c, 409, because, noTrialWords(because, host));
       const now = clock.now();

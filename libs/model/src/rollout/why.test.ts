@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AGENT_STATES } from '../agent/state.ts';
-import type { HostName, StorePath } from '../brands.ts';
+import type { CommitSha, HostName, StorePath } from '../brands.ts';
 import { resolve, type HostSituation, type ReleaseRef } from '../resolve.ts';
 import { ROLLOUT_STATES } from '../rollout-state.ts';
 import { hasArrived, standingOf, type Offer } from '../standing.ts';
@@ -55,6 +55,7 @@ function facts({ situation, course: changes, ring = 1, freeze = false, ...rest }
   };
 }
 const rules = (given: Given): readonly WhyNot['rule'][] => whyNot(facts(given), MINUTE).map(({ rule }) => rule);
+const ORDER = { commit: 'c'.repeat(40) as CommitSha, sequence: 2, by: 'ada', reason: 'hangs', at: 0, isOfAll: false };
 const TOLD = { ring: 0, situation: { directed: release(2, newest) } };
 
 describe('why a host does not run the newest commit', () => {
@@ -138,6 +139,11 @@ describe('why a host does not run the newest commit', () => {
     expect(offer({ kind: 'removed' })).toEqual(['removed']);
   });
 
+  test('names who quarantined the newest system there', () => {
+    const ordered = new Map([[newest, ORDER]]);
+    expect(whyNot(facts({ ring: 0, situation: { ordered } }), MINUTE)).toContainEqual({ rule: 'ordered-quarantine', order: ORDER });
+  });
+
   test('is empty exactly when it runs it, whatever the facts; and not "under way" where a person is needed', () => {
     const toplevel = fc.constantFrom(old, newest, other);
     const some = <Value>(value: Value) => fc.constantFrom(undefined, value);
@@ -157,6 +163,7 @@ describe('why a host does not run the newest commit', () => {
         hold: some(release(2, newest)),
         directed: fc.constantFrom(undefined, release(1, old), release(2, newest), release(9, other)),
         quarantined: fc.subarray([old, newest]).map((paths) => new Set(paths)),
+        ordered: fc.subarray([old, newest]).map((paths) => new Map(paths.map((path) => [path, ORDER]))),
       }),
       admitted: fc.constantFrom(undefined, { kind: 'go' as const }, { kind: 'wait' as const, for: 'window' as const }),
     });

@@ -1,6 +1,6 @@
 import type { AgentState } from '../agent/state.ts';
 import type { CommitSha, HostName, StorePath } from '../brands.ts';
-import type { Desired, HostSituation } from '../resolve.ts';
+import type { Desired, HostSituation, OrderedQuarantine } from '../resolve.ts';
 import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
 import type { AdmitAnswer } from './admit.ts';
 import type { MissingApprovals } from './approvals.ts';
@@ -33,6 +33,8 @@ export type WhyNot =
   /** It was told a release of a higher sequence before: nothing falls back by itself. */
   | { readonly rule: 'sequence'; readonly told: number }
   | { readonly rule: 'quarantined' }
+  /** A person said that it does not run there. */
+  | { readonly rule: 'ordered-quarantine'; readonly order: OrderedQuarantine }
   /** Another host failed with the very same system. */
   | { readonly rule: 'failed-elsewhere'; readonly host: HostName; readonly why: string | undefined }
   | { readonly rule: 'retry-pending' }
@@ -192,6 +194,8 @@ function ofMachine(facts: WhyFacts, toplevel: StorePath): readonly WhyNot[] {
   const { situation, state, subject, isRetryPending, isOverridden, isConnected, admitted, enrolment } = facts;
   const isAboutIt = subject === toplevel;
   const said: WhyNot[] = [];
+  const order = situation.ordered?.get(toplevel);
+  if (order !== undefined) said.push({ rule: 'ordered-quarantine', order });
   if (situation.quarantined.has(toplevel)) said.push({ rule: 'quarantined' });
   if (isRetryPending) said.push({ rule: 'retry-pending' });
   else {

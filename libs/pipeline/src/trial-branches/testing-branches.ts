@@ -223,6 +223,7 @@ export function trialFactsOf({ row, situation }: FleetHost) {
     isEnrolled: row.publicKey !== undefined && row.revokedAt === undefined && row.clonedAt === undefined,
     knowsTrials: row.capabilities?.includes('trial'),
     quarantined: situation.quarantined,
+    ordered: new Set(situation.ordered?.keys()),
     observed: row.observed,
   };
 }

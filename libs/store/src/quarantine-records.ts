@@ -1,0 +1,25 @@
+import type { CommitSha, HostName } from '@floe/model';
+import type { Timestamp } from './records.ts';
+
+/** A person says that the system of a commit does not run on the host; on none that the commit changed, where there is no host. */
+export interface QuarantineOrder {
+  readonly repositoryId: string;
+  readonly host: HostName | undefined;
+  readonly commit: CommitSha;
+  readonly reason: string;
+  readonly by: string;
+  readonly at: Timestamp;
+}
+
+/** What does not run on hosts. */
+export interface QuarantineStore {
+  /** A second one about the same replaces the first. */
+  orderQuarantine(order: QuarantineOrder): Promise<void>;
+  /** False: there was none. */
+  liftQuarantine(order: Pick<QuarantineOrder, 'repositoryId' | 'host' | 'commit'>): Promise<boolean>;
+  /**
+   * Deletes quarantines of systems that were never released to the host, and quarantines from before `before` of anything but
+   * its newest release. Returns the number.
+   */
+  pruneQuarantines(before: Timestamp): Promise<number>;
+}
