@@ -141,7 +141,7 @@ test('the glass is broken by two administrators, for the newest commit alone, wh
     status: 409,
     json: { error: { code: 'NOT_BELOW_FLOOR' } },
   });
-  await revisions.noteBelowFloor(revision.id);
+  await revisions.noteBelowFloor(revision.id, 'floor');
   await revisions.advance(revision.id, 'refused', Date.now(), 'below the floor');
   // The token of the first start belongs to another administrator.
   const one = await ask('administrator', 'POST', 'rollout/break-glass', asked);

@@ -95,7 +95,8 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     for (const [index, word] of (glass ?? []).entries())
       events.push({
         kind: 'break-glass',
-        key: `break-glass:${id}:${index}`,
+        // By time as well: they may be asked again, about another floor.
+        key: `break-glass:${id}:${index}:${word.at}`,
         since: word.at,
         commit: sha,
         subject,

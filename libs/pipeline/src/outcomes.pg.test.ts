@@ -41,7 +41,7 @@ class World {
   changedPaths: () => Promise<never[]> = async () => [];
   repository!: Repository;
   readonly store: Store;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
   constructor(store: Store) {
@@ -76,9 +76,15 @@ class World {
     );
   }
 
-  async stop(): Promise<void> {
+  /** The server ends; it may start again, with other settings. */
+  async shutDown(): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    this.#stop = new AbortController();
+  }
+
+  async stop(): Promise<void> {
+    await this.shutDown();
     await this.store[Symbol.asyncDispose]();
   }
 
@@ -402,6 +408,7 @@ describe('a policy', () => {
       ['bob', 'stale'],
     ] as const)
       expect(await revisions.breakGlass(refused.id, word(by), 2)).toBe(outcome);
+    await world.later(0);
     const passed = await world.ended(sha, 'PUBLISHED');
     expect(passed.warnings).toEqual([expect.stringContaining('passes by the word of ada (a hole) and bob (a hole): rings[0].soak: no soak')]);
     expect(await world.released()).toEqual({ ada: 1 });
@@ -410,6 +417,26 @@ describe('a policy', () => {
     const invalid = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
     expect(await revisions.breakGlass(invalid.id, word('ada'), 1)).toBe('stale');
     expect(next.glass).toEqual([]);
+  });
+
+  test('below a floor that was changed since people let the commit pass is refused again, until they let it pass below that one', async () => {
+    const floor = { rings: 1, firstRing: OPEN_RING, maxInFlight: undefined, checks: ['unit'] };
+    world.policyFloor = floor;
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    const refused = await world.ended('1'.padStart(40, '0') as CommitSha, 'REJECTED');
+    await world.shutDown();
+    const { revisions } = world.store;
+    const word = { by: 'ada', role: 'administrator', person: 'ada', reason: 'a hole', at: 5 } as const;
+    expect(await revisions.breakGlass(refused.id, word, 1)).toBe('broken');
+    world.policyFloor = { ...floor, firstRing: { ...OPEN_RING, soakMs: 3_600_000 } };
+    await world.start(dir);
+    const again = await world.ended(refused.sha, 'REJECTED');
+    expect(again).toMatchObject({ glass: [], error: expect.stringContaining('rings[0].soak: no soak') as string });
+    expect(again.glassAt).toBeUndefined();
+    expect(await revisions.breakGlass(refused.id, word, 1)).toBe('broken');
+    await world.later(0);
+    expect((await world.ended(refused.sha, 'PUBLISHED')).warnings).toEqual([expect.stringContaining('passes by the word of ada (a hole)')]);
   });
 
   test('is kept with its commit, once it can be read; and with each host its labels and its ring', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   assignRings,
   belowFloor,
@@ -11,7 +12,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { describeError, isFloeError, neverOpens } from '@floe/runtime';
+import { describeError, isFloeError, neverOpens, stableJson } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque } from './opaque-files.ts';
@@ -36,19 +37,20 @@ export async function takePolicy(deps: PipelineDeps, revision: Revision, hasPoli
   return read;
 }
 
-/** The floor of the server's settings holds for every policy, but that of a commit for which administrators broke the glass. */
+/** The floor of the server's settings holds for every policy, but that of a commit for which administrators broke the glass of this very floor. */
 async function refusalBelowFloor(
   { store, policyFloor, nameSettings = (message) => message }: PipelineDeps,
-  { id, sha, glassAt, glass = [] }: Revision,
+  { id, sha, glassAt, glassFloor, glass = [] }: Revision,
   policy: RolloutPolicy,
 ): Promise<TakenPolicy | undefined> {
   const below = policyFloor === undefined ? [] : belowFloor(policyFloor, policy);
-  if (below.length === 0) return undefined;
-  if (glassAt !== undefined) {
+  if (policyFloor === undefined || below.length === 0) return undefined;
+  const floor = createHash('sha256').update(stableJson(policyFloor)).digest('base64url');
+  if (glassAt !== undefined && glassFloor === floor) {
     await warn(store, id, glassWords(glass, below));
     return undefined;
   }
-  await store.revisions.noteBelowFloor(id);
+  await store.revisions.noteBelowFloor(id, floor);
   const ways = [
     'Push a commit whose policy keeps the floor.',
     `An administrator lets this one commit pass under its own policy with: floe rollout break-glass ${sha.slice(0, 10)} --reason "…" (where there is another administrator, a second one has to ask for the same).`,

@@ -1,5 +1,5 @@
 import { hasAsked, missingPeople, storableText, type Word } from '@floe/model';
-import { and, eq, isNull } from 'drizzle-orm';
+import { and, eq, isNull, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import type { GlassStore } from './glass-contract.ts';
 import { notify } from './hints.ts';
@@ -12,11 +12,12 @@ const MAX_REASON_CHARACTERS = 500;
 
 // A commit whose policy is below the floor of the server's settings is refused, unless enough administrators let this one pass.
 
-export async function noteBelowFloor(db: Database, id: string): Promise<void> {
+export async function noteBelowFloor(db: Database, id: string, floor: string): Promise<void> {
+  const isOther = sql`${revisions.glassFloor} is distinct from ${floor}`;
   await db
     .update(revisions)
-    .set({ glass: [] })
-    .where(and(eq(revisions.id, id), isNull(revisions.glass)));
+    .set({ glass: [], glassAt: null, glassFloor: floor })
+    .where(and(eq(revisions.id, id), or(isNull(revisions.glass), isOther)));
 }
 
 export async function breakGlass(db: Database, id: string, word: Word, needed: 1 | 2): ReturnType<GlassStore['breakGlass']> {

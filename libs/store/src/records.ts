@@ -17,8 +17,8 @@ import type {
   StorePath,
   Urgency,
   Went,
-  Word,
 } from '@floe/model';
+import type { Glass } from './glass-contract.ts';
 import type { CurrentRollout, NextOfFleet, Rollout } from './rollout-records.ts';
 import type { Timestamp } from './timestamp.ts';
 import type { Submission } from './submission-records.ts';
@@ -79,7 +79,7 @@ export interface CommitInfo {
 }
 
 /** A commit of the tracked branch, as taken in. The same commit can be taken in twice, with two sequences. */
-export interface Revision extends CommitInfo {
+export interface Revision extends CommitInfo, Glass {
   readonly id: string;
   readonly repositoryId: string;
   readonly sequence: number;
@@ -98,10 +98,6 @@ export interface Revision extends CommitInfo {
   readonly publishedAt?: Timestamp | undefined;
   /** When an administrator accepted it, if it was held. */
   readonly allowedAt?: Timestamp | undefined;
-  /** Its policy is below the floor of the server's settings: who asked to let it pass. Undefined: it is not, or was not looked at. */
-  readonly glass?: readonly Word[] | undefined;
-  /** When enough of them had asked. */
-  readonly glassAt?: Timestamp | undefined;
   /** The commit that superseded it, and when, before or after it was published. */
   readonly supersededBy?: CommitSha | undefined;
   readonly supersededAt?: Timestamp | undefined;

@@ -57,6 +57,7 @@ function toRevisionInList(row: ListedRow, reader = new RowReader()): RevisionInL
     warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
     glass: row.glass === null ? undefined : reader.json('glass', row.glass, GlassColumn),
     glassAt: reader.timeOrNone('glass_at', row.glassAt),
+    glassFloor: reader.text(row.glassFloor),
     subject: storableText(row.subject),
     authorName: storableText(row.authorName),
     authorEmail: storableText(row.authorEmail),
@@ -268,7 +269,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
         if (result.kind === 'advanced') await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
         return result;
       }),
-    noteBelowFloor: async (id) => await noteBelowFloor(db, id),
+    noteBelowFloor: async (id, floor) => await noteBelowFloor(db, id, floor),
     breakGlass: async (id, word, needed) => await breakGlass(db, id, word, needed),
     noteError: async (id, error) => await noteError(db, id, error),
     savePolicy: async (id, policy) => await savePolicy(db, id, policy),

@@ -27,8 +27,10 @@ export function addPolicy(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-It asks no server. The folder is read with Nix, as it is now, and without files that git does not know. Problems are what the server
-refuses, and what would keep a ring from ever changing; then it ends with 1. Notes are what is probably not meant.
+It asks no server, so it does not know the floor of a server's settings, nor the policy of the last complete rollout there: a policy
+without problems may still be below that floor, or wait for an administrator as weaker. The folder is read with Nix, as it is now, and
+without files that git does not know. Problems are what the server refuses, and what would keep a ring from ever changing; then it ends
+with 1. Notes are what is probably not meant.
 
 Where there is no Nix, check a file that was made elsewhere, in the folder of the flake:
   $ nix eval --json --impure --expr 'let flake = builtins.getFlake (toString ./.); in {

@@ -83,6 +83,8 @@ export const revisions = pgTable(
     glass: jsonb('glass'),
     /** When enough of them had asked. */
     glassAt: at('glass_at'),
+    /** The floor that they were asked about. About another one they are asked again. */
+    glassFloor: text('glass_floor'),
     /** The commit that superseded it, before or after it was published. */
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
