@@ -55,7 +55,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   stepping_stones: { bound: 'one of each host and name in the policy, 20 at most' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
   submissions: { bound: 'one of each host, by an administrator; it goes with its host' },
-  testing_branches: { bound: 'one of each branch testing/HOST that is followed, 100 at most; it goes with its host, or the branch' },
+  testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {
     bound: 'one of each release of the host',
     keepMs: 365 * DAY_MS,

@@ -52,7 +52,7 @@ export class TestingBranches {
     const listed = await this.#list(repository, signal);
     if (listed === undefined) return true;
     const hosts = new Set((await store.hosts.list(this.#repositoryId)).map(({ host }) => host));
-    const { follow, nameless, gone, leftOut } = planTesting(listed, rows, hosts, testing.limit);
+    const { follow, nameless, gone, leftOut } = planTesting(listed, rows, hosts, { limit: testing.limit, now: clock.now() });
     if (leftOut > 0 || !listed.isComplete) logger.warn('there are more testing branches than are followed', { leftOut, limit: testing.limit });
     for (const branch of gone) await this.#leave(branch, testing.limit === 0 ? NOT_FOLLOWED : DELETED);
     for (const { name, head } of nameless) await testing.tell(head, { kind: 'no-host', name });

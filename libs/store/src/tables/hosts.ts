@@ -174,7 +174,7 @@ export const submissions = pgTable('submissions', {
   result: text('result').notNull().default(''),
 });
 
-/** The branches `testing/<host>` that are followed. */
+/** The branches `testing/<host>` that are followed, or were: the newest head of each that had its turn. */
 export const testingBranches = pgTable(
   'testing_branches',
   {
