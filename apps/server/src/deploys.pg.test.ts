@@ -155,6 +155,11 @@ test('pins and holds are seen with who, why, since and until', async () => {
     { kind: 'pin', commit: sha, by: 'admin', reason: 'demo at noon', until },
     { kind: 'hold', reason: 'a trip', until: null },
   ]);
+  // By their commits: nobody knows numbers.
+  await publishCommit(server, { fay: system('f2') });
+  const { text: why } = await ask('GET', 'hosts/fay/why');
+  expect(why).toContain(`pinned to ${sha.slice(0, 10)}"`);
+  expect(why).toContain(`held on ${sha.slice(0, 10)}"`);
   await ask('DELETE', 'hosts/fay/pin', { reason: 'over' });
   expect((await hostView('fay')).orders).toEqual([]);
 });

@@ -138,7 +138,10 @@ export class FleetReader {
     const evaluations = newest === undefined ? [] : await snapshot.evaluations(newest.id);
     const fleet = await snapshot.fleet();
     const labelled = fleet.rollout === undefined ? [] : await snapshot.evaluations(fleet.rollout.revisionId);
-    return viewWhy(host, { fleet, newest, evaluations, labelled, staged: this.#staged, now: this.#deps.clock.now() });
+    const stone = fleet.hosts.find(({ row }) => row.host === host)?.situation.stone;
+    const [ofStone] = stone === undefined ? [] : await this.#deps.store.releases.commitsOf([{ host, toplevel: stone.toplevel }]);
+    const stoneCommit = ofStone?.sequence === stone?.sequence ? ofStone?.commit : undefined;
+    return viewWhy(host, { fleet, newest, evaluations, labelled, staged: this.#staged, stoneCommit, now: this.#deps.clock.now() });
   }
 
   /** Views of hosts as the newest finished revision has them. */

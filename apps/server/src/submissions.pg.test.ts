@@ -133,6 +133,16 @@ test('an agent from before is asked for nothing, and is sent none when it comes 
   expect(toldOf(older, toplevel)).toEqual([]);
 });
 
+test('why says that the pin to a store path stands before the newest commit', async () => {
+  const { agent } = await on('gus', ['once', 'submitted']);
+  await using _agent = agent;
+  const { json } = await ask('POST', 'gus/submission', { storePath: system('5f'), reason: 'x' });
+  await published('gus', system('5f'), v.parse(SubmissionAnswer, json).submission);
+  await publishRelease(server.context.store, server.repository, 'gus' as HostName, system('c4'));
+  const why = async (): Promise<string> => await (await server.request('/api/hosts/gus/why')).text();
+  await eventually('why names the pin', async () => ((await why()).includes('pinned to a store path') ? true : undefined));
+});
+
 test('unpin ends one that still waits', async () => {
   const { agent } = await on('cleo', ['once', 'submitted']);
   await using _agent = agent;

@@ -11,10 +11,16 @@ const WHAT: Readonly<Record<HostOrderView['kind'], string>> = {
   'quarantine-all': 'like all hosts not to run',
 };
 
+/** A release of a host, by its commit, as people know it. The number is said where the commit is not known. */
+export function releaseWords(sequence: number, commit: string | null | undefined): string {
+  if (commit === null || commit === undefined) return `revision #${sequence}`;
+  return commit === NO_COMMIT ? 'a store path' : shortSha(commit);
+}
+
 /** An order about a host: "pinned to 3f9c2ab1d0 (revision #3) by ada since 2026-11-28 14:20 UTC, until 2026-11-29 08:00 UTC: demo at noon". */
 export function orderWords({ kind, sequence, commit, by, reason, since, until }: HostOrderView): string {
   const end = until === null ? (kind === 'deploy' ? '' : ', until somebody ends it') : `, until ${utcTime(until)}`;
-  const what = commit === null ? `revision #${sequence}` : `${commit === NO_COMMIT ? 'a store path' : shortSha(commit)} (revision #${sequence})`;
+  const what = commit === null ? releaseWords(sequence, commit) : `${releaseWords(sequence, commit)} (revision #${sequence})`;
   return `${WHAT[kind]} ${what} by ${by} since ${utcTime(since)}${end}: ${reason}`;
 }
 

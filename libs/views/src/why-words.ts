@@ -15,6 +15,8 @@ export interface WhyContext {
   readonly error: string | undefined;
   /** It has the newest commit's system in its store, ahead of its turn. */
   readonly isDownloaded: boolean;
+  /** Its release of a revision, as people know it: by its commit, where that is known. */
+  readonly release: (sequence: number) => string;
   /** Writes a time for whoever reads it. */
   readonly time: (at: number) => string;
 }
@@ -43,7 +45,7 @@ export function whyWords(reason: WhyNot, context: WhyContext): WhyWords {
   return { text: waitsForItsTurn && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
 }
 
-function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWords {
+function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContext): WhyWords {
   switch (reason.rule) {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
@@ -64,13 +66,13 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
     case 'trial':
       return { text: 'it tries another system', end: `by itself at ${time(reason.endsAt)}, or: floe try ${host} --end --reason "…"` };
     case 'pin':
-      return { text: `pinned to its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
+      return { text: `pinned to ${release(reason.sequence)}`, end: `its end, or: floe unpin ${host} --reason "…"` };
     case 'hold':
-      return { text: `held on its release of revision #${reason.sequence}`, end: `its end, or: floe unpin ${host} --reason "…"` };
+      return { text: `held on ${release(reason.sequence)}`, end: `its end, or: floe unpin ${host} --reason "…"` };
     case 'stepping-stone': {
-      const stone = `the stepping stone ${reason.name} (revision #${reason.sequence})`;
+      const stone = `the stepping stone ${reason.name} (${release(reason.sequence)})`;
       if (!reason.isQuarantined) return { text: `it has to run ${stone} first, which hosts do not skip`, end: 'when it has run it' };
-      const end = `floe retry ${host} --reason "…"; or pin it to a newer revision; or take the name out of steppingStones`;
+      const end = `floe retry ${host} --reason "…"; or pin it to a newer commit; or take the name out of steppingStones`;
       return { text: `it rolled back ${stone}, which hosts do not skip`, end };
     }
     case 'freeze': {
@@ -109,7 +111,7 @@ function wordsOf(reason: WhyNot, { host, said, error, time }: WhyContext): WhyWo
     case 'window':
       return windowWords(reason, time);
     case 'sequence':
-      return { text: `it was told a release of revision #${reason.told} before, and never goes back by itself`, end: 'push another commit' };
+      return { text: `it was told ${release(reason.told)} before, and never goes back by itself`, end: 'push another commit' };
     case 'quarantined':
       return { text: because('it rolled this system back', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
     case 'ordered-quarantine': {

@@ -239,7 +239,7 @@ describe('a rollout by rings', () => {
     const away = await Host.join('x-away');
     await away.told(system('stone2'));
     const why = v.parse(WhyView, await (await server.request('/api/hosts/x-away/why')).json());
-    expect(why[0]?.text).toMatch(/^it has to run the stepping stone agent-2 \(revision #\d+\) first, which hosts do not skip$/);
+    expect(why[0]?.text).toMatch(/^it has to run the stepping stone agent-2 \([0-9a-f]{10}\) first, which hosts do not skip$/);
     await away.run(system('stone2'));
     await away.run(system('next2'));
     // Without its name it is none any more; that is weaker. The tests that follow have none.

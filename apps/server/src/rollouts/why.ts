@@ -6,13 +6,14 @@ import {
   ringIn,
   storableText,
   whyNot,
+  type CommitSha,
   type HostName,
   type StorePath,
   type WhyFacts,
 } from '@floe/model';
 import type { WhyView } from '@floe/protocol';
 import { factsOf, type CurrentRollout, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
-import { utcTime, whyWords } from '@floe/views';
+import { releaseWords, utcTime, whyWords } from '@floe/views';
 import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
 import { hostWindowState } from './windows.ts';
@@ -27,6 +28,8 @@ export interface WhyContext {
   readonly labelled: readonly Evaluation[];
   /** What hosts say that they have downloaded ahead. */
   readonly staged: ReadonlyMap<HostName, StorePath>;
+  /** The commit of the stepping stone that the host has not run; undefined: there is none, or it is not known. */
+  readonly stoneCommit?: CommitSha | undefined;
   readonly now: number;
 }
 
@@ -37,12 +40,24 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const { row, quarantines } = each;
   const evaluation = context.evaluations.find((some) => some.host === host);
   const isDownloaded = evaluation?.toplevel !== undefined && context.staged.get(host) === evaluation.toplevel;
+  const release = releaseNames(each, context.stoneCommit);
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, time: utcTime });
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, release, time: utcTime });
     return { rule: reason.rule, text: storableText(text), end };
   });
+}
+
+/** The releases of one host that the rules are about, by the commits that they are of. */
+function releaseNames({ pins, situation, row, desired, desiredCommit }: FleetHost, stoneCommit: CommitSha | undefined) {
+  const told = desired.kind === 'release' && desired.release.sequence === row.desired?.sequence ? desired.release.sequence : undefined;
+  const commits = new Map<number | undefined, CommitSha | null | undefined>([
+    [situation.stone?.sequence, stoneCommit],
+    [told, desiredCommit],
+    ...(pins ?? []).map(({ sequence, commit }) => [sequence, commit] as const),
+  ]);
+  return (sequence: number): string => releaseWords(sequence, commits.get(sequence));
 }
 
 function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet, newest, labelled, now }: WhyContext): WhyFacts {

@@ -1,6 +1,6 @@
 import type { Desired, HostName, ReleaseRef } from '@floe/model';
 import type { StorePart } from '@floe/store';
-import { shortSha } from '@floe/views';
+import { releaseWords } from '@floe/views';
 import type { FleetReader } from '../fleet-reader.ts';
 
 export interface KeptBackDeps {
@@ -11,7 +11,7 @@ export interface KeptBackDeps {
 /** People think in commits. The number is said where the commit is not known, or has the same system again in a later revision. */
 export async function nameOfRelease({ store }: Pick<KeptBackDeps, 'store'>, { host, toplevel, sequence }: ReleaseRef): Promise<string> {
   const [found] = await store.releases.commitsOf([{ host, toplevel }]);
-  return found?.sequence === sequence ? shortSha(found.commit) : `revision #${sequence}`;
+  return releaseWords(sequence, found?.sequence === sequence ? found.commit : undefined);
 }
 
 /** A line for each rule that stands between the host and the newest commit, as `floe why` says it; none: nothing does. */

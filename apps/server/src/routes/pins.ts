@@ -2,7 +2,7 @@ import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef }
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, PinKind, Repository, StorePart } from '@floe/store';
-import { utcTime } from '@floe/views';
+import { releaseWords, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -97,15 +97,17 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     const order = each.situation.ordered?.get(wanted.toplevel);
     if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
     const name = await nameOfRelease(deps, wanted);
+    const { directed } = each.situation;
     const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
     // What it was told last is no step back, also when that was one.
     const isPermitted = wanted.sequence < told && wanted.id !== each.situation.directed?.id;
+    const toldName = directed?.sequence === told ? await nameOfRelease(deps, directed) : releaseWords(told, undefined);
     if (isPermitted && c.var.actor.role !== 'administrator')
       return refuse(
         c,
         403,
         'ROLE_TOO_LOW',
-        `${host} was told revision #${told} already, and only an administrator may bring it back to ${name} by a pin: ask one, or revert the commit and push`,
+        `${host} was told ${toldName} already, and only an administrator may bring it back to ${name} by a pin: ask one, or revert the commit and push`,
       );
     if (c.var.actor.role !== 'administrator' && !wasGiven(each, wanted) && (await isApprovedFirst(host, rollout)))
       return refuse(
@@ -122,7 +124,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
       detail: `${kind} ${isPermitted ? 'back ' : ''}to ${name}${end}: ${reason}`,
     });
     const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
-    const back = isPermitted ? ` It goes back there from revision #${told}, and stays when the pin ends, until something newer is its turn.` : '';
+    const back = isPermitted ? ` It goes back there from ${toldName}, and stays when the pin ends, until something newer is its turn.` : '';
     return answer(c, `${host} is kept on its release of ${name}${end}.${back}${before}`);
   }
 
