@@ -6,7 +6,7 @@ import { notify } from './hints.ts';
 import type { QuarantineOrder, QuarantineStore } from './quarantine-records.ts';
 import { RowReader } from './row-reader.ts';
 import { HostNameText, isOneOf, readRows } from './rows.ts';
-import { evaluations, quarantineOrders, revisions } from './tables/index.ts';
+import { evaluations, hosts, quarantineOrders, revisions } from './tables/index.ts';
 
 /** Instead of a host's name: every host that the commit changed. */
 const ALL_HOSTS = '*';
@@ -65,12 +65,16 @@ export function createQuarantineOrders(db: Database): Pick<QuarantineStore, 'ord
   return {
     async orderQuarantine({ repositoryId, host, commit, reason, by, at }: QuarantineOrder) {
       const set = { reason: storableText(reason, 2_000), by, createdAt: at };
-      await db.transaction(async (tx) => {
+      return await db.transaction(async (tx) => {
+        // Locked, so that it is not forgotten before the insert: a later host of that name would have the order.
+        if (host !== undefined && (await tx.select({ host: hosts.host }).from(hosts).where(eq(hosts.host, host)).for('key share')).length === 0)
+          return false;
         await tx
           .insert(quarantineOrders)
           .values({ repositoryId, subject: host ?? ALL_HOSTS, commit, ...set })
           .onConflictDoUpdate({ target: [quarantineOrders.repositoryId, quarantineOrders.subject, quarantineOrders.commit], set });
         await notify(tx, { topic: 'host', host: host ?? '*' });
+        return true;
       });
     },
     async liftQuarantine({ repositoryId, host, commit }) {

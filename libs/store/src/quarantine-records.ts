@@ -13,8 +13,8 @@ export interface QuarantineOrder {
 
 /** What does not run on hosts. */
 export interface QuarantineStore {
-  /** A second one about the same replaces the first. */
-  orderQuarantine(order: QuarantineOrder): Promise<void>;
+  /** A second one about the same replaces the first. False: the host is not there any more. */
+  orderQuarantine(order: QuarantineOrder): Promise<boolean>;
   /** False: there was none. */
   liftQuarantine(order: Pick<QuarantineOrder, 'repositoryId' | 'host' | 'commit'>): Promise<boolean>;
   /**

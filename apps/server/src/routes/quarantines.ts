@@ -84,7 +84,8 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
       const toplevels = mine.flatMap(({ toplevel }) => toplevel ?? []);
       if (toplevels.length === 0) return refuse(c, 409, 'NO_RELEASE', `${short} has no system for ${host}: see why with: floe revisions ${short}`);
       const by = c.var.actor.name;
-      await store.hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now() });
+      const isTaken = await store.hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now() });
+      if (!isTaken) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
       await noteDecision(deps, c, { action: 'quarantine', host, detail: `of ${short} (revision #${sequence}): ${reason}` });
       const runs = toplevels.some((toplevel) => isOn(each.row.observed, toplevel))
         ? ' It runs it now, and keeps it until another commit is its turn.'
