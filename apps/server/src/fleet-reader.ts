@@ -168,6 +168,7 @@ export class FleetReader {
         evaluation,
         quarantines,
         trial,
+        stone: situation.stone !== undefined && situation.quarantined.has(situation.stone.toplevel) ? situation.stone.name : undefined,
         submission: submission !== undefined && now - (submission.endedAt ?? now) < SHOW_TRIAL_END_MS ? submission : undefined,
         endedTrial: endedTrial !== undefined && now - endedTrial.endedAt < SHOW_TRIAL_END_MS ? endedTrial : undefined,
         desiredCommit: desiredCommit ?? null,

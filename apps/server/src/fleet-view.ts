@@ -44,6 +44,8 @@ export interface HostContext {
   readonly trial?: Trial | undefined;
   readonly endedTrial?: EndedTrial | undefined;
   readonly submission?: Submission | undefined;
+  /** The name of the stepping stone that it rolled back. */
+  readonly stone?: string | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
   readonly progress: HostView['progress'];
   readonly presence: Presence;
@@ -106,6 +108,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
             result: endedTrial.result,
             hasFailed: endedTrial.hasFailed,
           },
+    stone: context.stone === undefined ? null : storableText(context.stone, 64),
     submission: context.submission === undefined ? null : viewSubmission(context.submission),
     observed: row.observed,
     runs: null,

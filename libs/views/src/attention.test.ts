@@ -69,6 +69,15 @@ test.each([
   expect(todo).toContain('floe rollout resume');
 });
 
+test('a host that rolled back a stepping stone is not told to wait for a fix, which would not reach it', () => {
+  for (const standing of ['rolled-back', 'failed', 'behind'] as const) {
+    const host = hostView('ws1', { standing, actions: ['retry'], stone: 'agent-2' });
+    expect(todoOf(host)).toBe('run: floe retry ws1 --reason "…", or pin it to a newer commit, or take agent-2 out of steppingStones');
+    expect(shortTodoOf(host)).toBe('retry, pin');
+    expect(todoOf({ ...host, stone: null })).toContain('push a fix');
+  }
+});
+
 test('whoever needs a person is told what to do, and hosts with one trouble are told together', () => {
   for (const standing of HOST_STANDINGS.filter(needsAction)) {
     const host = hostView('ws1', { standing, actions: [...HOST_ACTIONS] });

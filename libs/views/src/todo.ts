@@ -20,9 +20,10 @@ const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked'
  * What an administrator does about a host, with the commands: "push a fix, or run: floe retry ws2 --reason "…"". Null: nothing is
  * to be done.
  */
-export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble' | 'presence'>): string | null {
+export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble' | 'presence' | 'stone'>): string | null {
   const { host, standing, actions, presence } = view;
   if (isBroken(view)) return FIX.long;
+  if (isHeldByStone(view)) return `run: ${commandOf('retry', host)}, or pin it to a newer commit, or take ${view.stone} out of steppingStones`;
   const commands = [...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []), ...actionsToTake(view).map((action) => commandOf(action, host))];
   const isGone = standing === 'revoked' && !actions.includes('forget');
   const look = presence === 'lost' ? LOOK.long : undefined;
@@ -37,6 +38,11 @@ export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 't
 /** Its configuration does not evaluate or build, though no machine waits for it. */
 function isBroken({ standing, trouble }: Pick<HostView, 'standing' | 'trouble'>): boolean {
   return !needsAction(standing) && (trouble?.code === 'EVAL_ERROR' || trouble?.code === 'BUILD_ERROR');
+}
+
+/** It rolled back a stepping stone: whatever is pushed does not reach it. */
+function isHeldByStone({ standing, actions, stone }: Pick<HostView, 'standing' | 'actions' | 'stone'>): boolean {
+  return stone !== null && IN_THE_REPOSITORY[standing] === FIX && actions.includes('retry');
 }
 
 /** The decisions that mend what is wrong; a host that is well can be revoked, or take its update earlier, too. */
@@ -58,9 +64,10 @@ export function todoOfHeld({ held, acceptedCommit }: Pick<RepositoryView, 'held'
 }
 
 /** The same in a word or two, for a table: "push a fix, retry". */
-export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble' | 'presence'>): string {
+export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble' | 'presence' | 'stone'>): string {
   const { standing, presence } = view;
   if (isBroken(view)) return FIX.short;
+  if (isHeldByStone(view)) return 'retry, pin';
   const look = presence === 'lost' ? LOOK.short : [];
   return [IN_THE_REPOSITORY[standing]?.short ?? [], look, ENROLLABLE.has(standing) ? 'enrol' : [], ...actionsToTake(view)].flat().join(', ');
 }
