@@ -1,11 +1,10 @@
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
+import type { Store } from '@floe/store';
+import { neededSystems } from './needed-systems.ts';
 
-/**
- * Number of systems per host that the builder protects from the garbage collector: the current one, the previous one, and one to
- * compare with.
- */
+/** Number of the newest systems per host that the builder protects from the garbage collector, besides those that the host needs. */
 const KEPT_PER_HOST = 3;
 
 /** The GC root that keeps a host's built system. */
@@ -31,20 +30,43 @@ export function submittedRootsDir(rootsDir: string): string {
   return join(rootsDir, '.submitted');
 }
 
-/** Removes the GC roots of a host's older systems. The cache still has them. */
-export async function tidyBuildRoots(rootsDir: string, host: HostName): Promise<void> {
-  await tidyRoots(join(rootsDir, host), KEPT_PER_HOST);
+/** Removes the GC roots of older systems of these hosts that they do not need. The cache still has them. */
+export async function tidyBuildRoots(
+  store: { readonly hosts: Pick<Store['hosts'], 'fleet'> },
+  rootsDir: string,
+  repositoryId: string,
+  hosts: readonly HostName[],
+): Promise<void> {
+  // Listed before the hosts are read: a system that is built and needed meanwhile is not in the list.
+  const listed = await Promise.all(hosts.map(async (host) => [host, await rootsIn(join(rootsDir, host))] as const));
+  const isFull = listed.filter(([, roots]) => roots.length > KEPT_PER_HOST);
+  if (isFull.length === 0) return;
+  const fleet = await store.hosts.fleet(
+    repositoryId,
+    isFull.map(([host]) => host),
+  );
+  const needed = new Map(fleet.hosts.map((host) => [host.row.host, new Set([...neededSystems(host)].map((path) => basename(path)))]));
+  await Promise.all(isFull.map(async ([host, roots]) => await removeOld(roots, KEPT_PER_HOST, needed.get(host))));
 }
 
 /** Removes the GC roots of older results of checks, where the policy has `count` of them. */
 export async function tidyCheckRoots(rootsDir: string, count: number): Promise<void> {
-  await tidyRoots(join(rootsDir, CHECKS_FOLDER), KEPT_PER_HOST * count);
+  await removeOld(await rootsIn(join(rootsDir, CHECKS_FOLDER)), KEPT_PER_HOST * count);
 }
 
-async function tidyRoots(folder: string, kept: number): Promise<void> {
-  const roots = await Promise.all(
+interface Root {
+  readonly path: string;
+  readonly madeAt: number;
+}
+
+async function rootsIn(folder: string): Promise<readonly Root[]> {
+  return await Promise.all(
     (await readdir(folder)).map(async (name) => ({ path: join(folder, name), madeAt: (await lstat(join(folder, name))).mtimeMs })),
   );
+}
+
+/** Removes all but the `kept` newest ones and those whose names are needed. */
+async function removeOld(roots: readonly Root[], kept: number, needed: ReadonlySet<string> = new Set()): Promise<void> {
   const old = roots.toSorted((left, right) => right.madeAt - left.madeAt).slice(kept);
-  await Promise.all(old.map(async ({ path }) => await rm(path, { force: true })));
+  await Promise.all(old.filter(({ path }) => !needed.has(basename(path))).map(async ({ path }) => await rm(path, { force: true })));
 }

@@ -123,8 +123,14 @@ async function publishHosts(deps: PipelineDeps, revision: Revision, built: reado
       const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
       await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
       hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
-      await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => await tidyBuildRoots(deps.rootsDir, host));
     }
+    const names = part.map(({ host }) => host);
+    await bestEffort(
+      logger,
+      'removing the GC roots of older systems',
+      undefined,
+      async () => await tidyBuildRoots(store, deps.rootsDir, revision.repositoryId, names),
+    );
   }
   return hosts;
 }

@@ -4,7 +4,7 @@ import { buildRoot, submittedRootsDir, tidyBuildRoots } from './build-roots.ts';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 
-export type PublishSystemDeps = Pick<PipelineDeps, 'nix' | 'cache' | 'logger' | 'rootsDir'>;
+export type PublishSystemDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'logger' | 'rootsDir'>;
 
 type PublishedSystem = { readonly kind: 'published'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
 
@@ -16,10 +16,10 @@ const GIB = 1024 ** 3;
  */
 export async function publishSystem(
   deps: PublishSystemDeps,
-  { host, toplevel }: { readonly host: HostName; readonly toplevel: StorePath },
+  { repositoryId, host, toplevel }: { readonly repositoryId: string; readonly host: HostName; readonly toplevel: StorePath },
   signal: AbortSignal,
 ): Promise<PublishedSystem> {
-  const { nix, cache, logger } = deps;
+  const { store, nix, cache, logger } = deps;
   const found = await nix.findSystem(toplevel, { cacheUrl: cache.url, signal });
   if (found.kind === 'absent')
     return { kind: 'refused', why: 'it is neither in the store of the server nor in the cache: copy it there first, with nix copy --to' };
@@ -33,7 +33,12 @@ export async function publishSystem(
     const rootsDir = submittedRootsDir(deps.rootsDir);
     await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
     await nix.publish([toplevel], { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
-    await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => await tidyBuildRoots(rootsDir, host));
+    await bestEffort(
+      logger,
+      'removing the GC roots of older systems',
+      undefined,
+      async () => await tidyBuildRoots(store, rootsDir, repositoryId, [host]),
+    );
   }
   const published = (await readBack(deps, toplevel)).get(toplevel);
   if (published === undefined) return { kind: 'refused', why: 'the cache does not have it' };

@@ -14,7 +14,7 @@ export type OneEvaluated =
   | { readonly kind: 'refused'; readonly why: string };
 export type OneBuilt = { readonly kind: 'built'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
 
-type OneDeps = Pick<PipelineDeps, 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger'> & { readonly mirror: GitMirror };
+type OneDeps = Pick<PipelineDeps, 'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger'> & { readonly mirror: GitMirror };
 
 /** Evaluates one host of a commit, under the rules of the tracked branch. Throws when it is stopped, and what may succeed later. */
 export async function evaluateOne(deps: OneDeps, host: HostName, sha: CommitSha, signal: AbortSignal): Promise<OneEvaluated> {
@@ -45,11 +45,11 @@ export async function evaluateOne(deps: OneDeps, host: HostName, sha: CommitSha,
 /** Builds what was evaluated, publishes it to the cache and reads it back. */
 export async function buildOne(
   deps: OneDeps,
-  host: HostName,
+  { repositoryId, host }: { readonly repositoryId: string; readonly host: HostName },
   { drvPath, toplevel, system }: Extract<OneEvaluated, { kind: 'evaluated' }>,
   signal: AbortSignal,
 ): Promise<OneBuilt> {
-  const { nix, repositoryNix, limits, cache, logger } = deps;
+  const { store, nix, repositoryNix, limits, cache, logger } = deps;
   const rootsDir = trialRootsDir(deps.rootsDir);
   const result = await repositoryNix.build(
     { drvPath, toplevel },
@@ -69,7 +69,12 @@ export async function buildOne(
   const published = (await nix.readBack(cache.url, [toplevel], cache.publicKey)).get(toplevel);
   if (published === undefined)
     throw new FloeError('CACHE_PATH_MISSING', `${toplevel} was published, but the cache does not have it`, { retryable: true });
-  await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => await tidyBuildRoots(rootsDir, host));
+  await bestEffort(
+    logger,
+    'removing the GC roots of older systems',
+    undefined,
+    async () => await tidyBuildRoots(store, rootsDir, repositoryId, [host]),
+  );
   const { narHash, closureSizeBytes } = published;
   return { kind: 'built', published: { host, toplevel, system, narHash, closureSizeBytes } };
 }

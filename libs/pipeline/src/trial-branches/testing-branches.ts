@@ -175,7 +175,7 @@ export class TestingBranches {
     }
     // Before the build, which may take hours, and after it.
     if ((await this.#willing(branch, evaluated.toplevel)) === undefined) return;
-    const built = await buildOne(deps, host, evaluated, signal);
+    const built = await buildOne(deps, { repositoryId: repository.id, host }, evaluated, signal);
     if (built.kind === 'refused') await this.#finish(branch, built);
     else await this.#begin(repository, branch, built.published);
   }
