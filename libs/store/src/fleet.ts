@@ -31,9 +31,9 @@ import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
-import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions } from './tables/index.ts';
+import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions, submissions } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
-import { readSubmissions } from './submissions.ts';
+import { toSubmission } from './submissions.ts';
 import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
@@ -57,13 +57,13 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const ordered = await readOrdered(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
-  const submissions = await readSubmissions(db, repositoryId, names);
   const stones = stonesByHost(db);
   const rows = await db
-    .select({ row: hosts, commit: releases.commit, deploy: deploys, stones: stones.list, ...OF_HOST })
+    .select({ row: hosts, commit: releases.commit, deploy: deploys, submission: submissions, stones: stones.list, ...OF_HOST })
     .from(hosts)
     .leftJoin(stones, eq(stones.host, hosts.host))
     .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
+    .leftJoin(submissions, and(eq(submissions.host, hosts.host), eq(submissions.repositoryId, hosts.repositoryId)))
     .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
     .orderBy(asc(hosts.host));
@@ -91,7 +91,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         desired: resolve(situation),
         trial,
         endedTrial: trials.ended.get(row.host),
-        submission: submissions.get(row.host),
+        submission: toSubmission(ofHost.get(row.host)?.submission),
         quarantines: own,
         acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
         desiredCommit: commits.get(row.host),

@@ -7,7 +7,7 @@ import { missingRow } from './errors.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { RowReader } from './row-reader.ts';
-import { Int8, isOneOf } from './rows.ts';
+import { Int8 } from './rows.ts';
 import type { SubmissionStore } from './submission-contract.ts';
 import type { Submission } from './submission-records.ts';
 import { hosts, pins, releases, repositories, submissions } from './tables/index.ts';
@@ -17,12 +17,14 @@ const MAX_RESULT_CHARACTERS = 1_000;
 type Row = typeof submissions.$inferSelect;
 
 /** A row that cannot be read is none, and is replaced by the next. */
-function toSubmission({ repositoryId, host, ...row }: Row): Submission[] {
+export function toSubmission(of: Row | null | undefined): Submission | undefined {
+  if (of === null || of === undefined) return undefined;
+  const { repositoryId, host, ...row } = of;
   const reader = new RowReader();
   const toplevel = reader.path('toplevel', row.toplevel);
   const state = reader.one('state', row.state, SUBMISSION_STATES, 'FAILED');
-  if (toplevel === undefined || reader.problem !== undefined) return [];
-  const submission: Submission = {
+  if (toplevel === undefined || reader.problem !== undefined) return undefined;
+  return {
     id: storableText(row.id, 64),
     repositoryId,
     host,
@@ -35,21 +37,6 @@ function toSubmission({ repositoryId, host, ...row }: Row): Submission[] {
     endedAt: row.endedAt === null ? undefined : boundedTime(row.endedAt),
     result: storableText(row.result, MAX_RESULT_CHARACTERS),
   };
-  return [submission];
-}
-
-/** The newest of each host. */
-export async function readSubmissions(
-  db: Database,
-  repositoryId: string,
-  names: readonly HostName[] | undefined,
-): Promise<ReadonlyMap<HostName, Submission>> {
-  const ofHosts = names === undefined ? undefined : isOneOf(submissions.host, names);
-  const rows = await db
-    .select()
-    .from(submissions)
-    .where(and(eq(submissions.repositoryId, repositoryId), ofHosts));
-  return new Map(rows.flatMap(toSubmission).map((each) => [each.host, each]));
 }
 
 const isWaiting = eq(submissions.state, 'WAITING');
@@ -119,7 +106,8 @@ export function createSubmissionStore(db: Database): SubmissionStore {
     request: async (submission) => await request(db, submission),
     async waiting(repositoryId) {
       const isOf = and(eq(submissions.repositoryId, repositoryId), isWaiting);
-      return (await db.select().from(submissions).where(isOf).orderBy(asc(submissions.at), asc(submissions.host))).flatMap(toSubmission);
+      const rows = await db.select().from(submissions).where(isOf).orderBy(asc(submissions.at), asc(submissions.host));
+      return rows.flatMap((row) => toSubmission(row) ?? []);
     },
     async note(id, result) {
       const noted = await db
