@@ -14,6 +14,9 @@ beforeAll(async () => {
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
+/** Few, since each publishes commits and asks for much; more by FLOE_FUZZ_RUNS. */
+const RUNS = Number(process.env['FLOE_FUZZ_RUNS'] ?? 1);
+
 const HOSTS = ['ada', 'bob'] as const;
 const HOUR = 3_600_000;
 
@@ -83,19 +86,21 @@ test('any orders of two people at once are taken or refused, and none of them ou
       }
       for (const sha of shas) await ask('DELETE', 'ordered-quarantine', { reason: 'x', commit: sha });
     }),
-    { numRuns: 3 },
+    { numRuns: RUNS },
   );
 });
 
-test('a quarantine of a host that was forgotten meanwhile is not taken', async () => {
+test('neither a quarantine nor a pin of a host that was forgotten meanwhile is taken', async () => {
   await server.enrol('dan');
   const { sha } = await publishCommit(server, { dan: system('d1') });
   const { store } = server.context;
   const dan = 'dan' as HostName;
   await store.hosts.revoke(dan, 1);
+  const [release] = (await store.hosts.fleet(server.repository.id, [dan])).hosts.flatMap(({ situation }) => situation.rollout ?? []);
   expect(await store.hosts.forget(dan)).toBe(true);
   const order = { repositoryId: server.repository.id, host: dan, commit: sha, reason: 'x', by: 'admin', at: 1 };
   expect(await store.hosts.orderQuarantine(order)).toBe(false);
+  expect(await store.hosts.pin({ host: dan, kind: 'pin', releaseId: release?.id ?? '', reason: 'x', by: 'admin', at: 1 })).toBe(false);
   await server.enrol('dan');
   expect((await store.hosts.fleet(server.repository.id, [dan])).hosts[0]?.situation.ordered).toBeUndefined();
 });

@@ -31,13 +31,16 @@ export function createHostMarks(db: Database): Marks {
   return {
     pin: async ({ host, kind, releaseId, reason, by, isPermitted = false, at, expiresAt }) =>
       await writeFor(host, async (tx) => {
+        // Locked, so that it is not forgotten before the insert.
+        const there = await tx.select({ host: hosts.host }).from(hosts).where(eq(hosts.host, host)).for('key share');
+        if (there.length === 0) return { result: false, isChange: false };
         const set = { releaseId, reason: storableText(reason), by, isPermitted, createdAt: at, expiresAt: expiresAt ?? null };
         await tx
           .insert(pins)
           .values({ host, kind, ...set })
           .onConflictDoUpdate({ target: [pins.host, pins.kind], set });
         if (kind === 'pin') await replaceSubmission(tx, host, at, `${by} pinned the host to something else`);
-        return { result: undefined, isChange: true };
+        return { result: true, isChange: true };
       }),
     unpin: async (host, kind) =>
       await writeFor(host, async (tx) => {

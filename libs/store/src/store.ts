@@ -323,7 +323,8 @@ export interface HostStore extends QuarantineStore {
    */
   deploy(order: Omit<Deploy, 'epoch'>, release: Pick<ReleaseRef, 'id'>): Promise<number | undefined>;
   /** A second one of its kind replaces the first. */
-  pin(pin: Pin): Promise<void>;
+  /** False: the host was forgotten meanwhile. */
+  pin(pin: Pin): Promise<boolean>;
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Has the host try a release, under a new epoch. It replaces the trial before. */
   beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']>;

@@ -33,7 +33,7 @@ function withHost(given: Given = {}) {
       hosts: {
         fleet: async (_repository, [name] = []) =>
           await Promise.resolve({ rollout: given.rollout as CurrentRollout | undefined, hosts: name === ada ? [each] : [] }),
-        pin: async (pin) => void (await Promise.resolve(written.push(pin))),
+        pin: async (pin) => (await Promise.resolve(written.push(pin))) > 0,
         unpin: async (_host, kind) => void (await Promise.resolve(written.push(`unpin ${kind}`))),
       },
       submissions: { cancel: async () => await Promise.resolve(false) },

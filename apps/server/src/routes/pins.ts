@@ -116,7 +116,8 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         'ROLE_TOO_LOW',
         `${name} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
-    await store.hosts.pin({ host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until });
+    const pin = { host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until };
+    if (!(await store.hosts.pin(pin))) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
     const end = until === undefined ? '' : ` until ${utcTime(until)}`;
     await noteDecision(deps, c, {
       action: 'pin',
