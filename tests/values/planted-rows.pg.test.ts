@@ -43,6 +43,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   rollout_orders: 'true',
   probe_answers: 'true',
   freezes: 'true',
+  label_stops: 'true',
   directives: `host = 'bad'`,
   reports: `host = 'bad'`,
   status_outbox: 'true',

@@ -86,7 +86,9 @@ describe('floe rollout', () => {
   test('shows who asked what, and who paused it', async () => {
     const freeze = { by: 'bob', reason: 'holidays', at: NOW - MINUTE, until: NOW + MINUTE };
     const orders = [{ kind: 'approve' as const, by: 'ada', role: 'approver' as const, reason: 'tried it', at: NOW - 60 * MINUTE, ring: 'canary' }];
-    const { stdout } = await (await serving(rolledOut({ freeze, orders })))('rollout');
+    const stops = [{ ...freeze, label: 'role=dns', reason: 'moved', until: null }];
+    const { stdout } = await (await serving(rolledOut({ freeze, stops, orders })))('rollout');
+    expect(stdout).toMatch(/Label role=dns paused by bob 1 min ago\n {2}moved/);
     expect(stdout).toMatch(/Paused by bob 1 min ago, until .*\n {2}holidays/);
     expect(stdout).toMatch(/1 h ago +ada +approve canary +tried it/);
   });

@@ -8,6 +8,7 @@ import {
   type Offer,
   type StatusText,
   type StorePath,
+  standingStops,
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
@@ -19,7 +20,7 @@ import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
 import { ordersOf, presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import type { Notices } from './notices.ts';
-import { viewFreeze } from './rollouts/view.ts';
+import { viewFreeze, viewStops } from './rollouts/view.ts';
 import { viewWhy } from './rollouts/why.ts';
 
 const UNKNOWN: Offer = { kind: 'unknown' };
@@ -95,14 +96,17 @@ export class FleetReader {
   }
 
   /** What hosts follow, besides the newest revision. */
-  async #followed(snapshot: FleetSnapshot): Promise<Pick<RepositoryView, 'followed' | 'freeze'>> {
-    if (snapshot.revisions.length === 0) return { followed: null, freeze: null };
+  async #followed(snapshot: FleetSnapshot): Promise<Pick<RepositoryView, 'followed' | 'freeze' | 'stops'>> {
+    if (snapshot.revisions.length === 0) return { followed: null, freeze: null, stops: [] };
     const { rollout } = await snapshot.fleet();
-    const freeze = rollout === undefined ? null : viewFreeze(rollout.orders, this.#deps.clock.now());
-    if (rollout === undefined || rollout.revisionId === snapshot.revisions[0]?.id || isEndedRollout(rollout.state)) return { followed: null, freeze };
+    const now = this.#deps.clock.now();
+    const freeze = rollout === undefined ? null : viewFreeze(rollout.orders, now);
+    const stops = rollout === undefined ? [] : viewStops(standingStops(rollout.orders, now));
+    if (rollout === undefined || rollout.revisionId === snapshot.revisions[0]?.id || isEndedRollout(rollout.state))
+      return { followed: null, freeze, stops };
     const older = snapshot.revisions.find(({ id }) => id === rollout.revisionId);
     const view = older === undefined ? await this.rollout() : viewSeen(await this.see(snapshot, older));
-    return { followed: view?.rollout == null ? null : { sha: view.sha, subject: view.subject, rollout: view.rollout }, freeze };
+    return { followed: view?.rollout == null ? null : { sha: view.sha, subject: view.subject, rollout: view.rollout }, freeze, stops };
   }
 
   /** To be shown to all who watch; {@link dueHosts} says when it has to be done again though nothing was written. */
@@ -174,6 +178,7 @@ export class FleetReader {
         desiredCommit: desiredCommit ?? null,
         progress: this.#progress.get(row.host) ?? null,
         orders: ordersOf(each),
+        stops: viewStops(each.situation.stops),
         trouble: troubleOf(row, this.#deps.troubles.of(row.host)),
       });
     };

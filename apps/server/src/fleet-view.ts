@@ -51,6 +51,7 @@ export interface HostContext {
   readonly presence: Presence;
   /** What people ordered of it. */
   readonly orders?: HostView['orders'];
+  readonly stops?: HostView['stops'];
   /** The server's own error with this host. */
   readonly trouble: HostView['trouble'];
 }
@@ -74,6 +75,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     ]),
     actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
     orders: context.orders ?? [],
+    stops: context.stops ?? [],
     trouble,
     desired:
       row.desired === undefined
@@ -186,7 +188,7 @@ export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['t
 }
 
 /** What is told beside a repository's row. */
-export interface BesideRepository extends Pick<RepositoryView, 'fetching' | 'followed' | 'freeze'> {
+export interface BesideRepository extends Pick<RepositoryView, 'fetching' | 'followed' | 'freeze' | 'stops'> {
   readonly notices: readonly ServerNotice[];
 }
 

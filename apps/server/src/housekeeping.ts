@@ -66,6 +66,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   rollout_orders: { bound: 'a row per decision of a person about a rollout; they go with it' },
   probe_answers: { bound: 'one of each ring and probe of a rollout; they go with it' },
   freezes: { bound: 'one of each repository' },
+  label_stops: { bound: '16 of each repository, by label' },
   directives: {
     bound: '200 of each host',
     keepMs: 90 * DAY_MS,

@@ -1,4 +1,4 @@
-import type { AgentState, StorePath } from '@floe/model';
+import { DEFAULT_POLICY, type AgentState, type StorePath } from '@floe/model';
 import { Directive, HostView, peek, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
@@ -131,6 +131,27 @@ test('what a commit changed runs on no host, also on one that comes later, until
 
   expect((await ask('DELETE', 'ordered-quarantine', { reason: 'it was the disk', commit })).status).toBe(200);
   expect((await directive(late, () => true)).epoch).toBeGreaterThan(0);
+});
+
+test('a system that waits for a restart is taken back while a label of its host is paused; a pin passes over that, and a deploy does not', async () => {
+  await using agent = await TestAgent.welcome(server.url, await server.enrol('eve'), { capabilities: ['stage', 'urgent'] });
+  const policy = { ...DEFAULT_POLICY, labels: { eve: ['role=dns'] } };
+  const { sha: commit } = await publishCommit(server, { eve: system('e1') }, policy);
+  const first = await directive(agent, () => true);
+  await say(agent, first.epoch, 'BOOT_STAGED', system('e1'), system('e0'));
+  expect((await ask('POST', 'rollout/pause', { reason: 'moved', label: 'role=dns' })).status).toBe(200);
+  const back = await directive(agent, ({ epoch }) => epoch > first.epoch);
+  expect(back.mode).toBe('stage');
+  await say(agent, back.epoch, 'STAGED', system('e1'), system('e0'));
+  expect(await hostView('eve')).toMatchObject({ stops: [{ label: 'role=dns', by: 'admin', reason: 'moved', until: null }] });
+  expect(await why('eve')).toMatchObject([{ rule: 'label-stop', end: 'floe rollout resume --label role=dns --reason "…"' }]);
+  expect(await ask('POST', 'hosts/eve/deploy', { reason: 'x' })).toMatchObject({ status: 409, text: expect.stringContaining('role=dns') as string });
+  expect((await ask('POST', 'hosts/eve/pin', { reason: 'x', commit })).status).toBe(200);
+  const pinned = await directive(agent, ({ epoch }) => epoch > back.epoch);
+  expect(pinned.mode).not.toBe('stage');
+  expect((await ask('DELETE', 'hosts/eve/pin', { reason: 'x' })).status).toBe(200);
+  expect((await ask('POST', 'rollout/resume', { reason: 'there', label: 'role=dns' })).status).toBe(200);
+  expect((await hostView('eve')).stops).toEqual([]);
 });
 
 test('a commit that has no system for the host, or that nobody knows, is refused and changes nothing', async () => {

@@ -1,6 +1,7 @@
 import {
   isTerminalAgentState,
   isWaiting,
+  isStopped,
   isWithdrawn,
   type AgentState,
   type Desired,
@@ -152,10 +153,11 @@ export class Steering {
     await this.#endTrials(fleet);
     await this.#logEndedTrials(fleet);
     const now = clock.now();
-    const wanted = fleet.hosts.flatMap(({ row, desired, deploy }): Wanted[] => {
+    const wanted = fleet.hosts.flatMap((each): Wanted[] => {
+      const { row, desired, deploy } = each;
       if (isTakenBack(row, desired)) return [{ row, deploy: undefined, release: desired.release, because: 'kept', isOnlyStaged: true }];
       return desired.kind === 'release' && desired.because !== 'trial'
-        ? [{ row, deploy, ...desired, isOnlyStaged: isOnlyStaged(row, desired, fleet.rollout, now) }]
+        ? [{ row, deploy, ...desired, isOnlyStaged: isOnlyStaged(each, desired, fleet.rollout, now) }]
         : [];
     });
     const moved = new Map<HostName, number>();
@@ -276,14 +278,17 @@ function isTakenBack(row: HostRow, desired: Desired): desired is Extract<Desired
 
 /** A system that waits for a restart is taken back when it is not promoted any more (`isWithdrawn()`), until it is again. */
 function isOnlyStaged(
-  row: HostRow,
+  { row, situation }: FleetHost,
   { release, because }: Extract<Desired, { kind: 'release' }>,
   rollout: CurrentRollout | undefined,
   now: number,
 ): boolean {
   const isStaged = row.desired?.releaseId === release.id && row.desired.isOnlyStaged === true;
   const { state, stateToplevel: subject } = row;
-  return rollout !== undefined && isWithdrawn({ host: row.host, toplevel: release.toplevel, because, state, subject, isStaged }, rollout, now);
+  return (
+    rollout !== undefined &&
+    isWithdrawn({ host: row.host, toplevel: release.toplevel, because, state, subject, isStaged, isLabelStopped: isStopped(situation) }, rollout, now)
+  );
 }
 
 /**

@@ -108,6 +108,18 @@ describe('a system that a person quarantined on the host', () => {
   });
 });
 
+describe('a host with a label that a person stopped', () => {
+  const stopped: HostSituation = { ...situation, stops: [{ label: 'role=dns', by: 'ada', reason: 'moved', at: 0, until: undefined }] };
+
+  test('keeps what it was told, or is told nothing, unless a pin or a trial is for it alone', () => {
+    expect(resolve(stopped)).toEqual({ kind: 'nothing' });
+    expect(resolve({ ...stopped, directed: release('old') })).toMatchObject({ release: release('old'), because: 'kept' });
+    expect(resolve({ ...stopped, directed: release('new') })).toMatchObject({ release: release('new'), because: 'kept' });
+    expect(resolve({ ...stopped, pin: release('new') })).toMatchObject({ release: release('new'), because: 'pin' });
+    expect(resolve({ ...stopped, trial: { ...release('tried'), endsAt: 5 } })).toMatchObject({ because: 'trial' });
+  });
+});
+
 describe('below what the host was told', () => {
   const at = (sequence: number): ReleaseRef => ({ ...release(`r${sequence}`), sequence });
   const revert = { by: 'ada', reason: 'it broke the printers' };

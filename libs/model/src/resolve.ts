@@ -33,6 +33,15 @@ export interface OrderedQuarantine {
   readonly isOfAll: boolean;
 }
 
+/** A person stopped what the fleet has for the hosts of one label. It outlives supersession. */
+export interface LabelStop {
+  readonly label: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+  readonly until: number | undefined;
+}
+
 /** The inputs of {@link resolve} for one host. */
 export interface HostSituation {
   /** A person has the host try this release until `endsAt`. It counts before all others, and is no release of the fleet. */
@@ -58,6 +67,13 @@ export interface HostSituation {
   readonly quarantined: ReadonlySet<StorePath>;
   /** Systems that a person said do not run on it; absent: none. */
   readonly ordered?: ReadonlyMap<StorePath, OrderedQuarantine> | undefined;
+  /** People stopped its labels: it keeps what it was told, and begins nothing. Absent: nobody did. */
+  readonly stops?: readonly LabelStop[] | undefined;
+}
+
+/** People stopped one of its labels. */
+export function isStopped({ stops = [] }: Pick<HostSituation, 'stops'>): boolean {
+  return stops.length > 0;
 }
 
 export type Desired =
@@ -77,7 +93,8 @@ export type Desired =
  * The desired state of a host: `trial ?? pin ?? hold ?? (its ring is promoted ? the rollout's release : stable)`, but never of a lower
  * sequence than it was ever told without a permit: then it keeps what it was told last, and nothing falls back by itself. There is a permit
  * for a pin that an administrator made, and for stable where the rollout was aborted with the order to go back. A toplevel that is
- * quarantined on the host is not desired; where a person quarantined it, the host keeps what it was told last. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
+ * quarantined on the host is not desired; where a person quarantined it, the host keeps what it was told last. While one of its labels is
+ * stopped, only a trial, a pin and a hold count. A pure function without a queue: a host that was away for weeks gets one answer, the newest.
  */
 export function resolve(situation: HostSituation): Desired {
   const { trial, directed, quarantined, ordered } = situation;
@@ -125,15 +142,18 @@ function byWayOf(stone: ReleaseRef | undefined, wanted: Wanted | undefined): Wan
 }
 
 function wantedBy(situation: HostSituation): Wanted | undefined {
-  const { pin, hold, isRingPromoted, rollout, stable } = situation;
-  const by = (release: PermittedRelease | undefined, because: Because): Wanted | undefined => release && { release, because };
-  return (
-    by(pin, 'pin') ??
-    by(hold, 'hold') ??
-    (isRingPromoted ? by(rollout, 'rollout') : undefined) ??
-    by(revertTo(situation), 'revert') ??
-    by(stable, 'stable')
-  );
+  const { pin, hold } = situation;
+  return wantedAs(pin, 'pin') ?? wantedAs(hold, 'hold') ?? (isStopped(situation) ? undefined : ofFleet(situation));
+}
+
+/** What the fleet has for it. */
+function ofFleet(situation: HostSituation): Wanted | undefined {
+  const { isRingPromoted, rollout, stable } = situation;
+  return (isRingPromoted ? wantedAs(rollout, 'rollout') : undefined) ?? wantedAs(revertTo(situation), 'revert') ?? wantedAs(stable, 'stable');
+}
+
+function wantedAs(release: PermittedRelease | undefined, because: Because): Wanted | undefined {
+  return release && { release, because };
 }
 
 /** Stable, for a host that was told the release of the aborted rollout. Without a stable one it keeps what it has. */

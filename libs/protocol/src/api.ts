@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
-import { FreezeView, HostStanding, RolloutView } from './rollout-view.ts';
+import { FreezeView, HostStanding, LabelStops, RolloutView } from './rollout-view.ts';
 
 /** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
@@ -83,6 +83,8 @@ export const HostView = v.object({
   actions: v.optional(list(v.picklist(HOST_ACTIONS), HOST_ACTIONS.length), []),
   /** In the order in which they count. */
   orders: v.optional(list(HostOrderView, MAX_HOST_ORDERS), []),
+  /** Of its labels, by people. */
+  stops: LabelStops,
   /** The server itself has an error with this host; `problem` says so, too. */
   trouble: v.optional(v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })), null),
   desired: v.nullable(
@@ -205,6 +207,8 @@ export const RepositoryView = v.object({
   followed: v.optional(v.nullable(v.object({ sha: CommitSha, subject: prose(), rollout: RolloutView })), null),
   /** A person stopped all rollouts, also of commits to come. */
   freeze: v.optional(v.nullable(FreezeView), null),
+  /** Labels whose hosts people stopped. */
+  stops: LabelStops,
   /** Warnings of the server that follows the repository. */
   notices: v.optional(list(ServerNotice, 32), []),
 });

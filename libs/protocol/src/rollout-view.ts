@@ -1,7 +1,11 @@
 import {
   HOST_STANDINGS,
+  LABEL_FORM,
+  LABEL_RULE,
   MAX_ATTRIBUTE_CHARACTERS,
   MAX_FAILURES,
+  MAX_LABEL_CHARACTERS,
+  MAX_LABEL_STOPS,
   MAX_PROBES,
   MAX_RING_NAME_CHARACTERS,
   MAX_RINGS,
@@ -133,6 +137,15 @@ export const RingName = v.pipe(v.string(), v.maxLength(MAX_RING_NAME_CHARACTERS,
 export const FreezeView = v.object({ by: prose(200), reason: prose(), at: Timestamp, until: v.nullable(Timestamp) });
 export type FreezeView = v.InferOutput<typeof FreezeView>;
 
+/** As people give it. */
+export const HostLabel = v.pipe(v.string(), v.maxLength(MAX_LABEL_CHARACTERS, LABEL_RULE), v.regex(LABEL_FORM, LABEL_RULE));
+export type HostLabel = v.InferOutput<typeof HostLabel>;
+
+/** A person stopped the hosts of one label. */
+export const LabelStopView = v.object({ label: HostLabel, ...FreezeView.entries });
+export type LabelStopView = v.InferOutput<typeof LabelStopView>;
+export const LabelStops = v.optional(list(LabelStopView, MAX_LABEL_STOPS), []);
+
 /** Hosts named in a revert; further ones are only counted. */
 export const MAX_REVERT_NAMES = 50;
 
@@ -179,6 +192,8 @@ export const RolloutView = v.object({
   /** Newest first. */
   orders: v.optional(list(RolloutOrderView, MAX_ORDERS_SHOWN), []),
   freeze: v.optional(v.nullable(FreezeView), null),
+  /** Whose hosts begin nothing, whatever the rollout does. */
+  stops: LabelStops,
   /** Of an aborted one whose hosts go back. */
   revert: v.optional(v.nullable(RevertView), null),
   /** What it waits for before it begins; null: it has begun. */

@@ -8,7 +8,7 @@ import * as tables from './tables/index.ts';
 
 /** A number for each host, and others for all that is not about one host. Another number: something is not as it was. */
 export interface FleetMarks {
-  /** Which rollout hosts follow, wherever it is. */
+  /** Which rollout hosts follow, wherever it is, and which labels are stopped. */
   readonly followed: string;
   readonly general: string;
   /** By the host's name as it is stored, in the order of names. */
@@ -66,11 +66,13 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
       where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit ${ROLLOUTS}
     )
     select
-      coalesce((
+      concat_ws('|', (
         select concat_ws('|', o.id, v.id, v.sequence) from revisions v join rollouts o on o.revision_id = v.id
         where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint and o.waiting_since is null
         order by v.sequence desc limit 1
-      ), '') as followed,
+      ), (
+        select string_agg(concat_ws('|', s::text ${passed(tables.labelStops, 's', now)}), ',' order by s.label) from label_stops s where s.repository_id = ${repositoryId}
+      )) as followed,
       (
         select concat_ws('|',
           (select hashtextextended(string_agg(concat_ws('|', c.v::text, o::text), ',' order by c.sequence, c.id), 0)

@@ -22,6 +22,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { lastWordOf } from './host-facts.ts';
 import { toHostRows } from './host-rows.ts';
+import { readStopped } from './label-stops.ts';
 import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
@@ -147,6 +148,8 @@ async function readSituations(db: Database, query: FleetQuery) {
   );
   const isPromoted = current === undefined ? () => false : promotedIn(current);
   const revert = current === undefined ? undefined : revertOf(current);
+  const stopped = await readStopped(db, query, current);
+  const stopsOf = (host: HostName): Pick<HostSituation, 'stops'> => (stopped.has(host) ? { stops: stopped.get(host) } : {});
   const pinnedTo = await readPins(db, repositoryId, names, now);
   const pinsOf = (host: HostName): readonly PinSeen[] => PIN_KINDS.flatMap((kind) => pinnedTo.get(keyOf(host, kind))?.seen ?? []);
   const situationOf = (host: HostName, { own, ordered }: InQuarantine): Omit<HostSituation, 'directed' | 'floor'> => ({
@@ -158,6 +161,7 @@ async function readSituations(db: Database, query: FleetQuery) {
     revert,
     quarantined: new Set(own.map(({ toplevel }) => toplevel)),
     ...(ordered === undefined ? {} : { ordered }),
+    ...stopsOf(host),
   });
   return { current, situationOf, pinsOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
 }

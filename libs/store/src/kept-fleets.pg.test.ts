@@ -86,6 +86,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
       revision.id,
       ALL.map((host) => ({
         host,
+        labels: ALL.indexOf(host) % 2 === 0 ? ['even'] : [],
         outcome: hosts.includes(host) ? ('CHANGED' as const) : ('UNCHANGED' as const),
         toplevel: path(`${host}-${rounds}`),
       })),
@@ -112,6 +113,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
       async () => release && (await hosts.takeSlot(repositoryId, host, () => ({ toplevel: release.toplevel, until: now + 50 }))),
       async () => release && (await hosts.retry(host, release.toplevel)),
       async () => await rollouts.freeze(repositoryId, { ...said, until: now + 100 }),
+      async () => await rollouts.stopLabel(repositoryId, { ...said, label: 'even', until: now + 100 }),
       async () =>
         rollout &&
         release &&

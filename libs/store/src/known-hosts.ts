@@ -10,7 +10,7 @@ import { hosts, revisions } from './tables/index.ts';
 // The ring and the labels that each host had in the last complete rollout that had it: they stay with the host's row while it is not in the
 // flake, or does not evaluate.
 
-const LabelsColumn = v.array(storedText(200));
+export const LabelsColumn = v.array(storedText(200));
 
 /** The hosts of the revision's repository that a complete rollout had. */
 export async function readKnownHosts(db: Database, revisionId: string): Promise<readonly KnownHost[]> {

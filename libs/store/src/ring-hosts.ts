@@ -1,4 +1,4 @@
-import { isBrieflyAway, isLost, progressOf, ringIn, type RingHost } from '@floe/model';
+import { isBrieflyAway, isLost, isStopped, progressOf, ringIn, type RingHost } from '@floe/model';
 import { lastWordOf } from './host-facts.ts';
 import type { CurrentRollout, FleetHost } from './records.ts';
 
@@ -35,7 +35,10 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
   const progress = progressOf(facts, now);
   // A failure stays one, whatever a person says about the system afterwards.
   const isOrderedAway = situation.ordered?.has(toplevel) === true && progress !== 'failed';
-  const isKeptElsewhere = isStuck || isOrderedAway || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
+  // What has begun there comes to its verdict, which counts.
+  const isStoppedAway = isStopped(situation) && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
+  const isKeptElsewhere =
+    isStuck || isOrderedAway || isStoppedAway || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
   const said = row.stateToplevel === toplevel ? row.detail?.message : undefined;
   return {
     host: row.host,

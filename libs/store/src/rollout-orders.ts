@@ -13,6 +13,7 @@ import {
 import { and, asc, eq } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { createLabelStops, stopsColumn, toStops } from './label-stops.ts';
 import { acknowledgeAnswers, answersColumn, toAnswers } from './probe-answers.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
@@ -62,7 +63,7 @@ export async function readSaid(
   rolloutId: string,
 ): Promise<{ readonly orders: RolloutOrders; readonly probes: readonly StoredAnswer[] }> {
   const rows = await db
-    .select({ freeze: freezes, order: rolloutOrders, answers: answersColumn(rolloutId) })
+    .select({ freeze: freezes, order: rolloutOrders, answers: answersColumn(rolloutId), stops: stopsColumn(repositoryId) })
     .from(repositories)
     .leftJoin(freezes, eq(freezes.repositoryId, repositories.id))
     .leftJoin(rolloutOrders, eq(rolloutOrders.rolloutId, rolloutId))
@@ -76,8 +77,10 @@ export async function readSaid(
   const hotfixes = known.filter(({ kind }) => kind === 'hotfix');
   const hotfix = hotfixes[0];
   const now = hotfixes.filter(({ subject }) => subject === 1).map((row) => ({ ...toOrder(row), person: toApproval(row).person }));
+  const stops = toStops(rows[0]?.stops);
   const orders = {
     ...NO_ORDERS,
+    ...(stops.length === 0 ? {} : { stops }),
     freeze: freeze && toFreeze(freeze),
     resume: resume === undefined ? undefined : { ...toOrder(resume), of: resume.subject },
     abort: abort === undefined ? undefined : { ...toOrder(abort), isRevert: known.some(({ kind, subject }) => kind === 'abort' && subject === 1) },
@@ -131,10 +134,11 @@ async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze)
   });
 }
 
-export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'unfreeze'> {
+export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel'> {
   return {
     order: async (asked) => await order(db, asked),
     freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
     unfreeze: async (repositoryId, seen) => await endFreeze(db, repositoryId, seen),
+    ...createLabelStops(db),
   };
 }

@@ -1,4 +1,4 @@
-import type { CommitSha, Freeze, HostName, ReleaseRef, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
+import type { CommitSha, Freeze, HostName, LabelStop, ReleaseRef, RevisionEvent, RevisionState, RolloutPolicy, StorePath, Went } from '@floe/model';
 import type {
   ApiToken,
   AskedAnswer,
@@ -261,6 +261,10 @@ export interface RolloutStore {
   freeze(repositoryId: string, freeze: Freeze): Promise<void>;
   /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */
   unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
+  /** Stops the hosts of a label; a second stop replaces the first. False: as many labels are stopped as may be. */
+  stopLabel(repositoryId: string, stop: LabelStop): Promise<boolean>;
+  /** Ends this stop. False: it was ended or replaced meanwhile. */
+  startLabel(repositoryId: string, seen: LabelStop): Promise<boolean>;
 }
 
 export interface HostStore extends QuarantineStore {

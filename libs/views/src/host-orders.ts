@@ -1,5 +1,5 @@
 import { NO_COMMIT } from '@floe/model';
-import type { HostOrderView } from '@floe/protocol';
+import type { HostOrderView, LabelStopView } from '@floe/protocol';
 import { utcTime } from './text.ts';
 import { shortSha } from './text.ts';
 
@@ -27,6 +27,11 @@ export function orderWords({ kind, sequence, commit, by, reason, since, until }:
 /** The command that ends a quarantine which a person ordered. */
 export function liftCommand(host: string, { commit, isOfAll }: { readonly commit: string; readonly isOfAll: boolean }): string {
   return `floe quarantine ${isOfAll ? '--all' : host} ${shortSha(commit)} --lift --reason "…"`;
+}
+
+/** "the label role=dns is paused by ada since 2026-11-28 14:20 UTC: the resolvers are moved" */
+export function labelStopWords({ label, by, reason, at, until }: LabelStopView): string {
+  return `the label ${label} is paused by ${by} since ${utcTime(at)}${until === null ? '' : `, until ${utcTime(until)}`}: ${reason}`;
 }
 
 /** A person's pause of all rollouts, which holds every host that is not pinned. */

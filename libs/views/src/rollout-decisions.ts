@@ -78,8 +78,11 @@ function isUnproved(rings: readonly RingView[]): boolean {
 }
 
 /** Whether the rings say more than the counts of the whole rollout do: there are several, or something stops or delays the only one. */
-export function isRinged({ state, rings, pause, freeze }: RolloutView): boolean {
-  return rings.length > 1 || (rings.length === 1 && (pause !== null || freeze !== null || !['ROLLING', 'COMPLETE', 'SUPERSEDED'].includes(state)));
+export function isRinged({ state, rings, pause, freeze, stops }: RolloutView): boolean {
+  return (
+    rings.length > 1 ||
+    (rings.length === 1 && (pause !== null || freeze !== null || stops.length > 0 || !['ROLLING', 'COMPLETE', 'SUPERSEDED'].includes(state)))
+  );
 }
 
 /** For the dialog that asks for the reason. What comes of it the server says, as to `floe`. */

@@ -80,6 +80,14 @@ function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContex
       const end = 'floe rollout resume --reason "…"';
       return { text: `${by} paused all rollouts: ${why}`, end: until === undefined ? end : `by itself at ${time(until)}, or: ${end}` };
     }
+    case 'label-stop': {
+      const { label, by, reason: why, until } = reason.stop;
+      const end = `floe rollout resume --label ${label} --reason "…"`;
+      return {
+        text: `${by} paused the hosts with the label ${label}: ${why}`,
+        end: until === undefined ? end : `by itself at ${time(until)}, or: ${end}`,
+      };
+    }
     case 'train':
       return {
         text: `its rollout ${nextWords({ for: 'train', after: reason.after ?? null, until: reason.until }, time)}`,
@@ -160,6 +168,7 @@ const FAILED: Readonly<Partial<Record<AgentState, string>>> = {
 
 const HELD: Readonly<Record<Extract<AdmitAnswer, { kind: 'wait' }>['for'], string>> = {
   freeze: 'a person paused all rollouts; to end that, run: floe rollout resume --reason "…"',
+  'label-stop': 'a person paused one of its labels; to end that, run: floe rollout resume --label LABEL --reason "…"',
   pause: 'its rollout is paused; to let it go on, run: floe rollout resume --reason "…"',
   ring: 'its ring has not begun; floe rollout shows what it waits for',
   window: 'the window of its ring is closed; it goes by itself when that opens',

@@ -1,4 +1,16 @@
-import { CommitSha, ForgeLogin, HostName, ProbeName, RingName, Role, StorePath, TargetName, TokenLifetime, TokenName } from '@floe/protocol';
+import {
+  CommitSha,
+  ForgeLogin,
+  HostLabel,
+  HostName,
+  ProbeName,
+  RingName,
+  Role,
+  StorePath,
+  TargetName,
+  TokenLifetime,
+  TokenName,
+} from '@floe/protocol';
 import { InvalidArgumentError } from 'commander';
 import * as v from 'valibot';
 
@@ -21,6 +33,11 @@ export function acceptArgument(text: string): CommitSha | 'clock' {
 /** The beginning of a commit id, as much as the server needs to tell it from others. */
 export function commitPrefixArgument(text: string): string {
   return parsed(v.pipe(v.string(), v.toLowerCase(), v.regex(/^[0-9a-f]{7,40}$/, 'a commit is given by 7 to 40 hex digits')), text);
+}
+
+/** A label of hosts, or a usage error. */
+export function labelArgument(text: string): HostLabel {
+  return parsed(HostLabel, text);
 }
 
 /** A store path, or a usage error. */

@@ -10,7 +10,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
-import { commitPrefixArgument, REASON, ringArgument, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, labelArgument, REASON, ringArgument, untilArgument, type Until } from './arguments.ts';
 
 const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
 
@@ -87,8 +87,9 @@ Example:
 
   rollout
     .command('pause')
-    .description('pause all rollouts, also those of commits to come')
+    .description('pause all rollouts, also those of commits to come; or only the hosts of one label')
     .requiredOption(...REASON)
+    .option('--label <label>', 'only hosts with this label; others go on', labelArgument)
     .option('--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument)
     .addHelpText(
       'after',
@@ -96,29 +97,38 @@ Example:
 No host begins any more; those that have begun finish. It lasts until its end, or until: floe rollout resume --reason "…".
 Pins still count.
 
+With --label the hosts that have that label begin nothing, also those that get it later; the rings go on without them. When that is
+resumed, they get what their ring has passed by then.
+
 Examples:
   $ floe rollout pause --reason "holidays" --until 2027-01-04T08:00
-  $ floe rollout pause --reason "the network is being moved" --until 4h`,
+  $ floe rollout pause --reason "the network is being moved" --until 4h
+  $ floe rollout pause --label role=dns --reason "the resolvers are moved"`,
     )
-    .action(async ({ until, ...asked }: Asked & { until?: Until }) => {
+    .action(async ({ until, label, ...asked }: Asked & { until?: Until; label?: string }) => {
       const at = until?.(cli.deps.clock.now());
-      await decide(cli, 'pause', asked, () => (at === undefined ? {} : { until: at }));
+      await decide(cli, 'pause', asked, () => ({ ...(at === undefined ? {} : { until: at }), ...(label === undefined ? {} : { label }) }));
     });
 
   rollout
     .command('resume')
     .description("end a person's pause, or let a rollout go on that paused by itself")
     .requiredOption(...REASON)
+    .option('--label <label>', 'end the pause of the hosts with this label, and no other', labelArgument)
     .addHelpText(
       'after',
       `
 Of a rollout that paused for failures, it acknowledges those: they count in no gate any more, and only other failures pause it again.
 
-Example:
-  $ floe rollout resume --reason "the printer of ada was broken before"`,
+Examples:
+  $ floe rollout resume --reason "the printer of ada was broken before"
+  $ floe rollout resume --label role=dns --reason "the resolvers are there"`,
     )
-    .action(async (asked: Asked) => {
-      await decide(cli, 'resume', asked, ({ rollout: { pause, freeze } }) => (pause === null || freeze !== null ? {} : { since: pause.since }));
+    .action(async ({ label, ...asked }: Asked & { label?: string }) => {
+      await decide(cli, 'resume', asked, ({ rollout: { pause, freeze } }) => {
+        if (label !== undefined) return { label };
+        return pause === null || freeze !== null ? {} : { since: pause.since };
+      });
     });
 
   rollout

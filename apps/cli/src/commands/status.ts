@@ -63,6 +63,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),
     ['Accepted', acceptedText(repository)],
     ...(repository.freeze === null ? [] : [['Paused', `all rollouts, ${freezeInWords(repository.freeze, minuteTime)}`] as const]),
+    ...repository.stops.map((stop) => ['Paused', `the label ${stop.label}, ${freezeInWords(stop, minuteTime)}`] as const),
     ...(followed === null
       ? []
       : [

@@ -6,6 +6,7 @@ import { clockTime } from './clock-time.ts';
 import {
   awayWords,
   freezeWords,
+  labelStopWords,
   needsAttention,
   orderWords,
   presenceName,
@@ -110,7 +111,7 @@ export function formatHost({ host, reports, failure, freeze }: HostSeen, view: V
     const title = host.problem !== null ? style('bad', 'Problem') : style('quiet', reasonOf(host) === null ? 'Last word' : 'Why');
     parts.push(`${title}\n${formatBlock(reason)}`);
   }
-  const orders = [...host.orders.map(orderWords), ...(freeze === null ? [] : [freezeWords(freeze)])];
+  const orders = [...host.orders.map(orderWords), ...host.stops.map(labelStopWords), ...(freeze === null ? [] : [freezeWords(freeze)])];
   if (orders.length > 0) parts.push(`${style('strong', 'Ordered')}\n${formatBlock(orders.join('\n'))}`);
   if (host.lastTrial !== null)
     parts.push(`${style('strong', 'Last trial')} ${style('quiet', ago(host.lastTrial.endedAt, now))}\n${formatBlock(trialEndWords(host.lastTrial))}`);

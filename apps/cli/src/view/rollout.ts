@@ -12,7 +12,7 @@ const RING_TONES: Readonly<Record<RingView['state'], Tone>> = { passed: 'good', 
 /** A rollout by its rings, what blocks it, and what helps. `role`: of whoever asks. */
 export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, view: View): string {
   const { style, now } = view;
-  const { state, pause, freeze, orders, rings, startedAt, description } = rollout;
+  const { state, pause, freeze, stops, orders, rings, startedAt, description } = rollout;
   const isStopped = state === 'PAUSED' || state === 'ABORTED';
   const title = [
     style('strong', `${shortSha(sha)}  ${subject}`),
@@ -25,6 +25,10 @@ export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, 
   if (freeze !== null)
     parts.push(
       `${style('bad', `Paused by ${freeze.by}`)} ${style('quiet', ago(freeze.at, now))}${freeze.until === null ? '' : `, until ${minuteTime(freeze.until)}`}\n${formatBlock(freeze.reason)}`,
+    );
+  for (const { label, by, reason, at, until } of stops)
+    parts.push(
+      `${style('bad', `Label ${label} paused by ${by}`)} ${style('quiet', ago(at, now))}${until === null ? '' : `, until ${minuteTime(until)}`}\n${formatBlock(reason)}`,
     );
   if (orders.length > 0) {
     const rows = orders.map(({ at, by, reason, ...order }): Cell[] => [

@@ -2,6 +2,7 @@ import type { FreezeView, HostView, ReportView } from '@floe/protocol';
 import {
   capitalised,
   freezeWords,
+  labelStopWords,
   orderWords,
   reasonOf,
   standingWords,
@@ -64,7 +65,9 @@ function Host({ dashboard, host, freeze }: HostProps & { readonly freeze: Freeze
   const asked = useAsked(async (signal) => await dashboard.api.reports(host.host, limit.value, signal), [host.state, host.stateSince, limit.value]);
   const reason = reasonOf(host) ?? host.detail?.message ?? null;
   const todo = todoOf(host);
-  const orders = [...host.orders.map(orderWords), ...(freeze === null ? [] : [freezeWords(freeze)])].map(capitalised);
+  const orders = [...host.orders.map(orderWords), ...host.stops.map(labelStopWords), ...(freeze === null ? [] : [freezeWords(freeze)])].map(
+    capitalised,
+  );
   return (
     <>
       <p class="standing-line">

@@ -2,6 +2,7 @@ import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
 import {
   capitalised,
   isRinged,
+  labelStopWords,
   pauseInWords,
   ringParts,
   ringStateWords,
@@ -101,7 +102,7 @@ function WaitsFor({ ring, rollout, now }: { readonly ring: RingView; readonly ro
 }
 
 /** Who failed and why, or who stopped everything. */
-function Pause({ rollout: { pause, freeze }, fleet, now }: { readonly rollout: RolloutView; readonly fleet: LiveFleet; readonly now: Now }) {
+function Pause({ rollout: { pause, freeze, stops }, fleet, now }: { readonly rollout: RolloutView; readonly fleet: LiveFleet; readonly now: Now }) {
   return (
     <>
       {pause !== null && pause.failures.length > 0 && (
@@ -132,6 +133,11 @@ function Pause({ rollout: { pause, freeze }, fleet, now }: { readonly rollout: R
           : {freeze.reason}
         </p>
       )}
+      {stops.map((stop) => (
+        <p class="freeze" key={stop.label}>
+          {capitalised(labelStopWords(stop))}
+        </p>
+      ))}
     </>
   );
 }

@@ -1,6 +1,7 @@
 import {
   admit,
   DEFAULT_POLICY,
+  isStopped,
   labelsOf,
   mayBeginBy,
   NO_ORDERS,
@@ -102,7 +103,15 @@ export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefi
   if (desired.kind !== 'release') return undefined;
   const ring = rollout === undefined ? 0 : ringIn(rollout)(row.host);
   const answer = admit(
-    { host: row.host, toplevel: desired.release.toplevel, because: begins(each, desired), ring, labels: [], isUrgent: true },
+    {
+      host: row.host,
+      toplevel: desired.release.toplevel,
+      because: begins(each, desired),
+      ring,
+      labels: [],
+      isUrgent: true,
+      isStopped: isStopped(each.situation),
+    },
     {
       policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
       course: rollout?.course,
@@ -150,6 +159,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
       ring,
       labels: labels.get(row.host) ?? [],
       isUrgent: asking.deploy !== undefined,
+      isStopped: isStopped(asking.situation),
     },
     {
       policy,

@@ -16,6 +16,7 @@ import {
   type RolloutFailure,
   type RolloutOrders,
   type Word,
+  type LabelStop,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
 import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
@@ -321,6 +322,14 @@ export function freezeWords({ rollout }: Pick<AskedRollout, 'rollout'>, until: n
   const { freeze } = rollout.orders;
   const replaced = freeze !== undefined && isFrozen(rollout.orders, now) ? ` This replaces the pause of ${freeze.by}: ${freeze.reason}` : '';
   return `All rollouts are paused ${end}, also those of commits to come. Hosts that have begun finish.${replaced}`;
+}
+
+/** What the stop of a label comes to, in words. `hosts`: so many have it now. `before`: it replaces this one. */
+export function labelStopWords({ label, until }: LabelStop, hosts: number, before: LabelStop | undefined): string {
+  const end = until === undefined ? `until somebody runs: floe rollout resume --label ${label} --reason "…"` : `until ${utcTime(until)}`;
+  const whose = hosts === 0 ? 'No host has it now, so look at its spelling.' : hosts === 1 ? '1 host has it now.' : `${hosts} hosts have it now.`;
+  const replaced = before === undefined ? '' : ` This replaces the pause of ${before.by}: ${before.reason}`;
+  return `Hosts with the label ${label} begin nothing ${end}. ${whose} Those that have begun finish, and other hosts go on.${replaced}`;
 }
 
 /** What is left when a freeze has ended. */

@@ -215,6 +215,61 @@ describe('a rollout by rings', () => {
     expect(await stable()).toEqual([system('one'), system('two')]);
   });
 
+  test('goes on without the hosts of a label that a person paused, whoever has the label, and asks them when that is resumed', async () => {
+    const [canary, dns, web] = [await Host.join('y-canary'), await Host.join('y-dns'), await Host.join('y-web')];
+    const publish = async (digit: string, labelled: string, canaries: readonly string[] = ['y-canary']) =>
+      await publishCommit(
+        server,
+        { 'y-canary': system(`${digit}1`), 'y-dns': system(`${digit}2`), 'y-web': system(`${digit}3`) },
+        { ...rings(canaries, []), labels: { [labelled]: ['role=dns'] } },
+      );
+    const decide = async (what: 'pause' | 'resume', label = 'role=dns') => {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ reason: 'moved', label }) };
+      const response = await server.request(`/api/rollout/${what}`, init);
+      return `${response.status} ${await response.text()}`;
+    };
+    const why = async (host: Host) => v.parse(WhyView, await (await server.request(`/api/hosts/${host.name}/why`)).json()).map(({ rule }) => rule);
+    const run = async (digit: string, ...hosts: readonly (readonly [Host, number])[]) => {
+      await approve(0);
+      for (const [host, index] of hosts) await host.run(system(`${digit}${index}`));
+    };
+    await publish('a', 'y-dns');
+    await run('a', [canary, 1], [dns, 2], [web, 3]);
+    await reaches('COMPLETE');
+
+    expect(await decide('resume')).toMatch(/^409 .*NOT_PAUSED/);
+    expect(await decide('pause', 'no label')).toMatch(/^400 /);
+    expect(await decide('pause', 'role=nobody')).toMatch(/^200 .*No host has it now/);
+    expect(await decide('pause')).toMatch(/^200 .*1 host has it now/);
+    await publish('b', 'y-dns');
+    await run('b', [canary, 1], [web, 3]);
+    await reaches('COMPLETE');
+    expect([await dns.isTold(system('a2')), await why(dns), await why(web)]).toEqual([true, ['label-stop'], []]);
+    const { repository, hosts } = v.parse(FleetView, await (await server.request('/api/fleet')).json());
+    expect(repository.stops.map(({ label }) => label)).toEqual(['role=dns', 'role=nobody']);
+    expect(hosts.filter(({ stops }) => stops.length > 0).map(({ host }) => host)).toEqual(['y-dns']);
+    expect(v.parse(RevisionView, await (await server.request('/api/rollout')).json()).rollout?.stops).toEqual(repository.stops);
+    expect(await (await server.request('/api/audit?action=pause-rollout')).text()).toContain('the label role=dns: moved');
+
+    // The label is another host's now.
+    await publish('c', 'y-web');
+    await run('c', [canary, 1], [dns, 2]);
+    await reaches('COMPLETE');
+    expect([await web.isTold(system('b3')), await why(web)]).toEqual([true, ['label-stop']]);
+    expect(await decide('resume')).toMatch(/^200 /);
+    await web.run(system('c3'));
+    await reaches('COMPLETE');
+
+    // All of the first ring: the other one takes its place.
+    expect(await decide('pause')).toMatch(/^200 /);
+    await publish('d', 'y-canary');
+    await run('d', [dns, 2], [web, 3]);
+    await reaches('COMPLETE');
+    expect(await canary.isTold(system('c1'))).toBe(true);
+    for (const label of ['role=dns', 'role=nobody']) expect(await decide('resume', label)).toMatch(/^200 /);
+    await canary.run(system('d1'));
+  });
+
   test('has a host that was away run its stepping stone first', async () => {
     // One that was enrolled just now may come back any moment: nobody waits for it.
     const policy = {

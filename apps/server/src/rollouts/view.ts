@@ -4,10 +4,13 @@ import {
   isFrozen,
   missingForNow,
   MAX_FAILURES,
+  MAX_LABEL_STOPS,
   overviewOfRings,
+  standingStops,
   storableText,
   windowsOfRing,
   type HostName,
+  type LabelStop,
   type MissingApprovals,
   type Order,
   type RingOverview,
@@ -26,7 +29,7 @@ import type { Waits } from './next.ts';
 import { viewRevert } from './revert.ts';
 
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
-export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'revert' | 'waits'>;
+export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'stops' | 'revert' | 'waits'>;
 
 /** Of a rollout that hosts do not follow any more: what had come of it. */
 export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): RolloutDetail {
@@ -46,6 +49,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
     pause: viewPause(course, { later: [] }),
     orders: [],
     freeze: null,
+    stops: [],
     revert: null,
     waits: null,
   };
@@ -74,6 +78,7 @@ export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, 
     orders: viewOrders(orders, policy, missingForNow(facts)),
     waits: null,
     freeze: viewFreeze(orders, now),
+    stops: viewStops(standingStops(orders, now)),
     revert: viewRevert(rollout, hosts),
   };
 }
@@ -84,6 +89,7 @@ export function viewNext({ orders, after }: NextOfFleet, waits: Waits | undefine
     rings: [],
     pause: null,
     freeze: null,
+    stops: [],
     revert: null,
     orders: viewOrders(orders, { rings: [] }),
     waits: { for: waits?.for ?? 'train', after: after ?? null, until: waits?.for === 'train' ? waits.until : null },
@@ -102,6 +108,10 @@ function countDownloaded({ hosts }: RolloutFacts, index: number, staged: Looked[
 export function viewFreeze(orders: RolloutOrders, now: number): RolloutDetail['freeze'] {
   const freeze = isFrozen(orders, now) ? orders.freeze : undefined;
   return freeze === undefined ? null : { by: freeze.by, reason: freeze.reason, at: freeze.at, until: freeze.until ?? null };
+}
+
+export function viewStops(stops: readonly LabelStop[] = []): RolloutDetail['stops'] {
+  return stops.slice(0, MAX_LABEL_STOPS).map(({ label, by, reason, at, until }) => ({ label, by, reason, at, until: until ?? null }));
 }
 
 interface At {

@@ -1,5 +1,5 @@
-import { isFrozen, type Action } from '@floe/model';
-import { CommitSha, foreign, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
+import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
+import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
@@ -16,6 +16,7 @@ import {
   judgeApproval,
   judgeHotfix,
   judgeResume,
+  labelStopWords,
   unfrozenWords,
   type AskedRollout,
   type Judged,
@@ -26,9 +27,10 @@ import { viewPlan, viewPlanOfNext } from '../rollouts/plan.ts';
 import { revertScope } from '../rollouts/revert.ts';
 import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
-const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
-/** `since`: of the pause that the person saw. */
-const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Timestamp) }));
+/** `label`: only the hosts that have it. */
+const Pause = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp), label: v.optional(HostLabel) }));
+/** `since`: of the pause that the person saw. `label`: ends the pause of its hosts, and no other. */
+const Resume = foreign(v.strictObject({ reason: ReasonText, since: v.optional(Timestamp), label: v.optional(HostLabel) }));
 /** `commit`: of which rollout; it may have been superseded since the person looked. */
 const Abort = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, revert: v.optional(v.boolean(), false) }));
 /** Undefined: the one that hosts follow. */
@@ -45,7 +47,7 @@ export interface RolloutRouteDeps {
     revisions: 'get' | 'newest' | 'breakGlass' | 'evaluations';
     repositories: 'wake';
     tokens: 'listApiTokens';
-    rollouts: 'order' | 'freeze' | 'unfreeze';
+    rollouts: 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel';
     audit: 'append';
   }>;
   readonly repository: Repository;
@@ -96,6 +98,26 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     return answer(c, judged.message);
   }
 
+  async function stop(c: Context<AuthEnv>, asked: AskedRollout, wanted: LabelStop) {
+    const { label, reason } = wanted;
+    const before = standingStops(asked.rollout.orders, wanted.at).find((each) => each.label === label);
+    if (!(await store.rollouts.stopLabel(repository.id, wanted)))
+      return refuse(c, 409, 'TOO_MANY_PAUSES', `${MAX_LABEL_STOPS} labels are paused already: end one of them first, or pause all rollouts`);
+    await note(c, 'pause-rollout', asked.sha, `the label ${label}: ${reason}`);
+    const { hosts } = await store.hosts.fleet(repository.id);
+    const has = hosts.filter(({ situation }) => situation.stops?.some((each) => each.label === label) === true);
+    return answer(c, labelStopWords(wanted, has.length, before));
+  }
+
+  async function start(c: Context<AuthEnv>, asked: AskedRollout, label: string, reason: string) {
+    const seen = standingStops(asked.rollout.orders, clock.now()).find((each) => each.label === label);
+    if (seen === undefined) return refuse(c, 409, 'NOT_PAUSED', `the label ${label} is not paused: floe rollout status shows what is`);
+    if (!(await store.rollouts.startLabel(repository.id, seen)))
+      return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
+    await note(c, 'resume-rollout', asked.sha, `the label ${label}: ${reason}`);
+    return answer(c, `the pause of ${seen.by} is over: hosts with the label ${label} go on with the rollout, within its gates and limits.`);
+  }
+
   app.get('/', requireAction('read'), answers('the rollout that hosts follow, with its commit', RevisionView), async (c) => {
     const view = await reader.rollout();
     return view === undefined ? refuseNone(c) : c.json(view);
@@ -132,15 +154,16 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post(
     '/pause',
     requireAction('pause-rollout'),
-    answers('pauses all rollouts, until a person resumes or `until`', RolloutAnswer),
+    answers('pauses all rollouts, or the hosts of one label, until a person resumes or `until`', RolloutAnswer),
     takes('json', Pause),
     async (c) => {
-      const { reason, until } = c.req.valid('json');
+      const { reason, until, label } = c.req.valid('json');
       const now = clock.now();
       const past = refuseIfPast(c, until, now);
       if (past !== undefined) return past;
       const asked = await current();
       if (asked === undefined) return refuseNone(c);
+      if (label !== undefined) return await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
       await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
       await note(c, 'pause-rollout', asked.sha, reason);
       return answer(c, freezeWords(asked, until, now));
@@ -148,8 +171,9 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   );
 
   app.post('/resume', requireAction('resume-rollout'), answers('ends a pause', RolloutAnswer), takes('json', Resume), async (c) => {
-    const { reason, since } = c.req.valid('json');
+    const { reason, since, label } = c.req.valid('json');
     const asked = await current();
+    if (label !== undefined) return asked === undefined ? refuseNone(c) : await start(c, asked, label, reason);
     const freeze = asked?.rollout.orders.freeze;
     if (asked === undefined || freeze === undefined || !isFrozen(asked.rollout.orders, clock.now()))
       return await decide(c, 'resume-rollout', reason, (now) => judgeResume(now, since));

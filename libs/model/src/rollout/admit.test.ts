@@ -66,6 +66,12 @@ describe('a host that asks for its go', () => {
     expect(admit({ ...asking, because: 'pin' }, frozen, 9)).toEqual({ kind: 'go' });
   });
 
+  test('waits while its label is stopped, whatever the fleet has for it', () => {
+    for (const because of ['rollout', 'kept', 'stable', 'revert'] as const)
+      expect(admit({ ...asking, because, isUrgent: true, isStopped: true }, facts, 0)).toEqual({ kind: 'wait', for: 'label-stop' });
+    for (const because of ['pin', 'hold', 'trial'] as const) expect(admit({ ...asking, because, isStopped: true }, facts, 0)).toEqual({ kind: 'go' });
+  });
+
   test('waits for its window with its stable release, too; a pin, a hold and the way back do not', () => {
     const shut = { ...facts, isWindowOpen: false };
     expect(admit({ ...asking, because: 'stable' }, shut, 0)).toEqual({ kind: 'wait', for: 'window' });

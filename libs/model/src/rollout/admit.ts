@@ -18,6 +18,8 @@ export interface Asking {
   readonly labels: readonly string[];
   /** A person asks for it at once: that passes over the window, and over nothing else. */
   readonly isUrgent?: boolean;
+  /** People stopped one of its labels. */
+  readonly isStopped?: boolean;
 }
 
 /** How many hosts are between their `go` and the verdict. */
@@ -41,7 +43,7 @@ export interface AdmitFacts {
 /** Why a host has to wait for its `go`. */
 export type AdmitAnswer =
   | { readonly kind: 'go' }
-  | { readonly kind: 'wait'; readonly for: 'freeze' | 'pause' | 'ring' | 'window' | 'newer' }
+  | { readonly kind: 'wait'; readonly for: 'freeze' | 'label-stop' | 'pause' | 'ring' | 'window' | 'newer' }
   | { readonly kind: 'wait'; readonly for: 'in-flight'; readonly limit: number; readonly of: 'fleet' | 'ring' | { readonly label: string } };
 
 const GO: AdmitAnswer = { kind: 'go' };
@@ -67,6 +69,8 @@ export function mayBeginBy(
  */
 export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnswer {
   const { course, orders } = facts;
+  const isOfFleet = asking.because !== 'trial' && asking.because !== 'pin' && asking.because !== 'hold';
+  if (asking.isStopped === true && isOfFleet) return { kind: 'wait', for: 'label-stop' };
   // The way back has no ring, no gate and no window.
   if (asking.because === 'revert' && isFrozen(orders, now)) return { kind: 'wait', for: 'freeze' };
   if (asking.because === 'rollout' || asking.because === 'kept') {

@@ -1,5 +1,5 @@
 import type { HostName, StorePath } from '../brands.ts';
-import type { HostSituation } from '../resolve.ts';
+import type { HostSituation, LabelStop } from '../resolve.ts';
 import type { Role } from '../roles.ts';
 import type { RolloutState } from '../rollout-state.ts';
 import type { UntriedGroup } from './groups.ts';
@@ -108,6 +108,8 @@ export interface RolloutOrders {
   /** Soaks and windows are passed over; approvals, error gates and budgets are not. `now`: see `missingForNow()`. */
   readonly hotfix: (Order & { readonly now?: readonly Word[] }) | undefined;
   readonly approvals: readonly Approval[];
+  /** Of labels, asked of the fleet as a freeze is. Absent: none. */
+  readonly stops?: readonly LabelStop[] | undefined;
 }
 
 export const NO_ORDERS: RolloutOrders = { freeze: undefined, resume: undefined, abort: undefined, hotfix: undefined, approvals: [] };
@@ -115,6 +117,14 @@ export const NO_ORDERS: RolloutOrders = { freeze: undefined, resume: undefined, 
 /** A person stopped all rollouts, and that has not ended. */
 export function isFrozen({ freeze }: RolloutOrders, now: number): boolean {
   return freeze !== undefined && (freeze.until === undefined || now < freeze.until);
+}
+
+/** At most so many labels are stopped at once: each is named wherever its hosts are asked why. */
+export const MAX_LABEL_STOPS = 16;
+
+/** The stops of labels that have not ended. */
+export function standingStops({ stops = [] }: Pick<RolloutOrders, 'stops'>, now: number): readonly LabelStop[] {
+  return stops.filter(({ until }) => until === undefined || now < until);
 }
 
 /** Who wants the hosts back on stable that were told the rollout's releases; undefined: nobody, or it is not aborted yet. */

@@ -1,6 +1,6 @@
 import type { AgentState } from '../agent/state.ts';
 import type { CommitSha, HostName, StorePath } from '../brands.ts';
-import type { Desired, HostSituation, OrderedQuarantine } from '../resolve.ts';
+import { isStopped, type Desired, type HostSituation, type LabelStop, type OrderedQuarantine } from '../resolve.ts';
 import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
 import type { AdmitAnswer } from './admit.ts';
 import type { MissingApprovals } from './approvals.ts';
@@ -19,6 +19,8 @@ export type WhyNot =
   /** It has not run this release yet, which comes before anything newer. */
   | { readonly rule: 'stepping-stone'; readonly name: string; readonly sequence: number; readonly isQuarantined: boolean }
   | { readonly rule: 'freeze'; readonly freeze: Freeze }
+  /** For all hosts of one of its labels. */
+  | { readonly rule: 'label-stop'; readonly stop: LabelStop }
   /** Its rollout has not begun: the one of `after` is finished first. */
   | { readonly rule: 'train'; readonly after: CommitSha | undefined; readonly until: number }
   | { readonly rule: 'paused'; readonly ring: string; readonly pause: RolloutPause | undefined }
@@ -90,8 +92,9 @@ function ofOlderRollout(facts: WhyFacts, now: number): readonly WhyNot[] {
   const hasNone = newest.kind === 'unfinished' || (newest.kind === 'ended' && newest.offer.kind === 'none');
   const older = situation.rollout?.toplevel;
   if (rollout === undefined || older === undefined || !hasNone || enrolment !== 'enrolled' || hasArrived(facts, older)) return [];
-  const isStopped = rollout.course.state === 'PAUSED' || rollout.course.state === 'WAITING_APPROVAL' || isFrozen(rollout.facts.orders, now);
-  return isStopped ? ofRollout(facts, older, now) : [];
+  const isHeld =
+    isStopped(situation) || rollout.course.state === 'PAUSED' || rollout.course.state === 'WAITING_APPROVAL' || isFrozen(rollout.facts.orders, now);
+  return isHeld ? ofRollout(facts, older, now) : [];
 }
 
 function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
@@ -137,12 +140,16 @@ function ofStone({ situation: { stone, quarantined } }: WhyFacts, toplevel: Stor
 }
 
 function ofRollout({ rollout, train, situation, desired, admitted, window }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+  const ofStops = (situation.stops ?? []).map((stop) => ({ rule: 'label-stop', stop }) as const);
   // Where the rollout before it is says nothing of this one.
-  if (train !== undefined) return [{ rule: 'train', ...train }];
-  if (rollout === undefined) return [];
+  if (train !== undefined) return [...ofStops, { rule: 'train', ...train }];
+  if (rollout === undefined) return ofStops;
   const { course, facts, ring } = rollout;
   const { freeze } = facts.orders;
-  const ofFreeze: readonly WhyNot[] = freeze !== undefined && isFrozen(facts.orders, now) ? [{ rule: 'freeze', freeze }] : [];
+  const ofFreeze: readonly WhyNot[] = [
+    ...(freeze !== undefined && isFrozen(facts.orders, now) ? [{ rule: 'freeze', freeze } as const] : []),
+    ...ofStops,
+  ];
   const directed = desired.kind === 'nothing' ? undefined : desired.release;
   const isKept = desired.kind === 'release' && desired.because === 'kept';
   // What it was told stays, even if that is the newest one: then its `go` is what waits.
@@ -151,7 +158,7 @@ function ofRollout({ rollout, train, situation, desired, admitted, window }: Why
   if (isTold)
     return [...ofFreeze, ...(admitted?.kind === 'wait' && admitted.for === 'window' ? [{ rule: 'window', ring: own, ...window } as const] : [])];
   const keptBy: readonly WhyNot[] =
-    situation.isRingPromoted && situation.pin === undefined && situation.hold === undefined && isKept
+    situation.isRingPromoted && situation.pin === undefined && situation.hold === undefined && !isStopped(situation) && isKept
       ? [{ rule: 'sequence', told: desired.release.sequence }]
       : [];
   return [...ofFreeze, ...(situation.isRingPromoted ? keptBy : ofCourse(course, facts, { ring, window }))];

@@ -13,11 +13,13 @@ export interface ToHave {
   readonly subject: StorePath | undefined;
   /** It was withdrawn before, with this release. */
   readonly isStaged: boolean;
+  /** People stopped one of its labels. */
+  readonly isLabelStopped?: boolean;
 }
 
 /**
  * Whether a host that was told the release is to have it only, and not to activate it: it waits for a restart, and its rollout was paused,
- * aborted or frozen meanwhile. The agent then takes the staged system back, and waits for its `go` when the release is promoted again, with
+ * aborted or frozen, or its label was stopped meanwhile. The agent then takes the staged system back, and waits for its `go` when the release is promoted again, with
  * a new epoch. One that has been restarted into it has begun, and comes to its verdict. Pure.
  */
 export function isWithdrawn(
@@ -25,7 +27,7 @@ export function isWithdrawn(
   { course, orders }: { readonly course: RolloutCourse; readonly orders: RolloutOrders },
   now: number,
 ): boolean {
-  const isStopped = isFrozen(orders, now) || course.state === 'PAUSED' || course.state === 'ABORTED';
+  const isStopped = to.isLabelStopped === true || isFrozen(orders, now) || course.state === 'PAUSED' || course.state === 'ABORTED';
   const isOfRollout = to.because === 'kept' || (to.because === 'rollout' && isStopped);
   // Its failure paused the rollout, and somebody had it try again.
   if (!isOfRollout || isNamedByPause(to, course)) return false;

@@ -43,6 +43,9 @@ const STEPS = [
   'stone',
   'freeze',
   'thaw',
+  'stop-label',
+  'start-label',
+  'relabel',
   'resume',
   'abort',
   'revert',
@@ -211,6 +214,13 @@ function checkFleet(world: RolloutWorld, before: ReadonlyMap<WorldHost, number>,
     if (isStable && world.orders.hotfix === undefined) expect(world.isOpenFor(host)).toBe(true);
     if (hasBegun && isOfRollout && world.orders.hotfix === undefined && !isNamed(world, host)) expect(world.isOpenFor(host)).toBe(true);
   }
+  // D11: nobody of a stopped label begins with anything but what a person ordered for that host, or has verified before under a hold.
+  for (const host of world.hosts) {
+    const { subject } = host.is;
+    if (host.is.state !== 'ACTIVATING' || activating.has(host) || world.stopsOf(host).length === 0 || host.pin?.toplevel === subject) continue;
+    const isOwn = host.hold?.toplevel === subject && (host.stable?.toplevel === subject || host.verified === subject);
+    expect(isOwn, `${host.name} begins though its label is stopped`).toBe(true);
+  }
   // D9: nobody of the fleet begins with what is beyond a stone that it has not run.
   for (const host of world.hosts) {
     const subject = host.is.state === 'ACTIVATING' && !activating.has(host) ? host.is.subject : undefined;
@@ -328,6 +338,15 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     case 'thaw':
       world.freeze = undefined;
       return;
+    case 'stop-label':
+      world.stops = [{ label: 'dns', by: 'ada', reason: 'because', at: world.now, until: who > 3 ? undefined : world.now + 30 * MINUTE }];
+      return;
+    case 'start-label':
+      world.stops = [];
+      return;
+    case 'relabel':
+      if (!isActivating(host.is.state)) host.labels = host.labels.includes('dns') ? [] : ['dns'];
+      return;
     case 'resume':
       return world.resume();
     case 'abort':
@@ -426,6 +445,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         world.pass(Math.max(0, ...world.hosts.map(({ went }) => (went?.until ?? 0) - world.now)));
         // Nothing but a person's freeze, pin, override or clock may stand in its way: those end. Everything else stays as it was left.
         world.freeze = undefined;
+        world.stops = [];
         for (const host of world.hosts) {
           host.pin = host.hold = undefined;
           host.isOverridden = false;

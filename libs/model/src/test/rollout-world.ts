@@ -1,8 +1,8 @@
 import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
-import { resolve, type Desired, type HostSituation, type ReleaseRef } from '../resolve.ts';
+import { isStopped, resolve, type Desired, type HostSituation, type LabelStop, type ReleaseRef } from '../resolve.ts';
 import { admit, mayBeginBy, type Asking } from '../rollout/admit.ts';
-import { beginRollout, NO_ORDERS, revertOf, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
+import { beginRollout, NO_ORDERS, revertOf, standingStops, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, soakEnd, type RolloutDecision } from '../rollout/decide.ts';
 import type { RolloutFacts } from '../rollout/facts.ts';
 import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
@@ -38,6 +38,7 @@ export class RolloutWorld {
   course: RolloutCourse | undefined;
   orders: RolloutOrders = NO_ORDERS;
   freeze: Freeze | undefined;
+  stops: readonly LabelStop[] = [];
   readonly acknowledged = new Set<string>();
   /** "SEQUENCE RING": rings that had all their approvals. */
   readonly approved = new Set<string>();
@@ -112,6 +113,8 @@ export class RolloutWorld {
         { ...host.seen, observed, isConnected, isOverridden, isRetryPending: false, toplevel, isQuarantined, went },
         this.now,
       );
+      const isStoppedAway = this.stopsOf(host).length > 0 && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
+      const isElsewhere = isPinned || isOverridden || isStoppedAway;
       return [
         {
           host: host.name,
@@ -119,8 +122,8 @@ export class RolloutWorld {
           toplevel,
           platform: host.platform,
           timeZone: host.timeZone,
-          isKept: (isPinned || isOverridden) && host.stable?.toplevel !== toplevel,
-          isEligible: host.isEnrolled && !isPinned && !isOverridden && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
+          isKept: isElsewhere && host.stable?.toplevel !== toplevel,
+          isEligible: host.isEnrolled && !isElsewhere && !this.isStuck(host, toplevel) && host.stable?.toplevel !== toplevel,
           progress,
           isBrieflyAway: !isConnected && this.now - host.awaySince < 90_000,
           failure: progress === 'failed' ? host.seen.state : undefined,
@@ -148,6 +151,10 @@ export class RolloutWorld {
     return this.isOpen[this.ringOf(host)]?.has(host.timeZone) ?? true;
   }
 
+  stopsOf({ labels }: WorldHost): readonly LabelStop[] {
+    return standingStops(this, this.now).filter(({ label }) => labels.includes(label));
+  }
+
   desiredOf(host: WorldHost): Desired {
     return resolve(this.#situationOf(host));
   }
@@ -165,6 +172,7 @@ export class RolloutWorld {
       revert: course && revertOf({ course, orders: this.orders }),
       floor: host.told,
       quarantined: host.quarantined,
+      stops: this.stopsOf(host),
     };
   }
 
@@ -248,8 +256,10 @@ export class RolloutWorld {
   askingOf(host: WorldHost): Asking | undefined {
     const desired = this.desiredOf(host);
     if (desired.kind !== 'release' || desired.release.toplevel !== host.is.subject) return undefined;
-    const because = mayBeginBy(desired, this.#situationOf(host), host.verified);
-    return { host: host.name, toplevel: desired.release.toplevel, because, ring: this.ringOf(host), labels: host.labels };
+    const situation = this.#situationOf(host);
+    const because = mayBeginBy(desired, situation, host.verified);
+    const { toplevel } = desired.release;
+    return { host: host.name, toplevel, because, ring: this.ringOf(host), labels: host.labels, isStopped: isStopped(situation) };
   }
 
   /** The host's agent does what comes next. `isLost`: the network goes down with the change. */

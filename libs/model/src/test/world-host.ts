@@ -18,7 +18,7 @@ export interface Told {
 export interface WorldHost {
   readonly name: HostName;
   readonly ring: number;
-  readonly labels: readonly string[];
+  labels: readonly string[];
   readonly platform: string;
   readonly timeZone: string;
   /** Hosts with the same one have the same systems. */

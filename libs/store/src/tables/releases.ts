@@ -142,6 +142,22 @@ export const freezes = pgTable('freezes', {
   until: at('until'),
 });
 
+/** A person stopped the hosts of one label. */
+export const labelStops = pgTable(
+  'label_stops',
+  {
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
+    label: text('label').notNull(),
+    by: text('by').notNull(),
+    reason: text('reason').notNull(),
+    at: at('at').notNull(),
+    until: at('until'),
+  },
+  (table) => [primaryKey({ columns: [table.repositoryId, table.label] })],
+);
+
 /** The newest freshness statement of each repository. */
 export const freshness = pgTable('freshness', {
   repositoryId: text('repository_id')
