@@ -117,6 +117,7 @@ const evaluated = fc.record({
     fc.jsonValue({ maxDepth: 1 }),
   ),
   ring: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'all') }, fc.stringMatching(RING_NAME_FORM), oddText),
+  formerHost: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'ws0001') }, oddText, fc.jsonValue({ maxDepth: 1 })),
   timeZone: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(null, 'Asia/Tokyo') }, oddText, fc.jsonValue({ maxDepth: 1 })),
 });
 

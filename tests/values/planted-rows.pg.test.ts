@@ -33,6 +33,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   server_leases: 'true',
   pins: `host = 'bad'`,
   stepping_stones: `host = 'bad'`,
+  former_hosts: `host = 'bad'`,
   trials: `host = 'bad'`,
   submissions: `host = 'bad'`,
   testing_branches: `host = 'bad'`,
@@ -99,6 +100,7 @@ async function furnish({ context: { store }, repository }: TestServer): Promise<
   await store.hosts.saveDirectives([{ host, epoch: 1, releaseId: latest!.id, mode: 'activate', issuedAt: 1 }]);
   const observed = { current: null, booted: null, profile: null };
   await store.reports.store([{ host, seq: 1, epoch: 1, state: 'IDLE', toplevel: null, observed, at: 1, receivedAt: 1 }]);
+  await sql`insert into former_hosts (former_host, host, renamed_at) values ('bad-before', ${host}, 1)`;
   await sql`insert into stepping_stones (host, name, release_id, sequence, toplevel) select host, 'agent', id, sequence, toplevel from releases where host = ${host}`;
   await store.notifications.ensure(['ops'], 1);
   await store.notifications.put([{ target: 'ops', event: { kind: 'host-rolled-back', key: 'host-rolled-back:bad', since: 1, host } }], 1);

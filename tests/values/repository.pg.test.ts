@@ -239,7 +239,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
         const path = `/nix/store/${'0'.repeat(32)}-${name}`;
         return {
           exitCode: 0,
-          stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux', labels: [], ring: null, timeZone: null }),
+          stdout: JSON.stringify({ drv: `${path}.drv`, out: path, system: 'x86_64-linux', labels: [], ring: null, formerHost: null, timeZone: null }),
           stderr: [],
           durationMs: 1,
         };

@@ -35,6 +35,7 @@ Options
 Settings (environment)
   FLOE_SERVER_URL             URL of the server
   FLOE_HOST                   this machine's name in nixosConfigurations
+  FLOE_FORMER_HOST            its name there before it was renamed
   FLOE_ENROLMENT_TOKEN_FILE   file with the one-time token of "floe enrol HOST"; needed once
   FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of the keys that sign releases, separated by spaces
   FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server's keys, separated by spaces

@@ -84,6 +84,12 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   const isFolder = root !== undefined;
   const serverUrl = required('FLOE_SERVER_URL', v.pipe(v.string(), v.regex(/^https?:\/\/[^\s/]+/)), 'the https:// URL of the server');
   const host = required('FLOE_HOST', HostName, "this machine's name in nixosConfigurations");
+  const formerHost = checked<HostName | undefined>(
+    'FLOE_FORMER_HOST',
+    HostName,
+    undefined,
+    "this machine's name in nixosConfigurations before it was renamed",
+  );
   const releaseKeys = keys('FLOE_TRUSTED_RELEASE_KEYS', `the keys that sign releases (${enrolment})`);
   const serverKeys = keys('FLOE_TRUSTED_SERVER_KEYS', `the keys of the server (${enrolment})`);
   const substituters = words('FLOE_SUBSTITUTERS', `the URLs of the Nix caches to download from (${enrolment})`);
@@ -94,6 +100,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
   }
   const config = {
     root,
+    formerHost,
     stateDir: stateDirOf(env, root),
     target,
     enrolmentTokenFile: value('FLOE_ENROLMENT_TOKEN_FILE'),

@@ -45,7 +45,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
   try {
     stack.use(await lockState(paths, { logger }));
     await assertCanEnrol({ paths, tokenFile: config.enrolmentTokenFile, host: config.host });
-    const identity = await loadIdentity({ host: config.host, root: config.root, paths, system: nixSystem(process.arch, process.platform) });
+    const identity = await loadIdentity({ ...config, paths, system: nixSystem(process.arch, process.platform) });
     const journal = await openJournal(paths.journal, { clock: systemClock, logger });
     const reports = stack.use(await ReportQueue.open(paths.reports, journal.report, logger));
     const enrolment: EnrolmentDeps = {

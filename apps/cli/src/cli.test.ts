@@ -549,6 +549,22 @@ describe('what an administrator decides', () => {
       { method: 'POST', path: '/api/repository/accept', body: { commit: SHA, reason: 'rewritten' } },
     ]);
   });
+  test('a machine gets another name, and what the server says of that is printed; a name that it had before is named', async () => {
+    const message = 'ws1 is reception from now on. Its machine takes the system of reception when its turn comes.';
+    const renamed = { error: { code: 'HOST_RENAMED', message: 'ws0 was renamed to ws1' } };
+    const floe = await serving({
+      'POST /api/hosts/ws1/rename': { json: { outcome: 'done', message } },
+      'POST /api/hosts/ws0/rename': { status: 409, json: renamed },
+      'GET /api/hosts/ws0': { status: 404, json: renamed },
+    });
+    expect(await floe('rename', 'ws1', 'reception', '--reason', ' moved ')).toEqual({ code: 0, stdout: `${message}\n`, stderr: '' });
+    expect(server?.seen).toEqual([{ method: 'POST', path: '/api/hosts/ws1/rename', body: { to: 'reception', reason: 'moved' } }]);
+    const stderr = expect.stringContaining('ws0 was renamed to ws1') as string;
+    expect(await floe('rename', 'ws0', 'x', '--reason', 'moved')).toMatchObject({ code: 1, stdout: '', stderr });
+    expect(await floe('hosts', 'ws0')).toMatchObject({ code: 5, stdout: '', stderr });
+    expect(await floe('rename', 'ws1', '--reason', 'moved')).toMatchObject({ code: 2 });
+    expect(await floe('rename', 'ws1', 'a/b', '--reason', 'moved')).toMatchObject({ code: 2 });
+  });
   test.each([
     ['reopened', '3f9c2ab1d0 is evaluated again.\n'],
     ['retried', '3f9c2ab1d0 was waiting, and is tried again now.\n'],

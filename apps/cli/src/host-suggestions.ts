@@ -9,7 +9,7 @@ export async function suggestingHosts<T>(api: ApiClient, name: HostName, work: (
   try {
     return await work();
   } catch (error) {
-    if (!isFloeError(error, 'NOT_FOUND')) throw error;
+    if (!isFloeError(error, 'NOT_FOUND') || error.data['serverCode'] === 'HOST_RENAMED') throw error;
     const names = await hostNames(api);
     // The server knows the host: something else was not found, which its message names.
     if (names.includes(name)) throw error;

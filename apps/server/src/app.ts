@@ -17,6 +17,7 @@ import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { quarantineRoutes, type QuarantineDeps } from './routes/quarantines.ts';
+import { renameRoutes, type RenameDeps } from './routes/renames.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
 import { sessionRoutes } from './routes/session.ts';
@@ -51,6 +52,7 @@ export type AppDeps = OwnDeps &
       DeployDeps &
       PinDeps &
       QuarantineDeps &
+      RenameDeps &
       TrialDeps &
       SubmissionDeps &
       FleetRouteDeps &
@@ -92,6 +94,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', decisionRoutes(routes));
   api.route('/', deployRoutes(routes));
   api.route('/', pinRoutes(routes));
+  api.route('/', renameRoutes(routes));
   api.route('/', submissionRoutes(routes));
   api.route('/', quarantineRoutes(routes));
   api.route('/', trialRoutes(routes));

@@ -77,14 +77,14 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
     const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : v.parse(StoredEnvelope, envelope);
     const release = perDirective === undefined ? known?.envelope : signedOnce(addressee, perDirective, releaseSigner);
-    if (release === undefined) continue;
+    if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
     const permit = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
     const directive: Directive = {
       version: 1,
-      host: session.host,
+      host: session.calledAs,
       machineId: session.machineId,
       epoch: desired.epoch,
       mode: desired.isOnlyStaged === true ? 'stage' : 'activate',
@@ -114,6 +114,13 @@ function isTooOld({ session, desired, floor }: Addressee): boolean {
   return needsPermit(desired, floor) && !session.capabilities.has('permit');
 }
 
+/** A release that names the machine's earlier name: an agent from before machines could be renamed would refuse it. Its host says so. */
+export function understands({ capabilities }: Pick<WelcomedSession, 'capabilities'>, release: Envelope): boolean {
+  if (capabilities.has('rename')) return true;
+  const opened = peek(release, ReleaseStatement);
+  return opened.kind !== 'opened' || opened.statement.formerHost === undefined;
+}
+
 function needsPermit({ permit, sequence }: Addressee['desired'], floor: number): boolean {
   return permit !== undefined && sequence < floor;
 }
@@ -137,8 +144,8 @@ function permitFor(addressee: Addressee, release: Envelope, times: Pick<PermitSt
   const { permit } = desired;
   const opened = peek(release, ReleaseStatement);
   if (permit === undefined || !needsPermit(desired, floor) || opened.kind !== 'opened') return undefined;
-  const { repository, ref, host, sequence, toplevel } = opened.statement;
-  const { machineId, nonce } = session;
+  const { repository, ref, sequence, toplevel } = opened.statement;
+  const { calledAs: host, machineId, nonce } = session;
   return {
     version: 1,
     repository,

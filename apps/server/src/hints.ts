@@ -5,6 +5,7 @@ import type { Signer } from '@floe/runtime';
 import type { Fleet, StorePart } from '@floe/store';
 import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
+import { understands } from './directives.ts';
 import type { ServerClock } from './server-clock.ts';
 
 /** A hint is for one connection. It is said again after this time, so that an agent keeps what it has downloaded. */
@@ -54,11 +55,11 @@ export async function sendHints({ store, clock, serverSigner }: HintDeps, reposi
   let sent = 0;
   for (const { session, releaseId, spreadMs } of hinted) {
     const release = envelopes.get(releaseId);
-    if (release === undefined) continue;
+    if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
     const hint: StageHint = {
       version: 1,
-      host: session.host,
+      host: session.calledAs,
       machineId: session.machineId,
       release,
       spreadMs,

@@ -7,7 +7,7 @@ export interface HostProblem {
   readonly row: HostRow;
   readonly facts: HostFacts;
   /** Of the host at the revision whose offer is in the facts. */
-  readonly evaluation: Pick<Evaluation, 'outcome' | 'error'> | undefined;
+  readonly evaluation: Pick<Evaluation, 'outcome' | 'error' | 'formerHost'> | undefined;
   readonly quarantines: readonly Quarantine[];
 }
 
@@ -23,6 +23,7 @@ export function problemOf(problem: HostProblem): string | null {
   if (isEnrolled && machine !== standing && needsAction(machine)) reasons.push(reasonOf(machine, problem));
   if (standing === 'under-way') reasons.push(obstacleOf(row, facts));
   if (!isArrived(facts) && isTooOldToGoBack(row, facts.desired)) reasons.push(TOO_OLD);
+  if (isEnrolled && !isArrived(facts) && isTooOldForItsName(problem)) reasons.push(TOO_OLD_FOR_ITS_NAME);
   const told = [...new Set(reasons.filter((reason) => reason !== null))];
   return told.length === 0 ? null : told.join('\n');
 }
@@ -77,6 +78,14 @@ const TOO_OLD = 'its agent is too old to go back to an older release: push a com
 /** It is to go below what it was told before, and its agent does not know permits: it is not told. */
 export function isTooOldToGoBack({ capabilities }: Pick<HostRow, 'capabilities'>, desired: Desired): boolean {
   return desired.kind === 'release' && desired.permit !== undefined && capabilities !== undefined && !capabilities.includes('permit');
+}
+
+const TOO_OLD_FOR_ITS_NAME =
+  'its agent is too old for a configuration with services.floe.agent.formerHost, and is told nothing of it: start a newer generation, or remove the option';
+
+/** What it is to run names the machine's earlier name, and its agent does not know that: it is not told. */
+function isTooOldForItsName({ row: { capabilities }, facts: { desired }, evaluation }: HostProblem): boolean {
+  return desired.kind === 'release' && evaluation?.formerHost !== undefined && capabilities?.includes('rename') === false;
 }
 
 function isArrived(facts: HostFacts): boolean {

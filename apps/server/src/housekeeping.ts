@@ -53,6 +53,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   deploys: { bound: 'one of each host, by whoever asked last' },
   pins: { bound: 'two of each host, by an administrator' },
   stepping_stones: { bound: 'one of each host and name in the policy, 20 at most' },
+  former_hosts: { bound: 'one of each rename, by an administrator; it goes with its host' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
   submissions: { bound: 'one of each host, by an administrator; it goes with its host' },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },

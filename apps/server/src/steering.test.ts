@@ -105,6 +105,7 @@ async function pass(hosts: readonly GivenHost[]) {
                 host,
                 machineId: 'machine',
                 nonce: 'nonce',
+                capabilities: new Set(),
                 offered: () => 'no',
                 offer: (epoch: number) => {
                   sent.push({ host, epoch });
@@ -257,6 +258,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
         'server/1',
         socket as never,
         'nonce',
+        name(1),
         { host: name(1), machineId: 'm', bootId: 'b' } as never,
         {} as never,
       );

@@ -37,6 +37,7 @@ const LOWEST_ROLE = {
   enrol: 'administrator',
   revoke: 'administrator',
   forget: 'administrator',
+  rename: 'administrator',
   'accept-clock': 'administrator',
   'manage-tokens': 'administrator',
   'test-notification': 'administrator',

@@ -16,6 +16,8 @@ export interface HostAnswer {
   readonly labels: readonly string[];
   /** `services.floe.agent.ring` of its configuration. */
   readonly ring: string | undefined;
+  /** `services.floe.agent.formerHost` of its configuration: its name before a rename. */
+  readonly formerHost: HostName | undefined;
   /** `time.timeZone` of its configuration, as it is written there. */
   readonly timeZone: string | undefined;
 }
@@ -27,7 +29,15 @@ export interface BadAnswer {
   readonly error: string;
 }
 
-const Answer = v.object({ drv: v.unknown(), out: v.unknown(), system: v.unknown(), labels: v.unknown(), ring: v.unknown(), timeZone: v.unknown() });
+const Answer = v.object({
+  drv: v.unknown(),
+  out: v.unknown(),
+  system: v.unknown(),
+  labels: v.unknown(),
+  ring: v.unknown(),
+  formerHost: v.unknown(),
+  timeZone: v.unknown(),
+});
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
 /** The expression for one host. If the value had an attribute called outPath, Nix would print the whole set as that string. */
@@ -42,7 +52,7 @@ in
   drv = t.drvPath;
   out = t.outPath;
   system = t.system;
-  inherit (own config) labels ring timeZone;
+  inherit (own config) labels ring formerHost timeZone;
 }`;
 }
 
@@ -50,14 +60,14 @@ in
 export function readHostAnswer(stdout: string): HostAnswer | BadAnswer {
   const answer = tryParseAnswer(Answer, stdout);
   if (answer === undefined) return unsupported('config.system.build.toplevel is not a derivation');
-  const { drv, out, system, labels, ring, timeZone } = answer;
+  const { drv, out, system, labels, ring, formerHost, timeZone } = answer;
   if (!v.is(DerivationPath, drv)) return unsupported('config.system.build.toplevel has a drvPath that is not a derivation in the store');
   if (!v.is(OutputPath, out))
     return unsupported('the path of its system is not known before it is built: content-addressed derivations are not supported');
   if (!v.is(System, system)) return unsupported('config.system.build.toplevel names no system such as x86_64-linux');
-  const own = readOwnSettings({ labels, ring, timeZone });
+  const own = readOwnSettings({ labels, ring, formerHost, timeZone });
   if (own.kind === 'bad') return { kind: 'bad', code: 'EVALUATION_FAILED', error: own.error };
-  return { kind: 'evaluated', drvPath: drv, toplevel: out as StorePath, system, labels: own.labels, ring: own.ring, timeZone: own.timeZone };
+  return { ...own, kind: 'evaluated', drvPath: drv, toplevel: out as StorePath, system };
 }
 
 function unsupported(error: string): BadAnswer {

@@ -34,12 +34,14 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
     const labelled = (agent: string, more = ''): string =>
       `{ config = { ${more} system.build.toplevel = derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; }; services.floe.agent = ${agent}; }; }`;
     const AGENTS = {
-      labelled: '{ labels = [ "role=dns" "laptop" "role=dns" ]; ring = "canary"; }',
+      labelled: '{ labels = [ "role=dns" "laptop" "role=dns" ]; ring = "canary"; formerHost = "ws0001"; }',
       label: '{ labels = [ "a" "a b" ]; }',
       lambda: '{ labels = [ (x: x) ]; }',
       unlisted: '{ labels = "a"; }',
       many: '{ labels = builtins.genList toString 51; }',
       ring: '{ ring = "a/b"; }',
+      former: '{ formerHost = "a/b"; }',
+      formers: '{ formerHost = [ "ws0001" ]; }',
       thrown: '{ ring = throw "no ring today"; }',
     };
 
@@ -80,7 +82,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
         error: expect.stringContaining('content-addressed') as string,
       });
       expect(results.get('number')).toMatchObject({ code: 'EVALUATION_UNSUPPORTED' });
-      expect(results.get('good')).toMatchObject({ labels: [], ring: undefined });
+      expect(results.get('good')).toMatchObject({ labels: [], ring: undefined, formerHost: undefined });
       expect(
         ['good', 'tokyo', 'nowhere', 'oddly'].map((name) => [results.get(name)?.kind, Reflect.get(results.get(name) ?? {}, 'timeZone')]),
       ).toEqual([
@@ -89,7 +91,7 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
         ['evaluated', undefined],
         ['evaluated', 'a value of the type set'],
       ]);
-      expect(results.get('labelled')).toMatchObject({ kind: 'evaluated', labels: ['role=dns', 'laptop'], ring: 'canary' });
+      expect(results.get('labelled')).toMatchObject({ kind: 'evaluated', labels: ['role=dns', 'laptop'], ring: 'canary', formerHost: 'ws0001' });
       const own = (name: string): unknown => ({ ...results.get(name), warnings: undefined, durationMs: undefined });
       const failed = { kind: 'failed', code: 'EVALUATION_FAILED', isRetryable: false };
       const rule = 'a label is 1 to 64 letters, digits, or . _ : / = @ + -, and begins and ends with a letter or digit, as in role=dns';
@@ -99,6 +101,8 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
         ['unlisted', 'services.floe.agent.labels: is not a list of texts, as in [ "laptop" "site=berlin" ]'],
         ['many', 'services.floe.agent.labels: has 51 entries: 50 are the most'],
         ['ring', expect.stringMatching(/^services\.floe\.agent\.ring: "a\/b" is not possible: a ring name is/) as string],
+        ['former', 'services.floe.agent.formerHost: "a/b" is not possible: it is the name that this machine had in nixosConfigurations before'],
+        ['formers', expect.stringContaining('formerHost: a value of the type list is not possible') as string],
         ['thrown', 'no ring today'],
       ] as const) {
         expect(own(name)).toEqual({ ...failed, host: name, error });

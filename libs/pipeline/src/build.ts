@@ -16,6 +16,8 @@ export interface PublishedHost {
   readonly host: HostName;
   readonly toplevel: StorePath;
   readonly system: string;
+  /** The name that its machine had before. */
+  readonly formerHost?: HostName | undefined;
   readonly narHash: string;
   readonly closureSizeBytes: number;
 }
@@ -29,6 +31,7 @@ interface Wanted {
   readonly drvPath: string;
   readonly toplevel: StorePath;
   readonly system: string;
+  readonly formerHost: HostName | undefined;
 }
 
 /**
@@ -107,8 +110,8 @@ async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted,
   return again === undefined ? [wanted, result] : [again, await build(again)];
 }
 
-function wantedOf({ host, drvPath, toplevel, system }: EvaluationRow): Wanted[] {
-  return drvPath === undefined || toplevel === undefined || system === undefined ? [] : [{ host, drvPath, toplevel, system }];
+function wantedOf({ host, drvPath, toplevel, system, formerHost }: EvaluationRow): Wanted[] {
+  return drvPath === undefined || toplevel === undefined || system === undefined ? [] : [{ host, drvPath, toplevel, system, formerHost }];
 }
 
 async function publishHosts(deps: PipelineDeps, revision: Revision, built: readonly Wanted[], signal: AbortSignal): Promise<PublishedHost[]> {
@@ -119,10 +122,10 @@ async function publishHosts(deps: PipelineDeps, revision: Revision, built: reado
     const paths = part.map(({ toplevel }) => toplevel);
     await nix.publish(paths, { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
     const published = await nix.readBack(cache.url, paths, cache.publicKey);
-    for (const { host, toplevel, system } of part) {
+    for (const { host, toplevel, system, formerHost } of part) {
       const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
       await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
-      hosts.push({ host, toplevel, system, narHash, closureSizeBytes });
+      hosts.push({ host, toplevel, system, formerHost, narHash, closureSizeBytes });
     }
     const names = part.map(({ host }) => host);
     await bestEffort(

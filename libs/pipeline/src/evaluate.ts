@@ -115,8 +115,8 @@ export async function evaluateHosts(
     const { host, warnings, kind } = result;
     const evaluateMs = Math.round(result.durationMs);
     if (kind === 'evaluated') {
-      const { drvPath, toplevel, system, labels, ring, timeZone } = result;
-      const own = { host, warnings, labels, ring, timeZone, evaluateMs };
+      const { drvPath, toplevel, system, labels, ring, formerHost, timeZone } = result;
+      const own = { host, warnings, labels, ring, formerHost, timeZone, evaluateMs };
       const problem = unknownRing(revision.policy, result) ?? unknownZone(revision.policy, result);
       if (problem !== undefined) return { ...own, outcome: 'EVAL_ERROR', error: problem };
       const outcome = outcomeOf(result, released);
@@ -184,9 +184,9 @@ async function keptRows(
 ): Promise<readonly EvaluationRow[]> {
   const listed = new Set(hosts);
   return (await store.revisions.evaluations(revision.id)).flatMap((row): EvaluationRow[] => {
-    const { host, drvPath, toplevel, system, error, warnings, labels, ring, timeZone, tries, evaluateMs } = row;
+    const { host, drvPath, toplevel, system, error, warnings, labels, ring, formerHost, timeZone, tries, evaluateMs } = row;
     if (!listed.has(host)) return [];
-    const known = { host, warnings, labels, ring, timeZone, tries, evaluateMs };
+    const known = { host, warnings, labels, ring, formerHost, timeZone, tries, evaluateMs };
     if (drvPath !== undefined && toplevel !== undefined && system !== undefined) {
       return [{ ...known, outcome: outcomeOf({ host, drvPath, toplevel }, released), drvPath, toplevel, system }];
     }

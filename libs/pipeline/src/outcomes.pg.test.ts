@@ -197,7 +197,7 @@ class World {
     if (typeof evaluates === 'number') {
       const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
       const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
-      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring, timeZone };
+      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
     }
     const isRetryable = evaluates === 'waits';
     return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };

@@ -1,14 +1,15 @@
 import type { HostName } from '@floe/model';
-import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type TrustedKey } from '@floe/protocol';
+import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type RenameStatement, type TrustedKey } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
+import { LoggedRenames } from './logged-renames.ts';
 import { restoreStable } from './stable-statements.ts';
 import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-log.ts';
 
 /**
  * Completes a database that lost rows (restored from a backup, or empty) from the statement log: the newest release of every
- * host and its stable one, the sequence and the accepted commit, and who is enrolled or revoked. Does nothing when the database is complete. Runs at
+ * host and its stable one, the sequence and the accepted commit, and who is enrolled, renamed or revoked. Does nothing when the database is complete. Runs at
  * every start, before any evaluation, so that the next revision continues above every signed sequence and no machine is moved
  * back. A statement that the database rejects is skipped. What a checkpoint covers is not read again, unless the database lacks it.
  */
@@ -27,6 +28,7 @@ export async function rebuildFromStatements(
   const { store, logger } = deps;
   let history = await readHistory(deps, { isWhole: false });
   const { access, sequence: notedSequence } = history.logged;
+  const renames = LoggedRenames.read(access, deps.serverKeys, logger);
   let enrolments = 0;
   let releases = 0;
 
@@ -41,18 +43,22 @@ export async function rebuildFromStatements(
   }
 
   async function bringBackAccess(entry: LoggedStatements['access'][number]): Promise<void> {
-    if (entry.kind === 'enrolment') {
+    if (entry.kind === 'rename') {
+      const trusted = renames.all.find((each) => each.host === entry.statement.host && each.renamedAt === entry.statement.renamedAt);
+      if (trusted !== undefined) await bringBackName(trusted);
+    } else if (entry.kind === 'enrolment') {
       const opened = open(entry.envelope, 'floe/enrolment', EnrolmentStatement, deps.serverKeys, verifySignature);
       if (opened.kind !== 'opened') {
         logger.warn('an enrolment in the statement log is not trusted', { host: entry.statement.host, why: opened.message });
         return;
       }
       const { host, machineId, publicKey, enrolledAt } = opened.statement;
+      if (renames.isOver(host, enrolledAt)) return;
       const known = await store.hosts.get(host);
       if (known?.enrolledAt !== undefined && known.enrolledAt >= enrolledAt) return;
       await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at: enrolledAt, isRestored: true });
       enrolments += 1;
-    } else {
+    } else if (entry.kind === 'revocation') {
       const opened = open(entry.envelope, 'floe/revocation', RevocationStatement, deps.serverKeys, verifySignature);
       if (opened.kind !== 'opened') return;
       const known = await store.hosts.get(opened.statement.host);
@@ -62,7 +68,18 @@ export async function rebuildFromStatements(
     }
   }
 
-  const known = new Map((await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence]));
+  /** The machine is enrolled under its new name, with all that the database knows of the old one. */
+  async function bringBackName(rename: RenameStatement): Promise<void> {
+    const { formerHost, host, machineId, publicKey, renamedAt: at } = rename;
+    const known = await store.hosts.get(host);
+    const isKnown = known?.enrolledAt !== undefined && known.enrolledAt >= at;
+    const moved = isKnown || renames.isOver(host, at) ? undefined : await store.hosts.rename({ formerHost, host, publicKey, at, isRestored: true });
+    if (moved === 'not-enrolled') await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at, isRestored: true });
+    if (moved !== undefined) enrolments += 1;
+  }
+
+  const readKnown = async () => new Map((await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence]));
+  let known = await readKnown();
   // A host whose last statement is a revocation, and that a database with history does not know, was forgotten on purpose.
   const lastWord = new Map(access.map((entry) => [entry.statement.host, entry.kind]));
   const isForgotten = async (host: HostName): Promise<boolean> =>
@@ -71,8 +88,11 @@ export async function rebuildFromStatements(
     const { host } = entry.statement;
     await apart(host, async () => ((await isForgotten(host)) ? undefined : await bringBackAccess(entry)));
   }
+  for (const [formerHost, { host, renamedAt }] of renames.aliases()) await store.hosts.noteRenamed(formerHost, host, renamedAt);
+  if (renames.all.length > 0) known = await readKnown();
   async function restore({ envelope, statement }: LoggedRelease): Promise<boolean> {
-    const { host, sequence, toplevel, commit, issuedAt, purpose } = statement;
+    const { sequence, toplevel, commit, issuedAt, purpose } = statement;
+    const host = renames.nameNow(statement.host, sequence);
     await store.hosts.ensure(repository.id, [host]);
     const signed = { envelope: JSON.stringify(envelope), isSubmitted: purpose === 'submitted' };
     const release = { repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt, ...signed };
@@ -82,14 +102,15 @@ export async function rebuildFromStatements(
   /** Restores the newest release of a host that the database takes; false: only the whole log can tell. */
   async function restoreNewest(candidates: readonly NewestRelease[]): Promise<boolean> {
     for (const candidate of candidates) {
-      if (candidate.sequence <= (known.get(candidate.host) ?? -1)) return true;
+      const host = renames.nameNow(candidate.host, candidate.sequence);
+      if (candidate.sequence <= (known.get(host) ?? -1)) return true;
       const logged = await readCovered(deps, candidate);
       if (logged === undefined) return false;
       let isRestored = false;
-      await apart(candidate.host, async () => void (isRestored = await restore(logged)));
+      await apart(host, async () => void (isRestored = await restore(logged)));
       if (!isRestored) continue;
       releases += 1;
-      known.set(candidate.host, candidate.sequence);
+      known.set(host, candidate.sequence);
       return true;
     }
     return history.checkpoint === undefined;
@@ -111,11 +132,11 @@ export async function rebuildFromStatements(
     if (opened.kind !== 'opened' || opened.statement.purpose !== 'submitted') continue;
     const { statement } = opened;
     const isOf = statement.repository === repository.url && statement.ref === repository.ref;
-    if (isOf && statement.sequence > (known.get(statement.host) ?? -1))
+    if (isOf && statement.sequence > (known.get(renames.nameNow(statement.host, statement.sequence)) ?? -1))
       await apart(statement.host, async () => void (await restore({ envelope, statement })));
   }
   const restoreRelease = async (logged: LoggedRelease): Promise<void> => await apart(logged.statement.host, async () => void (await restore(logged)));
-  const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, restoreRelease }, repository))];
+  const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, renames, restoreRelease }, repository))];
   const highest = history.newest
     .of(repository.url, repository.ref)
     .reduce<NewestRelease | undefined>((most, [first]) => (first !== undefined && first.sequence > (most?.sequence ?? -1) ? first : most), undefined);

@@ -2,6 +2,7 @@ import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, type StableStatement, type TrustedKey } from '@floe/protocol';
 import { verifySignature, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { Repository, StableRelease, StorePart } from '@floe/store';
+import type { LoggedRenames } from './logged-renames.ts';
 import type { LoggedRelease, StatementLog } from './statement-log.ts';
 
 /** Of an envelope, which is bounded (see `Envelope`), with room for the rest of the statement. */
@@ -60,6 +61,7 @@ export interface StableRestoreDeps {
   readonly statements: StatementLog;
   readonly releaseKeys: readonly TrustedKey[];
   readonly logger: Logger;
+  readonly renames: LoggedRenames;
   /** Stores a release of the log. */
   readonly restoreRelease: (release: LoggedRelease) => Promise<void>;
 }
@@ -91,7 +93,7 @@ export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Re
 
 /** The releases that trusted statements call stable: of each host the highest few, the highest first. */
 function candidates(
-  { logger }: StableRestoreDeps,
+  { logger, renames }: StableRestoreDeps,
   repository: Pick<Repository, 'url' | 'ref'>,
   logged: readonly StableStatement[],
 ): Map<HostName, readonly StableRelease[]> {
@@ -100,7 +102,8 @@ function candidates(
   for (const statement of logged) {
     numbers.add(statement.number);
     if (statement.repository !== repository.url || statement.ref !== repository.ref) continue;
-    for (const each of statement.hosts) {
+    for (const signed of statement.hosts) {
+      const each = { ...signed, host: renames.nameNow(signed.host, signed.sequence) };
       const known = byHost.get(each.host) ?? [];
       if (known.some(({ sequence, toplevel }) => sequence === each.sequence && toplevel === each.toplevel)) continue;
       const sorted = [...known, each].toSorted((one, other) => other.sequence - one.sequence);
@@ -115,18 +118,22 @@ function candidates(
   return byHost;
 }
 
-/** Restores the release that a statement names, if it is in the log, signed for this host and with this system. */
+/** Restores the release that a statement names, if it is in the log, signed for this host, by its name then, and with this system. */
 async function restoreReleaseOf(
-  { statements, releaseKeys, restoreRelease }: StableRestoreDeps,
+  { statements, releaseKeys, renames, restoreRelease }: StableRestoreDeps,
   repository: Pick<Repository, 'url' | 'ref'>,
   { host, sequence, toplevel }: StableRelease,
 ): Promise<void> {
-  const logged = await statements.readRelease({ host, sequence });
-  if (logged === undefined) return;
-  const opened = open(logged.envelope, 'floe/release', ReleaseStatement, releaseKeys, verifySignature);
-  if (opened.kind !== 'opened') return;
-  const { statement } = opened;
-  const isOf = statement.repository === repository.url && statement.ref === repository.ref && statement.purpose === undefined;
-  if (!isOf || statement.host !== host || statement.sequence !== sequence || statement.toplevel !== toplevel) return;
-  await restoreRelease({ envelope: logged.envelope, statement });
+  for (const name of renames.namesOf(host)) {
+    if (renames.nameNow(name, sequence) !== host) continue;
+    const logged = await statements.readRelease({ host: name, sequence });
+    if (logged === undefined) continue;
+    const opened = open(logged.envelope, 'floe/release', ReleaseStatement, releaseKeys, verifySignature);
+    if (opened.kind !== 'opened') continue;
+    const { statement } = opened;
+    const isOf = statement.repository === repository.url && statement.ref === repository.ref && statement.purpose === undefined;
+    if (!isOf || statement.host !== name || statement.sequence !== sequence || statement.toplevel !== toplevel) continue;
+    await restoreRelease({ envelope: logged.envelope, statement });
+    return;
+  }
 }

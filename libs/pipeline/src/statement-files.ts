@@ -14,7 +14,7 @@ const MAX_NAME_CHARACTERS = 150;
 const StatementText = v.pipe(v.string(), v.parseJson(), Envelope);
 
 /** A file name of bounded length, different for each host however long its name is. */
-export function statementName(order: number, host: string, kind: '' | '-enrolment' | '-revocation'): string {
+export function statementName(order: number, host: string, kind: '' | '-enrolment' | '-revocation' | '-rename'): string {
   const name = `${String(order).padStart(15, '0')}-${host}`;
   const shown =
     name.length <= MAX_NAME_CHARACTERS

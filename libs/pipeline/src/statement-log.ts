@@ -5,6 +5,7 @@ import {
   open,
   peek,
   ReleaseStatement,
+  RenameStatement,
   RevocationStatement,
   StableStatement,
   type Envelope,
@@ -26,6 +27,7 @@ export interface StatementLog {
   renewRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
+  appendRename(envelope: Envelope, statement: RenameStatement): Promise<void>;
   appendStable(envelope: Envelope, statement: StableStatement): Promise<void>;
   /** The highest number of a statement about stable releases; 0: there is none. */
   highestStable(): Promise<number>;
@@ -36,7 +38,7 @@ export interface StatementLog {
   /** The names of the files with releases. */
   listReleases(): Promise<readonly string[]>;
   /**
-   * All statements, or of the releases only those in these files: releases by sequence, enrolments and revocations by time. Files
+   * All statements, or of the releases only those in these files: releases by sequence, enrolments, revocations and renames by time. Files
    * that are not statements are moved aside and counted.
    */
   read(releaseFiles?: readonly string[]): Promise<LoggedStatements>;
@@ -67,6 +69,7 @@ export interface LoggedStatements {
   readonly access: readonly (
     | { readonly kind: 'enrolment'; readonly envelope: Envelope; readonly statement: EnrolmentStatement }
     | { readonly kind: 'revocation'; readonly envelope: Envelope; readonly statement: RevocationStatement }
+    | { readonly kind: 'rename'; readonly envelope: Envelope; readonly statement: RenameStatement }
   )[];
 }
 
@@ -137,6 +140,7 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
     renewRelease: async (envelope, statement) => await writeStatement(releasePath(statement), envelope),
     appendEnrolment: async (envelope, { enrolledAt, host }) => await append(join(access, statementName(enrolledAt, host, '-enrolment')), envelope),
     appendRevocation: async (envelope, { revokedAt, host }) => await append(join(access, statementName(revokedAt, host, '-revocation')), envelope),
+    appendRename: async (envelope, { renamedAt, host }) => await append(join(access, statementName(renamedAt, host, '-rename')), envelope),
     async appendStable(envelope, { number }) {
       // By their content, too: two servers that use a number at once replace nothing.
       const digest = createHash('sha256').update(envelope.payload).digest('hex').slice(0, 16);
@@ -185,6 +189,11 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
           loggedAccess.push({ kind: 'enrolment', envelope, statement: enrolment.statement });
           return undefined;
         }
+        const rename = peek(envelope, RenameStatement);
+        if (rename.kind === 'opened') {
+          loggedAccess.push({ kind: 'rename', envelope, statement: rename.statement });
+          return undefined;
+        }
         const revocation = peek(envelope, RevocationStatement);
         if (revocation.kind !== 'opened') return revocation.message;
         loggedAccess.push({ kind: 'revocation', envelope, statement: revocation.statement });
@@ -211,5 +220,12 @@ function numberOf(name: string): number {
 }
 
 function timeOf(entry: LoggedStatements['access'][number]): number {
-  return entry.kind === 'enrolment' ? entry.statement.enrolledAt : entry.statement.revokedAt;
+  switch (entry.kind) {
+    case 'enrolment':
+      return entry.statement.enrolledAt;
+    case 'revocation':
+      return entry.statement.revokedAt;
+    case 'rename':
+      return entry.statement.renamedAt;
+  }
 }

@@ -10,6 +10,7 @@ export const Envelope = v.strictObject({
     'floe/stage',
     'floe/enrolment',
     'floe/revocation',
+    'floe/rename',
     'floe/report',
     'floe/permit',
     'floe/stable',

@@ -32,6 +32,8 @@ export const ReleaseStatement = v.strictObject({
   closureSizeBytes: ByteSize,
   /** Nix platform, e.g. `x86_64-linux`. */
   system: word(64),
+  /** The name that the machine of this host had before: one of that name takes this release, too. Only for agents with the capability `rename`. */
+  formerHost: v.optional(HostName),
   /**
    * `test`: the system is only to be tried, until `endsAt`: 24 hours after `issuedAt` at most. Only for agents with the capability `trial`.
    * `submitted`: no commit has the system; an administrator named it by its store path. Only for agents with the capability `submitted`.
@@ -157,6 +159,23 @@ export const RevocationStatement = v.strictObject({
   reason: prose(4096),
 });
 export type RevocationStatement = v.InferOutput<typeof RevocationStatement>;
+
+/**
+ * "The machine that was host F is host H from now on, with the same key." It ends the enrolment of F and makes that of H. Stored like
+ * {@link EnrolmentStatement}; what the log has of F up to this sequence is H's.
+ */
+export const RenameStatement = v.strictObject({
+  version: v.literal(1),
+  formerHost: HostName,
+  host: HostName,
+  machineId: MachineId,
+  publicKey: PublicKey,
+  /** The highest sequence of the repository then. */
+  sequence: Counter,
+  renamedAt: Timestamp,
+  reason: prose(4096),
+});
+export type RenameStatement = v.InferOutput<typeof RenameStatement>;
 
 /**
  * "These releases are the stable ones of their hosts: a rollout was complete with them." Stored beside the cache by the release key, so that a

@@ -1,5 +1,6 @@
 import {
   EVALUATION_OUTCOMES,
+  HOST_NAME_FORM,
   MAX_ATTRIBUTE_CHARACTERS,
   MAX_TIME_MS,
   MAX_TIME_ZONE_CHARACTERS,
@@ -20,8 +21,8 @@ import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, revisions } from './tables/index.ts';
 
-/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 14. */
-const ROWS_PER_INSERT = 4_500;
+/** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 15. */
+const ROWS_PER_INSERT = 4_300;
 
 /**
  * An evaluation replaces an earlier one completely, including the result of an interrupted build. Of two of one host the later
@@ -32,7 +33,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
   for (let start = 0; start < rows.length; start += ROWS_PER_INSERT) {
     const values = rows
       .slice(start, start + ROWS_PER_INSERT)
-      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, labels, ring, timeZone, retryAt, tries, evaluateMs }) => ({
+      .map(({ host, outcome, drvPath, toplevel, system, error, warnings, labels, ring, formerHost, timeZone, retryAt, tries, evaluateMs }) => ({
         revisionId,
         host,
         outcome,
@@ -43,6 +44,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
         warnings: warnings === undefined || warnings.length === 0 ? null : warnings.map((warning) => storableText(warning)),
         labels: labels === undefined || labels.length === 0 ? null : labels,
         ring: ring ?? null,
+        formerHost: formerHost ?? null,
         timeZone: timeZone ?? null,
         retryAt: retryAt ?? null,
         tries: tries ?? 0,
@@ -62,6 +64,7 @@ async function saveEvaluations(db: Database, revisionId: string, given: readonly
           warnings: sql`excluded.warnings`,
           labels: sql`excluded.labels`,
           ring: sql`excluded.ring`,
+          formerHost: sql`excluded.former_host`,
           timeZone: sql`excluded.time_zone`,
           retryAt: sql`excluded.retry_at`,
           tries: sql`excluded.tries`,
@@ -107,6 +110,7 @@ function toEvaluation(row: Row): Evaluation {
     warnings: reader.json('warnings', row.warnings, WarningsColumn) ?? [],
     labels: reader.json('labels', row.labels, LabelsColumn) ?? [],
     ring: reader.form('ring', row.ring, RING_NAME_FORM),
+    formerHost: reader.form('former_host', row.formerHost, HOST_NAME_FORM) as HostName | undefined,
     timeZone: row.timeZone === null ? undefined : storableText(row.timeZone, MAX_TIME_ZONE_CHARACTERS),
     retryAt: reader.timeOrNone('retry_at', row.retryAt),
     tries: reader.counter('tries', row.tries),

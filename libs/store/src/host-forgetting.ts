@@ -21,7 +21,7 @@ import {
  * Removes these rows with everything that refers to them, including the reports: a host of the same name that is enrolled later
  * numbers its reports from 1 again. Releases and evaluations are history, and stay.
  */
-async function remove(tx: Database, names: readonly HostName[]): Promise<void> {
+export async function removeHosts(tx: Database, names: readonly HostName[]): Promise<void> {
   if (names.length === 0) return;
   for (const table of [pins, deploys, quarantines, acknowledgements, directives, reports]) await tx.delete(table).where(isOneOf(table.host, names));
   await tx.delete(quarantineOrders).where(isOneOf(quarantineOrders.subject, names));
@@ -40,7 +40,7 @@ export function createHostForgetting(db: Database): Pick<HostStore, 'forget' | '
           .from(hosts)
           .where(and(eq(hosts.host, host), or(isNull(hosts.publicKey), isNotNull(hosts.revokedAt))))
           .for('update');
-        await remove(
+        await removeHosts(
           tx,
           rows.map((row) => row.host),
         );
@@ -71,7 +71,7 @@ export function createHostForgetting(db: Database): Pick<HostStore, 'forget' | '
           .where(and(eq(hosts.repositoryId, repositoryId), isNull(hosts.publicKey), notExists(there), notExists(newer)))
           .for('update');
         const names = rows.map(({ host }) => host);
-        await remove(tx, names);
+        await removeHosts(tx, names);
         return names;
       }),
   };

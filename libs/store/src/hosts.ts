@@ -7,6 +7,7 @@ import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { createHostDesired } from './host-desired.ts';
 import { createHostForgetting } from './host-forgetting.ts';
 import { createHostMarks } from './host-marks.ts';
+import { createHostRenames } from './host-renames.ts';
 import { createHostPresence } from './host-presence.ts';
 import { toHostRow, toHostRows } from './host-rows.ts';
 import { readableCounter, type LeftOutRows } from './unreadable.ts';
@@ -115,6 +116,7 @@ export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
     markCloned: async (host, at) => await mark(host, { clonedAt: at }),
     clearCloned: async (host) => await mark(host, { clonedAt: null }),
     ...createHostForgetting(db),
+    ...createHostRenames(db),
     ...createHostPresence(db, origin),
     ...createHostDesired(db, deps),
     ...createHostMarks(db),

@@ -121,11 +121,10 @@ export interface EvaluationRow {
   readonly error?: string | undefined;
   /** Warnings and traces of the host's evaluation, also of a successful one. */
   readonly warnings?: readonly string[] | undefined;
-  /** Of the host's own configuration. */
+  /** Of the host's own configuration, with the ring that it names, the name that the host had before, and its time zone. */
   readonly labels?: readonly string[] | undefined;
-  /** The ring that the host's own configuration names. */
   readonly ring?: string | undefined;
-  /** The time zone of its own configuration. */
+  readonly formerHost?: HostName | undefined;
   readonly timeZone?: string | undefined;
   /** When the host is retried, if its error may be temporary. */
   readonly retryAt?: Timestamp | undefined;

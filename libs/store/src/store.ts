@@ -45,6 +45,7 @@ import type { OutboxStore } from './outbox-contract.ts';
 import type { ReportStore } from './report-contract.ts';
 import type { SubmissionStore } from './submission-contract.ts';
 import type { TestingStore } from './testing-contract.ts';
+import type { HostRenames } from './rename-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 import type { StableStore } from './stable-contract.ts';
 
@@ -267,7 +268,7 @@ export interface RolloutStore {
   startLabel(repositoryId: string, seen: LabelStop): Promise<boolean>;
 }
 
-export interface HostStore extends QuarantineStore {
+export interface HostStore extends QuarantineStore, HostRenames {
   /** Rows for hosts seen in the flake; those that are there stay as they are. */
   ensure(repositoryId: string, hosts: readonly HostName[]): Promise<void>;
   get(host: HostName): Promise<HostRow | undefined>;

@@ -34,6 +34,17 @@ in
       description = "This machine's name in `nixosConfigurations`.";
     };
 
+    formerHost = mkOption {
+      type = types.nullOr (types.strMatching "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?");
+      default = null;
+      example = "ws0001";
+      description = ''
+        The name that this machine had in `nixosConfigurations` before. Null: it never had another one. It lets the machine that still runs the
+        system of that name take this one, and keep its key, its enrolment and its history, once an administrator says `floe rename OLD NEW`.
+        Leave it until no generation of the old name is left, and give no other machine that name meanwhile.
+      '';
+    };
+
     labels = mkOption {
       type = types.listOf (types.strMatching "[A-Za-z0-9]([A-Za-z0-9._:/=@+-]{0,62}[A-Za-z0-9])?");
       default = [ ];

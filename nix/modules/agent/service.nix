@@ -30,6 +30,7 @@ let
     FLOE_BOOT_MOUNT_POINT = cfg.bootMountPoint;
     FLOE_MIN_FREE_MB = toString cfg.minFreeMb;
   }
+  // lib.optionalAttrs (cfg.formerHost != null) { FLOE_FORMER_HOST = cfg.formerHost; }
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
   // lib.optionalAttrs (cfg.ref != null) { FLOE_REF = cfg.ref; }
   // lib.optionalAttrs (cfg.download.maxRate != null) { FLOE_DOWNLOAD_MAX_RATE = cfg.download.maxRate; }

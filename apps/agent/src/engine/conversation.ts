@@ -80,7 +80,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted'],
+      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename'],
     };
   }
 
@@ -145,12 +145,12 @@ export class Conversation implements ConnectionHandlers {
     // Read last, since all of it may change meanwhile.
     const { serverNow } = connection;
     if (serverNow === undefined) return undefined;
-    const { host, machineId, bootId, system } = identity;
+    const { host, formerHost, machineId, bootId, system } = identity;
     const { releaseKeys, serverKeys, repository, ref } = settings;
     const { journal } = loop;
     const machineNow = clock.now();
     const trials = !isEnabled ? 'not-enabled' : machine.canTry ? 'allowed' : 'not-here';
-    const pinned = { host, machineId, bootId, system, releaseKeys, serverKeys, repository, ref };
+    const pinned = { host, formerHost, machineId, bootId, system, releaseKeys, serverKeys, repository, ref };
     return { ...pinned, nonce, serverNow, machineNow, trials, uptimeMs: clock.sinceBoot(), journal, verify: verifySignature };
   }
 

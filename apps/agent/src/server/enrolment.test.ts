@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, systemClock, type Clock } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { HostName } from '@floe/model';
 import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './enrolment.ts';
 import { loadIdentity } from './identity.ts';
 import { postJson } from './post-json.ts';
@@ -48,6 +49,18 @@ test('a machine enrols once, with its own key, which only its owner can read', a
   expect(await readFile(deps.paths.enrolment, 'utf8')).not.toContain('token-of-sixteen-characters');
   expect(lines.join()).not.toContain('token-of-sixteen-characters');
   expect((await newDeps()).identity).toMatchObject({ machineId, signer: { publicKey: signer.publicKey } });
+});
+
+test('a machine that was renamed is enrolled under its new name and, back in the system of the old one, under that', async () => {
+  await ensureEnrolled(await newDeps(), signal);
+  const deps = await newDeps();
+  for (const identity of [{ ...deps.identity, host: 'nova' as HostName, formerHost: HOST }, deps.identity]) {
+    await ensureEnrolled({ ...deps, identity }, signal);
+    expect(server.enrolments).toHaveLength(1);
+  }
+  // Another name that it never had is not its own.
+  await ensureEnrolled({ ...deps, identity: { ...deps.identity, host: 'nova' as HostName } }, signal);
+  expect(server.enrolments).toHaveLength(2);
 });
 
 test('a server that is away is waited for', async () => {

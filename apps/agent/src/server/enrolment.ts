@@ -34,10 +34,11 @@ export interface EnrolmentDeps {
   readonly random: () => number;
 }
 
-/** True when this state has a valid record of an enrolment of this host at this server. */
+/** True when this state has a valid record of an enrolment of this host at this server, also under the name that it had before. */
 async function isRecorded(deps: EnrolmentDeps): Promise<boolean> {
   const record = await readRecord(deps.paths);
-  return record !== undefined && record.host === deps.identity.host && record.serverUrl === deps.serverUrl;
+  const { host, formerHost } = deps.identity;
+  return record !== undefined && (record.host === host || record.host === formerHost) && record.serverUrl === deps.serverUrl;
 }
 
 async function readRecord(paths: StatePaths): Promise<v.InferOutput<typeof EnrolmentRecord> | undefined> {

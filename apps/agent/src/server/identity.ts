@@ -8,6 +8,8 @@ import type { StatePaths } from '../state/state-folder.ts';
 /** The agent's name, key and machine. */
 export interface Identity {
   readonly host: HostName;
+  /** The name that it had before, by its own configuration. */
+  readonly formerHost?: HostName | undefined;
   readonly machineId: MachineId;
   readonly bootId: string;
   /** Nix's platform, e.g. `x86_64-linux`. */
@@ -25,13 +27,14 @@ export function nixSystem(arch: string, platform: string): string {
 /** Reads the identity; the key, and a folder's machine id, are made on first use. */
 export async function loadIdentity(options: {
   readonly host: HostName;
+  readonly formerHost?: HostName | undefined;
   readonly root: string | undefined;
   readonly paths: StatePaths;
   readonly system: string;
 }): Promise<Identity> {
-  const { host, root, paths, system } = options;
+  const { host, formerHost, root, paths, system } = options;
   const [machineId, bootId, signer] = await Promise.all([readMachineId(root), readBootId(), loadOrCreateSigner(paths.key, host)]);
-  return { host, machineId, bootId, system, signer };
+  return { host, formerHost, machineId, bootId, system, signer };
 }
 
 async function readMachineId(root: string | undefined): Promise<MachineId> {

@@ -6,6 +6,8 @@ import { WHY_CODES } from './judge-permit.ts';
 /** What is known of this machine and of the connection that brought a signed message. */
 export interface OrderContext {
   readonly host: HostName;
+  /** The name that it had before, by the configuration of the system that runs. */
+  readonly formerHost?: HostName | undefined;
   readonly machineId: string;
   /** Nix's platform of this machine, e.g. `x86_64-linux`. */
   readonly system: string;
@@ -78,7 +80,8 @@ export function openOrder<T extends Order>(
   const release = open(order.release, 'floe/release', ReleaseStatement, context.releaseKeys, context.verify);
   if (release.kind === 'refused') return refuse(`RELEASE_${WHY_CODES[release.why]}`, `the release: ${release.message}`);
   const { repository, ref, toplevel, host, system, purpose } = release.statement;
-  if (host !== context.host) return refuse('RELEASE_WRONG_HOST', `the release is for ${host}, this is ${context.host}`, toplevel);
+  if (!isForThisHost(release.statement, context))
+    return refuse('RELEASE_WRONG_HOST', `the release is for ${host}, this is ${context.host}`, toplevel);
   if (system !== context.system) return refuse('RELEASE_WRONG_SYSTEM', `the release is for ${system}, this machine is ${context.system}`, toplevel);
   if (context.repository !== undefined && repository !== context.repository) {
     return refuse('RELEASE_WRONG_REPOSITORY', `the release is of ${repository}, this machine follows ${context.repository}`, toplevel);
@@ -93,6 +96,14 @@ export function openOrder<T extends Order>(
     return refuse(`${code}_EXPIRED`, `${name} expired at ${dateOf(order.expiresAt)}, but ${now}: was the server's clock set back?`, toplevel);
   }
   return { kind: 'opened', order, release: release.statement };
+}
+
+/**
+ * Whether the release is for the machine of this name. One of another name is only after a rename: the release key signed that its host had this
+ * name before, or the running system, which was signed as well, says that this host had that name. So the server alone makes no machine another.
+ */
+function isForThisHost({ host, formerHost }: ReleaseStatement, context: OrderContext): boolean {
+  return host === context.host || formerHost === context.host || host === context.formerHost;
 }
 
 /**

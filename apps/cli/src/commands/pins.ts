@@ -151,7 +151,7 @@ async function keep(cli: Cli, host: HostName, what: 'pin' | 'hold', body: object
   confirm(cli, await suggestingHosts(api, host, () => api.post(`/api/hosts/${host}/${what}`, { reason, ...body, ...end }, RolloutAnswer)));
 }
 
-function confirm(cli: Cli, answer: RolloutAnswer): void {
+export function confirm(cli: Cli, answer: RolloutAnswer): void {
   if (cli.options().json === true) cli.out.json(answer);
   else cli.out.print(answer.message);
 }

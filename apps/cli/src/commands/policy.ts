@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { comparePolicies, gatesInWords, idleGatesInWords } from '@floe/model';
+import { comparePolicies, gatesInWords, idleGatesInWords, withKnownHosts, type PolicyInForce } from '@floe/model';
 import { FloeError, isFloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import { viewOf, type Cli, type Output } from '../cli.ts';
@@ -56,9 +56,11 @@ async function check(cli: Cli, from: string, options: CheckOptions): Promise<voi
   const read = await readerOf(cli, from, options.namesOnly !== true);
   const checked = checkPolicy(await read(from, undefined), now);
   const before = against === undefined ? undefined : await checkBefore(async () => checkPolicy(await read(against, against), now), against, out);
+  // A host that was renamed moves with its former name.
+  const was = before?.read === undefined || checked.read === undefined ? undefined : withKnownHosts(before.read, checked.read, []);
   if (checked.problems.length > 0) cli.exitCode = EXIT_CODES.failed;
   if (cli.options().json === true) {
-    out.json(asJson(checked, before));
+    out.json(asJson(checked, was));
     return;
   }
   for (const problem of checked.problems) out.note(problem);
@@ -66,8 +68,7 @@ async function check(cli: Cli, from: string, options: CheckOptions): Promise<voi
   const parts: string[] = [];
   if (checked.read !== undefined) parts.push(formatPolicy(checked.read, checked.knowsHosts, view));
   if (checked.notes.length > 0) parts.push(`${view.style('busy', 'Notes')}\n${formatBlock(checked.notes.join('\n'))}`);
-  if (checked.read !== undefined && before?.read !== undefined && against !== undefined)
-    parts.push(formatPolicyChanges(before.read, checked.read, against, view));
+  if (checked.read !== undefined && was !== undefined && against !== undefined) parts.push(formatPolicyChanges(was, checked.read, against, view));
   if (parts.length > 0) out.print(parts.join('\n\n'));
 }
 
@@ -110,9 +111,8 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
-function asJson({ problems, notes, read }: PolicyCheck, before: PolicyCheck | undefined): unknown {
-  const changes =
-    read === undefined || before?.read === undefined ? {} : { changes: comparePolicies(before.read, read), moved: movedHosts(before.read, read) };
+function asJson({ problems, notes, read }: PolicyCheck, was: PolicyInForce | undefined): unknown {
+  const changes = read === undefined || was === undefined ? {} : { changes: comparePolicies(was, read), moved: movedHosts(was, read) };
   return {
     problems,
     notes,

@@ -1,10 +1,11 @@
-import { ClockAccepted, EvaluateAccepted, type CommitSha, type HostName } from '@floe/protocol';
+import { ClockAccepted, EvaluateAccepted, RolloutAnswer, type CommitSha, type HostName } from '@floe/protocol';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
 import { decisionRequest, decisionWords, shortSha } from '@floe/views';
 import type { HostAction } from '@floe/model';
 import { acceptArgument, commitPrefixArgument, hostArgument, REASON } from './arguments.ts';
+import { confirm as confirmAnswer } from './pins.ts';
 
 interface ReasonOption {
   readonly reason: string;
@@ -43,6 +44,26 @@ Example:
   $ floe forget ws0001 --reason "scrapped"`,
     )
     .action((host: HostName, { reason }: ReasonOption) => decideOnHost(cli, { kind: 'forget', host }, reason));
+
+  program
+    .command('rename')
+    .description('give an enrolled machine another name in the flake; it keeps its key, history, pins and quarantines')
+    .argument('<old>', 'the name that the machine has', hostArgument)
+    .argument('<new>', 'its name in the flake from now on', hostArgument)
+    .requiredOption(...REASON)
+    .addHelpText(
+      'after',
+      `
+First push a commit that has the new name in place of the old one, with services.floe.agent.formerHost = "OLD" in its
+configuration. The machine takes the system of the new name when its turn comes; until then it goes on under the old one.
+
+Example:
+  $ floe rename ws0001 reception --reason "moved to the front desk"`,
+    )
+    .action(async (old: HostName, to: HostName, { reason }: ReasonOption) => {
+      const api = await cli.api();
+      confirmAnswer(cli, await suggestingHosts(api, old, () => api.post(`/api/hosts/${old}/rename`, { to, reason }, RolloutAnswer)));
+    });
 
   program
     .command('retry')

@@ -27,6 +27,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   enrol: 'enrol',
   revoke: 'revoke',
   forget: 'forget',
+  rename: 'rename',
   'accept-clock': 'accept clock',
   'manage-tokens': 'token',
   'test-notification': 'notify test',

@@ -16,7 +16,12 @@ export interface FleetSource {
   readonly notes: readonly string[];
 }
 
-const Own = v.object({ labels: v.optional(v.unknown()), ring: v.optional(v.unknown()), timeZone: v.optional(v.unknown()) });
+const Own = v.object({
+  labels: v.optional(v.unknown()),
+  ring: v.optional(v.unknown()),
+  formerHost: v.optional(v.unknown()),
+  timeZone: v.optional(v.unknown()),
+});
 
 /** What hosts' own configurations say, by name. As entries, because a host may be called `constructor`. */
 export const OwnEntries = v.pipe(
@@ -30,14 +35,14 @@ export type OwnEntries = v.InferOutput<typeof OwnEntries>;
 export function candidatesOf(entries: OwnEntries): Pick<FleetSource, 'problems' | 'notes'> & { readonly hosts: readonly RingCandidate[] } {
   const problems: string[] = [];
   const notes: string[] = [];
-  const hosts = entries.flatMap(([name, { labels, ring, timeZone }]): RingCandidate[] => {
+  const hosts = entries.flatMap(([name, { labels, ring, formerHost, timeZone }]): RingCandidate[] => {
     if (!HOST_NAME_FORM.test(name)) {
       notes.push(`"${storableText(name, 80)}" in nixosConfigurations is left out: ${HOST_NAME_RULE}`);
       return [];
     }
     const host = name as HostName;
-    const own = readOwnSettings({ labels: labels ?? [], ring: ring ?? null, timeZone: timeZone ?? null });
-    if (own.kind === 'own') return [{ host, labels: own.labels, ring: own.ring, timeZone: own.timeZone }];
+    const own = readOwnSettings({ labels: labels ?? [], ring: ring ?? null, formerHost: formerHost ?? null, timeZone: timeZone ?? null });
+    if (own.kind === 'own') return [{ host, labels: own.labels, ring: own.ring, formerHost: own.formerHost, timeZone: own.timeZone }];
     problems.push(`${name}: ${own.error}`);
     return [{ host, labels: [] }];
   });

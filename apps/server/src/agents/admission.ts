@@ -15,6 +15,13 @@ export type HelloVerdict =
   /** A second machine uses the host's key. */
   | { readonly kind: 'cloned'; readonly closeCode: number; readonly code: string; readonly message: string };
 
+/** Whether the hello was signed with the key of this host, for this connection. */
+export function isSignedBy(hello: Hello, row: HostRow | undefined, nonce: string): boolean {
+  if (row?.publicKey === undefined) return false;
+  const bytes = helloBytes({ nonce, host: hello.host, machineId: hello.machineId, bootId: hello.bootId });
+  return verifySignature(row.publicKey, bytes, hello.signature);
+}
+
 /** Whether a hello is admitted. Pure: the host's row and the nonce of the connection's challenge decide. */
 export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string): HelloVerdict {
   const refuse = (closeCode: number, code: string, message: string): HelloVerdict => ({ kind: 'refused', closeCode, code, message });
@@ -32,8 +39,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       `no agent is enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine`,
     );
   }
-  const bytes = helloBytes({ nonce, host: hello.host, machineId: hello.machineId, bootId: hello.bootId });
-  if (!verifySignature(row.publicKey, bytes, hello.signature)) {
+  if (!isSignedBy(hello, row, nonce)) {
     return refuse(
       CLOSE_CODES.unauthorized,
       'HOST_KEY_UNKNOWN',

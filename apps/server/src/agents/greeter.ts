@@ -2,7 +2,7 @@ import type { HostName } from '@floe/model';
 import { CLOSE_CODES, type Hello } from '@floe/protocol';
 import { FairGate, FloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { HostRow, Store } from '@floe/store';
-import { EPOCH_TOO_FAR, judgeHello } from './admission.ts';
+import { EPOCH_TOO_FAR, isSignedBy, judgeHello } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
 import { WelcomedSession } from './session.ts';
@@ -70,31 +70,42 @@ export class Greeter {
     if (row === undefined) return;
     visitor.onKnown();
     const guest: Guest = { ...visitor, sessionId: this.#deps.newSessionId() };
-    const guests = this.#guests.get(hello.host) ?? new Set();
+    // Under whichever name it comes: two names of one machine are one host.
+    const { host } = row;
+    const guests = this.#guests.get(host) ?? new Set();
     // However often a host connects, only its newest connection waits.
     for (const older of guests) older.wire.close(CLOSE_CODES.replaced, 'replaced');
-    this.#guests.set(hello.host, guests.add(guest));
+    this.#guests.set(host, guests.add(guest));
     try {
-      await this.#inTurn(hello.host, async () => {
-        await this.#deps.budgets.admitHello(hello.host, wire);
+      await this.#inTurn(host, async () => {
+        await this.#deps.budgets.admitHello(host, wire);
         if (wire.isOpen) await this.#letIn(guest, hello, row);
       });
     } finally {
       guests.delete(guest);
-      if (guests.size === 0) this.#guests.delete(hello.host);
+      if (guests.size === 0) this.#guests.delete(host);
     }
   }
 
   async #judge({ wire, nonce, logger }: Visitor, hello: Hello): Promise<HostRow | undefined> {
-    const row = await this.#deps.store.hosts.get(hello.host);
+    const row = await this.#rowOf(hello, nonce);
     const verdict = judgeHello(hello, row, nonce);
     if (verdict.kind === 'welcome') return row;
-    if (verdict.kind === 'cloned' && row?.clonedAt === undefined) await this.#deps.onClone(hello.host, verdict.message);
+    if (verdict.kind === 'cloned' && row?.clonedAt === undefined) await this.#deps.onClone(row?.host ?? hello.host, verdict.message);
     if (verdict.code === EPOCH_TOO_FAR) this.#deps.troubles.note(CONNECTING, hello.host, new FloeError(verdict.code, verdict.message));
     logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
     wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
     wire.close(verdict.closeCode, verdict.code);
     return undefined;
+  }
+
+  /** The host of that name, or the one with this key that had the name before: its machine still runs a system of the old name. */
+  async #rowOf(hello: Hello, nonce: string): Promise<HostRow | undefined> {
+    const { hosts } = this.#deps.store;
+    const row = await hosts.get(hello.host);
+    if (isSignedBy(hello, row, nonce)) return row;
+    const renamed = await hosts.renamed(hello.host);
+    return isSignedBy(hello, renamed, nonce) ? renamed : row;
   }
 
   /** Two admissions of one host are stored in order, so that the row names the session that is connected. */
@@ -111,7 +122,8 @@ export class Greeter {
 
   async #letIn({ wire, nonce, logger, sessionId, onWelcome }: Guest, hello: Hello, row: HostRow): Promise<void> {
     const { store, clock } = this.#deps;
-    const connected = await store.hosts.connect(hello.host, {
+    const { host } = row;
+    const connected = await store.hosts.connect(host, {
       sessionId,
       bootId: hello.bootId,
       machineId: hello.machineId,
@@ -132,23 +144,28 @@ export class Greeter {
     if (verdict.kind !== 'welcome') {
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
       wire.close(verdict.closeCode, verdict.code);
-      await store.hosts.disconnect(hello.host, sessionId, clock.now());
+      await store.hosts.disconnect(host, sessionId, clock.now());
       return;
     }
     const welcome = { type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq } as const;
-    const session = WelcomedSession.welcome(sessionId, wire, nonce, hello, welcome);
+    const session = WelcomedSession.welcome(sessionId, wire, nonce, host, hello, welcome);
     if (session === undefined) {
-      await store.hosts.disconnect(hello.host, sessionId, clock.now());
+      await store.hosts.disconnect(host, sessionId, clock.now());
       return;
     }
     onWelcome(session);
-    this.#deps.troubles.end(CONNECTING, hello.host);
-    logger.info('agent connected', { host: hello.host, agentVersion: hello.agentVersion, state: hello.state });
+    this.#deps.troubles.end(CONNECTING, host);
+    logger.info('agent connected', {
+      host,
+      ...(hello.host === host ? {} : { formerHost: hello.host }),
+      agentVersion: hello.agentVersion,
+      state: hello.state,
+    });
   }
 
   /** A restored database may lack the host's quarantine of this toplevel: the hello restores it. */
   async #recoverQuarantine(hello: Hello, row: HostRow): Promise<void> {
     if (hello.state !== 'ROLLED_BACK' || hello.toplevel === null || hello.reportSeq <= row.reportSeq) return;
-    await this.#deps.store.hosts.quarantine(hello.host, hello.toplevel, 'the host reports that it rolled this system back', this.#deps.clock.now());
+    await this.#deps.store.hosts.quarantine(row.host, hello.toplevel, 'the host reports that it rolled this system back', this.#deps.clock.now());
   }
 }

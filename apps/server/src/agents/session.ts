@@ -9,6 +9,8 @@ import type { AgentSocket } from './agent-socket.ts';
 export class WelcomedSession {
   readonly id: string;
   readonly host: HostName;
+  /** The agent's own name: after a rename it is the earlier one, as long as its machine runs a system of that. What is signed for it says this name. */
+  readonly calledAs: HostName;
   readonly machineId: string;
   readonly bootId: string;
   /** Of this connection's challenge; every directive sent on it carries it. */
@@ -19,9 +21,10 @@ export class WelcomedSession {
   #hinted: { readonly releaseId: string; readonly at: number } | undefined;
   #offered: { readonly epoch: number; readonly releaseId: string } | undefined;
 
-  private constructor(id: string, socket: AgentSocket, nonce: string, hello: Hello) {
+  private constructor(id: string, socket: AgentSocket, nonce: string, host: HostName, hello: Hello) {
     this.id = id;
-    this.host = hello.host;
+    this.host = host;
+    this.calledAs = hello.host;
     this.machineId = hello.machineId;
     this.bootId = hello.bootId;
     this.nonce = nonce;
@@ -30,8 +33,8 @@ export class WelcomedSession {
   }
 
   /** Writes the welcome. Undefined: the socket is closing, and nobody is there. */
-  static welcome(id: string, socket: AgentSocket, nonce: string, hello: Hello, welcome: Welcome): WelcomedSession | undefined {
-    return socket.send(welcome) ? new WelcomedSession(id, socket, nonce, hello) : undefined;
+  static welcome(id: string, socket: AgentSocket, nonce: string, host: HostName, hello: Hello, welcome: Welcome): WelcomedSession | undefined {
+    return socket.send(welcome) ? new WelcomedSession(id, socket, nonce, host, hello) : undefined;
   }
 
   get isOpen(): boolean {

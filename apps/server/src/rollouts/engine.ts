@@ -146,7 +146,7 @@ export class RolloutEngine {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
     // A host that left, or whose configuration is broken, fills no ring.
     const there = evaluations.filter(({ outcome }) => outcome !== 'REMOVED' && outcome !== 'EVAL_ERROR');
-    const hosts = there.map(({ host, labels, ring, timeZone }) => ({ host, labels: labels ?? [], ring, timeZone }));
+    const hosts = there.map(({ host, labels, ring, formerHost, timeZone }) => ({ host, labels: labels ?? [], ring, formerHost, timeZone }));
     return { policy, hosts, assignment: assignRings(policy, hosts) };
   }
 

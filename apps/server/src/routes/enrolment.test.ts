@@ -44,7 +44,7 @@ function withToken(consumed: ConsumedToken, row: HostRow | undefined = ROW) {
         voidEnrolmentTokens: note('void'),
       },
     },
-    statements: { appendEnrolment: note('statement'), appendRevocation: note('revocation statement') },
+    statements: { appendEnrolment: note('statement'), appendRevocation: note('revocation statement'), appendRename: note('rename statement') },
   });
   return { ...app, order };
 }

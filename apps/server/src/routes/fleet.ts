@@ -1,5 +1,5 @@
 import type { HttpBindings } from '@hono/node-server';
-import { isEndedRevision, type RevisionState } from '@floe/model';
+import { isEndedRevision, type HostName as HostNameBrand, type RevisionState } from '@floe/model';
 import {
   CommitSha,
   Counter,
@@ -16,7 +16,7 @@ import {
 } from '@floe/protocol';
 import type { Clock } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import { streamSSE } from 'hono/streaming';
 import * as v from 'valibot';
@@ -51,7 +51,7 @@ const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText })
 export interface FleetRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'get';
+    hosts: 'get' | 'renamed';
     reports: 'list' | 'log';
     releases: 'commitsOf';
     revisions: 'byShaPrefix' | 'newest' | 'reopen';
@@ -71,6 +71,12 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
   const { requireAction } = auth;
 
+  async function unknown(c: Context<AuthEnv>, host: HostNameBrand) {
+    const renamed = await store.hosts.renamed(host);
+    if (renamed !== undefined) return refuse(c, 404, 'HOST_RENAMED', `${host} was renamed to ${renamed.host}`);
+    return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+  }
+
   app.get('/fleet', requireAction('read'), answers('the whole fleet: repository, newest revision, hosts', FleetView), async (c) =>
     c.json(await reader.fleet()),
   );
@@ -78,7 +84,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   app.get('/hosts/:host', requireAction('read'), answers('one host', HostView), takes('param', Host), async (c) => {
     const { host } = c.req.valid('param');
     const view = await reader.host(host);
-    return view === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(view);
+    return view === undefined ? await unknown(c, host) : c.json(view);
   });
   app.get(
     '/hosts/:host/why',
@@ -88,7 +94,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     async (c) => {
       const { host } = c.req.valid('param');
       const why = await reader.why(host);
-      return why === undefined ? refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`) : c.json(why);
+      return why === undefined ? await unknown(c, host) : c.json(why);
     },
   );
   app.get(
@@ -99,7 +105,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     takes('query', ReportLimit),
     async (c) => {
       const { host } = c.req.valid('param');
-      if ((await store.hosts.get(host)) === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
+      if ((await store.hosts.get(host)) === undefined) return await unknown(c, host);
       const rows = await store.reports.list(host, c.req.valid('query').limit ?? 50);
       // Each as of its time: the commit of a switch stays the one that it was, when a later commit has the same system.
       const systems = rows.flatMap(({ toplevel, receivedAt }) => (toplevel == null ? [] : [{ host, toplevel, asOf: receivedAt }]));

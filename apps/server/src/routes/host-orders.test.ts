@@ -64,11 +64,11 @@ async function order(route: string, enrolment: keyof typeof ENROLMENTS) {
     },
   });
   const [method = '', path = ''] = route.replace(':host', 'ada').split(' ');
-  // Some name a commit or a store path, and the others refuse to hear of one.
-  const asked = await ask(method, path, { reason: 'why' });
-  const what = path.endsWith('/submission') ? { storePath: `/nix/store/${'a'.repeat(32)}-system` } : { commit: 'ccccccc' };
-  const answer = asked.code === 'REQUEST_INVALID' ? await ask(method, path, { reason: 'why', ...what }) : asked;
-  return { answer, audit, written: calls.filter((call) => !/^(?:hosts\.(?:get|fleet)|tokens\.findApiToken)$/.test(call)) };
+  // Some name a commit, a store path or another name, and the others refuse to hear of one.
+  let answer = await ask(method, path, { reason: 'why' });
+  for (const more of [{ commit: 'ccccccc' }, { storePath: `/nix/store/${'a'.repeat(32)}-system` }, { to: 'nova' }])
+    if (answer.code === 'REQUEST_INVALID') answer = await ask(method, path, { reason: 'why', ...more });
+  return { answer, audit, written: calls.filter((call) => !/^(?:hosts\.(?:get|fleet|renamed)|tokens\.findApiToken)$/.test(call)) };
 }
 
 test('there are orders, and each exception is a route', () => {

@@ -70,6 +70,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   const disconnected: string[] = [];
   const store = notedStore(calls, {
     ...options.store,
+    hosts: { renamed: async () => await Promise.resolve(undefined), ...options.store?.hosts },
     audit: {
       append: async (entry) => void (await Promise.resolve(audit.push(entry))),
       countRefusals: async (refusal, count) => void (await Promise.resolve(refusals.push({ ...refusal, count }))),
@@ -91,7 +92,11 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     clock: systemClock,
     logger: silentLogger,
     auditHeads: { verify: async () => await Promise.resolve({ entries: 2, heads: 1, head: undefined, broken: undefined, unsigned: [] }) },
-    statements: { appendEnrolment: async () => await Promise.resolve(), appendRevocation: async () => await Promise.resolve() },
+    statements: {
+      appendEnrolment: async () => await Promise.resolve(),
+      appendRevocation: async () => await Promise.resolve(),
+      appendRename: async () => await Promise.resolve(),
+    },
     hub: { disconnect: (host, _code, reason) => void disconnected.push(`${host}: ${reason}`), session: () => undefined },
     serverSigner: signerFromPem('server-1', generateKeyPem()),
     releaseSigner: signerFromPem('release-1', generateKeyPem()),

@@ -11,6 +11,8 @@ export interface RingCandidate {
   readonly labels: readonly string[];
   /** The ring that its own configuration names. */
   readonly ring?: string | undefined;
+  /** The name that its machine had before, by its own configuration. */
+  readonly formerHost?: HostName | undefined;
   /** The time zone of its own configuration, for windows that go by that. */
   readonly timeZone?: string | undefined;
 }

@@ -77,3 +77,37 @@ test('a host whose ring is gone meanwhile moved, also into a new ring of the sam
   const next = inForce(['late', 'r0', 'r1'], [1, 2, 0, undefined], []);
   expect(weakenings(withKnownHosts(without, next, [...known.values()]), next)).toContain('1 host from a ring that is gone to ring late: h2');
 });
+
+test('a machine that is renamed moves with its former name, however late the commit says what it was, and whatever ring its new name has', () => {
+  const name = fc.constantFrom(...HOSTS);
+  fc.assert(
+    fc.property(
+      fc.tuple(...HOSTS.map(() => fc.nat({ max: RINGS - 1 }))),
+      fc.tuple(...HOSTS.map(() => fc.option(fc.nat({ max: RINGS - 1 }), { nil: undefined }))),
+      name,
+      name,
+      fc.boolean(),
+      (was, is, from, to, isLate) => {
+        fc.pre(from !== to);
+        const at = (host: HostName): number => HOSTS.indexOf(host);
+        const names = ['r0', 'r1', 'r2'];
+        const first = inForce(names, was, ['dns']);
+        const known = hostsAsLeft(first);
+        // The new name has the place of the old one; a commit before may have had it as a machine that nobody knew.
+        const ringOf = is.map((ring, index) => (index === at(from) ? undefined : index === at(to) ? (ring ?? 0) : ring));
+        const without = inForce(names, ringOf, ['dns']);
+        const last = isLate ? without : first;
+        const kept = isLate
+          ? [...keep(new Map(known.map((each) => [each.host, each])), hostsAsLeft(without), renamedRings(first.policy, without.policy)).values()]
+          : known;
+        const next = {
+          ...without,
+          hosts: without.hosts.map((each) => ({ ...each, ...(each.host === to ? { formerHost: from, labels: [] } : {}) })),
+        };
+        const seen = weakenings(withKnownHosts(last, next, kept), next);
+        expect(seen.some((text) => text.includes(' from ') && text.includes(to))).toBe(was[at(from)] !== ringOf[at(to)]);
+        expect(seen.some((text) => text.includes('without the label dns') && text.includes(to))).toBe(true);
+      },
+    ),
+  );
+});

@@ -30,14 +30,20 @@ export function hostsAsLeft({ policy, hosts, assignment }: FilledRings & { reado
 
 /**
  * `before`, with the hosts of `after` as they were in the last complete rollout that had them. One that left the flake, or did not evaluate,
- * is no new one when it is back.
+ * is no new one when it is back, nor is one that says which name its machine had before: whoever has that name moves with it.
  */
 export function withKnownHosts<Before extends FilledRings & { readonly hosts: readonly RingCandidate[] }>(
   before: Before,
-  after: Pick<FilledRings, 'assignment'>,
+  after: Pick<FilledRings, 'assignment'> & { readonly hosts: readonly RingCandidate[] },
   known: readonly KnownHost[],
 ): Before {
-  const back = known.filter(({ host }) => after.assignment.ringOf.has(host));
+  const places = new Map([...hostsAsLeft(before), ...known].map((each) => [each.host, each]));
+  const renamed = after.hosts.flatMap(({ host, formerHost }): KnownHost[] => {
+    const place = formerHost === undefined || after.assignment.ringOf.has(formerHost) ? undefined : places.get(formerHost);
+    return place === undefined ? [] : [{ ...place, host }];
+  });
+  const isRenamed = new Set(renamed.map(({ host }) => host));
+  const back = [...known.filter(({ host }) => after.assignment.ringOf.has(host) && !isRenamed.has(host)), ...renamed];
   const names = new Set(back.map(({ host }) => host));
   const { policy, hosts, assignment } = before;
   // -1 for a ring that is gone.

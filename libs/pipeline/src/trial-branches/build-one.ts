@@ -10,7 +10,13 @@ import { explainOpaque, usersOfOpaqueFiles } from '../opaque-files.ts';
 import { refusalOfCommit } from '../verify.ts';
 
 export type OneEvaluated =
-  | { readonly kind: 'evaluated'; readonly drvPath: string; readonly toplevel: StorePath; readonly system: string }
+  | {
+      readonly kind: 'evaluated';
+      readonly drvPath: string;
+      readonly toplevel: StorePath;
+      readonly system: string;
+      readonly formerHost: HostName | undefined;
+    }
   | { readonly kind: 'refused'; readonly why: string };
 export type OneBuilt = { readonly kind: 'built'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
 
@@ -36,17 +42,17 @@ export async function evaluateOne(deps: OneDeps, host: HostName, sha: CommitSha,
     if (result.isRetryable) throw new FloeError(result.code, result.error, { retryable: true });
     return { kind: 'refused', why: await explainOpaque(deps, { sha }, result.error) };
   }
-  const { drvPath, toplevel, system } = result;
+  const { drvPath, toplevel, system, formerHost } = result;
   const opaque = (await usersOfOpaqueFiles(deps, { sha }, [{ host, drvPath }], signal)).get(host);
   if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
-  return opaque === undefined ? { kind: 'evaluated', drvPath, toplevel, system } : { kind: 'refused', why: opaque };
+  return opaque === undefined ? { kind: 'evaluated', drvPath, toplevel, system, formerHost } : { kind: 'refused', why: opaque };
 }
 
 /** Builds what was evaluated, publishes it to the cache and reads it back. */
 export async function buildOne(
   deps: OneDeps,
   { repositoryId, host }: { readonly repositoryId: string; readonly host: HostName },
-  { drvPath, toplevel, system }: Extract<OneEvaluated, { kind: 'evaluated' }>,
+  { drvPath, toplevel, system, formerHost }: Extract<OneEvaluated, { kind: 'evaluated' }>,
   signal: AbortSignal,
 ): Promise<OneBuilt> {
   const { store, nix, repositoryNix, limits, cache, logger } = deps;
@@ -76,5 +82,5 @@ export async function buildOne(
     async () => await tidyBuildRoots(store, rootsDir, repositoryId, [host]),
   );
   const { narHash, closureSizeBytes } = published;
-  return { kind: 'built', published: { host, toplevel, system, narHash, closureSizeBytes } };
+  return { kind: 'built', published: { host, toplevel, system, formerHost, narHash, closureSizeBytes } };
 }

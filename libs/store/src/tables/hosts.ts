@@ -83,6 +83,19 @@ export const hosts = pgTable(
   ],
 );
 
+/** The names that hosts had before they were renamed, with the name that they have now. */
+export const formerHosts = pgTable(
+  'former_hosts',
+  {
+    formerHost: hostName('former_host').primaryKey(),
+    host: hostName('host')
+      .notNull()
+      .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
+    renamedAt: at('renamed_at').notNull(),
+  },
+  (table) => [index('former_hosts_host').on(table.host)],
+);
+
 /** Running servers. The presence of a host is valid as long as the lease of the server that stored it. */
 export const serverLeases = pgTable('server_leases', { serverId: text('server_id').primaryKey(), expiresAt: at('expires_at').notNull() });
 
@@ -91,7 +104,7 @@ export const pins = pgTable(
   {
     host: hostName('host')
       .notNull()
-      .references(() => hosts.host),
+      .references(() => hosts.host, { onUpdate: 'cascade' }),
     kind: text('kind', { enum: ['pin', 'hold'] }).notNull(),
     releaseId: text('release_id')
       .notNull()
@@ -128,7 +141,7 @@ export const steppingStones = pgTable(
 export const trials = pgTable('trials', {
   host: hostName('host')
     .primaryKey()
-    .references(() => hosts.host, { onDelete: 'cascade' }),
+    .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
   /** New with each trial. */
   id: text('id').notNull(),
   /** Of the release that is tried. */
@@ -155,7 +168,7 @@ export const trials = pgTable('trials', {
 export const submissions = pgTable('submissions', {
   host: hostName('host')
     .primaryKey()
-    .references(() => hosts.host, { onDelete: 'cascade' }),
+    .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
   /** New with each. */
   id: text('id').notNull(),
   repositoryId: text('repository_id')
@@ -183,7 +196,7 @@ export const testingBranches = pgTable(
       .references(() => repositories.id),
     host: hostName('host')
       .notNull()
-      .references(() => hosts.host, { onDelete: 'cascade' }),
+      .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
     head: commitSha('head').notNull(),
     seenAt: at('seen_at').notNull(),
     state: text('state', { enum: TESTING_STATES }).notNull(),
@@ -196,7 +209,7 @@ export const testingBranches = pgTable(
 export const deploys = pgTable('deploys', {
   host: hostName('host')
     .primaryKey()
-    .references(() => hosts.host, { onDelete: 'cascade' }),
+    .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
   epoch: count('epoch').notNull(),
   level: text('level', { enum: URGENCIES }).notNull(),
   reason: text('reason').notNull(),
@@ -210,7 +223,7 @@ export const quarantines = pgTable(
   {
     host: hostName('host')
       .notNull()
-      .references(() => hosts.host),
+      .references(() => hosts.host, { onUpdate: 'cascade' }),
     toplevel: storePath('toplevel').notNull(),
     reason: text('reason').notNull(),
     createdAt: at('created_at').notNull(),
@@ -224,7 +237,7 @@ export const acknowledgements = pgTable(
   {
     host: hostName('host')
       .notNull()
-      .references(() => hosts.host, { onDelete: 'cascade' }),
+      .references(() => hosts.host, { onDelete: 'cascade', onUpdate: 'cascade' }),
     toplevel: storePath('toplevel').notNull(),
     by: text('by').notNull(),
     reason: text('reason').notNull(),
@@ -240,7 +253,7 @@ export const directives = pgTable(
     id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
     host: hostName('host')
       .notNull()
-      .references(() => hosts.host),
+      .references(() => hosts.host, { onUpdate: 'cascade' }),
     epoch: count('epoch').notNull(),
     releaseId: text('release_id')
       .notNull()

@@ -114,6 +114,8 @@ export const evaluations = pgTable(
     labels: jsonb('labels'),
     /** The ring that the host's own configuration names. */
     ring: text('ring'),
+    /** The name that its own configuration says it had before. */
+    formerHost: hostName('former_host'),
     /** The time zone of the host's own configuration. */
     timeZone: text('time_zone'),
     /** When the host is retried, if its error may be temporary. */
