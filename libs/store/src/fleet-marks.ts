@@ -64,6 +64,12 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
     rolling as (
       select v.id, v.sequence from revisions v join rollouts o on o.revision_id = v.id
       where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit ${ROLLOUTS}
+    ),
+    ordered as (
+      select e.host, string_agg(concat_ws('|', o::text, v.sequence, e.toplevel), ',' order by o.created_at, o.subject, o.commit) as list
+      from quarantine_orders o join revisions v on v.repository_id = o.repository_id and v.sha = o.commit
+      join evaluations e on e.revision_id = v.id and (e.host = o.subject or (o.subject = '*' and e.outcome in ('CHANGED', 'NEW')))
+      where o.repository_id = ${repositoryId} and e.toplevel is not null group by e.host
     )
     select
       concat_ws('|', (
@@ -83,13 +89,12 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
             from recent c join rollouts o on o.revision_id = c.id join probe_answers p on p.rollout_id = o.id),
           (select hashtextextended(string_agg(concat_ws('|', (to_jsonb(k) - 'last_used_at')::text ${passed(tables.apiTokens, 'k', now)}), ',' order by k.hash), 0)
             from api_tokens k),
-          (select hashtextextended(string_agg(q::text, ',' order by q.subject, q.commit), 0) from quarantine_orders q where q.repository_id = ${repositoryId}),
           (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})
         )
       ) as general,
       (
         select coalesce(json_agg(json_build_array(h.host, hashtextextended(concat_ws('|', h::text ${passed(tables.hosts, 'h', now)},
-            one.newest::text, to_jsonb(s)::text, d.commit, (
+            one.newest::text, to_jsonb(s)::text, d.commit, concat('o', ordered.list), (
               select string_agg(e::text, ',' order by e.revision_id) from evaluations e where e.host = h.host and e.revision_id in (select id from rolling)
             ) ${sql.join(ofHosts, sql.empty())}
           ), 0)::text) order by h.host), '[]')::text
@@ -97,6 +102,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
         ${newest(sql`r.sequence <= (select max(sequence) from rolling)`)} as one on true
         left join releases s on s.id = h.stable_release_id
         left join releases d on d.id = h.desired_release_id
+        left join ordered on ordered.host = h.host
         where h.repository_id = ${repositoryId}
       ) as hosts`);
   const [row] = readRows(Row, found);

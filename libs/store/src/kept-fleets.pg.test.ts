@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, type HostName } from '@floe/model';
+import { DEFAULT_POLICY, type CommitSha, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { getTableColumns, is, sql, type SQL } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
@@ -50,7 +50,7 @@ const step = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.oneof(fc.nat(300), fc.nat(4_000)) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(12), host: fc.nat(HOSTS - 1) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(14), host: fc.nat(HOSTS - 1) }) },
 ) satisfies fc.Arbitrary<Step>;
 
 describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name', (kind) => {
@@ -113,6 +113,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
       async () => release && (await hosts.takeSlot(repositoryId, host, () => ({ toplevel: release.toplevel, until: now + 50 }))),
       async () => release && (await hosts.retry(host, release.toplevel)),
       async () => await rollouts.freeze(repositoryId, { ...said, until: now + 100 }),
+      async () => await hosts.orderQuarantine({ repositoryId, host, commit: String(rounds).padStart(40, '0') as CommitSha, ...said }),
       async () => await rollouts.stopLabel(repositoryId, { ...said, label: 'even', until: now + 100 }),
       async () =>
         rollout &&
