@@ -30,7 +30,8 @@ export function hostsAsLeft({ policy, hosts, assignment }: FilledRings & { reado
 
 /**
  * `before`, with the hosts of `after` as they were in the last complete rollout that had them. One that left the flake, or did not evaluate,
- * is no new one when it is back, nor is one that says which name its machine had before: whoever has that name moves with it.
+ * is no new one when it is back, nor is one that says which name its machine had before: whoever has that name moves with it. A host with a
+ * place of its own does not lose it by such a word: where the two places differ, it comes from neither.
  */
 export function withKnownHosts<Before extends FilledRings & { readonly hosts: readonly RingCandidate[] }>(
   before: Before,
@@ -40,7 +41,9 @@ export function withKnownHosts<Before extends FilledRings & { readonly hosts: re
   const places = new Map([...hostsAsLeft(before), ...known].map((each) => [each.host, each]));
   const renamed = after.hosts.flatMap(({ host, formerHost }): KnownHost[] => {
     const place = formerHost === undefined || after.assignment.ringOf.has(formerHost) ? undefined : places.get(formerHost);
-    return place === undefined ? [] : [{ ...place, host }];
+    if (place === undefined) return [];
+    const own = places.get(host);
+    return [own === undefined ? { ...place, host } : ofBoth(own, place)];
   });
   const isRenamed = new Set(renamed.map(({ host }) => host));
   const back = [...known.filter(({ host }) => after.assignment.ringOf.has(host) && !isRenamed.has(host)), ...renamed];
@@ -50,6 +53,10 @@ export function withKnownHosts<Before extends FilledRings & { readonly hosts: re
   const indexOf = (name: string | undefined): number => policy.rings.findIndex((ring) => ring.name === name);
   const ringOf = new Map([...assignment.ringOf, ...back.map(({ host, ring }) => [host, indexOf(ring)] as const)]);
   return { ...before, hosts: [...hosts.filter(({ host }) => !names.has(host)), ...back], assignment: { ...assignment, ringOf } };
+}
+
+function ofBoth(own: KnownHost, former: KnownHost): KnownHost {
+  return { ...own, ring: own.ring === former.ring ? own.ring : undefined, labels: [...new Set([...own.labels, ...former.labels])] };
 }
 
 /** The names of the rings of `after`, by those that the same rings had before. */
