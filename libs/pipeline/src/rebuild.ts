@@ -62,9 +62,10 @@ export async function rebuildFromStatements(
       const opened = open(entry.envelope, 'floe/revocation', RevocationStatement, deps.serverKeys, verifySignature);
       if (opened.kind !== 'opened') return;
       const known = await store.hosts.get(opened.statement.host);
-      if (known?.publicKey === opened.statement.publicKey && known.revokedAt === undefined) {
-        await store.hosts.revoke(opened.statement.host, opened.statement.revokedAt);
-      }
+      const { host, publicKey, revokedAt } = opened.statement;
+      // A machine may be enrolled again with the key that it had: its earlier revocation is over.
+      const isOver = known?.enrolledAt !== undefined && known.enrolledAt > revokedAt;
+      if (known?.publicKey === publicKey && known.revokedAt === undefined && !isOver) await store.hosts.revoke(host, revokedAt);
     }
   }
 

@@ -207,6 +207,20 @@ test('a rename that was cut off after its statement is completed at the next sta
   await world.store[Symbol.asyncDispose]();
 });
 
+test('a machine that is enrolled again with the key that was revoked stays enrolled through a restart and a rebuild', async () => {
+  const [ada] = NAMES as [HostName];
+  const world = await newWorld();
+  await world.publish([ada]);
+  await world.enrol(ada, KEY_A);
+  await world.revoke(ada);
+  await world.enrol(ada, KEY_A);
+  for (const again of [async () => await world.rebuild(), async () => await world.start(template)]) {
+    await again();
+    expect(await world.known()).toMatchObject([{ host: ada, publicKey: KEY_A, isRevoked: false }]);
+  }
+  await world.store[Symbol.asyncDispose]();
+});
+
 test('a rename that another key signed moves nothing', async () => {
   const [ada, bob] = NAMES as [HostName, HostName];
   const world = await newWorld();
