@@ -150,6 +150,11 @@ test('a rename that is not prepared is refused with a sentence that says what to
   await refused('has no release that says that it was zoe');
   const { store } = server.context;
   await push({ next: { formerHost: 'zoe' } }, ['zoe']);
+  // Its evaluations may name both hosts.
+  const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1, receivedAt: 1, fetchedAt: 1 };
+  const unfinished = await store.revisions.receive(server.repository.id, { sha: 'e'.repeat(40) as CommitSha, ...about });
+  await refused('is still being evaluated or built');
+  await store.revisions.advance(unfinished.id, 'refused', 1);
   await store.hosts.revoke(zoe.host, Date.now());
   await refused('was revoked');
   expect(await store.hosts.get(name('zoe'))).toMatchObject({ publicKey: zoe.signer.publicKey });

@@ -22,7 +22,7 @@ export interface RenameDeps {
   readonly store: StorePart<{
     hosts: 'get' | 'rename' | 'renamed';
     repositories: 'get';
-    revisions: 'newestPublished' | 'evaluations';
+    revisions: 'newestPublished' | 'nextUnfinished' | 'evaluations';
     releases: 'latest';
     audit: 'append';
   }>;
@@ -59,6 +59,13 @@ export function renameRoutes(deps: RenameDeps): Hono<AuthEnv> {
       return {
         code: 'HOST_ENROLLED',
         message: `${to} is another machine, which was enrolled: choose another name, or revoke and forget that one first`,
+      };
+    // What it says of these names is not known yet, and the rename would move what it is working on.
+    const unfinished = await store.revisions.nextUnfinished(repository.id);
+    if (unfinished !== undefined)
+      return {
+        code: 'COMMIT_UNFINISHED',
+        message: `commit ${unfinished.sha.slice(0, 7)} is still being evaluated or built: rename when it is released`,
       };
     const published = await store.revisions.newestPublished(repository.id);
     const evaluations = published === undefined ? [] : await store.revisions.evaluations(published.id);
