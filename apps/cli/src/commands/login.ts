@@ -22,7 +22,7 @@ start the server writes the first token into its data folder, as "admin-token"; 
 Examples:
   $ floe login https://floe.example.org
   $ floe login https://floe.example.org --token-file ./token
-  $ ssh floe.example.org cat /var/lib/floe/admin-token | floe login https://floe.example.org`,
+  $ ssh root@floe.example.org cat /var/lib/floe/admin-token | floe login https://floe.example.org`,
     )
     .action((url: string) => login(cli, url));
 }

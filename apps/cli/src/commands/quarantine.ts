@@ -15,16 +15,17 @@ interface Options {
 export function addQuarantine(program: Command, cli: Cli): void {
   program
     .command('quarantine')
-    .description('say that the system of a commit does not run on a host, or on none')
+    .description('forbid a host, or all hosts, to run the system of a commit')
     .argument('[host]', 'a host as in nixosConfigurations', hostArgument)
     .argument('[commit]', 'at least 7 digits of it', commitPrefixArgument)
     .requiredOption(...REASON)
     .option('--all <commit>', 'instead of a host: all hosts whose system the commit changed', commitPrefixArgument)
-    .option('--lift', 'end it')
+    .option('--lift', 'allow it again')
     .addHelpText(
       'after',
       `
-The host is never told to run that system, not from another commit either, and counts in no gate of its rollout. What waits there for
+The host is never told to run that system, not from another commit either, and counts in no gate of its rollout
+(a failure that it reported before still does: floe rollout resume). What waits there for
 a restart is taken back. A host that runs it keeps it until another commit is its turn. Nothing else stops: to end the rollout of a
 commit, use floe rollout abort. What a host put into quarantine by itself, after a rollback, is ended by floe retry and not by --lift.
 
