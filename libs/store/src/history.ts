@@ -1,8 +1,9 @@
 import { isEndedRevision, MAX_COUNTER, REVISION_STATES } from '@floe/model';
-import { sql, type SQL } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { Timestamp } from './records.ts';
+import { COUNTS_NO_MORE, CURRENT_ROLLOUTS } from './releases-that-count.ts';
 import { evaluations, releases, revisions, rollouts, rolloutStories } from './tables/index.ts';
 
 // What is deleted of the history: a push adds a row per host to two tables, for as long as there are pushes.
@@ -11,33 +12,15 @@ import { evaluations, releases, revisions, rollouts, rolloutStories } from './ta
 const KEEP_REVISIONS = 200;
 const ENDED = JSON.stringify(REVISION_STATES.filter((state) => isEndedRevision(state)));
 
-/**
- * Of each host these releases count: its newest; its newest as of the rollout that hosts follow (see `releasesOfRollout`); its stable one; and its stepping stones. Besides them stays what a row names, what the host has
- * now (people are told its commit), and what it rolled back from: the quarantine would end with it.
- */
+/** Old releases that nothing names go: of each host those stay that count, that it was directed to, and that it rolled back from. */
 export async function pruneReleases(db: Database, before: Timestamp): Promise<number> {
-  const newer = (counts: SQL) => sql`exists (
-    select from releases n where n.repository_id = releases.repository_id and n.host = releases.host
-      and not n.is_submitted and n.sequence > releases.sequence and n.sequence <= ${MAX_COUNTER}::bigint and ${counts})`;
-  const current = sql`(select c.sequence from current c where c.repository_id = releases.repository_id)`;
   return await deleteInBatches(
     db,
     releases,
-    sql`releases.issued_at < ${before} and ${newer(sql`true`)}
-      and ((releases.sequence <= ${current}) is not true or ${newer(sql`n.sequence <= ${current}`)})
-      and not exists (select from hosts h where h.desired_release_id = releases.id)
-      and not exists (select from hosts h where h.stable_release_id = releases.id)
-      and not exists (
-        select from hosts h where h.host = releases.host and releases.toplevel in (
-          h.state_toplevel, h.observed ->> 'current', h.observed ->> 'booted', h.observed -> 'profile' ->> 'toplevel'))
-      and not exists (select from stepping_stones t where t.release_id = releases.id)
-      and not exists (select from pins p where p.release_id = releases.id)
+    sql`releases.issued_at < ${before} and ${COUNTS_NO_MORE}
       and not exists (select from directives d where d.release_id = releases.id)
       and not exists (select from quarantines q where q.host = releases.host and q.toplevel = releases.toplevel)`,
-    sql`current as (
-      select v.repository_id, max(v.sequence) as sequence from rollouts o join revisions v on v.id = o.revision_id
-      where o.waiting_since is null and v.sequence between 0 and ${MAX_COUNTER}::bigint group by v.repository_id
-    )`,
+    CURRENT_ROLLOUTS,
   );
 }
 

@@ -2,6 +2,7 @@ import type { HostName } from '@floe/model';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   commit,
+  moveRollout,
   newestRelease,
   newHost,
   newRepository,
@@ -13,7 +14,7 @@ import {
   type World,
   WORLDS,
 } from './test/test-store.ts';
-import type { Repository } from './records.ts';
+import type { Release, Repository } from './records.ts';
 
 const FLOOD = 3_000;
 const BATCH = 1_000;
@@ -97,6 +98,37 @@ describe.each(WORLDS)('what one host can fill on $name', ({ open, name }) => {
     );
     expect(await store.hosts.pruneQuarantines(0)).toBeGreaterThanOrEqual(500);
     expect(await quarantinesOf(store, repository.id)).toEqual([]);
+  });
+
+  describe('a quarantine stays, however old, while its host could be told the system', () => {
+    const reasons: readonly (readonly [string, (release: Release) => Promise<unknown>])[] = [
+      ...(['pin', 'hold'] as const).map(
+        (kind) =>
+          [
+            `by a ${kind}`,
+            async ({ id }: Release) =>
+              await world.store.hosts.pin({ host, kind, releaseId: id, reason: 'x', by: 'ada', at: 1, expiresAt: undefined }),
+          ] as const,
+      ),
+      ['as its stable system', async () => await moveRollout(world.store, repository.id, 'COMPLETE', 60)],
+      ['as what it was told', async ({ id, toplevel, sequence }) => await world.store.hosts.desire([{ host, id, toplevel, sequence }], 60)],
+    ];
+    test.each(reasons)('%s', async (_, arrange) => {
+      await enrolled();
+      const { store } = world;
+      const first = await newestRelease(store, repository, host);
+      if (first === undefined) throw new Error('no release');
+      await store.hosts.quarantine(host, first.toplevel, 'rolled back', 1);
+      await arrange(first);
+      await publishNext(store, repository, commit('2'), [host]);
+      const second = await newestRelease(store, repository, host);
+      if (second === undefined) throw new Error('no release');
+      await store.hosts.quarantine(host, second.toplevel, 'rolled back', 1);
+      await publishNext(store, repository, commit('3'), [host]);
+      await store.hosts.pruneQuarantines(2);
+      // Nothing could tell it the second one any more.
+      expect(await quarantinesOf(store, repository.id)).toMatchObject([{ toplevel: first.toplevel }]);
+    });
   });
 
   test(`refusals are one line on the host (${name})`, async () => {

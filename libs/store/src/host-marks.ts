@@ -1,8 +1,9 @@
-import { and, eq, lt, notExists, or, sql } from 'drizzle-orm';
+import { and, eq, lt, sql } from 'drizzle-orm';
 import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { COUNTS_NO_MORE, CURRENT_ROLLOUTS } from './releases-that-count.ts';
 import { replaceSubmission } from './submissions.ts';
 import type { HostStore } from './store.ts';
 import { directives, hosts, pins, quarantines, releases } from './tables/index.ts';
@@ -64,18 +65,14 @@ export function createHostMarks(db: Database): Marks {
         return { result: undefined, isChange: added.length > 0 };
       }),
     async pruneQuarantines(before) {
-      const isOf = and(eq(releases.host, quarantines.host), eq(releases.toplevel, quarantines.toplevel));
-      const newer = sql`select from ${releases} as newer where newer.host = ${quarantines.host} and not newer.is_submitted and newer.sequence > ${releases.sequence}`;
-      const newest = db
-        .select({ id: releases.id })
-        .from(releases)
-        .where(and(isOf, sql`not exists (${newer})`));
-      const released = db.select({ id: releases.id }).from(releases).where(isOf);
-      const pruned = await db
-        .delete(quarantines)
-        .where(or(notExists(released), and(lt(quarantines.createdAt, before), notExists(newest))))
-        .returning({ host: quarantines.host });
-      return pruned.length;
+      const isOf = sql`releases.host = quarantines.host and releases.toplevel = quarantines.toplevel`;
+      return await deleteInBatches(
+        db,
+        quarantines,
+        sql`(not exists (select from releases where ${isOf})
+          or (quarantines.created_at < ${before} and not exists (select from releases where ${isOf} and not ${COUNTS_NO_MORE})))`,
+        CURRENT_ROLLOUTS,
+      );
     },
     noteRefusal: async (host, why, count, at) =>
       await writeFor(host, async (tx) => {

@@ -18,8 +18,8 @@ export interface QuarantineStore {
   /** False: there was none. */
   liftQuarantine(order: Pick<QuarantineOrder, 'repositoryId' | 'host' | 'commit'>): Promise<boolean>;
   /**
-   * Deletes quarantines of systems that were never released to the host, and quarantines from before `before` of anything but
-   * its newest release. Returns the number.
+   * Deletes quarantines of systems that were never released to the host, and quarantines from before `before` of systems that
+   * it cannot be told any more. Returns the number.
    */
   pruneQuarantines(before: Timestamp): Promise<number>;
 }
