@@ -129,8 +129,21 @@ test('what a commit changed runs on no host, also on one that comes later, until
   expect(await hostView('cyd')).toMatchObject({ standing: 'kept-back' });
   expect(told(late)).toEqual([]);
 
+  // As the pipeline does when the commit is evaluated again: its own releases are the last ones by then.
+  const { store } = server.context;
+  const { id } = (await store.revisions.newestPublished(server.repository.id))!;
+  const again = (await store.revisions.evaluations(id)).map(({ retryAt: _, ...row }) => ({ ...row, outcome: 'UNCHANGED' as const }));
+  await store.revisions.saveEvaluations(id, again);
+  expect(await hostView('cyd')).toMatchObject({ standing: 'kept-back', orders: [{ kind: 'quarantine-all', commit }] });
+  const submitted = { storePath: system('c1'), reason: 'x' };
+  await using newer = await TestAgent.welcome(server.url, cyd, { capabilities: ['stage', 'submitted', 'once'] });
+  await eventually('its agent takes store paths', async () =>
+    (await ask('POST', 'hosts/cyd/submission', submitted)).text.includes('AGENT_TOO_OLD') ? undefined : true,
+  );
+  expect(await ask('POST', 'hosts/cyd/submission', submitted)).toMatchObject({ status: 409, text: expect.stringContaining('--lift') as string });
+
   expect((await ask('DELETE', 'ordered-quarantine', { reason: 'it was the disk', commit })).status).toBe(200);
-  expect((await directive(late, () => true)).epoch).toBeGreaterThan(0);
+  expect((await directive(newer, () => true)).epoch).toBeGreaterThan(0);
 });
 
 test('a system that waits for a restart is taken back while a label of its host is paused; a pin passes over that, and a deploy does not', async () => {

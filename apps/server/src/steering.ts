@@ -11,7 +11,7 @@ import {
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import { trialEndWords } from '@floe/views';
-import type { CurrentRollout, DesiredRelease, Fleet, FleetHost, HostRow, StorePart } from '@floe/store';
+import { sequenceFloor, type CurrentRollout, type DesiredRelease, type Fleet, type FleetHost, type HostRow, type StorePart } from '@floe/store';
 import type { AgentHub } from './agents/hub.ts';
 import { sendHints, toHint } from './hints.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
@@ -187,7 +187,7 @@ export class Steering {
     const addressees = wanted.flatMap((each): Addressee[] => {
       const session = hub.session(each.row.host);
       const desired = desiredNow(each, moved.get(each.row.host), clock.now());
-      const floor = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
+      const floor = sequenceFloor(each.row);
       return session === undefined || desired === undefined
         ? []
         : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined, deploy: each.deploy }];

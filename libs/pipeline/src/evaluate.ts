@@ -11,7 +11,7 @@ import {
 } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
-import type { EvaluationRow, Revision } from '@floe/store';
+import { sequenceFloor, type EvaluationRow, type Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
@@ -195,13 +195,13 @@ async function keptRows(
 }
 
 /**
- * The toplevel of each host's last release. Without hosts that accepted a later release, which the lost database had: they refuse
- * this one, and need a new release even when nothing changed.
+ * The toplevel of each host's last release of the fleet. Without hosts that accepted, or were told, a later one (of a database that was lost, or a store
+ * path that was submitted): they refuse this one, and need a new release even when nothing changed.
  */
 async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revision): Promise<ReadonlyMap<HostName, StorePath>> {
-  const accepted = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row.acceptedSequence]));
+  const floors = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, sequenceFloor(row)]));
   const releases = await store.releases.latest(repositoryId);
-  return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (accepted.get(host) ?? 0) ? [] : [[host, toplevel]])));
+  return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (floors.get(host) ?? 0) ? [] : [[host, toplevel]])));
 }
 
 /**

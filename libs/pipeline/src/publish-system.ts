@@ -40,12 +40,8 @@ export async function publishSystem(
       async () => await tidyBuildRoots(store, rootsDir, repositoryId, [host]),
     );
   }
-  const published = (await readBack(deps, toplevel)).get(toplevel);
+  const published = (await nix.readBack(cache.url, [toplevel], cache.publicKey)).get(toplevel);
   if (published === undefined) return { kind: 'refused', why: 'the cache does not have it' };
   const { narHash, closureSizeBytes } = published;
   return { kind: 'published', published: { host, toplevel, system: found.system, narHash, closureSizeBytes } };
-}
-
-async function readBack({ nix, cache }: PublishSystemDeps, toplevel: StorePath) {
-  return await nix.readBack(cache.url, [toplevel], cache.publicKey);
 }

@@ -6,7 +6,7 @@ import { notify } from './hints.ts';
 import type { QuarantineOrder, QuarantineStore } from './quarantine-records.ts';
 import { RowReader } from './row-reader.ts';
 import { HostNameText, isOneOf, readRows } from './rows.ts';
-import { evaluations, hosts, quarantineOrders, revisions } from './tables/index.ts';
+import { evaluations, hosts, quarantineOrders, releases, revisions } from './tables/index.ts';
 
 /** Instead of a host's name: every host that the commit changed. */
 const ALL_HOSTS = '*';
@@ -27,6 +27,10 @@ const Row = v.object({
   subject: v.string(),
 });
 
+/** An evaluation `e` of the revision `r` whose host has another system by it. One that is evaluated again says no more what it changed, but its releases do. */
+const IS_CHANGED = sql`(e.outcome in ('CHANGED', 'NEW') or exists (
+  select from ${releases} l where l.repository_id = r.repository_id and l.host = e.host and l.sequence = r.sequence))`;
+
 /**
  * What people said does not run on each host, by system: of several orders the first. An order is about the system that its commit has for
  * a host; one about all hosts is not about those whose system the commit left as it was.
@@ -40,7 +44,7 @@ export async function readOrdered(
     select e.host, e.toplevel, o.reason, o.created_at as at, r.sequence, o.commit, o.by, o.subject
     from ${quarantineOrders} o
     join ${revisions} r on r.repository_id = o.repository_id and r.sha = o.commit
-    join ${evaluations} e on e.revision_id = r.id and (e.host = o.subject or (o.subject = ${ALL_HOSTS} and e.outcome in ('CHANGED', 'NEW')))
+    join ${evaluations} e on e.revision_id = r.id and (e.host = o.subject or (o.subject = ${ALL_HOSTS} and ${IS_CHANGED}))
     where o.repository_id = ${repositoryId} and e.toplevel is not null and ${names === undefined ? sql`true` : isOneOf(sql`e.host`, names)}
     order by e.host, o.created_at, o.subject`);
   const byHost = new Map<HostName, Map<StorePath, OrderedQuarantine>>();

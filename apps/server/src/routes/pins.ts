@@ -1,7 +1,7 @@
 import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { CurrentRollout, FleetHost, PinKind, Repository, StorePart } from '@floe/store';
+import { sequenceFloor, type CurrentRollout, type FleetHost, type PinKind, type Repository, type StorePart } from '@floe/store';
 import { releaseWords, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -98,7 +98,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
     const name = await nameOfRelease(deps, wanted);
     const { directed } = each.situation;
-    const told = Math.max(each.row.acceptedSequence, each.row.toldSequence ?? 0, each.row.desired?.sequence ?? 0);
+    const told = sequenceFloor(each.row);
     // What it was told last is no step back, also when that was one.
     const isPermitted = wanted.sequence < told && wanted.id !== each.situation.directed?.id;
     const toldName = directed?.sequence === told ? await nameOfRelease(deps, directed) : releaseWords(told, undefined);

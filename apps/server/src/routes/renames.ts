@@ -3,6 +3,7 @@ import type { StatementLog } from '@floe/pipeline';
 import type { HostName as HostNameBrand } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { HostRow, Repository, StorePart } from '@floe/store';
+import { shortSha } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
@@ -65,7 +66,7 @@ export function renameRoutes(deps: RenameDeps): Hono<AuthEnv> {
     if (unfinished !== undefined)
       return {
         code: 'COMMIT_UNFINISHED',
-        message: `commit ${unfinished.sha.slice(0, 7)} is still being evaluated or built: rename when it is released`,
+        message: `commit ${shortSha(unfinished.sha)} is still being evaluated or built: rename when it is released`,
       };
     const published = await store.revisions.newestPublished(repository.id);
     const evaluations = published === undefined ? [] : await store.revisions.evaluations(published.id);

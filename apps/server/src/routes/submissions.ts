@@ -5,7 +5,7 @@ import { utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
-import { refusalToOrder } from '../decisions.ts';
+import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { noteDecision } from './note-decision.ts';
@@ -66,6 +66,8 @@ function refusalToSubmit({ row, situation }: FleetHost, toplevel: StorePath) {
   const { host, capabilities } = row;
   if (capabilities?.includes('submitted') !== true)
     return { code: 'AGENT_TOO_OLD', message: `the agent of ${host} takes no system by its store path yet: it gets a newer agent with the fleet` };
+  const order = situation.ordered?.get(toplevel);
+  if (order !== undefined) return { code: 'QUARANTINED', message: orderedWords(host, order) };
   if (situation.quarantined.has(toplevel))
     return { code: 'QUARANTINED', message: `${host} rolled this system back before: to have it judged again, run: floe retry ${host} --reason "…"` };
   return undefined;
