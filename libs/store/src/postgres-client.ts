@@ -17,6 +17,11 @@ interface DrizzleClient {
   begin<Result>(run: (transaction: DrizzleClient) => Promise<Result>): Promise<Result>;
 }
 
+/** @uncalled Drizzle calls it, for a transaction within a transaction. */
+interface DrizzleTransaction extends DrizzleClient {
+  savepoint<Result>(run: (transaction: DrizzleTransaction) => Promise<Result>): Promise<Result>;
+}
+
 type WithLine = <Result>(use: (line: PostgresLine) => Promise<Result>) => Promise<Result>;
 
 /** A client for Drizzle that runs on the pool. `answerTimeoutMs` undefined: the pool's usual one. */
@@ -50,13 +55,13 @@ function clientOn(withLine: WithLine, answerTimeoutMs: number | undefined): Driz
 async function transact<Result>(
   line: PostgresLine,
   answerTimeoutMs: number | undefined,
-  run: (transaction: DrizzleClient) => Promise<Result>,
+  run: (transaction: DrizzleTransaction) => Promise<Result>,
 ): Promise<Result> {
   const send = async (statement: string): Promise<string> =>
     await line.run(async (client) => (await client.unsafe(statement)).command, answerTimeoutMs);
   await send(line.begin);
   try {
-    const result = await run(clientOn(async (use) => await use(line), answerTimeoutMs));
+    const result = await run(transactionOn(line, answerTimeoutMs, 1));
     // Postgres answers the commit of a transaction in which a statement failed, unnoticed, by rolling back.
     if ((await send('commit')) !== 'COMMIT') throw new Error('a statement of the transaction failed and nobody looked');
     return result;
@@ -65,4 +70,25 @@ async function transact<Result>(
     await send('rollback').catch((cause: unknown) => line.lose(new Error('a transaction could not be rolled back', { cause })));
     throw error;
   }
+}
+
+/** `depth`: in how many transactions. */
+function transactionOn(line: PostgresLine, answerTimeoutMs: number | undefined, depth: number): DrizzleTransaction {
+  const client = clientOn(async (use) => await use(line), answerTimeoutMs);
+  const name = `inner_${depth}`;
+  return {
+    ...client,
+    async savepoint(run) {
+      await client.unsafe(`savepoint ${name}`);
+      try {
+        const result = await run(transactionOn(line, answerTimeoutMs, depth + 1));
+        await client.unsafe(`release savepoint ${name}`);
+        return result;
+      } catch (error) {
+        // Where this fails, too, the outer transaction cannot be committed.
+        await client.unsafe(`rollback to savepoint ${name}`);
+        throw error;
+      }
+    },
+  };
 }
