@@ -132,7 +132,7 @@ test('what a commit changed runs on no host, also on one that comes later, until
   // As the pipeline does when the commit is evaluated again: its own releases are the last ones by then.
   const { store } = server.context;
   const { id } = (await store.revisions.newestPublished(server.repository.id))!;
-  const again = (await store.revisions.evaluations(id)).map(({ retryAt: _, ...row }) => ({ ...row, outcome: 'UNCHANGED' as const }));
+  const again = (await store.revisions.evaluations(id)).map((row) => ({ ...row, outcome: 'UNCHANGED' as const }));
   await store.revisions.saveEvaluations(id, again);
   expect(await hostView('cyd')).toMatchObject({ standing: 'kept-back', orders: [{ kind: 'quarantine-all', commit }] });
   const submitted = { storePath: system('c1'), reason: 'x' };

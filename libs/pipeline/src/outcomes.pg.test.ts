@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
-import { DEFAULT_POLICY, OPEN_RING, type PolicyFloor, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type PolicyFloor, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
@@ -607,4 +607,26 @@ describe('a step', () => {
     );
     expect(unfinished).toEqual([]);
   });
+});
+
+test('a host that was told a store path of no commit, and never took it, gets a release with the next commit though that leaves it as it was', async () => {
+  world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+  await world.start(dir);
+  await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  await world.shutDown();
+  const { store, repository } = world;
+  const [host, toplevel] = ['ada' as HostName, `/nix/store/${'5'.repeat(32)}-by-hand` as StorePath];
+  const id = await store.submissions.request({ repositoryId: repository.id, host, toplevel, by: 'ada', reason: 'x', at: 1, expiresAt: undefined });
+  const sequence = (await store.submissions.number(id)) ?? 0;
+  const release = { host, sequence, toplevel, commit: NO_COMMIT, issuedAt: 1, envelope: '{}' };
+  await store.submissions.finish(id, release, 1, { at: 1, actor: 'floe', action: 'submit', subject: host, detail: 'published' });
+  const { situation } = (await store.hosts.fleet(repository.id, [host])).hosts[0]!;
+  await store.hosts.desire([situation.pin!], 1);
+  await store.hosts.unpin(host, 'pin');
+
+  await world.start(dir);
+  const next = await world.ended(await world.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } }), 'PUBLISHED');
+  expect([(await world.row(next, 'ada'))?.outcome, (await world.row(next, 'bob'))?.outcome]).toEqual(['NEW', 'UNCHANGED']);
+  const last = await world.ended(await world.push({ ada: { evaluates: 1 }, bob: { evaluates: 2 } }), 'PUBLISHED');
+  expect([(await world.row(last, 'ada'))?.outcome, (await world.row(last, 'bob'))?.outcome]).toEqual(['UNCHANGED', 'CHANGED']);
 });
