@@ -332,6 +332,20 @@ export function labelStopWords({ label, until }: LabelStop, hosts: number, befor
   return `Hosts with the label ${label} begin nothing ${end}. ${whose} Those that have begun finish, and other hosts go on.${replaced}`;
 }
 
+/** What the log of decisions has of a pause: also when it ends by itself, and whose it replaces. */
+export function pauseNote(
+  pause: Pick<LabelStop, 'reason' | 'until'> & { readonly label?: string },
+  before: { readonly by: string } | undefined,
+): string {
+  const { label, until, reason } = pause;
+  const parts = [
+    ...(label === undefined ? [] : [`the label ${label}`]),
+    ...(until === undefined ? [] : [`until ${utcTime(until)}`]),
+    ...(before === undefined ? [] : [`in place of the pause of ${before.by}`]),
+  ];
+  return parts.length === 0 ? reason : `${parts.join(', ')}: ${reason}`;
+}
+
 /** What is left when a freeze has ended. */
 export function unfrozenWords(asked: AskedRollout): string {
   const { rollout } = asked;

@@ -10,6 +10,7 @@ import {
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
@@ -169,7 +170,7 @@ describe('a pause', () => {
     const until = Date.now() + 60_000;
     expect(await as('operator', 'pause', { until })).toMatchObject({ status: 200, body: { message: expect.stringContaining('until') as string } });
     expect(stored).toMatchObject([{ by: 'a-operator', reason: 'why', until }]);
-    expect(audit).toMatchObject([{ action: 'pause-rollout', subject: COMMIT }]);
+    expect(audit).toMatchObject([{ action: 'pause-rollout', subject: COMMIT, detail: `until ${utcTime(until)}: why` }]);
   });
 
   test('that ended before it began is refused', async () => {
@@ -179,10 +180,11 @@ describe('a pause', () => {
   });
 
   test('over another one says whose it replaces', async () => {
-    const { as } = withRollout({ orders: { freeze: { by: 'eve', reason: 'holidays', at: 3, until: undefined } } });
+    const { as, audit } = withRollout({ orders: { freeze: { by: 'eve', reason: 'holidays', at: 3, until: undefined } } });
     expect((await as('operator', 'pause', {})).body).toMatchObject({
       message: expect.stringMatching(/replaces the pause of eve: holidays/) as string,
     });
+    expect(audit).toMatchObject([{ detail: 'in place of the pause of eve: why' }]);
   });
 });
 

@@ -17,6 +17,7 @@ import {
   judgeHotfix,
   judgeResume,
   labelStopWords,
+  pauseNote,
   unfrozenWords,
   type AskedRollout,
   type Judged,
@@ -99,11 +100,11 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   }
 
   async function stop(c: Context<AuthEnv>, asked: AskedRollout, wanted: LabelStop) {
-    const { label, reason } = wanted;
+    const { label } = wanted;
     const before = standingStops(asked.rollout.orders, wanted.at).find((each) => each.label === label);
     if (!(await store.rollouts.stopLabel(repository.id, wanted)))
       return refuse(c, 409, 'TOO_MANY_PAUSES', `${MAX_LABEL_STOPS} labels are paused already: end one of them first, or pause all rollouts`);
-    await note(c, 'pause-rollout', asked.sha, `the label ${label}: ${reason}`);
+    await note(c, 'pause-rollout', asked.sha, pauseNote(wanted, before));
     const { hosts } = await store.hosts.fleet(repository.id);
     const has = hosts.filter(({ situation }) => situation.stops?.some((each) => each.label === label) === true);
     return answer(c, labelStopWords(wanted, has.length, before));
@@ -165,7 +166,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
       if (asked === undefined) return refuseNone(c);
       if (label !== undefined) return await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
       await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
-      await note(c, 'pause-rollout', asked.sha, reason);
+      const { orders } = asked.rollout;
+      await note(c, 'pause-rollout', asked.sha, pauseNote({ reason, until }, isFrozen(orders, now) ? orders.freeze : undefined));
       return answer(c, freezeWords(asked, until, now));
     },
   );
