@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { FleetView } from '@floe/protocol';
+import { FleetView, ReportView } from '@floe/protocol';
 import { exec, type ExecResult } from '@floe/runtime';
 import { eventually, exampleFleetFiles, ServiceProcess, TestFleet, testNixSettings } from '@floe/testkit';
 import * as v from 'valibot';
@@ -81,5 +81,48 @@ describe('floe, against a whole Floe', () => {
     await eventually('the push is told', () => (lines.some((line) => line.includes(sha) && line.includes('PUBLISHED')) ? true : undefined), {
       explain: () => lines.join('\n'),
     });
+  });
+
+  it('renames a machine in the middle of a rollout: it goes on with its key and its history, first under the old name, then under the new one', async () => {
+    const ring = (name: string, host: string, more: string): string => `{ name = "${name}"; hosts = [ "${host}" ]; soak = "1s"; ${more} }`;
+    const sha = await fleet.push('Move ada to the reception', {
+      'hosts/ada.nix': null,
+      'hosts/reception.nix': `{ ... }: { services.floe.agent.formerHost = "ada"; environment.etc."role" = "reception\n"; }\n`,
+      'hosts/bob.nix': `{ ... }: { environment.etc."role" = "first\n"; }\n`,
+      'floe.nix': `{ downloads.spread = "0s"; rings = [ ${ring('first', 'bob', 'approvals.count = 1;')} ${ring('second', 'reception', '')} ]; }\n`,
+    });
+    const explain = (): string => fleet.server.log();
+    const rollout = async () => (await fleet.revision(sha))?.rollout;
+    await eventually('the first ring waits', async () => ((await rollout())?.state === 'WAITING_APPROVAL' ? true : undefined), {
+      timeoutMs: 20_000,
+      explain,
+    });
+    const ada = fleet.machine('ada');
+    const before = await ada.observe();
+
+    expect(await succeeds('rename', 'ada', 'reception', '--reason', 'moved')).toMatch(/^ada is reception from now on/);
+    expect(await rollout()).toMatchObject({ state: 'WAITING_APPROVAL' });
+    expect(await ada.observe()).toEqual(before);
+    await succeeds('rollout', 'approve', '--ring', 'first', '--commit', sha, '--reason', 'seen');
+    const isInSync = async () => ((await fleet.hostView('reception')).standing === 'in-sync' ? true : undefined);
+    await eventually('the machine has the system of its new name', isInSync, { timeoutMs: 20_000, explain });
+    expect((await ada.observe()).current).toMatch(/nixos-system-reception-/);
+
+    // As the service of the new system does.
+    await ada.agent.stop();
+    ada.agent.start({ FLOE_HOST: 'reception', FLOE_FORMER_HOST: 'ada' });
+    const next = await fleet.push('After the move', { 'hosts/reception.nix': `{ ... }: { environment.etc."role" = "front desk\n"; }\n` });
+    await eventually('a ring waits again', async () => ((await fleet.revision(next))?.rollout?.state === 'WAITING_APPROVAL' ? true : undefined), {
+      timeoutMs: 20_000,
+      explain,
+    });
+    // The first ring has nothing to get: its gate is asked of the second one.
+    await succeeds('rollout', 'approve', '--commit', next, '--reason', 'seen');
+    await fleet.settled(next, 30_000);
+    const reports = v.parse(v.array(ReportView), await (await fleet.request('/api/hosts/reception/reports?limit=200')).json());
+    const succeeded = new Set(reports.flatMap(({ state, toplevel }) => (state === 'SUCCEEDED' ? (toplevel ?? '') : [])));
+    expect([...succeeded].map((toplevel) => /nixos-system-([a-z]+)-/.exec(toplevel)?.[1])).toEqual(['reception', 'reception', 'ada']);
+    expect(await fleet.hostView('reception')).toMatchObject({ isConnected: true, standing: 'in-sync' });
+    expect(await floe('hosts', 'ada')).toMatchObject({ stderr: expect.stringContaining('ada was renamed to reception') as string });
   });
 });
