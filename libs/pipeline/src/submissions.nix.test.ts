@@ -85,12 +85,14 @@ async function openTestStore(): Promise<Store> {
 }
 
 /** A commit of the fleet with a system for the host. */
-async function release(digit: string): Promise<number> {
+async function release(digit: string, formerHost?: HostName): Promise<number> {
   const about = { subject: '', authorName: '', authorEmail: '', committedAt: 1, receivedAt: 1, fetchedAt: 1 };
   const revision = await store.revisions.receive(repository.id, { sha: digit.repeat(40) as CommitSha, ...about });
   for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
   const toplevel = `/nix/store/${digit.repeat(32)}-system` as StorePath;
-  await releaseRevision(deps, repository, revision, [{ host: HOST, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 }]);
+  await releaseRevision(deps, repository, revision, [
+    { host: HOST, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1, formerHost },
+  ]);
   return revision.sequence;
 }
 
@@ -136,6 +138,15 @@ async function seen() {
   return host;
 }
 
+/** What was signed of the system that the host is pinned to. */
+async function pinned(): Promise<ReleaseStatement> {
+  const [release1] = (await store.releases.toOffer(repository.id, [(await seen()).situation.pin?.id ?? ''])).releases;
+  const envelope = v.parse(v.pipe(v.string(), v.parseJson(), Envelope), release1?.envelope);
+  const opened = open(envelope, 'floe/release', ReleaseStatement, [signer], verifySignature);
+  if (opened.kind !== 'opened') throw new Error(opened.message);
+  return opened.statement;
+}
+
 test('a system in the store of the server is published, signed for that host alone, and pinned; it counts nowhere else', async () => {
   const before = await store.releases.latest(repository.id);
   const toplevel = await add(SYSTEM);
@@ -146,10 +157,7 @@ test('a system in the store of the server is published, signed for that host alo
   expect(desired).toMatchObject({ kind: 'release', because: 'pin', release: { toplevel } });
   expect(pins).toMatchObject([{ kind: 'pin', by: 'ada', reason: 'why', commit: NO_COMMIT }]);
   expect(await readdir(join(dir, 'cache'))).toContain(`${toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32)}.narinfo`);
-  const [release1] = (await store.releases.toOffer(repository.id, [situation.pin?.id ?? ''])).releases;
-  const envelope = v.parse(v.pipe(v.string(), v.parseJson(), Envelope), release1?.envelope);
-  const opened = open(envelope, 'floe/release', ReleaseStatement, [signer], verifySignature);
-  expect(opened.kind === 'opened' && opened.statement).toMatchObject({ purpose: 'submitted', host: HOST, toplevel, system: 'x86_64-linux' });
+  expect(await pinned()).toMatchObject({ purpose: 'submitted', host: HOST, toplevel, system: 'x86_64-linux' });
 
   // Of the fleet's releases nothing changed: neither the newest, nor that of the rollout, nor what becomes stable.
   expect(await store.releases.latest(repository.id)).toEqual(before);
@@ -294,4 +302,13 @@ test('a submitted system is no reason to forget that the newest one of the fleet
   expect(await submit(await add(SYSTEM))).toMatchObject({ state: 'PUBLISHED' });
   expect(await store.hosts.pruneQuarantines(Date.now())).toBe(0);
   expect((await seen()).quarantines).toMatchObject([{ toplevel: newest.toplevel }]);
+});
+
+test('a machine that was renamed takes it before it runs a system of its new name: the release says the earlier one', async () => {
+  await release('7', 'ws0001' as HostName);
+  expect(await submit(await add(SYSTEM))).toMatchObject({ state: 'PUBLISHED' });
+  expect(await pinned()).toMatchObject({ host: HOST, formerHost: 'ws0001', purpose: 'submitted' });
+  await release('8');
+  expect(await submit(await add(SYSTEM))).toMatchObject({ state: 'PUBLISHED' });
+  expect((await pinned()).formerHost).toBeUndefined();
 });

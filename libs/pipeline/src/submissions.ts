@@ -1,13 +1,15 @@
-import { NO_COMMIT } from '@floe/model';
-import { seal, type ReleaseStatement } from '@floe/protocol';
-import { describeError, isFloeError } from '@floe/runtime';
+import { NO_COMMIT, type HostName } from '@floe/model';
+import { Envelope, open, ReleaseStatement, seal } from '@floe/protocol';
+import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
+import * as v from 'valibot';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './publish-system.ts';
 
 type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
 
+const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 const RELEASE_LIFETIME_MS = 365 * 24 * 3600_000;
 /** What may succeed later is tried for so long. */
 const TRY_FOR_MS = 3600_000;
@@ -60,7 +62,9 @@ async function publishOne(deps: SubmissionDeps, submission: Submission, signal: 
   }
   const sequence = await store.submissions.number(id);
   if (sequence === undefined) return;
-  const release = await sign(deps, await store.repositories.get(submission.repositoryId), outcome.published, sequence);
+  const repository = await store.repositories.get(submission.repositoryId);
+  const published = { ...outcome.published, formerHost: await formerNameOf(deps, repository.id, host) };
+  const release = await sign(deps, repository, published, sequence);
   const at = clock.now();
   const detail = `pin to ${toplevel} as revision #${sequence}: published and signed`;
   if (await store.submissions.finish(id, release, at, { at, actor: 'floe', action: 'submit', subject: host, detail }))
@@ -75,6 +79,15 @@ function whyNotNow(row: HostNow, system: string): string | undefined {
     return 'the host is not enrolled any more';
   if (row.system !== undefined && row.system !== system) return `it is for ${system}, and the host is ${row.system}`;
   return undefined;
+}
+
+/** Of a machine that was renamed, by what the release key signed of its host last: until it runs a system of the new name, it takes nothing else. */
+async function formerNameOf({ store, releaseSigner }: SubmissionDeps, repositoryId: string, host: HostName): Promise<HostName | undefined> {
+  const newest = (await store.releases.latest(repositoryId)).find((each) => each.host === host);
+  const stored = v.safeParse(StoredEnvelope, newest?.envelope);
+  if (!stored.success) return undefined;
+  const opened = open(stored.output, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
+  return opened.kind === 'opened' ? opened.statement.formerHost : undefined;
 }
 
 /** First in the statement log, as every release. */
