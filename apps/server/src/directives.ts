@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   CLOSE_CODES,
-  Envelope,
+  type Envelope,
   FreshnessStatement,
   open,
   peek,
@@ -11,18 +11,17 @@ import {
   type OneDirective,
   type PermitStatement,
   type Urgency,
+  parseStored,
+  storedEnvelope,
 } from '@floe/protocol';
 import { verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
-import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
 
 /** A directive is for one connection; this only bounds how long a stalled one stays good. */
 const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
 const YIELD_EVERY = 100;
-
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface DirectiveDeps {
   readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
@@ -65,17 +64,17 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     repositoryId,
     untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [desired.releaseId] : [])),
   );
-  const releases = new Map(stored.map(({ id, envelope, isSubmitted }) => [id, { envelope: v.parse(StoredEnvelope, envelope), isSubmitted }]));
+  const releases = new Map(stored.map(({ id, envelope, isSubmitted }) => [id, { envelope: parseStored(envelope), isSubmitted }]));
   // Without it an agent only knows less of how old the news is; it is signed again every hour.
-  const freshnessEnvelope = v.safeParse(StoredEnvelope, freshness);
+  const freshnessEnvelope = storedEnvelope(freshness);
 
   const sent: DirectiveRow[] = [];
-  const asOf = freshnessEnvelope.success ? asOfIn(freshnessEnvelope.output) : 0;
+  const asOf = freshnessEnvelope === undefined ? 0 : asOfIn(freshnessEnvelope);
   for (const addressee of untold) {
     const { session, desired, isRetry, envelope, deploy } = addressee;
     const known = releases.get(desired.releaseId);
     if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
-    const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : v.parse(StoredEnvelope, envelope);
+    const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : parseStored(envelope);
     const release = perDirective === undefined ? known?.envelope : signedOnce(addressee, perDirective, releaseSigner);
     if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
@@ -92,8 +91,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
       ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
-      ...(freshnessEnvelope.success && (envelope === undefined || isOfBranch(release, freshnessEnvelope.output))
-        ? { freshness: freshnessEnvelope.output }
+      ...(freshnessEnvelope !== undefined && (envelope === undefined || isOfBranch(release, freshnessEnvelope))
+        ? { freshness: freshnessEnvelope }
         : {}),
       issuedAt,
       expiresAt,

@@ -1,9 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { releaseAhead } from '@floe/model';
-import { Envelope, seal, type StageHint } from '@floe/protocol';
+import { seal, type StageHint, parseStored } from '@floe/protocol';
 import type { Signer } from '@floe/runtime';
 import type { Fleet, StorePart } from '@floe/store';
-import * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import { understands } from './directives.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -11,8 +10,6 @@ import type { ServerClock } from './server-clock.ts';
 /** A hint is for one connection. It is said again after this time, so that an agent keeps what it has downloaded. */
 const HINT_LIFETIME_MS = 24 * 3600_000;
 const YIELD_EVERY = 100;
-
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface HintDeps {
   readonly store: StorePart<{ releases: 'toOffer' }>;
@@ -51,7 +48,7 @@ export async function sendHints({ store, clock, serverSigner }: HintDeps, reposi
     repositoryId,
     hinted.map(({ releaseId }) => releaseId),
   );
-  const envelopes = new Map(releases.map((release) => [release.id, v.parse(StoredEnvelope, release.envelope)]));
+  const envelopes = new Map(releases.map((release) => [release.id, parseStored(release.envelope)]));
   let sent = 0;
   for (const { session, releaseId, spreadMs } of hinted) {
     const release = envelopes.get(releaseId);

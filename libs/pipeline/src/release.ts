@@ -1,7 +1,6 @@
 import type { HostName } from '@floe/model';
-import { Envelope, peek, ReleaseStatement, seal, type FreshnessStatement } from '@floe/protocol';
+import { ReleaseStatement, seal, type FreshnessStatement, peekStored } from '@floe/protocol';
 import type { Repository, Revision } from '@floe/store';
-import * as v from 'valibot';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { keepCheckpoint } from './newest-releases.ts';
@@ -65,8 +64,6 @@ export async function signFreshness(deps: ReleaseDeps, repository: Repository): 
   await deps.store.releases.saveFreshness(repository.id, JSON.stringify(envelope), statement.sequence, statement.asOf);
 }
 
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
-
 /**
  * Signs releases again that expire soon by the time that hosts remember: of a host that did not change for a year, or all of them
  * after a clock that was far ahead was corrected. Resolves to their hosts.
@@ -77,10 +74,9 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
   const renewed: HostName[] = [];
   const releases = [...(await store.releases.latest(repository.id)), ...(await store.releases.submitted(repository.id))];
   for (const { id, host, envelope } of releases) {
-    const stored = v.safeParse(StoredEnvelope, envelope);
-    const opened = stored.success ? peek(stored.output, ReleaseStatement) : undefined;
-    if (opened?.kind !== 'opened' || opened.statement.expiresAt >= latest + RENEW_BEFORE_MS) continue;
-    const statement = { ...opened.statement, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
+    const signed = peekStored(envelope, ReleaseStatement);
+    if (signed === undefined || signed.expiresAt >= latest + RENEW_BEFORE_MS) continue;
+    const statement = { ...signed, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
     const sealed = seal(releaseSigner, 'floe/release', statement);
     await statements.renewRelease(sealed, statement);
     await store.releases.renew(id, JSON.stringify(sealed));

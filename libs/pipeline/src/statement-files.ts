@@ -2,16 +2,13 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { Envelope } from '@floe/protocol';
+import { type Envelope, storedEnvelope } from '@floe/protocol';
 import { FloeError, writeFileDurably, type Logger } from '@floe/runtime';
-import * as v from 'valibot';
 
 /** The largest envelope, with room for white space that an editor may add. */
 const MAX_FILE_BYTES = 256 * 1024;
 /** File names are limited to 255 bytes; temporary names are longer. */
 const MAX_NAME_CHARACTERS = 150;
-
-const StatementText = v.pipe(v.string(), v.parseJson(), Envelope);
 
 /** A file name of bounded length, different for each host however long its name is. */
 export function statementName(order: number, host: string, kind: '' | '-enrolment' | '-revocation' | '-rename'): string {
@@ -65,8 +62,8 @@ export async function readText(path: string, maxBytes: number): Promise<string |
 export async function readStatement(path: string): Promise<StatementFile> {
   const found = await readBounded(path, MAX_FILE_BYTES);
   if (found.kind !== 'text') return found;
-  const parsed = v.safeParse(StatementText, found.text);
-  return parsed.success ? { kind: 'statement', envelope: parsed.output } : { kind: 'unusable', why: 'it is not a statement', isReadable: true };
+  const envelope = storedEnvelope(found.text);
+  return envelope !== undefined ? { kind: 'statement', envelope } : { kind: 'unusable', why: 'it is not a statement', isReadable: true };
 }
 
 /** The files of a folder of the log; creates the folder when missing. Throws `FloeError('STATEMENT_LOG_UNREADABLE')`. */

@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MAX_SUBMITTED_BYTES, NO_COMMIT, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { createNix, loadOrCreateCacheKey, type FoundSystem } from '@floe/nix';
-import { Envelope, open, ReleaseStatement } from '@floe/protocol';
+import { open, ReleaseStatement, parseStored } from '@floe/protocol';
 import { exec, execInTest, FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
 import { openStore, type HostPresence, type Repository, type Store, type Submission } from '@floe/store';
-import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
 import { releaseRevision } from './release.ts';
@@ -141,7 +140,7 @@ async function seen() {
 /** What was signed of the system that the host is pinned to. */
 async function pinned(): Promise<ReleaseStatement> {
   const [release1] = (await store.releases.toOffer(repository.id, [(await seen()).situation.pin?.id ?? ''])).releases;
-  const envelope = v.parse(v.pipe(v.string(), v.parseJson(), Envelope), release1?.envelope);
+  const envelope = parseStored(release1?.envelope);
   const opened = open(envelope, 'floe/release', ReleaseStatement, [signer], verifySignature);
   if (opened.kind !== 'opened') throw new Error(opened.message);
   return opened.statement;

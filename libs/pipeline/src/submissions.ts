@@ -1,15 +1,13 @@
 import { NO_COMMIT, type HostName } from '@floe/model';
-import { Envelope, open, ReleaseStatement, seal } from '@floe/protocol';
+import { open, ReleaseStatement, seal, storedEnvelope } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
-import * as v from 'valibot';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './publish-system.ts';
 
 type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
 
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 const RELEASE_LIFETIME_MS = 365 * 24 * 3600_000;
 /** What may succeed later is tried for so long. */
 const TRY_FOR_MS = 3600_000;
@@ -84,9 +82,9 @@ function whyNotNow(row: HostNow, system: string): string | undefined {
 /** Of a machine that was renamed, by what the release key signed of its host last: until it runs a system of the new name, it takes nothing else. */
 async function formerNameOf({ store, releaseSigner }: SubmissionDeps, repositoryId: string, host: HostName): Promise<HostName | undefined> {
   const newest = (await store.releases.latest(repositoryId)).find((each) => each.host === host);
-  const stored = v.safeParse(StoredEnvelope, newest?.envelope);
-  if (!stored.success) return undefined;
-  const opened = open(stored.output, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
+  const stored = storedEnvelope(newest?.envelope);
+  if (stored === undefined) return undefined;
+  const opened = open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
   return opened.kind === 'opened' ? opened.statement.formerHost : undefined;
 }
 

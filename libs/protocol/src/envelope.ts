@@ -102,6 +102,27 @@ export function peek<Schema extends v.GenericSchema>(envelope: Envelope, schema:
   return parsePayload(fromBase64(envelope.payload), schema, envelope.keyId);
 }
 
+/** As the database and the statement log keep an envelope: text. */
+const Stored = v.pipe(v.string(), v.parseJson(), Envelope);
+
+/** Throws where the text is no envelope. */
+export function parseStored(text: unknown): Envelope {
+  return v.parse(Stored, text);
+}
+
+/** Undefined: the text is no envelope. */
+export function storedEnvelope(text: unknown): Envelope | undefined {
+  const parsed = v.safeParse(Stored, text);
+  return parsed.success ? parsed.output : undefined;
+}
+
+/** What a stored envelope says, without a look at its signature; undefined: it says no such thing. */
+export function peekStored<Schema extends v.GenericSchema>(text: unknown, schema: Schema): v.InferOutput<Schema> | undefined {
+  const envelope = storedEnvelope(text);
+  const opened = envelope && peek(envelope, schema);
+  return opened?.kind === 'opened' ? opened.statement : undefined;
+}
+
 function parsePayload<Schema extends v.GenericSchema>(payload: Uint8Array, schema: Schema, keyId: string): Opened<v.InferOutput<Schema>> {
   let json: unknown;
   try {

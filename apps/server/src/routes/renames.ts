@@ -1,4 +1,4 @@
-import { CLOSE_CODES, Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, seal, type RenameStatement } from '@floe/protocol';
+import { CLOSE_CODES, foreign, HostName, ReleaseStatement, RolloutAnswer, seal, type RenameStatement, peekStored } from '@floe/protocol';
 import type { StatementLog } from '@floe/pipeline';
 import type { HostName as HostNameBrand } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
@@ -16,7 +16,6 @@ import { ReasonText } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 const Renaming = foreign(v.strictObject({ to: HostName, reason: ReasonText }));
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface RenameDeps {
   readonly auth: Auth;
@@ -77,9 +76,7 @@ export function renameRoutes(deps: RenameDeps): Hono<AuthEnv> {
     if (inFlake.has(host))
       return { code: 'HOST_IN_FLAKE', message: `${host} is still in the flake: push a commit that has ${to} in its place, with ${option}` };
     const release = (await store.releases.latest(repository.id)).find((each) => each.host === to);
-    const stored = v.safeParse(StoredEnvelope, release?.envelope);
-    const opened = stored.success ? peek(stored.output, ReleaseStatement) : undefined;
-    if (opened?.kind !== 'opened' || opened.statement.formerHost !== host)
+    if (peekStored(release?.envelope, ReleaseStatement)?.formerHost !== host)
       return { code: 'NO_RELEASE', message: `${to} has no release that says that it was ${host}: set ${option} in its configuration, and push` };
     return undefined;
   }

@@ -1,6 +1,6 @@
 import { whyNoTrial, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { MAX_TRIAL_MS, sealTrial, trialFactsOf } from '@floe/pipeline';
-import { Envelope, foreign, HostName, peek, ReleaseStatement, RolloutAnswer, TrialAnswer } from '@floe/protocol';
+import { foreign, HostName, ReleaseStatement, RolloutAnswer, TrialAnswer, peekStored } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
 import { noTrialWords, shortSha, utcTime } from '@floe/views';
@@ -33,7 +33,6 @@ const Tried = foreign(
     ),
   }),
 );
-const StoredEnvelope = v.pipe(v.string(), v.parseJson(), Envelope);
 
 export interface TrialDeps {
   readonly auth: Auth;
@@ -63,9 +62,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
   /** What was signed when the release was published. */
   async function statementOf({ id }: ReleaseRef): Promise<ReleaseStatement | undefined> {
     const [release] = (await store.releases.toOffer(repository.id, [id])).releases;
-    const envelope = v.safeParse(StoredEnvelope, release?.envelope);
-    const opened = envelope.success ? peek(envelope.output, ReleaseStatement) : undefined;
-    return opened?.kind === 'opened' ? opened.statement : undefined;
+    return peekStored(release?.envelope, ReleaseStatement);
   }
 
   app.post(
