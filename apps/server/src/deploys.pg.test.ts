@@ -16,15 +16,10 @@ beforeAll(async () => {
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
-async function ask(method: string, path: string, body?: object): Promise<{ readonly status: number; readonly text: string }> {
-  const init = { method, headers: { 'content-type': 'application/json' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-  const response = await server.request(`/api/${path}`, init);
-  return { status: response.status, text: await response.text() };
-}
-const deploy = async (host: string, body: object = {}) => await ask('POST', `hosts/${host}/deploy`, { reason: 'a hole in sshd', ...body });
+const deploy = async (host: string, body: object = {}) => await server.ask('POST', `hosts/${host}/deploy`, { reason: 'a hole in sshd', ...body });
 
 async function hostView(name: string): Promise<HostView> {
-  return v.parse(HostView, JSON.parse((await ask('GET', `hosts/${name}`)).text));
+  return v.parse(HostView, JSON.parse((await server.ask('GET', `hosts/${name}`)).text));
 }
 
 /** The directive for this system that comes, or has come, after so many others. */
@@ -66,7 +61,7 @@ test('a host that waits is told at once by whom and why, until it came to a verd
   expect(urgent.urgent).toEqual({ level: 'soon', by: 'admin', reason: 'a hole in sshd', until });
   expect(urgent.release).toEqual(plain.release);
   expect((await hostView('ada')).orders).toMatchObject([{ kind: 'deploy', by: 'admin', reason: 'a hole in sshd', until }]);
-  const { text } = await ask('GET', 'audit?action=deploy');
+  const { text } = await server.ask('GET', 'audit?action=deploy');
   expect(text).toContain('a hole in sshd');
 
   // Somebody is more impatient.
@@ -129,16 +124,16 @@ test('nobody goes ahead of its ring, a pause or a quarantine, and the answer say
     ['quarantine', 'NOTHING_TO_RETRY'],
     ['override', 'NOTHING_TO_RESUME'],
   ] as const) {
-    const { status, text } = await ask('DELETE', `hosts/dan/${what}`, { reason: 'why does it not take it?' });
+    const { status, text } = await server.ask('DELETE', `hosts/dan/${what}`, { reason: 'why does it not take it?' });
     expect([status, text]).toEqual([409, expect.stringContaining(code)]);
     expect(text).toContain(`dan is in sync with ${shortSha(before.sha)}, but kept from the newest commit:\\nring all waits for canary`);
   }
 
-  expect((await ask('POST', 'rollout/pause', { reason: 'holidays' })).status).toBe(200);
+  expect((await server.ask('POST', 'rollout/pause', { reason: 'holidays' })).status).toBe(200);
   const paused = await deploy('eve');
   expect(paused).toMatchObject({ status: 409, text: expect.stringContaining('NOT_ITS_TURN') as string });
   expect(paused.text).toContain('holidays');
-  expect((await ask('POST', 'rollout/resume', { reason: 'back' })).status).toBe(200);
+  expect((await server.ask('POST', 'rollout/resume', { reason: 'back' })).status).toBe(200);
 
   await say(canary, 99, 'ROLLED_BACK', system('e2'), system('e1'));
   expect(await deploy('eve')).toMatchObject({ status: 409, text: expect.stringContaining('QUARANTINED') as string });
@@ -149,18 +144,18 @@ test('pins and holds are seen with who, why, since and until', async () => {
   const { sha } = await publishCommit(server, { fay: system('f1') });
   await eventually('fay has a directive', async () => ((await hostView('fay')).desired === null ? undefined : true));
   const until = Date.now() + 3600_000;
-  await ask('POST', 'hosts/fay/hold', { reason: 'a trip' });
-  await ask('POST', 'hosts/fay/pin', { reason: 'demo at noon', until });
+  await server.ask('POST', 'hosts/fay/hold', { reason: 'a trip' });
+  await server.ask('POST', 'hosts/fay/pin', { reason: 'demo at noon', until });
   expect((await hostView('fay')).orders).toMatchObject([
     { kind: 'pin', commit: sha, by: 'admin', reason: 'demo at noon', until },
     { kind: 'hold', reason: 'a trip', until: null },
   ]);
   // By their commits: nobody knows numbers.
   await publishCommit(server, { fay: system('f2') });
-  const { text: why } = await ask('GET', 'hosts/fay/why');
+  const { text: why } = await server.ask('GET', 'hosts/fay/why');
   expect(why).toContain(`pinned to ${sha.slice(0, 10)}"`);
   expect(why).toContain(`held on ${sha.slice(0, 10)}"`);
-  await ask('DELETE', 'hosts/fay/pin', { reason: 'over' });
+  await server.ask('DELETE', 'hosts/fay/pin', { reason: 'over' });
   expect((await hostView('fay')).orders).toEqual([]);
 });
 
@@ -182,7 +177,7 @@ test('whatever is asked, the answer is one of those that are described, and only
   await fc.assert(
     fc.asyncProperty(anyBody, async (body) => {
       const before = (await hostView('gil')).desired?.epoch;
-      const { status } = await ask('POST', 'hosts/gil/deploy', body);
+      const { status } = await server.ask('POST', 'hosts/gil/deploy', body);
       expect([200, 400]).toContain(status);
       expect((await hostView('gil')).desired?.epoch === before).toBe(status !== 200);
     }),

@@ -42,18 +42,12 @@ const orders: fc.Arbitrary<Order> = fc.oneof(
   fc.record({ method: fc.constant('DELETE'), path: host.map((name) => `hosts/${name}`) }),
 );
 
-async function ask(method: string, path: string, body?: object): Promise<{ readonly status: number; readonly text: string }> {
-  const init = { method, headers: { 'content-type': 'application/json' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-  const response = await server.request(`/api/${path}`, init);
-  return { status: response.status, text: await response.text() };
-}
-
 async function give({ method, path, commit: named, until: end }: Order, shas: readonly CommitSha[]): Promise<void> {
   const [which, digits] = named?.split(' ') ?? [];
   const sha = which?.toLowerCase() === 'first' ? shas[0] : which?.toLowerCase() === 'last' ? shas.at(-1) : undefined;
   const short = sha?.slice(0, Number(digits));
   const body = { reason: 'x', commit: short === undefined ? named : which === 'LAST' ? short.toUpperCase() : short, until: end && Date.now() + end };
-  const { status, text } = await ask(method, path, body);
+  const { status, text } = await server.ask(method, path, body);
   expect(status, `${method} ${path} ${JSON.stringify(body)}: ${text}`).toBeLessThan(500);
   if (status < 300 && end !== undefined) expect(end).toBeGreaterThan(0);
 }
@@ -80,11 +74,11 @@ test('any orders of two people at once are taken or refused, and none of them ou
       for (const name of HOSTS) {
         const isThere = hosts.some(({ row }) => row.host === name);
         if (!isThere) await server.enrol(name);
-        expect((await ask('GET', `hosts/${name}/why`)).status).toBe(200);
-        const { orders: standing } = v.parse(HostView, JSON.parse((await ask('GET', `hosts/${name}`)).text));
+        expect((await server.ask('GET', `hosts/${name}/why`)).status).toBe(200);
+        const { orders: standing } = v.parse(HostView, JSON.parse((await server.ask('GET', `hosts/${name}`)).text));
         if (!isThere) expect(standing.filter(({ kind }) => kind !== 'quarantine-all')).toEqual([]);
       }
-      for (const sha of shas) await ask('DELETE', 'ordered-quarantine', { reason: 'x', commit: sha });
+      for (const sha of shas) await server.ask('DELETE', 'ordered-quarantine', { reason: 'x', commit: sha });
     }),
     { numRuns: RUNS },
   );

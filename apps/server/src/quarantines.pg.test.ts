@@ -14,13 +14,8 @@ beforeAll(async () => {
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
-async function ask(method: string, path: string, body?: object): Promise<{ readonly status: number; readonly text: string }> {
-  const init = { method, headers: { 'content-type': 'application/json' }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-  const response = await server.request(`/api/${path}`, init);
-  return { status: response.status, text: await response.text() };
-}
-const hostView = async (name: string): Promise<HostView> => v.parse(HostView, JSON.parse((await ask('GET', `hosts/${name}`)).text));
-const why = async (name: string): Promise<WhyView> => v.parse(WhyView, JSON.parse((await ask('GET', `hosts/${name}/why`)).text));
+const hostView = async (name: string): Promise<HostView> => v.parse(HostView, JSON.parse((await server.ask('GET', `hosts/${name}`)).text));
+const why = async (name: string): Promise<WhyView> => v.parse(WhyView, JSON.parse((await server.ask('GET', `hosts/${name}/why`)).text));
 const stableOf = async (name: string): Promise<StorePath | undefined> => {
   const { hosts } = await server.context.store.hosts.fleet(server.repository.id);
   return hosts.find(({ row }) => row.host === name)?.situation.stable?.toplevel;
@@ -63,7 +58,7 @@ test('a system that a person quarantined on a host is taken back, is not told fr
   const { sha: commit } = await publishCommit(server, { ada: system('a2') });
   const second = await directive(agent, ({ epoch }) => epoch > first.epoch);
   await say(agent, second.epoch, 'BOOT_STAGED', system('a2'), system('a1'));
-  const ordered = await ask('POST', QUARANTINE, { reason: 'its card hangs', commit });
+  const ordered = await server.ask('POST', QUARANTINE, { reason: 'its card hangs', commit });
   expect(ordered).toMatchObject({ status: 200, text: expect.stringContaining('from whichever commit') as string });
   const back = await directive(agent, ({ epoch }) => epoch > second.epoch);
   expect(back).toMatchObject({ mode: 'stage', release: second.release });
@@ -78,7 +73,7 @@ test('a system that a person quarantined on a host is taken back, is not told fr
     text: `admin quarantined the system of ${commit.slice(0, 10)} on it: its card hangs`,
     end: `push another commit, or: floe quarantine ada ${commit.slice(0, 10)} --lift --reason "…"`,
   });
-  expect((await ask('GET', 'audit?action=quarantine')).text).toContain('its card hangs');
+  expect((await server.ask('GET', 'audit?action=quarantine')).text).toContain('its card hangs');
   // Nobody is left to ask, and nothing that nobody ran becomes stable.
   await eventually('the rollout is over', isComplete);
   expect(await stableOf('ada')).toBe(system('a1'));
@@ -88,8 +83,11 @@ test('a system that a person quarantined on a host is taken back, is not told fr
     ['hosts/ada/trial', { commit }],
     ['hosts/ada/deploy', {}],
   ] as const)
-    expect(await ask('POST', path, { reason: 'x', ...body })).toMatchObject({ status: 409, text: expect.stringContaining('QUARANTINED') as string });
-  expect(await ask('DELETE', 'hosts/ada/quarantine', { reason: 'x' })).toMatchObject({
+    expect(await server.ask('POST', path, { reason: 'x', ...body })).toMatchObject({
+      status: 409,
+      text: expect.stringContaining('QUARANTINED') as string,
+    });
+  expect(await server.ask('DELETE', 'hosts/ada/quarantine', { reason: 'x' })).toMatchObject({
     status: 409,
     text: expect.stringContaining('floe quarantine ada') as string,
   });
@@ -103,8 +101,8 @@ test('a system that a person quarantined on a host is taken back, is not told fr
   await say(agent, third.epoch, 'SUCCEEDED', system('a3'), system('a3'));
   await eventually('a3 is stable', async () => ((await stableOf('ada')) === system('a3') ? true : undefined));
 
-  expect((await ask('DELETE', QUARANTINE, { reason: 'a new card', commit })).status).toBe(200);
-  expect(await ask('DELETE', QUARANTINE, { reason: 'x', commit })).toMatchObject({
+  expect((await server.ask('DELETE', QUARANTINE, { reason: 'a new card', commit })).status).toBe(200);
+  expect(await server.ask('DELETE', QUARANTINE, { reason: 'x', commit })).toMatchObject({
     status: 409,
     text: expect.stringContaining('floe retry ada') as string,
   });
@@ -121,7 +119,7 @@ test('what a commit changed runs on no host, also on one that comes later, until
   const first = await directive(agent, () => true);
   await say(agent, first.epoch, 'SUCCEEDED', system('b1'), system('b1'));
 
-  const ordered = await ask('POST', 'ordered-quarantine', { reason: 'eats the mail', commit });
+  const ordered = await server.ask('POST', 'ordered-quarantine', { reason: 'eats the mail', commit });
   expect(ordered).toMatchObject({ status: 200, text: expect.stringContaining('2 hosts') as string });
   expect(await hostView('bob')).toMatchObject({ standing: 'in-sync', orders: [{ kind: 'quarantine-all', commit }] });
   await using late = await TestAgent.welcome(server.url, cyd, { capabilities: ['stage'] });
@@ -138,11 +136,14 @@ test('what a commit changed runs on no host, also on one that comes later, until
   const submitted = { storePath: system('c1'), reason: 'x' };
   await using newer = await TestAgent.welcome(server.url, cyd, { capabilities: ['stage', 'submitted', 'once'] });
   await eventually('its agent takes store paths', async () =>
-    (await ask('POST', 'hosts/cyd/submission', submitted)).text.includes('AGENT_TOO_OLD') ? undefined : true,
+    (await server.ask('POST', 'hosts/cyd/submission', submitted)).text.includes('AGENT_TOO_OLD') ? undefined : true,
   );
-  expect(await ask('POST', 'hosts/cyd/submission', submitted)).toMatchObject({ status: 409, text: expect.stringContaining('--lift') as string });
+  expect(await server.ask('POST', 'hosts/cyd/submission', submitted)).toMatchObject({
+    status: 409,
+    text: expect.stringContaining('--lift') as string,
+  });
 
-  expect((await ask('DELETE', 'ordered-quarantine', { reason: 'it was the disk', commit })).status).toBe(200);
+  expect((await server.ask('DELETE', 'ordered-quarantine', { reason: 'it was the disk', commit })).status).toBe(200);
   expect((await directive(newer, () => true)).epoch).toBeGreaterThan(0);
 });
 
@@ -152,25 +153,28 @@ test('a system that waits for a restart is taken back while a label of its host 
   const { sha: commit } = await publishCommit(server, { eve: system('e1') }, policy);
   const first = await directive(agent, () => true);
   await say(agent, first.epoch, 'BOOT_STAGED', system('e1'), system('e0'));
-  expect((await ask('POST', 'rollout/pause', { reason: 'moved', label: 'role=dns' })).status).toBe(200);
+  expect((await server.ask('POST', 'rollout/pause', { reason: 'moved', label: 'role=dns' })).status).toBe(200);
   const back = await directive(agent, ({ epoch }) => epoch > first.epoch);
   expect(back.mode).toBe('stage');
   await say(agent, back.epoch, 'STAGED', system('e1'), system('e0'));
   expect(await hostView('eve')).toMatchObject({ stops: [{ label: 'role=dns', by: 'admin', reason: 'moved', until: null }] });
   expect(await why('eve')).toMatchObject([{ rule: 'label-stop', end: 'floe rollout resume --label role=dns --reason "…"' }]);
-  expect(await ask('POST', 'hosts/eve/deploy', { reason: 'x' })).toMatchObject({ status: 409, text: expect.stringContaining('role=dns') as string });
-  expect((await ask('POST', 'hosts/eve/pin', { reason: 'x', commit })).status).toBe(200);
+  expect(await server.ask('POST', 'hosts/eve/deploy', { reason: 'x' })).toMatchObject({
+    status: 409,
+    text: expect.stringContaining('role=dns') as string,
+  });
+  expect((await server.ask('POST', 'hosts/eve/pin', { reason: 'x', commit })).status).toBe(200);
   const pinned = await directive(agent, ({ epoch }) => epoch > back.epoch);
   expect(pinned.mode).not.toBe('stage');
-  expect((await ask('DELETE', 'hosts/eve/pin', { reason: 'x' })).status).toBe(200);
-  expect((await ask('POST', 'rollout/resume', { reason: 'there', label: 'role=dns' })).status).toBe(200);
+  expect((await server.ask('DELETE', 'hosts/eve/pin', { reason: 'x' })).status).toBe(200);
+  expect((await server.ask('POST', 'rollout/resume', { reason: 'there', label: 'role=dns' })).status).toBe(200);
   expect((await hostView('eve')).stops).toEqual([]);
 });
 
 test('a commit that has no system for the host, or that nobody knows, is refused and changes nothing', async () => {
   await server.enrol('dan');
   const { sha: commit } = await publishCommit(server, { ada: system('a9') });
-  const order = async (body: object) => await ask('POST', 'hosts/dan/ordered-quarantine', { reason: 'x', ...body });
+  const order = async (body: object) => await server.ask('POST', 'hosts/dan/ordered-quarantine', { reason: 'x', ...body });
   expect(await order({ commit })).toMatchObject({ status: 409, text: expect.stringContaining('NO_RELEASE') as string });
   expect(await order({ commit: '0'.repeat(40) })).toMatchObject({ status: 404, text: expect.stringContaining('REVISION_UNKNOWN') as string });
   expect((await order({})).status).toBe(400);

@@ -60,12 +60,7 @@ async function push(hosts: Readonly<Record<string, { readonly formerHost?: strin
 }
 
 async function rename(from: string, to: string): Promise<{ readonly status: number; readonly text: string }> {
-  const response = await server.request(`/api/hosts/${from}/rename`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ to, reason: 'moved to the front desk' }),
-  });
-  return { status: response.status, text: await response.text() };
+  return await server.ask('POST', `hosts/${from}/rename`, { to, reason: 'moved to the front desk' });
 }
 
 /** Who the machine says it is, with the same key. */

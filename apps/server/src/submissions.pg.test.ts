@@ -30,9 +30,8 @@ afterAll(async () => {
 });
 
 async function ask(method: string, path: string, body: object): Promise<{ readonly status: number; readonly json: unknown }> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await server.request(`/api/hosts/${path}`, { method, headers, body: JSON.stringify(body) });
-  return { status: response.status, json: await response.json() };
+  const { status, text } = await server.ask(method, `hosts/${path}`, body);
+  return { status, json: JSON.parse(text) };
 }
 
 async function shown(host: string): Promise<HostView> {

@@ -130,9 +130,7 @@ class Host {
 }
 
 async function ask(method: string, host: string, body: object): Promise<{ readonly status: number; readonly text: string }> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await server.request(`/api/hosts/${host}/trial`, { method, headers, body: JSON.stringify(body) });
-  return { status: response.status, text: await response.text() };
+  return await server.ask(method, `hosts/${host}/trial`, body);
 }
 
 async function shown(host: string): Promise<HostView> {

@@ -28,6 +28,8 @@ export interface TestServer extends AsyncDisposable {
   /** Enrols a host; it has a release when `toplevel` is given. */
   enrol(name: string, toplevel?: string): Promise<TestHost>;
   request(path: string, init?: RequestInit): Promise<Response>;
+  /** An administrator asks the API: `POST`, `hosts/ada/pin`. */
+  ask(method: string, path: string, body?: object): Promise<{ readonly status: number; readonly text: string }>;
 }
 
 export async function startTestServer(
@@ -74,6 +76,11 @@ export async function startTestServer(
   const token = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
   const repository = await context.store.repositories.ensure({ url, branch: 'main', now: Date.now() });
   const owned = stack.move();
+  const request = async (path: string, init: RequestInit = {}): Promise<Response> => {
+    const headers = new Headers(init.headers);
+    headers.set('authorization', `Bearer ${token}`);
+    return await fetch(`http://127.0.0.1:${listening.port}${path}`, { ...init, headers });
+  };
   return {
     context,
     port: listening.port,
@@ -82,10 +89,11 @@ export async function startTestServer(
     repository,
     lines,
     enrol: async (name, toplevel) => await enrolHost(context.store, repository, name, toplevel),
-    async request(path, init = {}) {
-      const headers = new Headers(init.headers);
-      headers.set('authorization', `Bearer ${token}`);
-      return await fetch(`http://127.0.0.1:${listening.port}${path}`, { ...init, headers });
+    request,
+    async ask(method, path, body) {
+      const headers = { 'content-type': 'application/json' };
+      const response = await request(`/api/${path}`, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+      return { status: response.status, text: await response.text() };
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
