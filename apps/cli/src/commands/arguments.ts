@@ -129,6 +129,9 @@ export function ringArgument(text: string): v.InferOutput<typeof RingName> {
 /** A time, as seen from now. */
 export type Until = (now: number) => number;
 
+/** What `untilArgument()` takes. */
+export const UNTIL_WORDS = 'when it ends by itself: 12h, 3d, or a date where you are: 2027-01-04T08:00, or 2027-01-04 for its beginning';
+
 /** When something ends: in so long ("12h", "3d"), or at a date where the user is. Whether that is in the past, the server says by its clock. */
 export function untilArgument(text: string): Until {
   const [, digits, unit = ''] = /^(\d{1,6})([mhdwy])$/.exec(text) ?? [];

@@ -4,9 +4,9 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { awaitSubmission } from '../await-submission.ts';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { commitPrefixArgument, hostArgument, REASON, storePathArgument, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, hostArgument, REASON, storePathArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
 
-const UNTIL = ['--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument] as const;
+const UNTIL = ['--until <when>', UNTIL_WORDS, untilArgument] as const;
 const HOST = ['<host>', 'a host as in nixosConfigurations', hostArgument] as const;
 
 interface Options {

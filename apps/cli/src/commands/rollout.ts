@@ -10,7 +10,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
-import { commitPrefixArgument, labelArgument, REASON, ringArgument, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, labelArgument, REASON, ringArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
 
 const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
 
@@ -90,7 +90,7 @@ Example:
     .description('pause all rollouts, also those of commits to come; or only the hosts of one label')
     .requiredOption(...REASON)
     .option('--label <label>', 'only hosts with this label; others go on', labelArgument)
-    .option('--until <when>', 'when it ends by itself: 12h, 3d, or a date such as 2027-01-04T08:00', untilArgument)
+    .option('--until <when>', UNTIL_WORDS, untilArgument)
     .addHelpText(
       'after',
       `
@@ -119,6 +119,7 @@ Examples:
       'after',
       `
 Of a rollout that paused for failures, it acknowledges those: they count in no gate any more, and only other failures pause it again.
+Where a person's pause stands, too, it ends only that: say it again for the failures. It ends no pause of a label without --label.
 
 Examples:
   $ floe rollout resume --reason "the printer of ada was broken before"
