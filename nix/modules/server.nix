@@ -130,11 +130,10 @@ in
           and the like encrypt are not what hosts may use, and submodules are empty folders.
         '';
       };
-      branch = mkOption {
-        type = types.str;
-        default = "main";
-        description = "The branch that is followed.";
-      };
+      branch = orNull types.str ''
+        The branch that is followed. Null: the one that the repository's HEAD names when it is fetched first. It stays that one:
+        when HEAD names another one later, a notice says so.
+      '';
       directory = orNull (types.strMatching "[[:alnum:]_.+/-]+") "The folder of the repository that has the flake.nix. Null: its root.";
       tokenFile = secretFile "Token that may read the repository, when it is not public.";
       maxMib = mkOption {

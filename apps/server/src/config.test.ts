@@ -33,7 +33,7 @@ describe('the configuration', () => {
       databaseUrl: undefined,
       substituter: 'http://127.0.0.1:8420/cache',
       pollMs: 180_000,
-      repository: { url: minimal.FLOE_REPOSITORY_URL, branch: 'main' },
+      repository: { url: minimal.FLOE_REPOSITORY_URL, branch: undefined },
     });
   });
   test('says every problem at once, with what to do', () => {

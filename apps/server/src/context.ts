@@ -7,6 +7,7 @@ import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
 import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
+import { ensureRepository } from './ensure-repository.ts';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
 import { ReportWriter, type HostReport } from './agents/report-writer.ts';
@@ -47,6 +48,9 @@ function describeUnusable(first: string, count: number): string {
 function noticeCode(subject: string): string {
   return subject.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 64);
 }
+
+/** The notice that the repository's default branch is another one now. */
+const OTHER_DEFAULT = 'DEFAULT_BRANCH_MOVED';
 
 /** Anybody may ask whether the server is ready, and each answer takes a write. */
 const PROBE_EVERY_MS = 1_000;
@@ -107,11 +111,11 @@ export async function createServerContext(
   );
   clock.remember(claim.clockHigh);
   const listening = new ListeningClock(clock, claim.clockHigh);
-  const repository = await store.repositories.ensure({ url: config.repository.url, branch: config.repository.branch, now: clock.now() });
+  const statements = openStatementLog(paths.statements, logger);
+  const repository = await ensureRepository({ store, statements, releaseKeys: [releaseSigner], logger }, config.repository, clock.now());
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
 
   const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
-  const statements = openStatementLog(paths.statements, logger);
   const rebuilt = await rebuildFromStatements(
     { store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger, checkpointSigner: releaseSigner },
     repository,
@@ -260,7 +264,24 @@ export async function createServerContext(
     },
   });
 
-  const pipelineDeps = { ...system, clock, config, logger, store, statements, releaseSigner, cacheKey, sandbox, fetches };
+  const tellDefault = (notice: string | undefined): void => {
+    const told = { notices, clock, logger, onNews: () => announcer.mark(new Set()) };
+    if (notices.list().some(({ code, message }) => code === OTHER_DEFAULT && message !== notice)) tellNotice(told, OTHER_DEFAULT, undefined);
+    tellNotice(told, OTHER_DEFAULT, notice);
+  };
+  const pipelineDeps = {
+    ...system,
+    clock,
+    config,
+    logger,
+    store,
+    statements,
+    releaseSigner,
+    cacheKey,
+    sandbox,
+    fetches,
+    onOtherDefault: tellDefault,
+  };
   const owned = stack.move();
   return {
     app,

@@ -5,7 +5,8 @@ import * as v from 'valibot';
 /** The settings about the fleet's repository. */
 export interface RepositoryConfig {
   readonly url: string;
-  readonly branch: string;
+  /** Undefined: the one that the server's HEAD names when it is looked at first. */
+  readonly branch: string | undefined;
   /** The folder of its flake; undefined: the root. */
   readonly directory: string | undefined;
   readonly token: SecretSource | undefined;
@@ -59,13 +60,13 @@ export function parseRepositoryConfig(read: SecretSettingsReader): RepositoryCon
     'the folder of the repository that has the flake.nix, such as nix/fleet: a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
   );
   const url = read.required('FLOE_REPOSITORY_URL', v.string(), 'the https:// URL of the fleet repository') ?? '';
-  const branch = read.value('FLOE_REPOSITORY_BRANCH') ?? 'main';
+  const branch = read.value('FLOE_REPOSITORY_BRANCH');
   if (url.length > MAX_URL_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_URL has more than ${MAX_URL_CHARACTERS} characters: set it to the repository's URL`);
   else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url));
-  if (branch.length > MAX_BRANCH_CHARACTERS)
+  if (branch !== undefined && branch.length > MAX_BRANCH_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_BRANCH has more than ${MAX_BRANCH_CHARACTERS} characters: set it to a branch`);
-  else noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));
+  else if (branch !== undefined) noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));
   return {
     url,
     branch,

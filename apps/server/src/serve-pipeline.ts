@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { openMirror } from '@floe/git';
+import { findDefaultBranch, openMirror } from '@floe/git';
 import { createNix, createRepositoryNix, estimateConcurrency, type CacheKey, type Sandbox } from '@floe/nix';
 import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
+import { branchOf, otherDefault } from './default-branch.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -21,6 +22,8 @@ type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock
   readonly env: NodeJS.ProcessEnv;
   readonly sandbox: Sandbox;
   readonly fetches: FetchWatch;
+  /** The repository's default branch is another one than the one that is followed without a setting; undefined: it is not. */
+  readonly onOtherDefault: (notice: string | undefined) => void;
 };
 
 /** Runs the pipeline of the server's repository, with the mirror, cache and roots of its data folder. */
@@ -28,13 +31,19 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const { config, cacheKey, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
+  const opened = { ...config.repository, dir: paths.mirror, logger };
+  const find = async (until: AbortSignal): Promise<string> => await findDefaultBranch(opened, until);
+  const branch = await branchOf({ ...deps, ...config, find }, repositoryId, signal);
   await using mirror = await openMirror({
-    ...config.repository,
-    dir: paths.mirror,
-    logger,
+    ...opened,
+    branch,
+    onDefaultBranch: (named) => {
+      const notice = config.repository.branch === undefined ? otherDefault(branch, named) : undefined;
+      deps.onOtherDefault(notice === undefined ? undefined : config.nameSettings(notice));
+    },
     onProgress: (progress) => deps.fetches.noteProgress(progress),
   });
-  await using testing = await openTesting(deps, repositoryId);
+  await using testing = await openTesting(deps, repositoryId, branch);
   const cores = cpus().length;
   // A home to which untrusted code never writes.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });

@@ -18,12 +18,16 @@ export interface TestingMirrorDeps {
  * Git and the forge for testing branches. Their objects are in a mirror of their own: whoever may push to such a branch can neither damage
  * nor hold up the tracked one's.
  */
-export async function openTesting({ config, store, clock, logger }: TestingMirrorDeps, repositoryId: string): Promise<TestingDeps & AsyncDisposable> {
+export async function openTesting(
+  { config, store, clock, logger }: TestingMirrorDeps,
+  repositoryId: string,
+  tracked: string,
+): Promise<TestingDeps & AsyncDisposable> {
   const { repository, publicUrl, forge } = config;
   const open = async (branch: string): Promise<GitMirror> =>
     await openMirror({ ...repository, branch, dir: dataPaths(config.dataDir).testingMirror, logger });
   // Starts its thread with the first call.
-  const listing = await open(repository.branch);
+  const listing = await open(tracked);
   return {
     limit: repository.testingBranches,
     branches: async (folder, signal) => await listing.branches(folder, signal),

@@ -5,7 +5,7 @@ Usage: floe-server
 
 Settings (environment; files hold one secret each)
   FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
-  FLOE_REPOSITORY_BRANCH           default: main
+  FLOE_REPOSITORY_BRANCH           default: the one that the repository's HEAD names at the first fetch
   FLOE_REPOSITORY_DIRECTORY        the folder of it that has the flake.nix; default: its root
   FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
   FLOE_REPOSITORY_MAX_MIB          of one download; default: 512

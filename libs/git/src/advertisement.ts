@@ -7,6 +7,8 @@ import { PacketError, PacketReader } from './pkt-line.ts';
 export interface Advertisement {
   /** The branch's commit; undefined: the branch does not exist. */
   readonly head: string | undefined;
+  /** The branch that HEAD names; undefined: the server does not say, as when nothing was pushed to that branch. */
+  readonly defaultBranch: string | undefined;
   /** Some of the branches, for an error message. */
   readonly branches: readonly string[];
   readonly branchCount: number;
@@ -22,6 +24,7 @@ const LONGEST_LISTED_NAME = 300;
 /** Lines that are not refs: the service's name and the protocol's version. */
 const MAX_COMMENTS = 10;
 const HEADS = 'refs/heads/';
+const HEAD_CAPABILITY = `symref=HEAD:${HEADS}`;
 
 /** The body is counted while it is read, and only the used parts are kept, so that an endless list takes no memory. */
 async function* counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -83,7 +86,8 @@ export async function readAdvertisement(body: AsyncIterable<Uint8Array>, url: st
     else isListComplete = false;
   }
   const under = { branches: listed, isComplete: isListComplete };
-  return { head, branches, branchCount, under, capabilities: capabilities ?? new Set() };
+  const defaultBranch = [...(capabilities ?? [])].find((each) => each.startsWith(HEAD_CAPABILITY))?.slice(HEAD_CAPABILITY.length);
+  return { head, defaultBranch, branches, branchCount, under, capabilities: capabilities ?? new Set() };
 }
 
 function split(line: string): [string, string] {

@@ -19,8 +19,11 @@ import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
 import { VARIANT_BRANCH, writeVariant } from './variant.ts';
 import { openRefs } from './refs.ts';
+import { parseBranchName } from './repository-url.ts';
 import { openRemakeNote } from './remake-note.ts';
+import { shownText } from './text.ts';
 import { parseTree } from './tree.ts';
+import { branchNotFound, noDefaultBranch } from './branch-errors.ts';
 
 export interface LocalMirrorOptions {
   readonly dir: string;
@@ -34,6 +37,7 @@ export interface LocalMirrorOptions {
   readonly maxPacks?: number | undefined;
   readonly warn: (message: string, fields: LogFields) => void;
   readonly onProgress: (progress: FetchProgress) => void;
+  readonly onDefaultBranch: (name: string) => void;
   /** Called regularly during long work that is not a fetch. */
   readonly onAlive: () => void;
 }
@@ -47,7 +51,7 @@ export type LocalMirror = {
 const FETCHED_REF = 'refs/floe/fetched';
 /** A ref that never exists: the server sends everything. */
 const NO_REF = 'refs/floe/none';
-const BRANCHES_NAMED = 10;
+const LONGEST_NAME_SHOWN = 200;
 
 /** Opens a mirror in this thread. Does no I/O before the first call. */
 export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
@@ -129,7 +133,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
 
   async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
     const advertisement = await advertised(http);
-    const { head } = advertisement;
+    const { head, defaultBranch } = advertisement;
+    if (defaultBranch !== undefined) options.onDefaultBranch(shownText(defaultBranch, LONGEST_NAME_SHOWN));
     if (head === undefined) throw branchNotFound(url, branch, advertisement);
     return { head: toCommitSha(head), advertisement };
   }
@@ -256,6 +261,18 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         throw error;
       }
     },
+    async defaultBranch(signal, token) {
+      try {
+        const secret = token === undefined ? undefined : new Secret(token);
+        const advertisement = await advertised(createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal }));
+        const { defaultBranch } = advertisement;
+        if (defaultBranch === undefined || defaultBranch.length > LONGEST_NAME_SHOWN) throw noDefaultBranch(url, advertisement);
+        return parseBranchName(shownText(defaultBranch, LONGEST_NAME_SHOWN));
+      } catch (error) {
+        if (token !== undefined) hideToken(error, token);
+        throw error;
+      }
+    },
     accept: (signal, sha) =>
       reading(signal, async () => {
         await knownCommit(sha);
@@ -283,19 +300,4 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         return variant;
       }),
   };
-}
-
-function branchNotFound(url: string, branch: string, { branches, branchCount }: Advertisement): Error {
-  if (branchCount === 0) {
-    return gitError('BRANCH_NOT_FOUND', `${url} is empty: push a first commit to ${branch}`, { data: { url, branch, branches: '' } });
-  }
-  const named = branches
-    .map((name) => name.slice(0, 100))
-    .toSorted()
-    .slice(0, BRANCHES_NAMED)
-    .join(', ');
-  const more = branchCount > BRANCHES_NAMED ? ` and ${branchCount - BRANCHES_NAMED} more` : '';
-  return gitError('BRANCH_NOT_FOUND', `${url} has no branch ${branch}: set FLOE_REPOSITORY_BRANCH to one that it has (${named}${more})`, {
-    data: { url, branch, branches: named },
-  });
 }

@@ -13,6 +13,7 @@ export interface MirrorThreadOptions {
   /** How long a call may go without progress. */
   readonly silenceMs: number;
   readonly onProgress: (progress: FetchProgress) => void;
+  readonly onDefaultBranch: (name: string) => void;
 }
 
 // How long a cancelled call may take to return; then the thread is terminated. A call that returns keeps the packs that the
@@ -71,7 +72,7 @@ export class MirrorThread implements AsyncDisposable {
   /** Settles when the thread is free: it has answered, or it has died. */
   async #perform(request: Extract<ThreadRequest, { kind: 'call' }>, end: AbortSignal): Promise<unknown> {
     end.throwIfAborted();
-    const { silenceMs, data, logger, onProgress } = this.#options;
+    const { silenceMs, data, logger, onProgress, onDefaultBranch } = this.#options;
     const worker = this.#worker ?? this.#start();
     let isTimedOut = false;
     let graceTimer: NodeJS.Timeout | undefined;
@@ -88,6 +89,7 @@ export class MirrorThread implements AsyncDisposable {
     const heard = Promise.withResolvers<unknown>();
     function onMessage(reply: ThreadReply): void {
       if (reply.kind === 'warning') logger.warn(reply.message, reply.fields);
+      else if (reply.kind === 'default-branch') onDefaultBranch(reply.name);
       else if (reply.kind === 'progress' || reply.kind === 'alive') {
         // Not after the limit, because the call is being cancelled.
         if (!isTimedOut) limit.refresh();

@@ -65,6 +65,7 @@ export interface BranchList {
 export interface MirrorOperations {
   fetch(accepted: CommitSha | undefined, token: string | undefined): Promise<FetchOutcome>;
   branches(folder: string, token: string | undefined): Promise<BranchList>;
+  defaultBranch(token: string | undefined): Promise<string>;
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;

@@ -14,6 +14,8 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.fetch(signal, ...call.args);
     case 'branches':
       return mirror.branches(signal, ...call.args);
+    case 'defaultBranch':
+      return mirror.defaultBranch(signal, ...call.args);
     case 'accept':
       return mirror.accept(signal, ...call.args);
     case 'commit':
@@ -48,6 +50,7 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
     limits: data.limits,
     onAlive: throttled(() => reply({ kind: 'alive' })),
     onProgress: (progress) => reply({ kind: 'progress', progress }),
+    onDefaultBranch: (name) => reply({ kind: 'default-branch', name }),
     warn: (message, fields) =>
       reply({
         kind: 'warning',

@@ -6,7 +6,7 @@ import type { CommitSha } from '@floe/model';
 import { execInTest, createLogger, Secret, silentLogger, type Logger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type GitOriginOptions, type OriginRepository } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openMirror, type GitMirror, type MirrorOptions } from './index.ts';
+import { findDefaultBranch, openMirror, type GitMirror, type MirrorOptions } from './index.ts';
 import { mirrorHere } from './test/mirror-here.ts';
 
 // Each test starts threads, servers and native git, which is slow on a busy machine.
@@ -328,6 +328,41 @@ describe('answers of the server', () => {
     expect(await failureOf(mirror.fetch(undefined))).toMatchObject({ code: 'REPOSITORY_NOT_FOUND', retryable: false });
   });
 
+  it('finds the branch that HEAD names, without a folder, and says what there is when it names none', async () => {
+    const server = await origin();
+    const repository = await server.repository('fleet');
+    const dir = join(await temporaryFolder(), 'none');
+    const find = async (): Promise<string> => await findDefaultBranch({ dir, url: repository.url, logger: silentLogger });
+    expect(await failureOf(find())).toMatchObject({
+      code: 'BRANCH_NOT_FOUND',
+      message: expect.stringContaining('is empty: push a first commit') as string,
+    });
+    await repository.commit({ a: '1' }, 'first');
+    await repository.commit({ a: '2' }, 'other', { branch: 'release/25.11' });
+    expect(await find()).toBe('main');
+    await repository.setDefaultBranch('release/25.11');
+    expect(await find()).toBe('release/25.11');
+    await repository.setDefaultBranch('gone');
+    expect(await failureOf(find())).toMatchObject({
+      code: 'BRANCH_NOT_FOUND',
+      message: expect.stringContaining('names no default branch: set FLOE_REPOSITORY_BRANCH to one of its branches (main, release/25.11)') as string,
+    });
+    await expect(stat(dir)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('tells at each fetch what HEAD names', async () => {
+    const server = await origin();
+    const repository = await server.repository('fleet');
+    const head = await repository.commit({ a: '1' }, 'first');
+    await repository.commit({ a: '2' }, 'other', { branch: 'develop' });
+    const told: string[] = [];
+    const mirror = await mirrorInThread(repository.url, { onDefaultBranch: (name) => told.push(name) });
+    await mirror.fetch(undefined);
+    await repository.setDefaultBranch('develop');
+    expect(await mirror.fetch(head)).toMatchObject({ head });
+    expect(told).toEqual(['main', 'develop']);
+  });
+
   it('lists the branches when the branch does not exist, was deleted, or nothing was pushed yet', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');
@@ -340,7 +375,7 @@ describe('answers of the server', () => {
     await repository.commit({ a: '2' }, 'other', { branch: 'develop' });
     const unknown = await failureOf((await mirrorOf(repository.url, { branch: 'mian' })).fetch(undefined));
     expect(unknown.code).toBe('BRANCH_NOT_FOUND');
-    expect(unknown.message).toMatch(/no branch mian.*develop, main/);
+    expect(unknown.message).toContain('no branch mian: set FLOE_REPOSITORY_BRANCH to one that it has (main, its default; develop)');
 
     await mirror.fetch(undefined);
     await repository.deleteBranch('main');

@@ -5,6 +5,7 @@ import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
 import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
+import type { ThreadData } from './thread-messages.ts';
 import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
@@ -24,6 +25,8 @@ export interface MirrorOptions {
   readonly silenceMs?: number | undefined;
   /** Called a few times a second during a fetch. */
   readonly onProgress?: ((progress: FetchProgress) => void) | undefined;
+  /** Called at each fetch with the branch that the server's HEAD names, where it names one. */
+  readonly onDefaultBranch?: ((name: string) => void) | undefined;
   /** Where the thread's code is, when it is not beside this file, as in a bundle. */
   readonly workerUrl?: URL | undefined;
 }
@@ -57,6 +60,31 @@ export interface GitMirror extends AsyncDisposable {
 
 const DEFAULT_SILENCE_MS = 120_000;
 const DEFAULT_TOKEN_SETTING = 'FLOE_REPOSITORY_TOKEN_FILE';
+/** No branch has this name. */
+const NO_BRANCH = '';
+
+function startThread(options: Omit<MirrorOptions, 'branch'>, mirror: Pick<ThreadData, 'dir' | 'url' | 'branch'>): MirrorThread {
+  const { token } = options;
+  const tokenSetting = token !== undefined && 'setting' in token ? token.setting : DEFAULT_TOKEN_SETTING;
+  return new MirrorThread({
+    workerUrl: options.workerUrl ?? new URL('./mirror-worker.ts', import.meta.url),
+    data: { ...mirror, tokenSetting, limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS },
+    logger: options.logger,
+    silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
+    onProgress: options.onProgress ?? (() => undefined),
+    onDefaultBranch: options.onDefaultBranch ?? (() => undefined),
+  });
+}
+
+/**
+ * Asks the server which branch its HEAD names; fetches nothing, and does not use the folder. Throws `BRANCH_NOT_FOUND` when
+ * the server names none that exists, as for an empty repository.
+ */
+export async function findDefaultBranch(options: Omit<MirrorOptions, 'branch'>, signal?: AbortSignal): Promise<string> {
+  const { token } = options;
+  await using thread = startThread(options, { dir: resolve(options.dir), url: parseRepositoryUrl(options.url), branch: NO_BRANCH });
+  return await thread.call('defaultBranch', [token && (await reveal(token))], signal);
+}
 
 /** Opens a mirror. Checks the settings; the first call uses the folder and the server. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
@@ -67,14 +95,7 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     options.logger.warn('the repository token is sent without encryption: use an https:// address', { url });
   }
   const { token } = options;
-  const tokenSetting = token !== undefined && 'setting' in token ? token.setting : DEFAULT_TOKEN_SETTING;
-  const thread = new MirrorThread({
-    workerUrl: options.workerUrl ?? new URL('./mirror-worker.ts', import.meta.url),
-    data: { dir, url, branch, tokenSetting, limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS },
-    logger: options.logger,
-    silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
-    onProgress: options.onProgress ?? (() => undefined),
-  });
+  const thread = startThread(options, { dir, url, branch });
   return {
     fetch: async (accepted, signal) => {
       return await thread.call('fetch', [accepted, token && (await reveal(token))], signal);

@@ -30,6 +30,7 @@ export type ThreadReply =
   /** Progress: the call is alive. */
   | { readonly kind: 'alive' }
   | { readonly kind: 'progress'; readonly progress: FetchProgress }
+  | { readonly kind: 'default-branch'; readonly name: string }
   | { readonly kind: 'warning'; readonly message: string; readonly fields: LogFields };
 
 /** An error in a form that can be posted between threads, with the messages of its causes. */

@@ -7,7 +7,7 @@ import { createLogger, execInTest, generateKeyPem, signerFromPem, silentLogger, 
 import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readHistory, writeCheckpoint } from './newest-releases.ts';
+import { loggedRef, readHistory, writeCheckpoint } from './newest-releases.ts';
 import { rebuildFromStatements } from './rebuild.ts';
 import { openStatementLog } from './statement-log.ts';
 import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
@@ -214,4 +214,28 @@ test.skipIf(process.getuid?.() !== 0)('a full disk costs the checkpoint, and not
   } finally {
     await execInTest('umount', ['--lazy', at]);
   }
+});
+
+test('the branch that the log signed for last is that of the highest trusted sequence of the repository, with a checkpoint or without', async () => {
+  let logs = 0;
+  const move = fc.record({ told, ref: fc.constantFrom('refs/heads/master', 'refs/heads/trunk/x') });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(move, { minLength: 1, maxLength: 10, selector: (each) => each.told.sequence }),
+      fc.boolean(),
+      async (moves, hasCheckpoint) => {
+        const at = join(dir, `refs${(logs += 1)}`);
+        const statements = openStatementLog(at, silentLogger);
+        for (const { told: each, ref } of moves) {
+          const statement = { ...statementOf(each), ref };
+          await statements.appendRelease(seal(each.isTrusted ? signer : stranger, 'floe/release', statement), statement);
+        }
+        if (hasCheckpoint) await checkpoint(at);
+        const ours = moves.filter((each) => each.told.isTrusted && each.told.repository === 0);
+        const newest = ours.toSorted((one, other) => other.told.sequence - one.told.sequence)[0];
+        expect(await loggedRef(depsOf(at), URLS[0])).toBe(newest?.ref);
+      },
+    ),
+    { numRuns: 40 },
+  );
 });

@@ -1,4 +1,5 @@
 export * from './deps.ts';
+export { loggedRef } from './newest-releases.ts';
 export * from './pipeline.ts';
 export * from './rebuild.ts';
 export * from './statement-log.ts';

@@ -35,6 +35,12 @@ export class NewestReleases {
     return [...this.#byHost.values()].filter(([first]) => first?.repository === repository && first.ref === ref);
   }
 
+  /** The ref of the repository's newest release. */
+  newestRef(repository: string): string | undefined {
+    const firsts = [...this.#byHost.values()].flatMap(([first]) => (first?.repository === repository ? [first] : []));
+    return firsts.toSorted((one, other) => other.sequence - one.sequence)[0]?.ref;
+  }
+
   highestSequence(): number {
     return [...this.#byHost.values()].reduce((highest, [first]) => Math.max(highest, first?.sequence ?? 0), 0);
   }
@@ -82,6 +88,11 @@ export async function readHistory(deps: HistoryDeps, options: { readonly isWhole
   }
   if (checkpoint !== undefined) logger.debug('the statement log was read from its checkpoint on', { covered: checkpoint.files });
   return { logged, newest, files, checkpoint };
+}
+
+/** The ref that releases of this repository were signed for last; undefined: the log has none. */
+export async function loggedRef(deps: HistoryDeps, repository: string): Promise<string | undefined> {
+  return (await readHistory(deps, { isWhole: false })).newest.newestRef(repository);
 }
 
 function openRelease({ releaseKeys, logger }: HistoryDeps, release: LoggedRelease & { readonly file: string }): NewestRelease | undefined {

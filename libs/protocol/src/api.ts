@@ -195,6 +195,7 @@ export type ServerNotice = v.InferOutput<typeof ServerNotice>;
 
 export const RepositoryView = v.object({
   url: prose(),
+  /** Empty: the repository's default branch, which is not known yet. */
   branch: prose(),
   acceptedCommit: v.nullable(CommitSha),
   lastFetchAt: v.nullable(Timestamp),

@@ -96,6 +96,28 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await store.repositories.ensure({ url: made.url, branch: 'next', now: 99 })).id).not.toBe(made.id);
     });
 
+    test('of which no branch is set is the one that was followed last, or waits for its name, which it is given once', async () => {
+      const { store } = world;
+      const url = 'https://forge.example/default.git';
+      const waiting = await store.repositories.ensureDefault({ url, now: 1 });
+      expect(waiting).toMatchObject({ branch: '', sequence: 0 });
+      expect(await store.repositories.ensureDefault({ url, now: 2 })).toEqual(waiting);
+      expect(await store.repositories.nameBranch(waiting.id, 'master')).toBe(true);
+      expect(await store.repositories.nameBranch(waiting.id, 'main')).toBe(false);
+      await store.repositories.recordFetch(waiting.id, { now: 5 });
+      const set = await store.repositories.ensure({ url, branch: 'next', now: 6 });
+      expect(await store.repositories.ensureDefault({ url, now: 7 })).toMatchObject({ id: waiting.id, branch: 'master', ref: 'refs/heads/master' });
+      await store.repositories.recordFetch(set.id, { now: 8 });
+      expect(await store.repositories.ensureDefault({ url, now: 9 })).toMatchObject({ id: set.id, branch: 'next' });
+    });
+
+    test('whose branch was set wrongly, and never fetched, waits for its name, and keeps its row', async () => {
+      const { store } = world;
+      const url = 'https://forge.example/mistaken.git';
+      const mistaken = await store.repositories.ensure({ url, branch: 'mian', now: 1 });
+      expect(await store.repositories.ensureDefault({ url, now: 2 })).toMatchObject({ id: mistaken.id, branch: '' });
+    });
+
     test('that nobody made is a bug', async () => {
       await expect(world.store.repositories.get('none')).rejects.toMatchObject({ code: 'STORE_ROW_MISSING', retryable: false });
     });

@@ -34,6 +34,7 @@ export interface Repository {
   readonly id: string;
   /** Without credentials. */
   readonly url: string;
+  /** `''`: none was set, and the one that its server's HEAD names is not known yet. */
   readonly branch: string;
   /** `refs/heads/<branch>` */
   readonly ref: string;

@@ -22,7 +22,6 @@ import type {
   PinKind,
   ProbeOfRing,
   Release,
-  Repository,
   Revision,
   NewRolloutOrder,
   RolloutDecided,
@@ -37,6 +36,7 @@ import type {
   AuditEntry,
 } from './records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
+import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
@@ -108,36 +108,6 @@ export interface HintChannel {
    * hears from the end of it on.
    */
   listen(onHints: (hints: Hints) => void): Promise<AsyncDisposable>;
-}
-
-export interface RepositoryStore {
-  /** The repository's row, made on first use. */
-  ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<Repository>;
-  get(id: string): Promise<Repository>;
-  /** Says "look again" to whoever works on the repository. */
-  wake(id: string): Promise<void>;
-  /** True when `owner` now holds the repository's lease until `now + leaseMs`: it was free, expired or its own. */
-  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
-  /** Gives the lease back, if it is still `owner`'s. */
-  unclaim(id: string, owner: string): Promise<void>;
-  /**
-   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again.
-   * With a `problem` a held commit stays, since nothing was learned about it. A repeat keeps its `since`.
-   */
-  recordFetch(
-    id: string,
-    outcome: {
-      readonly now: Timestamp;
-      readonly problem?: { readonly code: string; readonly message: string } | undefined;
-      readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
-    },
-  ): Promise<void>;
-  /** An administrator accepts a held commit. Wakes the repository. */
-  allow(id: string, commit: CommitSha): Promise<void>;
-  /** Sets the accepted commit. */
-  accept(id: string, commit: CommitSha): Promise<void>;
-  /** The sequence becomes at least this. */
-  raiseSequence(id: string, atLeast: number): Promise<void>;
 }
 
 export type Advanced =

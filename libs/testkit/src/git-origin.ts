@@ -51,6 +51,8 @@ export interface OriginRepository {
   rewrite(files: Readonly<Record<string, OriginEntry>>, message: string, options?: CommitOptions): Promise<CommitSha>;
   /** Merges `branch` into `main` with a merge commit. */
   merge(branch: string, message: string): Promise<CommitSha>;
+  /** Makes HEAD name this branch, which need not exist. */
+  setDefaultBranch(name: string): Promise<void>;
   deleteBranch(name: string): Promise<void>;
   /** Runs git in the work clone, for what the other methods do not cover. Resolves to its output, trimmed. */
   git(...args: string[]): Promise<string>;
@@ -161,6 +163,9 @@ async function createRepository(at: {
       await runGit(at.workDir, ['merge', '--quiet', '--no-ff', '-m', message, `origin/${branch}`]);
       await runGit(at.workDir, ['push', '--quiet', 'origin', 'HEAD:refs/heads/main']);
       return (await bare('rev-parse', 'refs/heads/main')) as CommitSha;
+    },
+    async setDefaultBranch(name) {
+      await bare('symbolic-ref', 'HEAD', `refs/heads/${name}`);
     },
     async deleteBranch(name) {
       // Directly in the bare repository: git refuses to delete the branch of HEAD by a push.

@@ -1,6 +1,6 @@
 import type { StorePath } from '@floe/model';
 import { describe, expect, test } from 'vitest';
-import { ago, count, firstLine, percent, repositoryName, shortHash, withShortPaths, words } from './text.ts';
+import { ago, branchInWords, count, firstLine, percent, repositoryName, shortHash, withShortPaths, words } from './text.ts';
 
 const NOW = 1_790_000_000_000;
 
@@ -40,4 +40,9 @@ test('the address of a repository never shows credentials', () => {
 test('a download whose size is unknown has no percentage', () => {
   expect(percent({ doneBytes: 10, expectedBytes: 0 })).toBeUndefined();
   expect(percent({ doneBytes: 30, expectedBytes: 20 })).toBe(100);
+});
+
+test('a branch has its name, and words before that is known', () => {
+  expect(branchInWords({ branch: 'release/25.11' })).toBe('release/25.11');
+  expect(branchInWords({ branch: '' })).toBe('its default branch');
 });

@@ -89,3 +89,8 @@ export function utcTime(at: number): string {
 export function utcSeconds(at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
+
+/** The branch that is followed; it has no name until the server of the repository said what its default branch is. */
+export function branchInWords({ branch }: { readonly branch: string }): string {
+  return branch === '' ? 'its default branch' : branch;
+}

@@ -1,4 +1,5 @@
 import { ActorView, FleetView } from '@floe/protocol';
+import { branchInWords } from '@floe/views';
 import { FloeError, isFloeError, isSentInClear } from '@floe/runtime';
 import type { Command } from 'commander';
 import { createApiClient, type ApiClient } from '../api-client.ts';
@@ -43,7 +44,9 @@ async function login(cli: Cli, url: string): Promise<void> {
   await saveLogin(path, serverUrl, token.reveal());
   if (cli.options().json === true) out.json({ server: serverUrl, name, role, configFile: path });
   else
-    out.print(`Logged in to ${serverUrl} as ${name} (${role}): ${fleet.hosts.length} hosts of ${fleet.repository.url} (${fleet.repository.branch}).`);
+    out.print(
+      `Logged in to ${serverUrl} as ${name} (${role}): ${fleet.hosts.length} hosts of ${fleet.repository.url} (${branchInWords(fleet.repository)}).`,
+    );
 }
 
 /** Whoever logs in knows that command already; what they lack is a good token. */

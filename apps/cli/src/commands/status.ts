@@ -9,6 +9,7 @@ import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
 import {
   ago,
   attentionOf,
+  branchInWords,
   countsInWords,
   freezeInWords,
   nameMany,
@@ -57,7 +58,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
   const presence = presenceInWords(fleet.hosts);
   const looked = repository.lastFetchAt === null ? 'not fetched yet' : `fetched ${ago(repository.lastFetchAt, now)}`;
   const facts: (readonly [string, string])[] = [
-    ['Repository', `${repository.url}  (${repository.branch}, ${looked})`],
+    ['Repository', `${repository.url}  (${branchInWords(repository)}, ${looked})`],
     ...(repository.fetching === null
       ? []
       : [['Under way', `${repository.fetching.message} (begun ${ago(repository.fetching.since, now)})`] as const]),

@@ -1,4 +1,4 @@
-import { repositoryName } from '@floe/views';
+import { branchInWords, repositoryName } from '@floe/views';
 import { useLayoutEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
 import { hostOf, type LiveFleet } from '../live-fleet.ts';
@@ -46,7 +46,7 @@ function NoRevision({ fleet: { repository } }: { readonly fleet: LiveFleet }) {
     <section class="panel empty" aria-labelledby="revision-title">
       <h2 id="revision-title">No revision yet</h2>
       <p>
-        Floe watches <strong>{repository.branch}</strong> of <strong>{repositoryName(repository.url)}</strong>
+        Floe watches <strong>{branchInWords(repository)}</strong> of <strong>{repositoryName(repository.url)}</strong>
         {repository.lastFetchAt === null ? ', and has not fetched it yet' : ''}. Push a commit to it: its way to the machines shows up here.
       </p>
       <p class="aside">With a webhook that takes seconds; without one, until the server looks at the repository, every few minutes.</p>

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, hasFailed, revisionWords } from '@floe/views';
+import { branchInWords, capitalised, hasFailed, revisionWords } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -27,7 +27,7 @@ export function RevisionsPage({ dashboard, fleet }: RevisionsPageProps) {
       <Loaded asked={asked}>
         {(first) =>
           first.length === 0 ? (
-            <p>No revision yet: push a commit to {fleet.repository.branch}.</p>
+            <p>No revision yet: push a commit to {branchInWords(fleet.repository)}.</p>
           ) : (
             <Revisions key={first[0]?.sha} first={first} dashboard={dashboard} fleet={fleet} />
           )

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { Dashboard } from '../dashboard.ts';
-import { repositoryName } from '@floe/views';
+import { branchInWords, repositoryName } from '@floe/views';
 import { FLEET, formatRoute, type Route } from '../route.ts';
 import { CommitLink } from './commit-link.tsx';
 import { Icon } from './icon.tsx';
@@ -30,7 +30,7 @@ export function TopBar({ dashboard, route }: { readonly dashboard: Dashboard; re
           </div>
           <div>
             <dt>Branch</dt>
-            <dd>{repository.branch}</dd>
+            <dd>{branchInWords(repository)}</dd>
           </div>
           <div>
             <dt>Head</dt>

@@ -37,11 +37,13 @@ function withSecret(
   secrets = [SECRET],
   followsTesting = false,
   forge: (typeof FORGES)[number] = 'github',
+  repository = () => FAKE_REPOSITORY,
 ) {
   const stored: Delivery[] = [];
   const warnings: string[] = [];
   const logger: Logger = { ...silentLogger, warn: (message) => void warnings.push(message) };
   const store = {
+    repositories: { get: async () => await Promise.resolve(repository()) },
     deliveries: {
       async record(delivery: Delivery) {
         stored.push(delivery);
@@ -53,7 +55,7 @@ function withSecret(
     store,
     webhooks: {
       store,
-      repository: FAKE_REPOSITORY,
+      repository: repository(),
       secrets: secrets.map((secret) => ({ read: async () => await Promise.resolve(new Secret(secret)) })) as never,
       nameSettings: (message) => message,
       clock: systemClock,
@@ -75,6 +77,16 @@ describe('a push', () => {
     const { deliver, stored } = withSecret();
     expect(await deliver(pushed())).toMatchObject({ status: 202, body: { message: 'taken' } });
     expect(stored).toMatchObject([{ forge: 'github', event: 'push', outcome: 'accepted', after: SHA, repositoryId: FAKE_REPOSITORY.id }]);
+  });
+
+  test('before the default branch is known wakes the server, to whichever branch, and afterwards only to that one', async () => {
+    let branch = '';
+    const { deliver, stored } = withSecret('stored', [SECRET], false, 'github', () => ({ ...FAKE_REPOSITORY, branch, ref: `refs/heads/${branch}` }));
+    await deliver(pushed({ ref: 'refs/heads/master' }));
+    branch = 'master';
+    await deliver(pushed({ ref: 'refs/heads/master' }));
+    await deliver(pushed({ ref: 'refs/heads/main' }));
+    expect(stored.map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted', 'other-branch']);
   });
 
   test('that comes again, under another id too, is one delivery', async () => {

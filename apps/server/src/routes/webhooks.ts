@@ -11,7 +11,8 @@ import { refuse } from '../http-error.ts';
 const MAX_BODY_BYTES = 25 * 1024 * 1024;
 
 export interface WebhookDeps {
-  readonly store: StorePart<{ deliveries: 'record' }>;
+  readonly store: StorePart<{ deliveries: 'record'; repositories: 'get' }>;
+  /** As it was at the start: its branch may have been unknown then. */
   readonly repository: Repository;
   readonly secrets: readonly SecretSource[];
   readonly nameSettings: (message: string) => string;
@@ -74,7 +75,9 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
           if (!isOurs(outcome.repository, deps)) {
             return refuse(c, 404, 'REPOSITORY_UNKNOWN', `this server does not track ${outcome.repository.fullName}; it tracks ${repository.url}`);
           }
-          const isTracked = outcome.ref === repository.ref && !outcome.isDeleted;
+          const { branch, ref } = repository.branch === '' ? await store.repositories.get(repository.id) : repository;
+          // While the default branch is not known, a push may have made it.
+          const isTracked = (outcome.ref === ref || branch === '') && !outcome.isDeleted;
           // Also of a deletion: that ends what the host tries.
           const isTesting = deps.followsTesting && outcome.ref.startsWith(`refs/heads/${TESTING_FOLDER}`);
           const stored = await store.deliveries.record({
@@ -91,8 +94,8 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
           });
           if (stored === 'duplicate') return c.json({ message: 'this delivery was already taken; the repository is looked at again' });
           if (!isTracked && !isTesting) {
-            if (outcome.isDeleted && outcome.ref === repository.ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
-            const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${repository.ref}`;
+            if (outcome.isDeleted && outcome.ref === ref) logger.warn('the tracked branch was deleted at the forge', { ref: outcome.ref });
+            const why = outcome.isDeleted ? `${outcome.ref} was deleted` : `this server tracks ${ref}`;
             return c.json({ message: `nothing to do: ${why}` }, 202);
           }
           logger.info('push received', { deliveryId: outcome.deliveryId, after: outcome.after });

@@ -54,6 +54,7 @@ export async function startTestServer(
       FLOE_LISTEN: '127.0.0.1:0',
       FLOE_DATA_DIR: dataDir,
       FLOE_REPOSITORY_URL: url,
+      FLOE_REPOSITORY_BRANCH: 'main',
       FLOE_POLL_SECONDS: '3600',
       FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
       ...options.env,

@@ -19,6 +19,7 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     maxPacks: options.maxPacks,
     warn: (message, fields) => logger.warn(message, fields),
     onProgress: options.onProgress ?? (() => undefined),
+    onDefaultBranch: options.onDefaultBranch ?? (() => undefined),
     onAlive: () => undefined,
   });
   const { signal: never } = new AbortController();

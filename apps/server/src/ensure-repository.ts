@@ -1,0 +1,32 @@
+import { loggedRef, type StatementLog } from '@floe/pipeline';
+import type { TrustedKey } from '@floe/protocol';
+import type { Logger } from '@floe/runtime';
+import type { Repository, StorePart } from '@floe/store';
+
+const HEADS = 'refs/heads/';
+
+export interface EnsureDeps {
+  readonly store: StorePart<{ repositories: 'ensure' | 'ensureDefault' | 'nameBranch' }>;
+  readonly statements: StatementLog;
+  readonly releaseKeys: readonly TrustedKey[];
+  readonly logger: Logger;
+}
+
+/**
+ * The row of the repository and branch of the settings. Where they name no branch, it is the one that was followed before: by the
+ * database, or by the statement log, when the database is lost.
+ */
+export async function ensureRepository(
+  deps: EnsureDeps,
+  { url, branch }: { readonly url: string; readonly branch: string | undefined },
+  now: number,
+): Promise<Repository> {
+  const { repositories } = deps.store;
+  if (branch !== undefined) return await repositories.ensure({ url, branch, now });
+  const known = await repositories.ensureDefault({ url, now });
+  if (known.branch !== '') return known;
+  const ref = await loggedRef(deps, url);
+  if (ref?.startsWith(HEADS) !== true) return known;
+  await repositories.nameBranch(known.id, ref.slice(HEADS.length));
+  return await repositories.ensureDefault({ url, now });
+}

@@ -1,0 +1,39 @@
+import type { CommitSha } from '@floe/model';
+import type { Repository, Timestamp } from './records.ts';
+
+export interface RepositoryStore {
+  /** The repository's row, made on first use. */
+  ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<Repository>;
+  /**
+   * The row of the branch that was followed last of this repository; of none of its branches, one is made whose branch is not
+   * known yet (`''`). So is the branch of a row that was never fetched.
+   */
+  ensureDefault(repository: { readonly url: string; readonly now: Timestamp }): Promise<Repository>;
+  /** Gives a row its branch, once: false when it has one. */
+  nameBranch(id: string, branch: string): Promise<boolean>;
+  get(id: string): Promise<Repository>;
+  /** Says "look again" to whoever works on the repository. */
+  wake(id: string): Promise<void>;
+  /** True when `owner` now holds the repository's lease until `now + leaseMs`: it was free, expired or its own. */
+  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
+  /** Gives the lease back, if it is still `owner`'s. */
+  unclaim(id: string, owner: string): Promise<void>;
+  /**
+   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again.
+   * With a `problem` a held commit stays, since nothing was learned about it. A repeat keeps its `since`.
+   */
+  recordFetch(
+    id: string,
+    outcome: {
+      readonly now: Timestamp;
+      readonly problem?: { readonly code: string; readonly message: string } | undefined;
+      readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
+    },
+  ): Promise<void>;
+  /** An administrator accepts a held commit. Wakes the repository. */
+  allow(id: string, commit: CommitSha): Promise<void>;
+  /** Sets the accepted commit. */
+  accept(id: string, commit: CommitSha): Promise<void>;
+  /** The sequence becomes at least this. */
+  raiseSequence(id: string, atLeast: number): Promise<void>;
+}
