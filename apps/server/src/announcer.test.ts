@@ -31,7 +31,8 @@ function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
   const course = { state, ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined };
   const id = `rollout${sequence}`;
   const rest = { policy: DEFAULT_POLICY, orders: NO_ORDERS, rings: undefined, weaker: [], version: 0 };
-  return { id, revisionId: `r${sequence}`, state, startedAt: 1, course, ...rest };
+  const waitingSince = state === 'NEXT' ? 1 : undefined;
+  return { id, revisionId: `r${sequence}`, state, startedAt: 1, course, waitingSince, ...rest };
 }
 
 /** An announcer over one host, ada, and what comes of its passes. */
@@ -59,7 +60,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       rollout: rollout === undefined ? undefined : rolloutIn(sequence, rollout),
     }));
   const current = (): CurrentRollout | undefined => {
-    const rollout = listed().find((each) => each.rollout !== undefined)?.rollout;
+    const rollout = listed().find((each) => each.rollout !== undefined && each.rollout.state !== 'NEXT')?.rollout;
     return rollout === undefined ? undefined : { ...rollout, rings: undefined, weaker: [], policy: DEFAULT_POLICY, orders: NO_ORDERS };
   };
   const evaluationOf = (id: string): Evaluation =>
@@ -69,7 +70,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     return { state, evaluations: state === 'EVALUATING' ? [] : [evaluationOf(id)] };
   };
   const host = (): FleetHost => {
-    const wanted = given.revisions.find(({ rollout }) => rollout !== undefined)?.sequence ?? 0;
+    const wanted = given.revisions.find(({ rollout }) => rollout !== undefined && rollout !== 'NEXT')?.sequence ?? 0;
     const release = { id: `release${wanted}`, host: ada, sequence: wanted, toplevel: system(wanted) };
     const observed = { current: system(given.runs), booted: system(given.runs), profile: { generation: 1, toplevel: system(given.runs) } };
     const row = {
@@ -195,6 +196,15 @@ describe('the announcer', () => {
     await told.tell();
     await told.tell({ ...given, revisions: [{ sequence: 3, state: 'EVALUATING' }, ...given.revisions] });
     expect(told.evaluated).toEqual([['r1', 'r2'], ['r2'], ['r2', 'r3']]);
+  });
+
+  test('says where the rollout stands that hosts follow, while a newer one waits for it', async () => {
+    const revisions = [{ sequence: 2, state: 'PUBLISHED', rollout: 'NEXT' } as const, { sequence: 1, ...PUBLISHED }];
+    await using told = announcerOf({ revisions, runs: 0 });
+    await told.tell();
+    expect(told.newest()['1 floe/rollout']).toBe('pending');
+    await told.tell({ revisions, runs: 1 });
+    expect(told.newest()['1 floe/rollout']).toBe('success');
   });
 
   test('says what a held commit waits for, and of its rollout, which hosts follow, where it stands', async () => {

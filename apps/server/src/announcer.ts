@@ -1,7 +1,7 @@
 import { fitDescription } from '@floe/forge';
 import { HELD_PREFIX, isEndedRevision, RING_CONTEXT, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { RevisionInList, Store, WantedStatus } from '@floe/store';
+import type { RevisionInList, Rollout, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeSeen, describeSeenRings, viewSeen, type FleetReader } from './fleet-reader.ts';
@@ -43,6 +43,10 @@ const IDLE_MS = 60_000;
 const REST_FACTOR = 3;
 /** Delay of the next try after a failure (the database does not answer). */
 const RETRY_MS = 1_000;
+
+function isFollowed(rollout: Rollout | undefined): boolean {
+  return rollout !== undefined && rollout.waitingSince === undefined;
+}
 
 /**
  * Shortly after each pass: shows what changed to those who watch, and puts the commit statuses that should stand now into the outbox
@@ -156,7 +160,8 @@ export class Announcer {
    * revision changes only with its own state or its successor, so its hosts are not read in each pass.
    */
   #newsOf({ revisions, rolloutOf, repository }: FleetSnapshot) {
-    const followed = revisions.find(({ id }) => rolloutOf(id) !== undefined);
+    // One that waits for the rollout before it is not followed yet: hosts still follow that one.
+    const followed = revisions.find(({ id }) => isFollowed(rolloutOf(id)));
     return revisions
       .map((revision, index) => {
         const newer = revisions.slice(0, index);

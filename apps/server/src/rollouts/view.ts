@@ -69,8 +69,10 @@ export interface Looked {
 /** From the facts of its next decision. Pure. */
 export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, staged, hosts, logs }: Looked): RolloutDetail {
   const { course, policy, orders } = rollout;
+  // Until its first step has frozen who is in which ring, every host seems to be in the last one.
+  const isKnown = rollout.rings !== undefined || policy.rings.length < 2;
   return {
-    rings: overviewOfRings(course, facts).map((ring, index) => ({
+    rings: (isKnown ? overviewOfRings(course, facts) : []).map((ring, index) => ({
       ...viewRing(ring, index, { course, policy, hosts: facts.hosts, now }),
       downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
     })),
