@@ -24,6 +24,7 @@ const RANKS: Record<HostStanding, number> = {
   'not-enrolled': 7,
   'no-release': 7,
   revoked: 8,
+  'not-ours': 9,
 };
 /** Where a host belongs on the page; lower comes first. */
 export function rankOf(host: Pick<HostView, 'standing'>): number {

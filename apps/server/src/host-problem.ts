@@ -63,6 +63,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'trial':
     case 'away':
     case 'not-enrolled':
+    case 'not-ours':
     case 'no-release':
       return null;
   }

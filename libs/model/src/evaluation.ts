@@ -1,8 +1,16 @@
 import type { HostName, StorePath } from './brands.ts';
 
-/** What a revision changes for one host, compared with the host's last release. */
-export const EVALUATION_OUTCOMES = ['CHANGED', 'UNCHANGED', 'NEW', 'REMOVED', 'EVAL_ERROR', 'BUILD_ERROR'] as const;
+/**
+ * What a revision changes for one host, compared with the host's last release. NOT_OURS: no machine is enrolled under this name, and its configuration
+ * does not run Floe's agent, as of an installer: it is not built.
+ */
+export const EVALUATION_OUTCOMES = ['CHANGED', 'UNCHANGED', 'NEW', 'REMOVED', 'NOT_OURS', 'EVAL_ERROR', 'BUILD_ERROR'] as const;
 export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
+
+/** True of a host that a revision has nothing for, and that nothing is wrong with: it counts nowhere. */
+export function isLeftOut(outcome: EvaluationOutcome): boolean {
+  return outcome === 'REMOVED' || outcome === 'NOT_OURS';
+}
 
 /** A host's evaluation at one revision. Two evaluations with the same derivation are the same system. */
 export interface EvaluatedHost {

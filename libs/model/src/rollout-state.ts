@@ -31,6 +31,7 @@ const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   trial: false,
   away: true,
   'not-enrolled': false,
+  'not-ours': false,
   'no-release': true,
   revoked: false,
   cloned: false,

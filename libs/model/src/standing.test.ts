@@ -103,6 +103,13 @@ describe('a host', () => {
     expect(of({ offer, observed: onWanted })).toBe('behind');
     expect(of({ offer, enrolment: 'none' })).toBe('not-enrolled');
   });
+  test('is not ours when its commit left it out and no machine is enrolled, and waits for its release where one is', () => {
+    const offer = offerOf('PUBLISHED', { outcome: 'NOT_OURS' });
+    expect(of({ offer, enrolment: 'none' })).toBe('not-ours');
+    expect(of({ offer, enrolment: 'revoked' })).toBe('revoked');
+    expect(of({ offer, desired: { kind: 'nothing' } })).toBe('no-release');
+    expect(of({ offer, observed: onWanted })).toBe('in-sync');
+  });
   test('is on trial whatever the host says about the tried system', () => {
     for (const state of AGENT_STATES) expect(of({ desired: onTrial, state, subject: other, observed: onWanted })).toBe('trial');
     expect(of({ desired: onTrial, isConnected: false })).toBe('trial');
@@ -159,11 +166,12 @@ const VALUES = {
     { kind: 'none', because: 'host' },
     { kind: 'none', because: 'revision' },
     { kind: 'removed' },
+    { kind: 'not-ours' },
     { kind: 'unknown' },
   ],
 } as const satisfies { readonly [Fact in keyof HostFacts]: readonly HostFacts[Fact][] };
 
-/** Every combination of facts: 171,360. */
+/** Every combination of facts: 195,840. */
 function* allFacts(): Generator<HostFacts> {
   let all: Partial<HostFacts>[] = [{}];
   for (const [fact, values] of Object.entries(VALUES)) all = all.flatMap((facts) => values.map((value) => ({ ...facts, [fact]: value })));

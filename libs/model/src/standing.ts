@@ -36,6 +36,8 @@ export const HOST_STANDINGS = [
   /** Not connected, and not yet on the system that it should run. */
   'away',
   'not-enrolled',
+  /** In the flake, and none of Floe's: an installer, a template, a machine without the agent. */
+  'not-ours',
   'no-release',
   'revoked',
   /** Two machines use its key. Both are refused. */
@@ -45,7 +47,7 @@ export type HostStanding = (typeof HOST_STANDINGS)[number];
 /** The standings that follow from the machine and its desired release alone. */
 type MachineStanding = Exclude<
   HostStanding,
-  'behind' | 'removed' | 'pinned' | 'trial' | 'queued' | 'kept-back' | 'not-enrolled' | 'revoked' | 'cloned'
+  'behind' | 'removed' | 'pinned' | 'trial' | 'queued' | 'kept-back' | 'not-enrolled' | 'not-ours' | 'revoked' | 'cloned'
 >;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
@@ -54,6 +56,8 @@ export type Offer =
   | { readonly kind: 'release'; readonly toplevel: StorePath; readonly isAborted?: boolean }
   | { readonly kind: 'none'; readonly because: 'host' | 'revision' }
   | { readonly kind: 'removed' }
+  /** It was not built: its configuration does not run the agent. It is built once a machine is enrolled. */
+  | { readonly kind: 'not-ours' }
   /** No revision has finished yet, or this one does not know the host. */
   | { readonly kind: 'unknown' };
 
@@ -87,7 +91,7 @@ export function standingOf(facts: HostFacts): HostStanding {
   const { offer } = facts;
   // Also for a host that is not enrolled yet: its configuration is broken.
   if (offer.kind === 'none' && offer.because === 'host') return 'behind';
-  if (facts.enrolment === 'none') return 'not-enrolled';
+  if (facts.enrolment === 'none') return offer.kind === 'not-ours' ? 'not-ours' : 'not-enrolled';
   if (offer.kind === 'none') return 'behind';
   if (offer.kind === 'removed') return 'removed';
   if (facts.desired.kind === 'release' && facts.desired.because === 'trial') return 'trial';
@@ -174,6 +178,8 @@ export function offerOf(
   switch (outcome) {
     case 'REMOVED':
       return { kind: 'removed' };
+    case 'NOT_OURS':
+      return { kind: 'not-ours' };
     case 'EVAL_ERROR':
     case 'BUILD_ERROR':
       return { kind: 'none', because: 'host' };
@@ -206,6 +212,7 @@ const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   trial: false,
   away: false,
   'not-enrolled': false,
+  'not-ours': false,
   'no-release': false,
   revoked: false,
   cloned: true,

@@ -3,7 +3,7 @@ import { NO_EVAL_CACHE } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { cleanText, explain, serverUnwell } from './failure.ts';
-import { hostExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
+import { hostExpression, isNotOurs, isOursAnswered, oursExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
 import { readFlakeSource, type FlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
 import { describePlaces, isElsewhere } from './places.ts';
@@ -22,8 +22,14 @@ export interface HostFailed extends Common {
   readonly error: string;
   /** It may succeed later without a change of the repository. */
   readonly isRetryable: boolean;
+  /** Its configuration is broken in a way that it does not even say whether it is Floe's. Only of hosts that are asked that. */
+  readonly isSilent?: boolean | undefined;
 }
-export type HostEvaluation = HostEvaluated | HostFailed;
+/** It says that it does not run Floe's agent, and its system was not evaluated. */
+export interface HostNotOurs extends Common {
+  readonly kind: 'not-ours';
+}
+export type HostEvaluation = HostEvaluated | HostFailed | HostNotOurs;
 
 export interface EvaluateOptions {
   /** Number of processes at the same time. */
@@ -34,6 +40,8 @@ export interface EvaluateOptions {
   readonly maxMemoryBytes: number;
   readonly signal: AbortSignal;
   readonly onResult: (result: HostEvaluation) => void;
+  /** Asked of each host: true when its own configuration is to say whether it is Floe's. Default: all are. */
+  readonly isAsked?: ((host: HostName) => boolean) | undefined;
 }
 
 /**
@@ -96,22 +104,38 @@ class Evaluation {
   }
 
   async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
+    return await this.#ask(hostExpression(this.#flakeUrl, host, this.#isAsked(host)), more);
+  }
+
+  async #ask(expression: string, more: readonly string[] = []): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
-    const args = ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', hostExpression(this.#flakeUrl, host)];
-    return await this.#command.run('nix', args, { signal, timeoutMs, maxMemoryBytes });
+    return await this.#command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes });
+  }
+
+  #isAsked(host: HostName): boolean {
+    return this.#options.isAsked?.(host) === true;
+  }
+
+  /** One that says it without its system is Floe's, or nothing that says so: the error is its system's. */
+  async #isSilent(host: HostName): Promise<boolean> {
+    if (!this.#isAsked(host)) return false;
+    const asked = await this.#ask(oursExpression(this.#flakeUrl, host));
+    return !asked.isOk || !isOursAnswered(asked.result.stdout);
   }
 
   async #outcome(host: HostName, run: CommandResult): Promise<HostEvaluation | undefined> {
     const { result, log } = run;
     const common = { host, durationMs: result.durationMs, warnings: log.warnings.map(cleanText) };
-    const fail = (code: HostFailed['code'], error: string): HostFailed => ({
+    const fail = (code: HostFailed['code'], error: string, isSilent = false): HostFailed => ({
       ...common,
       kind: 'failed',
       code,
       error,
       isRetryable: code === 'INPUT_AWAY',
+      ...(isSilent ? { isSilent } : {}),
     });
     if (run.isOk) {
+      if (this.#isAsked(host) && isNotOurs(result.stdout)) return { ...common, kind: 'not-ours' };
       const answer = readHostAnswer(result.stdout);
       return answer.kind === 'evaluated' ? { ...common, ...answer } : fail(answer.code, answer.error);
     }
@@ -129,8 +153,8 @@ class Evaluation {
         throw serverUnwell(`evaluating ${host}`, diagnosis.health, explain(log, result));
       case 'own': {
         const { away } = await this.#lookForInputs();
-        const error = await this.#explain(host, run);
-        return away.length > 0 ? fail('INPUT_AWAY', `${describeAway(away)}\n${error}`) : fail('EVALUATION_FAILED', error);
+        const [error, isSilent] = [await this.#explain(host, run), await this.#isSilent(host)];
+        return away.length > 0 ? fail('INPUT_AWAY', `${describeAway(away)}\n${error}`, isSilent) : fail('EVALUATION_FAILED', error, isSilent);
       }
     }
   }

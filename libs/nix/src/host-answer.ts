@@ -40,9 +40,35 @@ const Answer = v.object({
 });
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
-/** The expression for one host. If the value had an attribute called outPath, Nix would print the whole set as that string. */
-export function hostExpression(flakeUrl: string, host: HostName): string {
-  const config = `(builtins.getFlake ${nixString(flakeUrl)}).nixosConfigurations.${nixString(host)}.config`;
+function configOf(flakeUrl: string, host: HostName): string {
+  return `(builtins.getFlake ${nixString(flakeUrl)}).nixosConfigurations.${nixString(host)}.config`;
+}
+
+/**
+ * A Nix function from a host's `config` to whether it runs Floe's agent. Every NixOS configuration says that: false where it does not
+ * have the module. What is not NixOS (it has no services) says nothing: null.
+ */
+const SAYS_OURS = `(config:
+    if !(config ? services) then null
+    else if config.services ? floe.agent then config.services.floe.agent.enable or null
+    else false)`;
+
+/** The expression that asks only whether the host is Floe's: a set with `isOurs`, true, false or null. */
+export function oursExpression(flakeUrl: string, host: HostName): string {
+  return `{ isOurs = ${SAYS_OURS} ${configOf(flakeUrl, host)}; }`;
+}
+
+/**
+ * The expression for one host. If the value had an attribute called outPath, Nix would print the whole set as that string. With `unlessNotOurs`
+ * the system of a host that says that it is not Floe's is not evaluated: its answer is only that ({@link isNotOurs}).
+ */
+export function hostExpression(flakeUrl: string, host: HostName, unlessNotOurs = false): string {
+  const question = systemExpression(configOf(flakeUrl, host));
+  if (!unlessNotOurs) return question;
+  return `if ${SAYS_OURS} ${configOf(flakeUrl, host)} == false then { isOurs = false; } else ${question}`;
+}
+
+function systemExpression(config: string): string {
   return `let
   config = ${config};
   t = config.system.build.toplevel;
@@ -54,6 +80,19 @@ in
   system = t.system;
   inherit (own config) labels ring formerHost timeZone;
 }`;
+}
+
+const NotOurs = v.strictObject({ isOurs: v.literal(false) });
+const Ours = v.strictObject({ isOurs: v.unknown() });
+
+/** True when the host said that it is not Floe's. */
+export function isNotOurs(stdout: string): boolean {
+  return tryParseAnswer(NotOurs, stdout) !== undefined;
+}
+
+/** True when {@link oursExpression} was answered, in whatever way. */
+export function isOursAnswered(stdout: string): boolean {
+  return tryParseAnswer(Ours, stdout) !== undefined;
 }
 
 /** Reads the answer. One that cannot be used is this host's error: nothing else is known to be wrong. */

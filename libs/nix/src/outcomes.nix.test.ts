@@ -16,13 +16,14 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
     await world.close();
   });
 
-  async function evaluate(url: string, hosts: readonly string[]): Promise<Map<string, HostEvaluation>> {
+  async function evaluate(url: string, hosts: readonly string[], isAsked?: (host: string) => boolean): Promise<Map<string, HostEvaluation>> {
     const results = new Map<string, HostEvaluation>();
     await world.nix.evaluateHosts(url, hosts as HostName[], {
       concurrency: 2,
       timeoutMs: 60_000,
       maxMemoryBytes: 2 * 1024 ** 3,
       signal,
+      isAsked,
       onResult: (result) => results.set(result.host, result),
     });
     return results;
@@ -107,6 +108,56 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       ] as const) {
         expect(own(name)).toEqual({ ...failed, host: name, error });
       }
+    });
+
+    it('is not evaluated further when it is asked whether it is Floe’s, and says no', async () => {
+      const system = `system.build.toplevel = derivation { name = "x"; system = "${SYSTEM}"; builder = "/bin/sh"; };`;
+      const broken = 'system.build.toplevel = throw "broken";';
+      const all = {
+        // NixOS without the module, as an installer is; its system is broken, too.
+        installer: `{ services.openssh.enable = true; ${broken} }`,
+        off: `{ services.floe.agent.enable = false; ${system} }`,
+        odd: `{ services.floe.agent.enable = "yes"; ${system} }`,
+        on: `{ services.floe.agent.enable = true; ${system} }`,
+        onbroken: `{ services.floe.agent.enable = true; ${broken} }`,
+        // No NixOS: these say nothing, and are built.
+        plain: `{ ${system} }`,
+        labelled: `{ services.floe.agent.labels = [ "a" ]; ${system} }`,
+        plainbroken: `{ ${broken} }`,
+        silent: '(throw "a template")',
+      };
+      const outputs = Object.entries(all).map(([name, config]) => `nixosConfigurations.${name}.config = ${config};`);
+      const url = await commitFlake(world.dir, { 'flake.nix': `{ outputs = { self }: { ${outputs.join('\n')} }; }` });
+      const kinds = async (isAsked: boolean): Promise<unknown> =>
+        Object.fromEntries(
+          [...(await evaluate(url, Object.keys(all), () => isAsked))].map(([name, result]) => [
+            name,
+            result.kind === 'failed' && result.isSilent === true ? 'silent' : result.kind,
+          ]),
+        );
+      expect(await kinds(true)).toEqual({
+        installer: 'not-ours',
+        off: 'not-ours',
+        odd: 'evaluated',
+        on: 'evaluated',
+        onbroken: 'failed',
+        plain: 'evaluated',
+        labelled: 'evaluated',
+        plainbroken: 'failed',
+        silent: 'silent',
+      });
+      // Whoever is enrolled is not asked.
+      expect(await kinds(false)).toEqual({
+        installer: 'failed',
+        off: 'evaluated',
+        odd: 'evaluated',
+        on: 'evaluated',
+        onbroken: 'failed',
+        plain: 'evaluated',
+        labelled: 'evaluated',
+        plainbroken: 'failed',
+        silent: 'failed',
+      });
     });
 
     it('with a location in an input names the input, and the last location in the fleet’s own files', async () => {

@@ -17,6 +17,7 @@ import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
 import { takePolicy, unknownRing, unknownZone } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
+import { whoseHosts } from './whose-hosts.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
@@ -68,7 +69,8 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
 
-  const kept = await keptRows(deps, revision, hosts, released);
+  const { isEnrolled } = await whoseHosts(store, revision);
+  const kept = await keptRows(deps, revision, hosts, released, isEnrolled);
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
   const ordered = await bestEffort(logger, 'ordering the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
@@ -77,10 +79,13 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;
   const rows = await saveEvaluations(store, revision.id, evaluated);
   await saveEvaluations(store, revision.id, [...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
-  if (rows.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
-  const waiting = rows.find(({ retryAt }) => retryAt !== undefined);
+  const ours = rows.filter(({ outcome }) => outcome !== 'NOT_OURS');
+  if (ours.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
+  // A fleet in which no machine has the agent yet.
+  if (ours.length === 0 && refused.length === 0 && rows.length > 0) return { kind: 'evaluated' };
+  const waiting = ours.find(({ retryAt }) => retryAt !== undefined);
   if (waiting !== undefined) throw new FloeError('HOSTS_WAIT', `${waiting.host}: ${waiting.error}`, { retryable: true });
-  const errors = [...rows, ...refused];
+  const errors = [...ours, ...refused];
   return { kind: 'failed', error: `none of the ${errors.length} hosts evaluates; the first error, of ${errors[0]?.host}: ${errors[0]?.error}` };
 }
 
@@ -97,6 +102,7 @@ export async function evaluateHosts(
 ): Promise<readonly EvaluationRow[]> {
   const { store, mirror, repositoryNix, limits, clock, logger } = deps;
   const released = await releasedToplevels(deps, revision);
+  const { isEnrolled, wasNotOurs } = await whoseHosts(store, revision);
   const triesBefore = new Map((await store.revisions.evaluations(revision.id)).map(({ host, tries }) => [host, tries ?? 0]));
   const rows: EvaluationRow[] = [];
   let unsaved: EvaluationRow[] = [];
@@ -114,6 +120,8 @@ export async function evaluateHosts(
   function toRow(result: HostEvaluation): EvaluationRow {
     const { host, warnings, kind } = result;
     const evaluateMs = Math.round(result.durationMs);
+    const isNotOurs = kind === 'not-ours' || (kind === 'failed' && result.isSilent === true && wasNotOurs(host));
+    if (isNotOurs) return { host, outcome: 'NOT_OURS', warnings, evaluateMs };
     if (kind === 'evaluated') {
       const { drvPath, toplevel, system, labels, ring, formerHost, timeZone } = result;
       const own = { host, warnings, labels, ring, formerHost, timeZone, evaluateMs };
@@ -136,6 +144,7 @@ export async function evaluateHosts(
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,
+      isAsked: (host) => !isEnrolled(host),
       onResult(result) {
         unsaved.push(toRow(result));
         // The rejection is handled below, where the promise is awaited.
@@ -181,11 +190,13 @@ async function keptRows(
   revision: Revision,
   hosts: readonly HostName[],
   released: ReadonlyMap<HostName, StorePath>,
+  isEnrolled: (host: HostName) => boolean,
 ): Promise<readonly EvaluationRow[]> {
   const listed = new Set(hosts);
   return (await store.revisions.evaluations(revision.id)).flatMap((row): EvaluationRow[] => {
     const { host, drvPath, toplevel, system, error, warnings, labels, ring, formerHost, timeZone, tries, evaluateMs } = row;
     if (!listed.has(host)) return [];
+    if (row.outcome === 'NOT_OURS') return isEnrolled(host) ? [] : [{ host, outcome: 'NOT_OURS', warnings, evaluateMs }];
     const known = { host, warnings, labels, ring, formerHost, timeZone, tries, evaluateMs };
     if (drvPath !== undefined && toplevel !== undefined && system !== undefined) {
       return [{ ...known, outcome: outcomeOf({ host, drvPath, toplevel }, released), drvPath, toplevel, system }];

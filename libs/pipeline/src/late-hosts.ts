@@ -1,19 +1,23 @@
-import type { Repository, Revision } from '@floe/store';
+import type { Evaluation, Repository, Revision } from '@floe/store';
 import { buildHosts } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
 import { releaseRevision } from './release.ts';
+import { whoseHosts } from './whose-hosts.ts';
 
 /**
- * Retries the hosts of an ended revision that failed with a temporary error, e.g. an unreachable source. Each host that succeeds
+ * Retries the hosts of an ended revision that failed with a temporary error, e.g. an unreachable source, and evaluates those that were not
+ * Floe's, and are enrolled now. Each host that succeeds
  * is released with the sequence of that revision. Only for the newest revision: a newer one evaluates the host itself.
  */
 export async function tryLateHosts(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<void> {
   const { store, clock, logger } = deps;
   const isDue = ({ retryAt }: { readonly retryAt?: number | undefined }): boolean => retryAt !== undefined && retryAt <= clock.now();
-  const due = (await store.revisions.evaluations(revision.id)).filter(isDue);
-  logger.info('hosts with a temporary error are retried', { commit: revision.sha, count: due.length });
-  const unevaluated = due.filter(({ outcome }) => outcome === 'EVAL_ERROR').map(({ host }) => host);
+  const { isEnrolled } = await whoseHosts(store, revision);
+  const isNew = ({ host, outcome }: Evaluation): boolean => outcome === 'NOT_OURS' && isEnrolled(host);
+  const due = (await store.revisions.evaluations(revision.id)).filter((row) => isDue(row) || isNew(row));
+  logger.info('hosts with a temporary error, or that were enrolled since, are evaluated or built', { commit: revision.sha, count: due.length });
+  const unevaluated = due.filter(({ outcome }) => outcome === 'EVAL_ERROR' || outcome === 'NOT_OURS').map(({ host }) => host);
   if (unevaluated.length > 0) await evaluateHosts(deps, revision, unevaluated, signal, true);
   const tried = new Set(due.map(({ host }) => host));
   const wanted = (await store.revisions.evaluations(revision.id)).filter(

@@ -14,13 +14,16 @@ import { openStatementLog } from './statement-log.ts';
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
 const signer = signerFromPem('release-1', generateKeyPem());
 
-type Evaluated = 'waits' | 'broken' | number;
+/** `silent`: it does not even say whether it is Floe's. */
+type Evaluated = 'waits' | 'broken' | 'silent' | number;
 type Built = 'no-machine' | 'no-source' | 'collected' | 'ok';
 interface Host {
   readonly evaluates: Evaluated;
   readonly builds?: Built;
   readonly ring?: string;
   readonly timeZone?: string;
+  /** Its configuration says that it is not Floe's. */
+  readonly saysNo?: boolean;
 }
 
 /** Stands in for git and Nix: a commit is given by the results of its hosts. */
@@ -160,13 +163,13 @@ class World {
         if (name === 'missing') return { kind: 'failed', error: 'there is none' };
         return { kind: 'evaluated', target: { drvPath: `/nix/store/check-${name}-.drv`, toplevel: `/nix/store/${name}` as StorePath } };
       },
-      evaluateHosts: async (url, hosts, { signal, onResult }) => {
+      evaluateHosts: async (url, hosts, { signal, onResult, isAsked }) => {
         for (const host of hosts) {
           await systemClock.sleep(this.evaluationMs, signal);
           if (signal.aborted) return;
           this.onEvaluate();
           this.evaluations.push(`${Number(url)} ${host}`);
-          onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }));
+          onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
         }
       },
       build: async ({ drvPath }) => {
@@ -192,8 +195,11 @@ class World {
     };
   }
 
-  #evaluation(host: HostName, { evaluates, ring, timeZone }: Host): HostEvaluation {
+  #evaluation(host: HostName, { evaluates, ring, timeZone, saysNo = false }: Host, isAsked: boolean): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`] };
+    if (isAsked && saysNo) return { ...common, kind: 'not-ours' };
+    if (evaluates === 'silent')
+      return { ...common, kind: 'failed', code: 'EVALUATION_FAILED', error: 'silent', isRetryable: false, isSilent: isAsked };
     if (typeof evaluates === 'number') {
       const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
       const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
@@ -513,6 +519,48 @@ test('a host that was never enrolled is forgotten with the commit that removes i
   const back = await world.ended(await world.push({ eve: { evaluates: 2 }, joe: { evaluates: 3 } }), 'PUBLISHED');
   expect([(await world.row(back, 'joe'))?.toplevel, await world.row(back, 'ada')]).toEqual([expect.stringMatching(/3$/) as string, undefined]);
   expect((await world.store.hosts.list(world.repository.id)).map(({ host }) => host)).toEqual(['ada', 'eve', 'joe']);
+});
+
+describe('a host that says that it is not Floe’s', () => {
+  const iso = { evaluates: 7, saysNo: true } as const;
+
+  test('is not built, makes no commit red when it breaks, and is released at once with the newest commit when it is enrolled', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, iso });
+    await world.start(dir);
+    const first = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(await world.row(first, 'iso')).toMatchObject({ outcome: 'NOT_OURS', toplevel: undefined, error: undefined });
+    expect(await world.released()).toEqual({ ada: 1 });
+
+    const broken = await world.ended(await world.push({ ada: { evaluates: 2 }, iso: { evaluates: 'silent' } }), 'PUBLISHED');
+    expect(await world.row(broken, 'iso')).toMatchObject({ outcome: 'NOT_OURS', error: undefined });
+
+    const newest = await world.ended(await world.push({ ada: { evaluates: 2 }, iso }), 'PUBLISHED');
+    const { hosts } = world.store;
+    await hosts.enrol({ host: 'iso' as HostName, repositoryId: world.repository.id, machineId: 'a'.repeat(32), publicKey: 'key', at: 1 });
+    await world.later(0);
+    await eventually('it is released', async () => ((await world.released())['iso'] === 7 ? true : undefined));
+    await eventually('nothing is left to do', async () => ((await world.store.revisions.nextRetryAt(newest.id)) === undefined ? true : undefined));
+    expect(await world.row(newest, 'iso')).toMatchObject({ outcome: 'CHANGED' });
+
+    // From now on it is built, whatever it says, and its errors are the commit's.
+    const fourth = await world.ended(await world.push({ ada: { evaluates: 2 }, iso: { evaluates: 'silent' } }), 'PUBLISHED');
+    expect(await world.row(fourth, 'iso')).toMatchObject({ outcome: 'EVAL_ERROR', error: 'silent' });
+  });
+
+  test('is an error when nobody knows yet whose it is, and it does not say', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, iso: { evaluates: 'silent' } });
+    await world.start(dir);
+    const revision = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    expect(await world.row(revision, 'iso')).toMatchObject({ outcome: 'EVAL_ERROR' });
+  });
+
+  test('hides no error of the others: a commit whose own hosts all fail has failed, and one without any is published', async () => {
+    world.commits.push({ iso });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const failed = await world.ended(await world.push({ iso, ada: { evaluates: 'broken' } }), 'EVAL_FAILED');
+    expect(failed.error).toBe('none of the 1 hosts evaluates; the first error, of ada: broken');
+  });
 });
 
 test('an administrator has the newest commit evaluated again: final errors are retried, releases stay', async () => {

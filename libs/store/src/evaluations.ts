@@ -9,7 +9,7 @@ import {
   storableText,
   type HostName,
 } from '@floe/model';
-import { and, asc, between, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, between, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -19,7 +19,7 @@ import type { BuildRow, EvaluatedRevision, Evaluation, EvaluationRow } from './r
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn } from './rows.ts';
 import type { RevisionStore } from './store.ts';
-import { evaluations, revisions } from './tables/index.ts';
+import { evaluations, hosts, revisions } from './tables/index.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 15. */
 const ROWS_PER_INSERT = 4_300;
@@ -177,6 +177,13 @@ export function createEvaluationStore(
         .select({ at: sql`min(${evaluations.retryAt})` })
         .from(evaluations)
         .where(and(eq(evaluations.revisionId, id), between(evaluations.retryAt, 0, MAX_TIME_MS)));
+      const [enrolled] = await db
+        .select({ host: hosts.host })
+        .from(evaluations)
+        .innerJoin(hosts, eq(hosts.host, evaluations.host))
+        .where(and(eq(evaluations.revisionId, id), eq(evaluations.outcome, 'NOT_OURS'), isNotNull(hosts.publicKey), isNull(hosts.revokedAt)))
+        .limit(1);
+      if (enrolled !== undefined) return 0;
       return row === undefined || row.at === null ? undefined : v.parse(Int8, row.at);
     },
   };

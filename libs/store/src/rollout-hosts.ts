@@ -1,5 +1,6 @@
 import {
   isBrieflyAway,
+  isLeftOut,
   NOTHING_OBSERVED,
   offerOf,
   standingOf,
@@ -33,10 +34,10 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
 const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [], situation: undefined } as const;
 const MAX_REASON_CHARACTERS = 500;
 
-/** The hosts of a published revision for its rollout, without those that it removed. Pure. */
+/** The hosts of a published revision for its rollout, without those that it removed, and that are not Floe's. Pure. */
 export function rolloutHosts({ evaluations, hosts, now, isAborted }: RolloutFacts): readonly RolloutHost[] {
   return evaluations
-    .filter(({ outcome }) => outcome !== 'REMOVED')
+    .filter(({ outcome }) => !isLeftOut(outcome))
     .map((evaluation): RolloutHost => {
       const { host } = evaluation;
       const { row, desired, quarantines, situation } = hosts.get(host) ?? NOT_THERE;
@@ -81,6 +82,7 @@ function reasonOf(
     case 'pinned':
     case 'trial':
     case 'not-enrolled':
+    case 'not-ours':
     case 'no-release':
     case 'revoked':
     case 'cloned':

@@ -175,8 +175,9 @@ export function verdictOf(fleet: WatchedFleet, attention: readonly Attention[] =
 /** Nobody is needed; "fine" is only said of what was seen to run what it should. */
 function calmVerdict(hosts: readonly HostView[]): Pick<Verdict, 'short' | 'text'> {
   if (hosts.length === 0) return same('No hosts yet');
-  if (hosts.every(({ standing }) => standing === 'in-sync'))
-    return same(hosts.length === 1 ? 'The only host is fine' : `All ${count(hosts.length, 'host')} are fine`);
+  const ours = hosts.filter(({ standing }) => standing !== 'not-ours');
+  if (ours.length > 0 && ours.every(({ standing }) => standing === 'in-sync'))
+    return same(ours.length === 1 ? 'The only host is fine' : `All ${count(ours.length, 'host')} are fine`);
   return { short: 'Nothing needs you', text: `Nothing needs you: ${countsInWords(hosts)}` };
 }
 

@@ -1,4 +1,4 @@
-import { isEndedRevision, type EvaluationOutcome, type RevisionState, type StatusText } from '@floe/model';
+import { isEndedRevision, isLeftOut, type EvaluationOutcome, type RevisionState, type StatusText } from '@floe/model';
 import { hosts, listNames, progressOf } from './hosts-in-words.ts';
 
 /** What the descriptions of a revision are made from. */
@@ -44,7 +44,7 @@ function withGlass({ state, description, ...rest }: StatusText, { revision: { gl
 }
 
 function evaluated({ evaluations }: RevisionFacts): StatusText {
-  const present = evaluations.filter((each) => each.outcome !== 'REMOVED');
+  const present = evaluations.filter((each) => !isLeftOut(each.outcome));
   const broken = present.filter((each) => each.outcome === 'EVAL_ERROR');
   if (broken.length > 0) return text('failure', brokenHosts(broken, present.length, 'evaluate'));
   const count = (...outcomes: readonly EvaluationOutcome[]): number => evaluations.filter((each) => outcomes.includes(each.outcome)).length;
@@ -54,6 +54,7 @@ function evaluated({ evaluations }: RevisionFacts): StatusText {
     [count('NEW'), 'new'],
     [count('UNCHANGED'), 'unchanged'],
     [count('REMOVED'), 'removed'],
+    [count('NOT_OURS'), "not Floe's"],
   ];
   const told = parts.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`);
   return text('success', [`${hosts(present.length)} evaluated`, told.join(', ')].filter((part) => part !== '').join(': '));

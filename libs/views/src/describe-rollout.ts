@@ -28,6 +28,7 @@ export const COUNTED_STANDINGS = listAll([
   'trial',
   'away',
   'not-enrolled',
+  'not-ours',
   'no-release',
   'revoked',
   'under-way',

@@ -99,6 +99,7 @@ describe('an evaluation', () => {
       '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed',
     ],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', '1 host evaluated: 1 unchanged'],
+    [facts('PUBLISHED', { a: 'NEW', iso: 'NOT_OURS', vm: 'NOT_OURS' }), 'success', "1 host evaluated: 1 new, 2 not Floe's"],
     [facts('PUBLISHED', { a: 'BUILD_ERROR', b: 'CHANGED' }), 'success', '2 hosts evaluated: 2 changed'],
     [
       facts('PUBLISHED', { a: 'CHANGED', bob: ['EVAL_ERROR', 'syntax error, unexpected end of file\n at hosts/bob.nix:3'] }),

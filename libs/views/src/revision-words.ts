@@ -1,5 +1,6 @@
 import type { EvaluationOutcome, RevisionState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
+import { words } from './text.ts';
 
 /** Said of a commit: "commit 3f9c2ab1d0 does not evaluate". */
 const STATES: Readonly<Record<RevisionState, string>> = {
@@ -27,4 +28,9 @@ export function hasFailed({ state }: Pick<RevisionView, 'state'>): boolean {
 /** Said of a host, or of its configuration, that a commit failed for. */
 export function failureWords(outcome: EvaluationOutcome | null | undefined): string {
   return outcome === 'BUILD_ERROR' ? STATES.BUILD_FAILED : STATES.EVAL_FAILED;
+}
+
+/** What a revision meant for a host: "changed", "eval error". */
+export function outcomeWords(outcome: EvaluationOutcome): string {
+  return outcome === 'NOT_OURS' ? "not Floe's" : words(outcome);
 }

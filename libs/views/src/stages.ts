@@ -52,7 +52,7 @@ function isWithin(at: number | null, from: number, to: number | null | undefined
 /** Where a stage is not done for all hosts that it concerns. */
 function sharesOf({ hosts }: RevisionView): Partial<Record<StageName, string>> {
   const count = (...outcomes: readonly string[]): number => hosts.filter(({ outcome }) => outcome !== null && outcomes.includes(outcome)).length;
-  const present = hosts.length - count('REMOVED');
+  const present = hosts.length - count('REMOVED', 'NOT_OURS');
   const [unevaluated, unbuilt] = [count('EVAL_ERROR'), count('BUILD_ERROR')];
   const wanted = count('CHANGED', 'NEW', 'BUILD_ERROR');
   return {

@@ -22,6 +22,7 @@ const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly te
   trial: { name: 'on trial', tone: 'busy' },
   away: { name: 'away', tone: 'quiet' },
   'not-enrolled': { name: 'not enrolled', tone: 'quiet' },
+  'not-ours': { name: "not Floe's", tone: 'quiet' },
   'no-release': { name: 'no release', tone: 'quiet' },
   revoked: { name: 'revoked', tone: 'quiet' },
   cloned: { name: 'cloned', text: 'key used by two machines', tone: 'bad' },
@@ -79,5 +80,6 @@ export function countsInWords(hosts: readonly Pick<HostView, 'standing'>[]): str
   for (const { standing } of hosts) counts.set(standing, (counts.get(standing) ?? 0) + 1);
   const rest = HOST_STANDINGS.filter((standing) => standing !== 'in-sync' && counts.has(standing));
   const told = rest.map((standing) => `${(counts.get(standing) ?? 0).toLocaleString('en')} ${standingName(standing)}`);
-  return [`${(counts.get('in-sync') ?? 0).toLocaleString('en')} of ${count(hosts.length, 'host')} in sync`, ...told].join(', ');
+  const ours = hosts.length - (counts.get('not-ours') ?? 0);
+  return [`${(counts.get('in-sync') ?? 0).toLocaleString('en')} of ${count(ours, 'host')} in sync`, ...told].join(', ');
 }

@@ -57,6 +57,11 @@ function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContex
       return { text: because('the newest commit has no release for it', error), end: 'push a fix' };
     case 'removed':
       return { text: 'the newest commit does not have it', end: 'add it to the flake again' };
+    case 'not-ours':
+      return {
+        text: "its configuration does not run Floe's agent, so it is not built until it is enrolled",
+        end: `set services.floe.agent.enable there, or: floe enrol ${host}`,
+      };
     case 'not-enrolled':
       return { text: 'no machine is enrolled for it', end: `floe enrol ${host}` };
     case 'revoked':

@@ -5,7 +5,7 @@ import { viewOf, type Cli } from '../cli.ts';
 import { formatRevision } from '../view/revision.ts';
 import { formatPause, formatRings } from '../view/rollout.ts';
 import { formatBlock, formatTable, type Cell, type View } from '../view/terminal.ts';
-import { ago, duration, hasFailed, isRinged, revisionWords, shortHash, shortSha, standingName, words } from '@floe/views';
+import { ago, duration, hasFailed, isRinged, outcomeWords, revisionWords, shortHash, shortSha, standingName } from '@floe/views';
 import { commitPrefixArgument, limitArgument } from './arguments.ts';
 
 export function addRevisions(program: Command, cli: Cli): void {
@@ -89,7 +89,7 @@ function formatRevisionInFull(revision: RevisionView, view: View): string {
 function formatOutcomes(revision: RevisionView, view: View): string {
   const rows = revision.hosts.map((host): Cell[] => [
     { text: host.host },
-    { text: host.outcome === null ? 'not known yet' : words(host.outcome), ...(host.error === null ? {} : { tone: 'bad' as const }) },
+    { text: host.outcome === null ? 'not known yet' : outcomeWords(host.outcome), ...(host.error === null ? {} : { tone: 'bad' as const }) },
     { text: host.evaluateMs === null ? '' : duration(host.evaluateMs) },
     { text: host.buildMs === null ? '' : duration(host.buildMs) },
     { text: host.toplevel === null ? '–' : shortHash(host.toplevel) },

@@ -35,6 +35,7 @@ const SHAPES: Record<IconName, string> = {
   pinned: `${RING}M8 4.4v3.6M5.6 8h4.8M8 8v3.6`,
   trial: 'M6 2.2h4M6.8 2.2v4.4L3.2 13.6h9.6L9.2 6.6V2.2M5 10.2h6',
   'no-release': DASH,
+  'not-ours': DASH,
   skipped: DASH,
   revoked: `${RING}M3.7 3.7l8.6 8.6`,
   online: 'M8 5.2a2.8 2.8 0 1 0 0 5.6a2.8 2.8 0 0 0 0-5.6',

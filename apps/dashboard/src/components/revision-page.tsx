@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, duration, shortHash, shortSha, standingName, standingTone, words } from '@floe/views';
+import { capitalised, duration, shortHash, shortSha, standingName, standingTone, outcomeWords } from '@floe/views';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
@@ -109,7 +109,7 @@ function Outcomes({ revision: { hosts }, fleet }: { readonly revision: RevisionV
                 <HostLink fleet={fleet} name={host} />
               </th>
               <td role="cell" data-label="Outcome">
-                {outcome === null ? 'Not known yet' : capitalised(words(outcome))}
+                {outcome === null ? 'Not known yet' : capitalised(outcomeWords(outcome))}
               </td>
               <td role="cell" data-label="Evaluated in">
                 {evaluateMs === null ? '–' : duration(evaluateMs)}

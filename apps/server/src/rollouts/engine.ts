@@ -7,6 +7,7 @@ import {
   gatesOf,
   hostsAsLeft,
   isEndedRollout,
+  isLeftOut,
   promotedIn,
   resolve,
   unaskedIn,
@@ -144,8 +145,8 @@ export class RolloutEngine {
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
-    // A host that left, or whose configuration is broken, fills no ring.
-    const there = evaluations.filter(({ outcome }) => outcome !== 'REMOVED' && outcome !== 'EVAL_ERROR');
+    // A host that left, is not Floe's, or whose configuration is broken, fills no ring.
+    const there = evaluations.filter(({ outcome }) => !isLeftOut(outcome) && outcome !== 'EVAL_ERROR');
     const hosts = there.map(({ host, labels, ring, formerHost, timeZone }) => ({ host, labels: labels ?? [], ring, formerHost, timeZone }));
     return { policy, hosts, assignment: assignRings(policy, hosts) };
   }

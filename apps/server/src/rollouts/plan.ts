@@ -1,4 +1,13 @@
-import { assignRings, planRollout, storableText, windowsOfRing, type RolloutCourse, type RolloutFacts, type RolloutPolicy } from '@floe/model';
+import {
+  assignRings,
+  isLeftOut,
+  planRollout,
+  storableText,
+  windowsOfRing,
+  type RolloutCourse,
+  type RolloutFacts,
+  type RolloutPolicy,
+} from '@floe/model';
 import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
 import { ringWindowState } from '@floe/runtime';
 import { ringHosts, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
@@ -50,7 +59,7 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
 function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequence }: NextOfFleet): FleetHost {
   const { host } = each.row;
   const toplevel = evaluation?.toplevel;
-  if (toplevel === undefined || evaluation?.outcome === 'REMOVED') return each;
+  if (toplevel === undefined || (evaluation !== undefined && isLeftOut(evaluation.outcome))) return each;
   return { ...each, timeZone: evaluation?.timeZone, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
 }
 

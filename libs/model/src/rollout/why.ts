@@ -13,7 +13,7 @@ import type { RingHost } from './progress.ts';
 export type WhyNot =
   /** The revision has no release for it. */
   | { readonly rule: 'no-commit' | 'unfinished' | 'revision-failed' | 'host-failed' | 'removed' }
-  | { readonly rule: 'not-enrolled' | 'revoked' | 'cloned' }
+  | { readonly rule: 'not-enrolled' | 'not-ours' | 'revoked' | 'cloned' }
   | { readonly rule: 'trial'; readonly endsAt: number }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
   /** It has not run this release yet, which comes before anything newer. */
@@ -105,6 +105,8 @@ function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
       return [];
     case 'none':
       return [{ rule: newest.offer.because === 'host' ? 'host-failed' : 'revision-failed' }];
+    case 'not-ours':
+      return [{ rule: 'not-ours' }];
     case 'removed':
     case 'unknown':
       return [{ rule: 'removed' }];

@@ -38,6 +38,7 @@ export async function evaluateOne(deps: OneDeps, host: HostName, sha: CommitSha,
     },
   });
   if (signal.aborted || result === undefined) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
+  if (result.kind === 'not-ours') return { kind: 'refused', why: `${host} does not enable services.floe.agent` };
   if (result.kind === 'failed') {
     if (result.isRetryable) throw new FloeError(result.code, result.error, { retryable: true });
     return { kind: 'refused', why: await explainOpaque(deps, { sha }, result.error) };
