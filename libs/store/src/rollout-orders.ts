@@ -1,5 +1,6 @@
 import {
   boundedTime,
+  MAX_LOOSENINGS,
   NO_ORDERS,
   ROLES,
   ROLLOUT_ORDERS,
@@ -11,18 +12,22 @@ import {
   type StoredAnswer,
 } from '@floe/model';
 import { and, asc, eq } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { createLabelStops, stopsColumn, toStops } from './label-stops.ts';
 import { acknowledgeAnswers, answersColumn, toAnswers } from './probe-answers.ts';
 import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
-import { isOneOf } from './rows.ts';
+import { RowReader } from './row-reader.ts';
+import { isOneOf, storedText } from './rows.ts';
 import { acknowledgements, freezes, hosts, repositories, rolloutOrders } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
 type Row = typeof rolloutOrders.$inferSelect;
+
+const LoosensColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_LOOSENINGS));
 
 /** Rows with an unknown kind or role are nobody's word. */
 function toOrder({ by, role, reason, at }: Row): Order {
@@ -35,6 +40,8 @@ function toApproval(row: Row): Approval {
     ring: row.subject,
     person: row.person === null ? undefined : storableText(row.person, 64),
     binds: row.binds ?? undefined,
+    // What cannot be read was given for nothing.
+    loosens: row.loosens === null ? undefined : (new RowReader().json('loosens', row.loosens, LoosensColumn) ?? []),
   };
 }
 
@@ -92,11 +99,11 @@ export async function readSaid(
 
 async function order(
   db: Database,
-  { rolloutId, kind, subject = 0, by, person, binds, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
+  { rolloutId, kind, subject = 0, by, person, binds, loosens, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
 ): Promise<void> {
   await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
-    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, binds, ...said });
+    await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, binds, loosens, ...said });
     // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
     const names = acknowledged.map(({ host }) => host);
     const there = names.length === 0 ? [] : await tx.select({ host: hosts.host }).from(hosts).where(isOneOf(hosts.host, names)).for('key share');

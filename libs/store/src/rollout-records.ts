@@ -2,6 +2,7 @@ import type {
   CommitSha,
   HostName,
   KnownHost,
+  Loosening,
   NextRollout,
   Order,
   ProbeResult,
@@ -37,8 +38,8 @@ export interface CurrentRollout extends Rollout {
   readonly policy: RolloutPolicy;
   /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
   readonly rings: ReadonlyMap<HostName, number> | undefined;
-  /** How its policy is weaker than that of the last complete rollout, in words; undefined: not compared yet. */
-  readonly weaker: readonly string[] | undefined;
+  /** How its policy is weaker than that of the last complete rollout; undefined: not compared yet. */
+  readonly weaker: readonly Loosening[] | undefined;
   /** Who pushed its commits since the last complete rollout, logins at the forge; undefined: not known, or not asked yet. */
   readonly pushers?: readonly string[] | undefined;
   /** What people asked of it, and of its fleet. */
@@ -80,7 +81,7 @@ export interface RolloutDecided {
   readonly version: number;
   readonly course: RolloutCourse;
   readonly rings?: ReadonlyMap<HostName, number> | undefined;
-  readonly weaker?: readonly string[] | undefined;
+  readonly weaker?: readonly Loosening[] | undefined;
   readonly pushers?: readonly string[] | undefined;
   /** Hosts that were not asked: what it has for them is not their stable release when it is complete. */
   readonly unasked?: readonly HostName[] | undefined;
@@ -120,6 +121,8 @@ export interface NewRolloutOrder extends Order {
   /** Of an approval: whose token it is, and what was approved. */
   readonly person?: string | undefined;
   readonly binds?: string | undefined;
+  /** Of an approval: the loosenings that it was given for, by id. */
+  readonly loosens?: readonly string[] | undefined;
   readonly rolloutId: string;
   readonly kind: RolloutOrderKind;
   readonly subject?: number | undefined;

@@ -5,12 +5,14 @@ import {
   MAX_FAILURES,
   MAX_GROUP_NAMES,
   MAX_GROUPS,
+  MAX_LOOSENINGS,
   MAX_PROBES,
   PROBE_VERDICTS,
   ROLLOUT_STATES,
   storableText,
   TARGET_NAME_FORM,
   type HostName,
+  type Loosening,
   type ProbeAnswer,
   type RolloutCourse,
   type RolloutPause,
@@ -33,8 +35,6 @@ import { evaluations, hosts, releases, revisions, rollouts } from './tables/inde
 import { isUnfinishedRollout } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 
-/** Further ones are not told. */
-const MAX_WEAKER = 50;
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
 const Failure = v.object({ host: HostNameText, toplevel: StorePathText, reason: storedText(2_000) });
 const UntriedGroupColumn = v.object({ hosts: v.pipe(v.array(HostNameText), v.maxLength(MAX_GROUP_NAMES)), count: Count });
@@ -71,7 +71,19 @@ const RingsColumn = v.pipe(
 );
 
 const UnapprovedColumn = v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))), v.maxLength(1_000));
-const WeakerColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_WEAKER));
+const WeakerColumn = v.pipe(
+  v.array(
+    v.union([
+      v.object({ text: storedText(2_000), id: storedText(2_000) }),
+      // From before there was anything that stands for it.
+      v.pipe(
+        storedText(2_000),
+        v.transform((text): Loosening => ({ text, id: text })),
+      ),
+    ]),
+  ),
+  v.maxLength(MAX_LOOSENINGS),
+);
 
 /** More than that is not read: then nobody is known to be somebody else. */
 const MAX_PUSHERS = 200;
@@ -235,7 +247,7 @@ async function save(
         version: version + 1,
         ...(rings === undefined ? {} : { rings: [...rings] }),
         ...(pushers === undefined ? {} : { pushers }),
-        ...(weaker === undefined ? {} : { weaker: weaker.slice(0, MAX_WEAKER).map((text) => storableText(text, 2_000)) }),
+        ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
       })
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
       .returning({ revisionId: rollouts.revisionId });

@@ -14,7 +14,10 @@ import {
   renamedRings,
   weakenings,
   withKnownHosts,
+  type Loosening,
   type PolicyInForce,
+  type RolloutDecision,
+  type RolloutFacts,
   type RolloutPolicy,
   type RolloutStep,
 } from '@floe/model';
@@ -31,6 +34,7 @@ import {
 } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
+import { looseningsOf } from './loosenings.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
 
@@ -79,9 +83,9 @@ export class RolloutEngine {
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
     // A host that joins may have moved: what it loosens is asked for then.
     const known = rings === rollout.rings ? rollout.weaker : undefined;
-    const weaker = known ?? (await this.#weakerThanBefore(rollout));
-    const facts = rolloutFacts({ ...rollout, rings, weaker }, fleet.hosts, now);
-    const { course, steps } = decideRollout(rollout.course, facts, now);
+    const compared = known ?? (await this.#weakerThanBefore(rollout));
+    const { decision, facts, weaker, left } = await this.#decide({ ...rollout, rings, weaker: compared }, fleet.hosts, now);
+    const { course, steps } = decision;
     const pushers = await this.#pushersOf(rollout, weaker);
     // Where it has come may be where it holds up no newer one any more.
     const dueInMs =
@@ -90,7 +94,6 @@ export class RolloutEngine {
     // Times from a clock that was ahead are stored as they are now: else they would be now at each look.
     const isCorrected = course !== rollout.course;
     if (steps.length === 0 && !isGrown && !isCorrected) return { fleet, isMoved: false, dueInMs };
-    const left = course.state === 'COMPLETE' && steps.length > 0 ? await this.#leftBy(rollout) : undefined;
     const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(course, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const isSaved = await store.rollouts.save(decided, now);
@@ -104,6 +107,21 @@ export class RolloutEngine {
       onStep?.(moved, step, policy);
     }
     return { fleet: { rollout: moved, hosts: resolveAgain(fleet.hosts, moved) }, isMoved: true, dueInMs };
+  }
+
+  /** `weaker`: as it is known by the end of the decision. */
+  async #decide(rollout: CurrentRollout & { readonly weaker: readonly Loosening[] }, hosts: readonly FleetHost[], now: number): Promise<Decided> {
+    const decide = (weaker: readonly Loosening[]): Omit<Decided, 'left'> => {
+      const facts = rolloutFacts({ ...rollout, weaker }, hosts, now);
+      return { facts, weaker, decision: decideRollout(rollout.course, facts, now) };
+    };
+    const first = decide(rollout.weaker);
+    if (!isCompleted(first.decision)) return { ...first, left: undefined };
+    // What it leaves is what later commits are compared with: also the place of a host that is evaluated by now, and not built yet.
+    const own = await this.#inForce(rollout.revisionId, rollout.policy);
+    const weaker = await this.#weakerThanBefore(rollout, own);
+    const decided = isDeepStrictEqual(weaker, first.weaker) ? first : decide(weaker);
+    return { ...decided, left: isCompleted(decided.decision) ? await this.#leftBy(rollout, own) : undefined };
   }
 
   /** The revision that waits begins as soon as nothing is finished first: then all that was read is of the rollout before it. */
@@ -126,18 +144,18 @@ export class RolloutEngine {
   }
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
-  async #weakerThanBefore({ revisionId, policy }: CurrentRollout): Promise<readonly string[]> {
+  async #weakerThanBefore({ revisionId, policy }: CurrentRollout, own?: PolicyInForce): Promise<readonly Loosening[]> {
     const last = await this.#deps.store.rollouts.lastComplete(revisionId);
     if (last === undefined || areOpen(last.policy, policy)) return [];
-    const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), this.#inForce(revisionId, policy)]);
-    return weakenings(withKnownHosts(before, after, last.known), after);
+    const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), own ?? this.#inForce(revisionId, policy)]);
+    return looseningsOf(weakenings(withKnownHosts(before, after, last.known), after));
   }
 
   /**
    * Only where somebody asks who the authors are. While that is not known it is looked at again: a webhook may come after the commit. What
    * is known is used by the next decision, which reads whose logins those are.
    */
-  async #pushersOf({ revisionId, policy, course, pushers }: CurrentRollout, weaker: readonly string[]): Promise<CurrentRollout['pushers']> {
+  async #pushersOf({ revisionId, policy, course, pushers }: CurrentRollout, weaker: readonly Loosening[]): Promise<CurrentRollout['pushers']> {
     const isAsked = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals?.notAuthor === true);
     if (pushers !== undefined || !isAsked || isEndedRollout(course.state)) return pushers;
     return await this.#deps.store.rollouts.pushersOf(revisionId, this.#deps.forge);
@@ -152,8 +170,8 @@ export class RolloutEngine {
   }
 
   /** What stays with its hosts when it completes, for the commits to come. */
-  async #leftBy({ revisionId, policy }: CurrentRollout): Promise<LeftHosts> {
-    const [own, last] = await Promise.all([this.#inForce(revisionId, policy), this.#deps.store.rollouts.lastComplete(revisionId)]);
+  async #leftBy({ revisionId, policy }: CurrentRollout, own: PolicyInForce): Promise<LeftHosts> {
+    const last = await this.#deps.store.rollouts.lastComplete(revisionId);
     return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
   }
 
@@ -166,11 +184,11 @@ export class RolloutEngine {
 
   /**
    * The ring of each host, frozen when the rollout begins. A host that came later joins the first ring that has not passed yet, if its
-   * own is one of those that have. Undefined: there is one ring.
+   * own is one of those that have. Undefined: there is one ring, without anything that a host could loosen by how it joins.
    */
   async #ringsOf(rollout: CurrentRollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<CurrentRollout['rings']> {
-    const { rings, course } = rollout;
-    if (policy.rings.length === 1) return rings;
+    const { rings, course, weaker = [] } = rollout;
+    if (areOpen(policy) && weaker.length === 0) return rings;
     const missing = hosts.filter(({ row, situation }) => situation.rollout !== undefined && rings?.has(row.host) !== true);
     if (rings !== undefined && missing.length === 0) return rings;
     const evaluations = new Map((await this.#deps.store.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
@@ -184,7 +202,20 @@ export class RolloutEngine {
   }
 }
 
-/** Both policies put every host into one ring without a gate: there is nothing to compare. */
+/** What a look at a rollout comes to, with what it was made from. */
+interface Decided {
+  readonly decision: RolloutDecision;
+  readonly facts: RolloutFacts;
+  readonly weaker: readonly Loosening[];
+  /** Only when it completes. */
+  readonly left: LeftHosts | undefined;
+}
+
+function isCompleted({ course, steps }: RolloutDecision): boolean {
+  return course.state === 'COMPLETE' && steps.length > 0;
+}
+
+/** Each of the policies puts every host into one ring without a gate: there is nothing to compare. */
 function areOpen(...policies: readonly RolloutPolicy[]): boolean {
   return policies.every((policy) => isDeepStrictEqual(policy, DEFAULT_POLICY));
 }

@@ -2,6 +2,7 @@ import {
   DEFAULT_POLICY,
   defaultGates,
   NO_ORDERS,
+  type Approval,
   type HostName,
   type HostProgress,
   type RingHost,
@@ -10,7 +11,7 @@ import {
   type StorePath,
 } from '@floe/model';
 import { describe, expect, test } from 'vitest';
-import { judgeAbort, judgeHotfix, judgeResume, type AskedRollout, type Judged } from './orders.ts';
+import { judgeAbort, judgeApproval, judgeHotfix, judgeResume, type AskedRollout, type Judged } from './orders.ts';
 
 // What somebody is told who decides something at night, and has nobody to ask.
 
@@ -123,5 +124,31 @@ describe('an abort that comes too late names the ways out', () => {
   ] as const)('%s', (state, said) => {
     const judged = judgeAbort(asked(['ada:0 verified'], { state }, { abort: { ...eve } }), COMMIT);
     expect(judged).toMatchObject({ kind: 'refused', code: 'ROLLOUT_ENDED', message: expect.stringMatching(said) as string });
+  });
+});
+
+describe('an approval', () => {
+  const ada = { ...eve, by: 'ada', person: 'ada', role: 'administrator' as const };
+  const waiting = (approvals: readonly Approval[], loosens: readonly string[], more: Partial<AskedRollout['facts']> = {}): AskedRollout => {
+    const given = asked(['ada:1 to-come'], { state: 'WAITING_APPROVAL', ring: 1, provedRing: 0 }, { approvals });
+    const weaker = loosens.map((id) => ({ id, text: `text of ${id}` }));
+    return { ...given, facts: { ...given.facts, binds: 'now', weaker, ...more } };
+  };
+  const all = { commit: COMMIT, ring: 'all' };
+
+  test('of an administrator says what it was given for, and once more where something is new', () => {
+    expect(judgeApproval(waiting([], ['one']), all, ada)).toMatchObject({ order: { kind: 'approve', binds: 'now', loosens: ['one'] } });
+    const given = { ...ada, ring: 1, binds: 'now', loosens: ['one'] };
+    expect(judgeApproval(waiting([given], ['one']), all, ada)).toMatchObject({ kind: 'repeat' });
+    expect(judgeApproval(waiting([given], ['one', 'other']), all, ada)).toMatchObject({ order: { loosens: ['one', 'other'] } });
+  });
+
+  test('of whoever pushed it is for nothing of what it loosens, nor is one of a lower role', () => {
+    const more = { authors: ['ada'], hasOtherAdministrator: true };
+    expect(judgeApproval(waiting([], ['one'], more), all, ada)).toMatchObject({ kind: 'refused', code: 'APPROVAL_DOES_NOT_COUNT' });
+    expect(judgeApproval(waiting([], ['one']), all, { ...ada, role: 'approver' })).toMatchObject({
+      kind: 'refused',
+      code: 'APPROVAL_DOES_NOT_COUNT',
+    });
   });
 });

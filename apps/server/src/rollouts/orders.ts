@@ -5,10 +5,12 @@ import {
   hasAsked,
   isEndedRollout,
   isFrozen,
+  mayLoosen,
   missingApprovals,
   missingForNow,
   personOf,
   ROLES,
+  type Approval,
   type HostName,
   type Order,
   type RolloutCourse,
@@ -54,7 +56,7 @@ function revertWords({ count, without }: RevertScope): string {
 export type Judged =
   | {
       readonly kind: 'order';
-      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'answers' | 'binds'>;
+      readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'answers' | 'binds' | 'loosens'>;
       /** Undefined: of the rollout that hosts follow. */
       readonly of?: Pick<NextOfFleet, 'id' | 'sha'>;
       readonly message: string;
@@ -261,30 +263,35 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
       `ring ${ring} ${index < course.ring ? 'has passed' : 'is not reached yet'}: the rollout is at ring ${ringName(policy, course.ring)}`,
     );
   const before = missingApprovals(course, facts);
-  const own = orders.approvals.find(
-    (each) =>
-      each.ring === index && personOf(each) === by.person && isBoundTo(each, facts.binds) && ROLES.indexOf(each.role) >= ROLES.indexOf(by.role),
-  );
-  if (own !== undefined) {
+  const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];
+  const after = missingApprovals(course, { ...facts, orders: withApproval(orders, { ...by, ring: index, binds: facts.binds, loosens }) });
+  const isMore = before !== undefined && (after === undefined || after.count < before.count || after.weaker.length < before.weaker.length);
+  if (!isMore && hasApproved(asked, by)) {
     const rest = before === undefined ? 'has all that it needs' : `still needs ${missingApprovalWords(before)}`;
     return { kind: 'repeat', message: `${by.person} has approved ring ${ring} already, which counts once: it ${rest}` };
   }
   if (before === undefined) return refused('NOT_WAITING', `ring ${ring} waits for no approval: ${nameOf(asked)} ${rolloutStateWords(course.state)}`);
-  const after = missingApprovals(course, { ...facts, orders: withApproval(orders, by, index) });
-  if (after !== undefined && after.count === before.count && after.weaker.length === before.weaker.length)
-    return refused('APPROVAL_DOES_NOT_COUNT', `the approval of ${by.by} does not count for ring ${ring}: ${whyNot(before, by, asked)}`);
+  if (!isMore) return refused('APPROVAL_DOES_NOT_COUNT', `the approval of ${by.by} does not count for ring ${ring}: ${whyNot(before, by, asked)}`);
   const rest = after === undefined ? 'has all the approvals that it needs' : `still needs ${missingApprovalWords(after)}`;
   const openly = before.weaker.length > 0 ? ownWeakening(asked, by) : '';
   return {
     kind: 'order',
-    order: { kind: 'approve', subject: index, binds: facts.binds },
+    order: { kind: 'approve', subject: index, binds: facts.binds, loosens },
     openly,
     message: `ring ${ring} of ${shortSha(commit)} is approved by ${by.by}: it ${rest}.${openly}`,
   };
 }
 
-function withApproval(orders: RolloutOrders, by: OrderOfPerson, ring: number): RolloutOrders {
-  return { ...orders, approvals: [...orders.approvals, { ...by, ring }] };
+/** The ring that the rollout is at, for what there is now, with a role that is not lower. */
+function hasApproved({ rollout: { course, orders }, facts }: AskedRollout, by: OrderOfPerson): boolean {
+  return orders.approvals.some(
+    (each) =>
+      each.ring === course.ring && personOf(each) === by.person && isBoundTo(each, facts.binds) && ROLES.indexOf(each.role) >= ROLES.indexOf(by.role),
+  );
+}
+
+function withApproval(orders: RolloutOrders, approval: Approval): RolloutOrders {
+  return { ...orders, approvals: [...orders.approvals, approval] };
 }
 
 function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: OrderOfPerson, asked: AskedRollout): string {

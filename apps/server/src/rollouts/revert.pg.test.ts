@@ -2,7 +2,7 @@ import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type Roll
 import { Directive, peek, PermitStatement } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { publishCommit, system } from '../test/commits.ts';
+import { approveRing, publishCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
 
 let server: TestServer;
@@ -150,8 +150,7 @@ async function abort(revert: boolean): Promise<{ readonly message: string }> {
 /** Publishes, and approves what is weaker than what other tests had. */
 async function publish(hosts: Readonly<Record<string, StorePath>>, policy: RolloutPolicy) {
   const revision = await publishCommit(server, hosts, policy);
-  const by = { by: 'ada', role: 'administrator', reason: 'seen', at: Date.now() } as const;
-  await server.context.store.rollouts.order({ rolloutId: (await rollout()).id, kind: 'approve', subject: 0, ...by });
+  await approveRing(server, 0);
   return revision;
 }
 

@@ -4,7 +4,7 @@ import { eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit'
 import { attentionOf, pauseInWords, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { endRollout, publishCommit, receiveCommit, system } from '../test/commits.ts';
+import { approveRing, endRollout, publishCommit, publishLate, receiveCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
 
 /** A ring of these hosts, by default without a soak. */
@@ -135,17 +135,7 @@ async function reaches(state: string, at?: number): Promise<void> {
 }
 
 async function approve(at: number, role: 'approver' | 'administrator' = 'administrator'): Promise<void> {
-  const current = await rollout();
-  if (current === undefined) throw new Error('no rollout');
-  await server.context.store.rollouts.order({
-    rolloutId: current.id,
-    kind: 'approve',
-    subject: at,
-    by: `ada-${role}`,
-    role,
-    reason: 'seen',
-    at: Date.now(),
-  });
+  await approveRing(server, at, role);
 }
 
 describe('a rollout by rings', () => {
@@ -580,7 +570,7 @@ describe('a rollout by rings', () => {
     await reaches('COMPLETE');
     await publishCommit(server, { 'i-canary': system('two1'), 'i-other': system('two2') });
     const weaker = await eventually('it is compared', async () => (await rollout())?.weaker);
-    expect(weaker.join('; ')).toContain('ring-0');
+    expect(weaker.map(({ text }) => text).join('; ')).toContain('ring-0');
     expect(await rollout()).toMatchObject({ state: 'WAITING_APPROVAL' });
     expect([await canary.isTold(system('two1')), await other.isTold(system('two2'))]).toEqual([false, false]);
     await approve(0, 'approver');
@@ -615,7 +605,7 @@ describe('a rollout by rings', () => {
       const compared = async (id: string) =>
         await eventually('it is compared', async () => {
           const current = await rollout();
-          return current?.revisionId === id ? current.weaker : undefined;
+          return current?.revisionId === id ? current.weaker?.map(({ text }) => text) : undefined;
         });
       expect(await compared(back.id)).toEqual([]);
       const first = await publishCommit(server, commit('two', system('bad3')), rings([canary.name, moved.name], []));
@@ -663,11 +653,7 @@ describe('a rollout by rings', () => {
     // The canary does not change, and the other one cannot be built for now.
     const revision = await publishCommit(server, { 'l-canary': system('one1'), 'l-late': 'BUILD_ERROR' }, approved);
     await reaches('COMPLETE');
-    const { store } = server.context;
-    const { sequence, sha } = revision;
-    const built = { host: late.name, outcome: 'CHANGED', toplevel: system('bad2'), drvPath: 'x.drv', system: 'x86_64-linux' } as const;
-    await store.revisions.saveEvaluations(revision.id, [built]);
-    await store.releases.publish(revision.id, [{ host: late.name, sequence, toplevel: system('bad2'), commit: sha, issuedAt: 1, envelope: '{}' }], 1);
+    await publishLate(server, revision, late.name, { toplevel: system('bad2') });
     await reaches('WAITING_APPROVAL', 1);
     expect(await late.isTold(system('bad2'))).toBe(false);
   });
@@ -712,20 +698,54 @@ describe('a rollout by rings', () => {
     await reaches('COMPLETE');
     const revision = await publishCommit(server, { 'v-canary': system('one1'), 'v-late': 'EVAL_ERROR', 'v-other': system('one3') }, policy);
     await reaches('COMPLETE');
-    const { store } = server.context;
-    const { sequence, sha } = revision;
-    const evaluated = {
-      host: late.name,
-      outcome: 'CHANGED',
-      toplevel: system('bad2'),
-      drvPath: 'x.drv',
-      system: 'x86_64-linux',
-      ring: 'ring-0',
-    } as const;
-    await store.revisions.saveEvaluations(revision.id, [evaluated]);
-    await store.releases.publish(revision.id, [{ host: late.name, sequence, toplevel: system('bad2'), commit: sha, issuedAt: 1, envelope: '{}' }], 1);
+    await publishLate(server, revision, late.name, { toplevel: system('bad2'), ring: 'ring-0' });
     await reaches('WAITING_APPROVAL', 0);
-    expect((await rollout())?.weaker?.join('; ')).toContain('v-late');
+    expect((await rollout())?.weaker?.map(({ text }) => text).join('; ')).toContain('v-late');
+    expect(await late.isTold(system('bad2'))).toBe(false);
+  });
+
+  test('a host that is evaluated late while a later ring changes waits for an administrator, who approves that very move', async () => {
+    const [canary, other, late] = [await Host.join('w-canary'), await Host.join('w-other'), await Host.join('w-late')];
+    const policy = rings(['w-canary'], ['w-late', 'w-mid'], []);
+    const commit = (round: string, of: StorePath | 'EVAL_ERROR') => ({
+      'w-canary': system(`${round}1`),
+      'w-other': system(`${round}2`),
+      'w-mid': system('one4'),
+      'w-late': of,
+    });
+    await publishCommit(server, commit('one', system('one3')), policy);
+    await approve(0);
+    await canary.run(system('one1'));
+    await late.run(system('one3'));
+    await other.run(system('one2'));
+    await reaches('COMPLETE');
+    const revision = await publishCommit(server, commit('two', 'EVAL_ERROR'), policy);
+    await canary.run(system('two1'));
+    await reaches('ROLLING', 2);
+    await publishLate(server, revision, late.name, { toplevel: system('bad3'), ring: 'ring-2' });
+    await reaches('WAITING_APPROVAL', 2);
+    expect((await rollout())?.weaker?.map(({ text }) => text)).toEqual(['1 host from ring ring-1 to ring ring-2: w-late']);
+    expect([await late.isTold(system('bad3')), await other.isTold(system('two2'))]).toEqual([false, true]);
+    await approve(2);
+    await late.run(system('bad3'));
+    await other.run(system('two2'));
+    await reaches('COMPLETE');
+  });
+
+  test('with one ring, too: a host that is evaluated late outside of its budget waits for an administrator', async () => {
+    const [first, late] = [await Host.join('y-first'), await Host.join('y-late')];
+    const policy = { ...DEFAULT_POLICY, budgets: [{ label: 'dns', atMost: 1 }], labels: { [first.name]: ['dns'] } };
+    const commit = await publishCommit(server, { 'y-first': system('one1'), 'y-late': 'EVAL_ERROR' }, policy);
+    await publishLate(server, commit, late.name, { toplevel: system('one2'), labels: ['dns'] });
+    await approve(0);
+    await first.run(system('one1'));
+    await late.run(system('one2'));
+    await reaches('COMPLETE');
+    const revision = await publishCommit(server, { 'y-first': system('two1'), 'y-late': 'EVAL_ERROR' }, policy);
+    await first.ready(system('two1'));
+    await publishLate(server, revision, late.name, { toplevel: system('bad2'), labels: [] });
+    await reaches('WAITING_APPROVAL');
+    expect((await rollout())?.weaker?.map(({ text }) => text)).toEqual(['1 host without the label dns, which has a budget: y-late']);
     expect(await late.isTold(system('bad2'))).toBe(false);
   });
 

@@ -122,7 +122,7 @@ describe('a pin', () => {
       ...DEFAULT_POLICY,
       rings: has.flatMap((isAsked) => rings.map((each) => ({ ...each, approvals: isAsked ? approvals : undefined }))),
     });
-    const going = (policy: RolloutPolicy, ring: number, state: CurrentRollout['state'] = 'ROLLING', weaker?: readonly string[]) => ({
+    const going = (policy: RolloutPolicy, ring: number, state: CurrentRollout['state'] = 'ROLLING', weaker?: CurrentRollout['weaker']) => ({
       revisionId: 'now',
       policy,
       rings: new Map([[ada, ring]]),
@@ -137,9 +137,17 @@ describe('a pin', () => {
       ['before a ring with approvals', { rollout: going(policyWith(false, true), 0) }, false],
       ['before it is in a ring', { rollout: { ...going(policyWith(false, true), 0), rings: undefined } }, true],
       ['without approvals', { rollout: going(open, 1), before: policyWith(true) }, false],
-      ['by a policy that drops them', { rollout: going(open, 1, 'WAITING_APPROVAL', ['ring all: no approvals']), before: policyWith(true) }, true],
+      [
+        'by a policy that drops them',
+        { rollout: going(open, 1, 'WAITING_APPROVAL', [{ text: 'ring all: no approvals', id: '1' }]), before: policyWith(true) },
+        true,
+      ],
       ['by a policy that is not compared yet', { rollout: { ...going(open, 1), weaker: undefined }, before: policyWith(true) }, true],
-      ['by a policy that dropped them, and is in force', { rollout: going(open, 1, 'COMPLETE', ['no approvals']), before: policyWith(true) }, false],
+      [
+        'by a policy that dropped them, and is in force',
+        { rollout: going(open, 1, 'COMPLETE', [{ text: 'no approvals', id: '1' }]), before: policyWith(true) },
+        false,
+      ],
       ['of what it was told', { rollout: going(policyWith(true), 0), situation: { directed: release(5) } }, false],
       ['of what is stable', { rollout: going(policyWith(true), 0), situation: { stable: release(5) } }, false],
       ['of what it is told now', { rollout: going(policyWith(true), 0), situation: { rollout: release(5), isRingPromoted: true } }, false],

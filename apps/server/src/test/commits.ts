@@ -1,7 +1,8 @@
 import { isEndedRollout, type CommitSha, type EvaluationOutcome, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
-import type { Revision } from '@floe/store';
+import type { Evaluation, Revision } from '@floe/store';
+import { eventually } from '@floe/testkit';
 import type { TestServer } from './test-server.ts';
 
 /** What a commit has for one host: a system, or the way in which it has none. */
@@ -55,6 +56,26 @@ export async function publishCommit(
     });
   await store.releases.publish(revision.id, releases, Date.now());
   return revision;
+}
+
+/** A person approves a ring of the rollout, as it is when it is compared: an administrator with all that it loosens. */
+export async function approveRing(server: TestServer, ring: number, role: 'approver' | 'administrator' = 'administrator'): Promise<void> {
+  const { store } = server.context;
+  const compared = await eventually('it is compared', async () => {
+    const { rollout } = await store.hosts.fleet(server.repository.id);
+    return rollout?.weaker === undefined ? undefined : { rolloutId: rollout.id, loosens: rollout.weaker.map(({ id }) => id) };
+  });
+  const order = { kind: 'approve', subject: ring, by: `ada-${role}`, role, reason: 'seen', at: Date.now() } as const;
+  await store.rollouts.order({ ...compared, ...order });
+}
+
+/** A host of a commit is built late: it is evaluated again, and that is published. */
+export async function publishLate(server: TestServer, revision: Revision, host: HostName, evaluation: Partial<Evaluation>): Promise<void> {
+  const { store } = server.context;
+  const { id, sequence, sha: commit } = revision;
+  const toplevel = evaluation.toplevel ?? system('late');
+  await store.revisions.saveEvaluations(id, [{ host, outcome: 'CHANGED', drvPath: 'x.drv', system: 'x86_64-linux', ...evaluation, toplevel }]);
+  await store.releases.publish(id, [{ host, sequence, toplevel, commit, issuedAt: 1, envelope: '{}' }], 1);
 }
 
 /** The rollout that a test left is over, so that no later one waits for it. */

@@ -3,13 +3,14 @@ import { expect, test } from 'vitest';
 import type { HostName } from '../brands.ts';
 import { resolve, type HostSituation, type ReleaseRef } from '../resolve.ts';
 import { ROLLOUT_STATES } from '../rollout-state.ts';
+import { loosened } from '../test/loosened.ts';
 import { pathOf, policyOf } from '../test/rollout-facts.ts';
 import { releaseAhead, type AheadFacts } from './ahead.ts';
-import { beginRollout } from './course.ts';
+import { beginRollout, NO_ORDERS } from './course.ts';
 
 const release = (sequence: number): ReleaseRef => ({ id: `r${sequence}`, host: 'ada' as HostName, sequence, toplevel: pathOf(`system-${sequence}`) });
 const policy = policyOf(2);
-const facts: AheadFacts = { course: { ...beginRollout(0), state: 'ROLLING', ring: 0 }, policy, weaker: [] };
+const facts: AheadFacts = { course: { ...beginRollout(0), state: 'ROLLING', ring: 0 }, policy, weaker: [], orders: NO_ORDERS };
 const situation: HostSituation = {
   pin: undefined,
   hold: undefined,
@@ -48,10 +49,13 @@ test('the states of a rollout in which releases are on their way, approved or no
 
 test('a weaker policy counts for nothing before an administrator has approved it', () => {
   const waiting = { ...facts, course: { ...facts.course, state: 'WAITING_APPROVAL' as const } };
-  expect(releaseAhead(situation, { ...waiting, weaker: ['ring canary: no soak'] })).toBeUndefined();
+  expect(releaseAhead(situation, { ...waiting, weaker: loosened('ring canary: no soak') })).toBeUndefined();
   expect(releaseAhead(situation, { ...waiting, weaker: undefined })).toBeUndefined();
-  // The first ring that changed had the approval.
-  expect(releaseAhead(situation, { ...waiting, course: { ...waiting.course, ring: 1, provedRing: 0 }, weaker: ['x'] })).toEqual(release(4));
+  // The first ring that changed had the approval; what came later has none.
+  const approval = { by: 'ada', role: 'administrator' as const, reason: '', at: 1, ring: 0, loosens: ['id of x'] };
+  const later = { ...waiting, course: { ...waiting.course, ring: 1, provedRing: 0 }, orders: { approvals: [approval] } };
+  expect(releaseAhead(situation, { ...later, weaker: loosened('x') })).toEqual(release(4));
+  expect(releaseAhead(situation, { ...later, weaker: loosened('x', 'y') })).toBeUndefined();
 });
 
 test('whatever is known of a host, what it downloads ahead is what it would be told in a promoted ring, and is not told now', () => {

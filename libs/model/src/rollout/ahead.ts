@@ -1,5 +1,7 @@
 import { resolve, type HostSituation, type ReleaseRef } from '../resolve.ts';
-import { isFirstChanging, type RolloutCourse } from './course.ts';
+import { hasNewLoosening } from './approvals.ts';
+import { isFirstChanging, type RolloutCourse, type RolloutOrders } from './course.ts';
+import type { Loosening } from './facts.ts';
 import type { RolloutPolicy } from './policy.ts';
 
 /** What is known of the rollout whose releases hosts may download ahead. */
@@ -7,7 +9,8 @@ export interface AheadFacts {
   readonly course: RolloutCourse;
   readonly policy: RolloutPolicy;
   /** How its policy is weaker than the one before; undefined: that is not known yet. */
-  readonly weaker: readonly string[] | undefined;
+  readonly weaker: readonly Loosening[] | undefined;
+  readonly orders: Pick<RolloutOrders, 'approvals'>;
 }
 
 /**
@@ -15,8 +18,8 @@ export interface AheadFacts {
  * {@link resolve} would answer in a promoted ring, so nothing is downloaded because of it that could not be directed. Approvals of a ring
  * need not be there; but before an administrator has approved a weaker policy, that policy counts for nothing, not for this either.
  */
-export function releaseAhead(situation: HostSituation, { course, policy, weaker }: AheadFacts): ReleaseRef | undefined {
-  if (!policy.downloads.ahead || !isUnderWay(course, weaker)) return undefined;
+export function releaseAhead(situation: HostSituation, { course, policy, weaker, orders }: AheadFacts): ReleaseRef | undefined {
+  if (!policy.downloads.ahead || !isUnderWay(course, { weaker, orders })) return undefined;
   const next = resolve({ ...situation, isRingPromoted: true });
   if (next.kind !== 'release' || next.because !== 'rollout') return undefined;
   const now = resolve(situation);
@@ -24,10 +27,10 @@ export function releaseAhead(situation: HostSituation, { course, policy, weaker 
   return now.kind === 'release' && now.release.toplevel === next.release.toplevel ? undefined : next.release;
 }
 
-function isUnderWay(course: RolloutCourse, weaker: AheadFacts['weaker']): boolean {
+function isUnderWay(course: RolloutCourse, { weaker, orders }: Pick<AheadFacts, 'weaker' | 'orders'>): boolean {
   switch (course.state) {
     case 'WAITING_APPROVAL':
-      return weaker !== undefined && (weaker.length === 0 || !isFirstChanging(course));
+      return weaker !== undefined && (weaker.length === 0 || (!isFirstChanging(course) && !hasNewLoosening({ weaker, orders })));
     case 'READY':
     case 'ROLLING':
     case 'SOAKING':

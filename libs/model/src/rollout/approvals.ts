@@ -1,6 +1,6 @@
 import { ROLES, type Role } from '../roles.ts';
-import { isFirstChanging, type Approval, type RolloutCourse } from './course.ts';
-import type { RolloutFacts } from './facts.ts';
+import { isFirstChanging, type Approval, type RolloutCourse, type RolloutOrders } from './course.ts';
+import type { Loosening, RolloutFacts } from './facts.ts';
 import type { Approvals, RolloutPolicy } from './policy.ts';
 
 const NO_APPROVALS: Approvals = { count: 0, role: 'approver', notAuthor: false };
@@ -21,13 +21,44 @@ export function isBoundTo(approval: Pick<Approval, 'binds'>, binds: string | und
   return binds === undefined || approval.binds === undefined || approval.binds === binds;
 }
 
+/** An administrator gave it for this loosening. One from before that was recorded was given for what there was then. */
+function isGivenFor({ role, loosens, binds }: Approval, { id }: Loosening, now: string | undefined): boolean {
+  return role === 'administrator' && (loosens === undefined ? binds !== undefined && binds === now : loosens.includes(id));
+}
+
+/** Whoever pushed what is weaker does not approve that, where those who did are known and there is another administrator. */
+export function mayLoosen(approval: Pick<Approval, 'by' | 'person' | 'role'>, { authors, hasOtherAdministrator }: ApprovalFacts): boolean {
+  return approval.role === 'administrator' && (!hasOtherAdministrator || authors?.includes(personOf(approval)) !== true);
+}
+
+/**
+ * What the policy loosens without an administrator who approved that very loosening, in any ring. Before the first ring that changes, also
+ * for what there is now: whoever lets the commit begin has seen what it changes.
+ */
+function unapprovedLoosening(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): readonly Loosening[] {
+  const { weaker, orders, binds } = facts;
+  if (weaker.length === 0) return weaker;
+  const isFirst = isFirstChanging(course);
+  const counting = orders.approvals.filter((each) => mayLoosen(each, facts) && (!isFirst || (each.ring === course.ring && isBoundTo(each, binds))));
+  return weaker.filter((loosening) => !counting.some((each) => isGivenFor(each, loosening, binds)));
+}
+
+/** No administrator ever approved all that the policy loosens. */
+export function hasNewLoosening({
+  weaker,
+  orders,
+  binds,
+}: Pick<ApprovalFacts, 'weaker' | 'binds'> & { readonly orders: Pick<RolloutOrders, 'approvals'> }): boolean {
+  return weaker.some((loosening) => !orders.approvals.some((each) => isGivenFor(each, loosening, binds)));
+}
+
 /** What still stands between a ring and its approvals. */
 export interface MissingApprovals {
   /** People who still have to approve. */
   readonly count: number;
   readonly role: Role;
   readonly notAuthor: boolean;
-  /** An administrator has to approve a policy that became weaker. */
+  /** An administrator has to approve how the policy became weaker, in these words. */
   readonly weaker: readonly string[];
 }
 
@@ -48,19 +79,15 @@ export function hasApprovals({ rings }: Pick<RolloutPolicy, 'rings'>, ring = rin
 }
 
 /** The approvals that the ring of `course` still needs; undefined: none. */
-export function missingApprovals(
-  course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
-  { policy, orders, authors, hasOtherAdministrator, weaker, binds }: ApprovalFacts,
-): MissingApprovals | undefined {
+export function missingApprovals(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): MissingApprovals | undefined {
+  const { policy, orders, authors, binds } = facts;
   const given = orders.approvals.filter((each) => each.ring === course.ring && isBoundTo(each, binds));
   const needed = approvalsOf(policy, course);
   const { count, role, notAuthor } = needed;
   const people = peopleFor(needed, given, authors);
-  // Only before the first ring that changes: whoever lets the commit begin has seen what it changes.
-  const mayLoosen = given.some((each) => each.role === 'administrator' && (!hasOtherAdministrator || authors?.includes(personOf(each)) !== true));
-  const isWeaker = weaker.length > 0 && isFirstChanging(course) && !mayLoosen;
   const missing = Math.max(0, count - people.size);
-  return missing === 0 && !isWeaker ? undefined : { count: missing, role, notAuthor, weaker: isWeaker ? weaker : [] };
+  const weaker = unapprovedLoosening(course, facts).map(({ text }) => text);
+  return missing === 0 && weaker.length === 0 ? undefined : { count: missing, role, notAuthor, weaker };
 }
 
 /** Its own approvals, apart from those of the first ring and of a weaker policy. */
@@ -79,11 +106,13 @@ function peopleFor({ role, notAuthor }: Approvals, given: readonly Approval[], a
 
 /**
  * A ring that has begun had its approvals, for something else: then it waits for them again, and hosts that have not begun with it. Only
- * what was approved counts here: that somebody became an author or an administrator meanwhile takes no approval back.
+ * what was approved counts here: that somebody became an author or an administrator meanwhile takes no approval back. What a host that came
+ * late loosens was approved by nobody.
  */
 export function isNotWhatWasApproved(course: Pick<RolloutCourse, 'state' | 'ring' | 'provedRing'>, facts: ApprovalFacts): boolean {
   const hasBegun = course.state === 'READY' || course.state === 'ROLLING' || course.state === 'SOAKING';
+  if (!hasBegun) return false;
+  if (hasNewLoosening(facts)) return true;
   const isOfNow = facts.orders.approvals.every((each) => each.ring !== course.ring || isBoundTo(each, facts.binds));
-  if (!hasBegun || isOfNow) return false;
-  return missingApprovals(course, facts) !== undefined && missingApprovals(course, { ...facts, binds: undefined }) === undefined;
+  return !isOfNow && missingApprovals(course, facts) !== undefined && missingApprovals(course, { ...facts, binds: undefined }) === undefined;
 }

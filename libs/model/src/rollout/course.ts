@@ -91,6 +91,8 @@ export interface Approval extends Order {
   readonly person?: string | undefined;
   /** What was approved: {@link RolloutFacts.binds} of then; undefined: it was not recorded. */
   readonly binds?: string | undefined;
+  /** What the policy loosens that it was given for: the {@link Loosening.id} of each; undefined: it was not recorded. */
+  readonly loosens?: readonly string[] | undefined;
 }
 
 /** An administrator's word for something that one person alone may not decide. Several of one person count once. */

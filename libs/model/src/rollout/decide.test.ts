@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { loosened } from '../test/loosened.ts';
 import { factsOf, HOUR, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutOrders } from './course.ts';
 import { decideRollout, failuresOf } from './decide.ts';
@@ -141,11 +142,13 @@ describe('rings in which nothing changes', () => {
     const asked = factsOf(policy, ['w:1 to-come']);
     const { course } = decideRollout(beginRollout(0), asked, 1);
     expect(course).toMatchObject({ state: 'WAITING_APPROVAL', ring: 1 });
-    const by = (who: string, role: 'approver' | 'administrator'): Partial<RolloutOrders> => ({ approvals: [{ ...order, by: who, role, ring: 1 }] });
+    const by = (who: string, role: 'approver' | 'administrator'): Partial<RolloutOrders> => ({
+      approvals: [{ ...order, by: who, role, ring: 1, loosens: ['id of ring-0: soak is shorter'] }],
+    });
     expect(eventsOf(course, { ...asked, authors: ['eve'], orders: { ...asked.orders, ...by('eve', 'approver') } }, 2)).toEqual([]);
     expect(eventsOf(course, { ...asked, orders: { ...asked.orders, ...by('bob', 'approver') } }, 2)).toContain('approved');
 
-    const weaker = factsOf(TWO, ['w:1 to-come'], {}, { weaker: ['ring-0: soak is shorter'] });
+    const weaker = factsOf(TWO, ['w:1 to-come'], {}, { weaker: loosened('ring-0: soak is shorter') });
     expect(decideRollout(beginRollout(0), weaker, 1).course.state).toBe('WAITING_APPROVAL');
     expect(decideRollout(course, { ...weaker, orders: { ...weaker.orders, ...by('bob', 'approver') } }, 2).course.state).toBe('WAITING_APPROVAL');
     expect(decideRollout(course, { ...weaker, orders: { ...weaker.orders, ...by('bob', 'administrator') } }, 2).course.state).toBe('ROLLING');

@@ -23,5 +23,16 @@ export interface RolloutFacts {
   /** There is an administrator who is none of the authors: only then does a weaker policy wait for one. */
   readonly hasOtherAdministrator: boolean;
   /** How its policy is weaker than the one that the last complete rollout had. An administrator approves it. */
-  readonly weaker: readonly string[];
+  readonly weaker: readonly Loosening[];
+}
+
+/** More of them count as one. */
+export const MAX_LOOSENINGS = 50;
+
+/** One way in which a policy is weaker than the one before. */
+export interface Loosening {
+  /** In words. */
+  readonly text: string;
+  /** Stands for the words and for all hosts that it is about, also those that the words do not name. */
+  readonly id: string;
 }

@@ -4,7 +4,8 @@ import type { HostName } from '../brands.ts';
 import { assignRings } from './membership.ts';
 import { hostsAsLeft, renamedRings, withKnownHosts, type KnownHost } from './moves.ts';
 import { DEFAULT_POLICY, type RolloutPolicy } from './policy.ts';
-import { weakenings, type PolicyInForce } from './weaker.ts';
+import { weakeningWords } from '../test/loosened.ts';
+import type { PolicyInForce } from './weaker.ts';
 
 // Commits that each complete, or do not, between which hosts come, leave, do not evaluate and move, and rings get other names. Whoever is
 // back in another ring than the last complete rollout had it in is seen to move, however many commits passed without it.
@@ -50,7 +51,7 @@ test('a host that is back is compared with the ring and the labels that it last 
         const own = ringOf.map((ring, index) => (ring === undefined ? undefined : isStill ? truth.get(HOSTS[index] ?? HOSTS[0]!)?.ring : ring));
         names = last.policy.rings.map(({ name }, index) => (index === renames ? `n${at}` : name));
         const next = inForce(names, own, hasBudgetLabel ? ['dns'] : []);
-        const seen = weakenings(withKnownHosts(last, next, [...known.values()]), next);
+        const seen = weakeningWords(withKnownHosts(last, next, [...known.values()]), next);
         for (const [index, host] of HOSTS.entries()) {
           const ring = own[index];
           if (ring === undefined) continue;
@@ -75,7 +76,15 @@ test('a host whose ring is gone meanwhile moved, also into a new ring of the sam
   const without = inForce(['r0', 'r1'], [0, 1, undefined, undefined], []);
   const known = keep(new Map(hostsAsLeft(first).map((each) => [each.host, each])), hostsAsLeft(without), renamedRings(first.policy, without.policy));
   const next = inForce(['late', 'r0', 'r1'], [1, 2, 0, undefined], []);
-  expect(weakenings(withKnownHosts(without, next, [...known.values()]), next)).toContain('1 host from a ring that is gone to ring late: h2');
+  expect(weakeningWords(withKnownHosts(without, next, [...known.values()]), next)).toContain('1 host from a ring that is gone to ring late: h2');
+});
+
+test('hosts that a commit itself left in a ring with a new name did not move, and one that comes later did', () => {
+  const before = inForce(['r0', 'r1', 'r2'], [0, 1, 2, 2], []);
+  const done = inForce(['r0', 'n1', 'r2'], [0, 1, 2, undefined], []);
+  const known = keep(new Map(hostsAsLeft(before).map((each) => [each.host, each])), hostsAsLeft(done), renamedRings(before.policy, done.policy));
+  const grown = inForce(['r0', 'n1', 'r2'], [0, 1, 2, 1], []);
+  expect(weakeningWords(withKnownHosts(before, grown, [...known.values()]), grown)).toEqual(['1 host from ring r2 to ring n1: h3']);
 });
 
 test('a machine that is renamed moves with its former name, however late the commit says what it was, and whatever ring its new name has', () => {
@@ -104,7 +113,7 @@ test('a machine that is renamed moves with its former name, however late the com
           ...without,
           hosts: without.hosts.map((each) => ({ ...each, ...(each.host === to ? { formerHost: from, labels: [] } : {}) })),
         };
-        const seen = weakenings(withKnownHosts(last, next, kept), next);
+        const seen = weakeningWords(withKnownHosts(last, next, kept), next);
         // A name that a machine of its own had does not lose that place by the word.
         const places = isLate ? [was[at(from)]] : [was[at(from)], was[at(to)]];
         expect(seen.some((text) => text.includes(' from ') && text.includes(to))).toBe(places.some((place) => place !== ringOf[at(to)]));
@@ -130,7 +139,7 @@ test('no word about a former name hides a move: a host that has a place of its o
         const next = inForce(names, ringOf, isCounted ? ['dns'] : []);
         const claimed = { ...next, hosts: next.hosts.map((each) => (claimants.includes(each.host) ? { ...each, formerHost: gone } : each)) };
         const moved = HOSTS.filter((host, index) => host !== gone && was[index] !== is[index]);
-        const seen = weakenings(withKnownHosts(last, claimed, hostsAsLeft(last)), claimed).join('\n');
+        const seen = weakeningWords(withKnownHosts(last, claimed, hostsAsLeft(last)), claimed).join('\n');
         for (const host of moved) expect(seen).toContain(host);
         if (!isCounted) expect(seen).toContain('without the label dns');
       },

@@ -35,7 +35,7 @@ export function hostsAsLeft({ policy, hosts, assignment }: FilledRings & { reado
  */
 export function withKnownHosts<Before extends FilledRings & { readonly hosts: readonly RingCandidate[] }>(
   before: Before,
-  after: Pick<FilledRings, 'assignment'> & { readonly hosts: readonly RingCandidate[] },
+  after: FilledRings & { readonly hosts: readonly RingCandidate[] },
   known: readonly KnownHost[],
 ): Before {
   const places = new Map([...hostsAsLeft(before), ...known].map((each) => [each.host, each]));
@@ -49,8 +49,12 @@ export function withKnownHosts<Before extends FilledRings & { readonly hosts: re
   const back = [...known.filter(({ host }) => after.assignment.ringOf.has(host) && !isRenamed.has(host)), ...renamed];
   const names = new Set(back.map(({ host }) => host));
   const { policy, hosts, assignment } = before;
-  // -1 for a ring that is gone.
-  const indexOf = (name: string | undefined): number => policy.rings.findIndex((ring) => ring.name === name);
+  const pairs = pairRings(policy, after.policy);
+  // Those that a complete rollout of `after` itself left have the names of its rings. -1 for a ring that is gone.
+  const indexOf = (name: string | undefined): number => {
+    const own = policy.rings.findIndex((ring) => ring.name === name);
+    return own >= 0 ? own : (pairs.get(after.policy.rings.findIndex((ring) => ring.name === name)) ?? -1);
+  };
   const ringOf = new Map([...assignment.ringOf, ...back.map(({ host, ring }) => [host, indexOf(ring)] as const)]);
   return { ...before, hosts: [...hosts.filter(({ host }) => !names.has(host)), ...back], assignment: { ...assignment, ringOf } };
 }

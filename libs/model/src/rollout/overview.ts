@@ -60,7 +60,8 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
         state === 'current' && isProbing(course)
           ? probesOf(facts.policy, course).map((probe) => ({ name: probe.name, answer: answerOf(course, facts, probe.name) }))
           : [],
-      missingApprovals: state === 'passed' ? undefined : missingApprovals(at, facts),
+      // What the policy loosens is asked for once, where it is now.
+      missingApprovals: state === 'passed' ? undefined : missingApprovals(at, state === 'current' ? facts : { ...facts, weaker: [] }),
     };
   });
 }

@@ -1,6 +1,6 @@
 import type { HostName } from '../brands.ts';
 import { approvalsOf, missingApprovals, type MissingApprovals } from './approvals.ts';
-import { beginRollout, isFrozen, type RolloutCourse } from './course.ts';
+import { beginRollout, isFirstChanging, isFrozen, type RolloutCourse } from './course.ts';
 import { decideRollout, gatesOf, soakEnd, type RolloutStep } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { gatesInWords } from './gate-words.ts';
@@ -62,7 +62,9 @@ export function planRollout(course: RolloutCourse, facts: RolloutFacts, clock: P
         name: ring.name,
         hosts: hosts.toSorted(),
         gates: gatesInWords(at === undefined ? ring : gatesThatHold(ring, at, facts)),
-        missingApprovals: at === undefined ? undefined : missingApprovals(at, facts),
+        // What the policy loosens is asked for once: before the first ring that changes, or where it is now.
+        missingApprovals:
+          at === undefined ? undefined : missingApprovals(at, isFirstChanging(at) || index === course.ring ? facts : { ...facts, weaker: [] }),
         isSkipped,
         beginsAt,
         passesAt,

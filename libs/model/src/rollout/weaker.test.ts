@@ -5,7 +5,8 @@ import { ROLES } from '../roles.ts';
 import { gatesInWords } from './gate-words.ts';
 import { assignRings, type RingCandidate } from './membership.ts';
 import { DEFAULT_POLICY, defaultGates, type RingPolicy, type RingWindow, type RolloutPolicy } from './policy.ts';
-import { comparePolicies, weakenings, type PolicyInForce } from './weaker.ts';
+import { weakeningWords } from '../test/loosened.ts';
+import { comparePolicies, type PolicyInForce } from './weaker.ts';
 
 const HOSTS: readonly RingCandidate[] = ['ws1', 'ws2', 'ws3', 'dns1'].map((name) => ({ host: name as HostName, labels: [] }));
 
@@ -83,20 +84,20 @@ describe('a ring', () => {
   ])('is weaker with a looser gate: %s', (_, strict, loose, text) => {
     const [before, after] = [strict, loose].map((gates) => inForce({ rings: [{ ...CANARY, ...gates }, ALL] })) as [PolicyInForce, PolicyInForce];
     expect(changes(before, after)).toEqual([expect.stringMatching(/^weaker: /)]);
-    expect(weakenings(before, after)).toEqual([expect.stringContaining(text)]);
+    expect(weakeningWords(before, after)).toEqual([expect.stringContaining(text)]);
     if (!text.includes('2 approvals') && !text.includes('Berlin')) expect(changes(after, before)).toEqual([expect.stringMatching(/^stronger: /)]);
   });
 
   test('is never weaker than none: the first policy of a fleet waits for nobody', () => {
     const none = inForce(DEFAULT_POLICY);
     for (const after of [inForce(), inForce({ rings: [ALL] }), inForce({ rings: [CANARY, ring('half', { windows: [night] }), ALL] })])
-      expect(weakenings(none, after)).toEqual([]);
+      expect(weakeningWords(none, after)).toEqual([]);
   });
 
   test('that was the only one and had gates: all new ones are compared with it', () => {
     const single = inForce({ rings: [ring('all', { windows: [night], soakMs: 60_000 })] });
     const after = inForce({ rings: [ring('canary', { ...hosts('ws1'), windows: [night] }), ring('rest')] });
-    expect(weakenings(single, after)).toEqual(['ring rest: at any time instead of only from "0 2 * * *" for 1 h (UTC)']);
+    expect(weakeningWords(single, after)).toEqual(['ring rest: at any time instead of only from "0 2 * * *" for 1 h (UTC)']);
   });
 
   test('with another deadline is neither weaker nor stronger: what is overdue pauses', () => {
@@ -106,7 +107,7 @@ describe('a ring', () => {
   });
 
   test('that is gone takes its gates with it', () => {
-    expect(weakenings(inForce(), inForce({ rings: [ALL] }))).toEqual([
+    expect(weakeningWords(inForce(), inForce({ rings: [ALL] }))).toEqual([
       'ring canary is gone, with its gates',
       '1 host from ring canary to ring all: ws1',
     ]);
@@ -114,14 +115,14 @@ describe('a ring', () => {
 
   test('that is put in front brings the first ring’s gates, which count for the ring behind it', () => {
     const loose = ring('loose', { errors: { percent: 100, minStarted: 1 } });
-    expect(weakenings(inForce(), inForce({ rings: [loose, CANARY, ALL] }))).toEqual([
+    expect(weakeningWords(inForce(), inForce({ rings: [loose, CANARY, ALL] }))).toEqual([
       'the first ring: never pauses for failures instead of pauses when any host failed',
     ]);
     expect(changes(inForce(), inForce({ rings: [ring('strict'), CANARY, ALL] }))).toEqual(['other: ring strict is new']);
   });
 
   test('that changes places is weaker, and one with another name is not', () => {
-    expect(weakenings(inForce(), inForce({ rings: [ALL, CANARY] }))).toContain('ring canary comes after a ring that it came before');
+    expect(weakeningWords(inForce(), inForce({ rings: [ALL, CANARY] }))).toContain('ring canary comes after a ring that it came before');
     expect(changes(inForce(), inForce({ rings: [{ ...CANARY, name: 'first' }, ALL] }))).toEqual(['other: ring canary is called first']);
     const moved = changes(inForce(), inForce({ rings: [ALL, ring('last')] }));
     expect(moved).toEqual(expect.arrayContaining(['weaker: ring canary is gone, with its gates', 'other: ring last is new']));
@@ -131,28 +132,28 @@ describe('a ring', () => {
 describe('hosts', () => {
   test('that move are a weakening, whichever way', () => {
     const after = inForce({ rings: [ring('canary', hosts('ws2', 'ws3')), ALL] });
-    expect(weakenings(inForce(), after)).toEqual(['1 host from ring canary to ring all: ws1', '2 hosts from ring all to ring canary: ws2, ws3']);
+    expect(weakeningWords(inForce(), after)).toEqual(['1 host from ring canary to ring all: ws1', '2 hosts from ring all to ring canary: ws2, ws3']);
   });
 
   test('that come and leave are none, except the last of a ring', () => {
     const more = [...HOSTS, { host: 'ws4' as HostName, labels: [] }];
     expect(changes(inForce(), inForce({}, more))).toEqual([]);
     expect(changes(inForce({}, more), inForce())).toEqual([]);
-    expect(weakenings(inForce(), inForce({}, HOSTS.slice(1)))).toEqual(['ring canary has no hosts any more']);
+    expect(weakeningWords(inForce(), inForce({}, HOSTS.slice(1)))).toEqual(['ring canary has no hosts any more']);
   });
 
   test('that move by their own configuration are a weakening as well', () => {
     const own = HOSTS.map((each) => (each.host === 'ws1' ? { ...each, ring: 'all' } : each));
-    expect(weakenings(inForce(), inForce({}, own))).toContain('1 host from ring canary to ring all: ws1');
+    expect(weakeningWords(inForce(), inForce({}, own))).toContain('1 host from ring canary to ring all: ws1');
   });
 
   test('that lose a label leave its budget', () => {
     const budget = { budgets: [{ label: 'role=dns', atMost: 1 }] };
     const labelled = inForce({ ...budget, labels: { dns1: ['role=dns'] } as RolloutPolicy['labels'] });
     const own = HOSTS.map((each) => (each.host === 'dns1' ? { ...each, labels: ['role=dns'] } : each));
-    expect(weakenings(labelled, inForce(budget))).toEqual(['1 host without the label role=dns, which has a budget: dns1']);
+    expect(weakeningWords(labelled, inForce(budget))).toEqual(['1 host without the label role=dns, which has a budget: dns1']);
     expect(changes(labelled, inForce(budget, own))).toEqual([]);
-    expect(weakenings(inForce(budget, own), inForce(budget))).toHaveLength(1);
+    expect(weakeningWords(inForce(budget, own), inForce(budget))).toHaveLength(1);
   });
 
   test('whose windows go by their own time zone weaken them with another one', () => {
@@ -160,21 +161,21 @@ describe('hosts', () => {
     const rings = [{ ...CANARY, windows: [own] }, ALL];
     const inZone = (timeZone: string | undefined) => HOSTS.map((each) => ({ ...each, timeZone }));
     const berlin = inForce({ rings }, inZone('Europe/Berlin'));
-    expect(weakenings(berlin, inForce({ rings }, inZone('Asia/Tokyo')))).toEqual([
+    expect(weakeningWords(berlin, inForce({ rings }, inZone('Asia/Tokyo')))).toEqual([
       '1 host with windows in another time zone, by its own configuration: ws1',
     ]);
     expect(changes(berlin, berlin)).toEqual([]);
     // None is UTC.
     expect(changes(inForce({ rings }, inZone('UTC')), inForce({ rings }, inZone(undefined)))).toEqual([]);
     expect(changes(inForce({}, inZone('Europe/Berlin')), inForce({}, inZone('Asia/Tokyo')))).toEqual([]);
-    expect(weakenings(inForce({ rings: [{ ...CANARY, windows: [night] }, ALL] }), berlin)).toEqual([
+    expect(weakeningWords(inForce({ rings: [{ ...CANARY, windows: [night] }, ALL] }), berlin)).toEqual([
       'ring canary: only from "0 2 * * *" for 1 h (the time zone of each host) instead of only from "0 2 * * *" for 1 h (UTC)',
     ]);
   });
 
   test('of a large fleet are counted, and some are named', () => {
     const fleet = Array.from({ length: 5000 }, (_, index) => ({ host: `h${index}` as HostName, labels: [] }));
-    const [text, ...more] = weakenings(inForce({}, fleet), inForce({ rings: [ring('canary', hosts('h*')), ALL] }, fleet));
+    const [text, ...more] = weakeningWords(inForce({}, fleet), inForce({ rings: [ring('canary', hosts('h*')), ALL] }, fleet));
     expect(text).toBe('5000 hosts from ring all to ring canary: h0, h1, h2, h3, h4 and 4995 more');
     expect(more).toEqual(['ring all has no hosts any more']);
   });
@@ -183,7 +184,7 @@ describe('hosts', () => {
 describe('the fleet', () => {
   test('is weaker with a higher limit, budget, or fewer checks', () => {
     const before = inForce({ maxInFlight: 5, budgets: [{ label: 'role=dns', atMost: 1 }], checks: ['unit'] });
-    expect(weakenings(before, inForce())).toEqual([
+    expect(weakeningWords(before, inForce())).toEqual([
       'the fleet: no limit instead of at most 5 at once',
       'the label role=dns: no limit instead of at most 1 at once',
       'the check "unit" is not built before a release any more',
@@ -194,7 +195,7 @@ describe('the fleet', () => {
 
 test('a stepping stone that is gone is weaker', () => {
   const before = inForce({ steppingStones: ['agent-2'] });
-  expect(weakenings(before, inForce())).toEqual(['hosts need not run the stepping stone agent-2 any more']);
+  expect(weakeningWords(before, inForce())).toEqual(['hosts need not run the stepping stone agent-2 any more']);
   expect(changes(inForce(), before)).toEqual(['stronger: hosts have to run the stepping stone agent-2 before anything newer']);
 });
 
@@ -263,7 +264,7 @@ describe('any two policies', () => {
   test('is not weaker than none', () => {
     fc.assert(
       fc.property(anyPolicy, (policy) => {
-        expect(weakenings(inForce(DEFAULT_POLICY), notWeakerShrink(policy))).toEqual([]);
+        expect(weakeningWords(inForce(DEFAULT_POLICY), notWeakerShrink(policy))).toEqual([]);
       }),
     );
   });
@@ -281,8 +282,8 @@ describe('any two policies', () => {
       fc.property(anyPolicy, anyPolicy, (a, b) => {
         const there = comparePolicies(a, b).filter(({ direction }) => direction !== 'other');
         fc.pre(there.length > 0);
-        expect(weakenings(a, b).length + weakenings(b, a).length).toBeGreaterThan(0);
-        for (const { direction, text } of there) if (direction === 'stronger') expect(weakenings(b, a).length, text).toBeGreaterThan(0);
+        expect(weakeningWords(a, b).length + weakeningWords(b, a).length).toBeGreaterThan(0);
+        for (const { direction, text } of there) if (direction === 'stronger') expect(weakeningWords(b, a).length, text).toBeGreaterThan(0);
       }),
     );
   });
@@ -297,7 +298,7 @@ describe('any two policies', () => {
             PolicyInForce,
             PolicyInForce,
           ];
-          if (weakenings(a, b).length === 0 && weakenings(b, c).length === 0) expect(weakenings(a, c)).toEqual([]);
+          if (weakeningWords(a, b).length === 0 && weakeningWords(b, c).length === 0) expect(weakeningWords(a, c)).toEqual([]);
         }),
       );
     }

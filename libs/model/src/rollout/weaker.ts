@@ -23,6 +23,8 @@ export type ChangeDirection = 'weaker' | 'stronger' | 'other';
 export interface PolicyChange {
   readonly direction: ChangeDirection;
   readonly text: string;
+  /** All hosts that it is about, where it is about some: the text names only a few. */
+  readonly hosts?: readonly HostName[] | undefined;
 }
 
 /** How many hosts a change names. */
@@ -37,11 +39,9 @@ export function comparePolicies(before: PolicyInForce, after: PolicyInForce): re
 
 const ORDER: readonly ChangeDirection[] = ['weaker', 'stronger', 'other'];
 
-/** How `after` is weaker than `before`, a sentence each. A revision with such a policy waits for an administrator. */
-export function weakenings(before: PolicyInForce, after: PolicyInForce): readonly string[] {
-  return comparePolicies(before, after)
-    .filter(({ direction }) => direction === 'weaker')
-    .map(({ text }) => text);
+/** How `after` is weaker than `before`. A revision with such a policy waits for an administrator. */
+export function weakenings(before: PolicyInForce, after: PolicyInForce): readonly PolicyChange[] {
+  return comparePolicies(before, after).filter(({ direction }) => direction === 'weaker');
 }
 
 type Compare = (before: PolicyInForce, after: PolicyInForce) => readonly PolicyChange[];
@@ -115,8 +115,8 @@ export function downloadWords({ ahead, spreadMs }: RolloutPolicy['downloads']): 
   return `downloads ahead, ${spreadMs === 0 ? 'all at once' : `spread over ${timeLimit(spreadMs)}`}`;
 }
 
-function changed(direction: ChangeDirection, text: string): PolicyChange {
-  return { direction, text };
+function changed(direction: ChangeDirection, text: string, hosts?: readonly HostName[]): PolicyChange {
+  return hosts === undefined ? { direction, text } : { direction, text, hosts };
 }
 
 /** By a limit, where undefined is none. */
@@ -142,7 +142,7 @@ function hostsOfBudgets(before: PolicyInForce, after: PolicyInForce): readonly P
   const had = before.hosts.map((each) => ({ host: each.host, labels: labelsOf(before.policy, each) }));
   return before.policy.budgets.flatMap(({ label }) => {
     const lost = had.filter(({ host, labels }) => labels.includes(label) && now.get(host)?.includes(label) === false).map(({ host }) => host);
-    return lost.length === 0 ? [] : [changed('weaker', `${count(lost)} without the label ${label}, which has a budget: ${some(lost)}`)];
+    return lost.length === 0 ? [] : [changed('weaker', `${count(lost)} without the label ${label}, which has a budget: ${some(lost)}`, lost)];
   });
 }
 
@@ -266,6 +266,7 @@ function hostsOfRings(before: PolicyInForce, after: PolicyInForce): readonly Pol
     return changed(
       isSingle(before.policy) ? 'other' : 'weaker',
       `${count(hosts)} from ${was === undefined ? 'a ring that is gone' : `ring ${was.name}`} to ring ${is?.name}: ${some(hosts)}`,
+      hosts,
     );
   });
   if (isSingle(before.policy)) return moved;
@@ -288,7 +289,9 @@ function zonesOfHosts(before: PolicyInForce, after: PolicyInForce): readonly Pol
     return old !== undefined && (old.timeZone ?? DEFAULT_TIME_ZONE) !== timeZone && goesByOwn(before, host) && goesByOwn(after, host);
   });
   const hosts = moved.map(({ host }) => host);
-  return moved.length === 0 ? [] : [changed('weaker', `${count(hosts)} with windows in another time zone, by its own configuration: ${some(hosts)}`)];
+  return moved.length === 0
+    ? []
+    : [changed('weaker', `${count(hosts)} with windows in another time zone, by its own configuration: ${some(hosts)}`, hosts)];
 }
 
 function count(hosts: readonly HostName[]): string {

@@ -55,7 +55,7 @@ export const rollouts = pgTable(
     unapproved: jsonb('unapproved'),
     /** The ring of each host, as pairs, frozen when the rollout begins; null: all hosts are in the first one. */
     rings: jsonb('rings'),
-    /** How its policy is weaker than that of the last complete rollout, sentences for people; null: not compared yet. */
+    /** How its policy is weaker than that of the last complete rollout, each in a sentence and with what stands for it; null: not compared yet. */
     weaker: jsonb('weaker'),
     /** Who pushed its commits since the last complete rollout, logins at the forge; null: not known, or not asked. */
     pushers: jsonb('pushers'),
@@ -96,6 +96,8 @@ export const rolloutOrders = pgTable(
     person: text('person'),
     /** Of an approval: what was approved; null: from before this was recorded. */
     binds: text('binds'),
+    /** Of an administrator's approval: the loosenings of the policy that it was given for, by id; null: from before this was recorded. */
+    loosens: jsonb('loosens'),
     role: text('role').$type<Role>().notNull(),
     reason: text('reason').notNull(),
     at: at('at').notNull(),

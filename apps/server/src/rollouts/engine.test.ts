@@ -1,0 +1,59 @@
+import { beginRollout, DEFAULT_POLICY, NO_ORDERS, type HostName, type RolloutPolicy } from '@floe/model';
+import { silentLogger, systemClock } from '@floe/runtime';
+import type { CurrentRollout, Evaluation, RolloutDecided } from '@floe/store';
+import { expect, test } from 'vitest';
+import { RolloutEngine } from './engine.ts';
+
+const [ring] = DEFAULT_POLICY.rings;
+if (ring === undefined) throw new Error('the default policy has a ring');
+const POLICY: RolloutPolicy = { ...DEFAULT_POLICY, rings: ['canary', 'all'].map((name) => ({ ...ring, name })) };
+const [canary, late] = ['canary-1', 'late-1'] as readonly string[] as readonly [HostName, HostName];
+const evaluated = (host: HostName, name: string): Evaluation => ({ host, outcome: 'CHANGED', labels: [], ring: name });
+
+/** A rollout that completes by the next decision, while a host is evaluated that moved. Its decision, stored. */
+async function complete(loosens: CurrentRollout['orders']['approvals'][number]['loosens']): Promise<RolloutDecided> {
+  const saved: RolloutDecided[] = [];
+  const rollout: CurrentRollout = {
+    id: 'rollout',
+    revisionId: 'new',
+    startedAt: 1,
+    version: 1,
+    state: 'WAITING_APPROVAL',
+    course: { ...beginRollout(1), ring: 1 },
+    policy: POLICY,
+    orders: { ...NO_ORDERS, approvals: [{ by: 'ada', role: 'administrator', reason: 'seen', at: 1, ring: 1, loosens }] },
+    rings: new Map(),
+    // So it was when the fleet was read.
+    weaker: [],
+  };
+  const engine = new RolloutEngine({
+    forge: 'github',
+    clock: { ...systemClock, now: () => 10 },
+    logger: silentLogger,
+    store: {
+      rollouts: {
+        save: async (decided) => await Promise.resolve(saved.push(decided) > 0),
+        begin: async () => await Promise.resolve(false),
+        lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known: [] }),
+        pushersOf: async () => await Promise.resolve(undefined),
+      },
+      revisions: {
+        get: async () => await Promise.resolve(undefined),
+        evaluations: async (id) => await Promise.resolve([evaluated(canary, 'canary'), evaluated(late, id === 'old' ? 'all' : 'canary')]),
+      },
+      audit: { append: async () => await Promise.resolve() },
+    },
+  });
+  await engine.tick({ rollout, hosts: [] });
+  const [decided, ...more] = saved;
+  if (decided === undefined || more.length > 0) throw new Error('it decides once');
+  return decided;
+}
+
+test('what a host loosens that is evaluated just before the end is approved first, or it is known to later commits where nobody looked', async () => {
+  const held = await complete([]);
+  expect([held.course.state, held.left]).toEqual(['WAITING_APPROVAL', undefined]);
+  expect(held.weaker?.map(({ text }) => text)).toContain('1 host from ring all to ring canary: late-1');
+  const approved = await complete(held.weaker?.map(({ id }) => id));
+  expect([approved.course.state, approved.left?.hosts.map(({ host }) => host)]).toEqual(['COMPLETE', [canary, late]]);
+});

@@ -1,0 +1,1 @@
+ALTER TABLE "rollout_orders" ADD COLUMN "loosens" jsonb;
