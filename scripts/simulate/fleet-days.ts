@@ -39,14 +39,18 @@ export interface Push {
   readonly reach: 'all' | 'laptops' | 'servers' | 'few';
 }
 
+/** A run of fewer days has its bad revision on the first of them. */
+const SHORT_DAYS = 4;
+
 /** One or two commits on a workday. Every tenth is bad, and most of those are followed by an urgent fix in the middle of it. */
 export function planPushes(days: number, random: Random): readonly Push[] {
+  const badOne = days < SHORT_DAYS ? 1 : 4;
   const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, reach: 'all' }];
   for (let day = 0; day < days; day += 1) {
     if (!isWorkday(day)) continue;
     for (let count = random.chance(0.4) ? 2 : 1; count > 0; count -= 1) {
       const at = START + day * DAY + random.between(9, 17) * HOUR;
-      const isBad = pushes.length % 10 === 4;
+      const isBad = pushes.length % 10 === badOne;
       const reach = isBad ? 'all' : (['all', 'laptops', 'servers', 'few'] as const)[Math.floor(random.next() * 4)];
       pushes.push({ at, isBad, isHotfix: false, reach: reach ?? 'all' });
       if (isBad && random.chance(0.7)) pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, reach: 'all' });

@@ -9,8 +9,8 @@ import { summarize } from './summary.ts';
 
 const USAGE = `usage: npm run simulate -- [--hosts N] [--days N] [--seed N] [--store NAME] [--svg FILE]
 
-Laptops with office hours and holidays, and servers, get one or two revisions a workday: every tenth is bad, and most of those are followed
-by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed between any two calls of its store, and hints are
+Laptops with office hours and holidays, and servers, get one or two revisions a workday: every tenth is bad (of fewer than four days the
+second one, too), and most of those are followed by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed between any two calls of its store, and hints are
 lost. The rollouts' engine, the admission and the store run as they are, and each host decides by the real agent's table, in virtual time. The
 invariants of libs/model/SPEC.md are checked after every event. Ends with 1 at the first that is broken, and prints the command that shows it again.
 

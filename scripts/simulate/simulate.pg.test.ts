@@ -17,7 +17,12 @@ describe('a fleet for days, on a database', { timeout: 300_000 }, () => {
     const again = `npm run simulate -- --hosts ${hosts} --days ${days} --seed ${SEED} --store ${store}`;
     const real = new Simulation({ hosts, days, seed: SEED, openStore: STORES[store] });
     await expect(real.run(), again).resolves.toBeUndefined();
-    expect(summarize(real).timeTo50, again).toBeDefined();
+    const { timeTo50, bad, mostHit } = summarize(real);
+    expect(timeTo50, again).toBeDefined();
+    expect(bad, again).toBeGreaterThan(0);
+    // Somebody began with it, and all who did are of the first ring.
+    expect(mostHit, again).toBeGreaterThan(0);
+    expect(mostHit, again).toBeLessThanOrEqual(real.hosts.filter(({ labels }) => labels.includes('canary')).length);
     const inMemory = new Simulation({ hosts, days, seed: SEED });
     await inMemory.run();
     expect(real.samples, again).toEqual(inMemory.samples);
