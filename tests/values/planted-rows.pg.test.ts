@@ -36,6 +36,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   former_hosts: `host = 'bad'`,
   trials: `host = 'bad'`,
   submissions: `host = 'bad'`,
+  handovers: 'true',
   testing_branches: `host = 'bad'`,
   deploys: `host = 'bad'`,
   quarantines: `host = 'bad'`,

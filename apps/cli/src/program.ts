@@ -16,6 +16,7 @@ import { addQuarantine } from './commands/quarantine.ts';
 import { addTry } from './commands/try.ts';
 import { addPolicy } from './commands/policy.ts';
 import { addRevisions } from './commands/revisions.ts';
+import { addRelease } from './commands/release.ts';
 import { addRollout } from './commands/rollout.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
@@ -91,6 +92,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addHistory,
     addRevisions,
     addRollout,
+    addRelease,
     addEvents,
     addEnrol,
     addSteering,

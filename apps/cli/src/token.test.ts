@@ -51,7 +51,7 @@ describe('floe token create', () => {
 
   test.each([
     ['no role', ['ci'], /--role/],
-    ['an unknown role', ['ci', '--role', 'root'], /the roles are viewer, operator, approver, administrator/],
+    ['an unknown role', ['ci', '--role', 'root'], /the roles are submitter, viewer, operator, approver, administrator/],
     ['a role in capitals', ['ci', '--role', 'Viewer'], /the roles are/],
     ['a name that no token may have', ['Ada Lovelace', '--role', 'viewer'], /lower-case/],
     ['a path as its name', ['../admin', '--role', 'viewer'], /lower-case/],

@@ -1,5 +1,14 @@
 import { fitDescription } from '@floe/forge';
-import { HELD_PREFIX, isEndedRevision, RING_CONTEXT, type CommitSha, type HostName, type StatusContext, type StatusText } from '@floe/model';
+import {
+  HELD_PREFIX,
+  isCommit,
+  isEndedRevision,
+  RING_CONTEXT,
+  type CommitSha,
+  type HostName,
+  type StatusContext,
+  type StatusText,
+} from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { RevisionInList, Rollout, Store, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
@@ -184,6 +193,8 @@ export class Announcer {
   #statusesOf(seen: RevisionSeen, newer: readonly RevisionInList[]): WantedStatus[] {
     const { revision, evaluations } = seen;
     const { sha } = revision;
+    // What was submitted without a commit is nothing that the forge knows.
+    if (!isCommit(sha)) return [];
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;

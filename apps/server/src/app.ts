@@ -17,6 +17,7 @@ import { openapiRoutes } from './routes/openapi.ts';
 import { pageRoutes } from './routes/page.ts';
 import { pinRoutes, type PinDeps } from './routes/pins.ts';
 import { quarantineRoutes, type QuarantineDeps } from './routes/quarantines.ts';
+import { releaseRoutes, type ReleaseRouteDeps } from './routes/releases.ts';
 import { renameRoutes, type RenameDeps } from './routes/renames.ts';
 import { rolloutRoutes, type RolloutRouteDeps } from './routes/rollout.ts';
 import { serverRoutes, type ServerRouteDeps } from './routes/server.ts';
@@ -55,6 +56,7 @@ export type AppDeps = OwnDeps &
       RenameDeps &
       TrialDeps &
       SubmissionDeps &
+      ReleaseRouteDeps &
       FleetRouteDeps &
       RolloutRouteDeps &
       ServerRouteDeps &
@@ -98,6 +100,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/', submissionRoutes(routes));
   api.route('/', quarantineRoutes(routes));
   api.route('/', trialRoutes(routes));
+  api.route('/releases', releaseRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));

@@ -59,10 +59,10 @@ type Authentication =
 
 export interface Auth {
   /**
-   * The guard of a route: requires a credential whose role may do `action`, and bounds the body. Every route of the API has one
+   * The guard of a route: requires a credential whose role may do `action`, and bounds the body (`maxBodyBytes`: where more is to be sent). Every route of the API has one
    * next to its path; `all-routes.test.ts` finds one that has not.
    */
-  readonly requireAction: (action: Action) => MiddlewareHandler<AuthEnv>;
+  readonly requireAction: (action: Action, maxBodyBytes?: number) => MiddlewareHandler<AuthEnv>;
   /** Whether the credential is still good: for answers that go on for hours. */
   isGood(credential: Credential): Promise<boolean>;
   /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. */
@@ -162,13 +162,15 @@ export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthD
     });
     const names = await administrators();
     const whom = names.length === 0 ? 'an administrator of this server' : `an administrator (${names.join(', ')})`;
-    const needed = role === 'administrator' ? 'the role administrator' : `the role ${role} or a higher one`;
+    const higher = role === 'administrator' ? 'the role administrator' : `the role ${role} or a higher one`;
+    const needed = mayDo('submitter', action) ? `${higher}, or that of a submitter` : higher;
     return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is ${article(actor.role)} here, and this needs ${needed}: ask ${whom}`);
   }
 
   return {
-    requireAction: (action) =>
-      saying(
+    requireAction: (action, maxBodyBytes) => {
+      const body = membersBody(maxBodyBytes);
+      return saying(
         { kind: 'guard', action },
         createMiddleware<AuthEnv>(async (c, next) => {
           const authentication = await authenticate(c);
@@ -177,9 +179,10 @@ export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthD
           if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
           c.set('actor', actor);
           c.set('credential', credential);
-          return await membersBody(c, next);
+          return await body(c, next);
         }),
-      ),
+      );
+    },
     // It was valid before, so it has to wait only when it was forgotten.
     isGood: async (credential) => (await find(credential, 'signed in before')) !== undefined,
     async signIn(c, token) {

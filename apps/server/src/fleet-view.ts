@@ -233,6 +233,7 @@ export function viewRevision(
     sequence: revision.sequence,
     state: revision.state,
     error: revision.error ?? null,
+    isSubmitted: revision.handoverId !== undefined,
     warnings: [...(revision.warnings ?? []), ...askedGlassWords(revision)],
     subject: revision.subject,
     author: revision.authorName,

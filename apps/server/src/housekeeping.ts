@@ -56,6 +56,12 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   former_hosts: { bound: 'one of each rename, by an administrator; it goes with its host' },
   trials: { bound: 'one of each host, by an operator; it goes with its host' },
   submissions: { bound: 'one of each host, by an administrator; it goes with its host' },
+  handovers: {
+    bound: '20 that wait of each repository, by whoever may submit; others go with the age of their revisions',
+    keepMs: 90 * DAY_MS,
+    isHistory: true,
+    prune: async (store, before) => await store.handovers.prune(before),
+  },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {
     bound: 'one of each release of the host',

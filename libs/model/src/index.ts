@@ -11,6 +11,7 @@ export * from './brands.ts';
 export * from './commit-status.ts';
 export * from './status-entry.ts';
 export * from './submission.ts';
+export * from './handover.ts';
 export * from './duration.ts';
 export * from './audit-chain.ts';
 export * from './evaluation.ts';

@@ -4,14 +4,16 @@ import { HOST_ACTIONS } from './host-action.ts';
 import { ACTIONS, mayDo, RESERVED_TOKEN_NAMES, roleFor, ROLES, TOKEN_NAME_FORM } from './roles.ts';
 
 describe('roles', () => {
-  test('each role may do all that the roles below it may, and everybody reads', () => {
+  const people = ROLES.filter((role) => role !== 'submitter');
+
+  test('each role of people may do all that the roles below it may, and everybody reads', () => {
     for (const action of ACTIONS) {
-      const allowed = ROLES.map((role) => mayDo(role, action));
+      const allowed = people.map((role) => mayDo(role, action));
       expect(allowed, action).toEqual(allowed.toSorted((a, b) => Number(a) - Number(b)));
       expect(mayDo('administrator', action)).toBe(true);
       expect(mayDo(roleFor(action), action)).toBe(true);
     }
-    expect(ROLES.every((role) => mayDo(role, 'read'))).toBe(true);
+    expect(people.every((role) => mayDo(role, 'read'))).toBe(true);
   });
 
   test('no role but administrator touches who is in the fleet, who may use the API, or the clock', () => {
@@ -20,6 +22,11 @@ describe('roles', () => {
         ROLES.filter((role) => mayDo(role, action)),
         action,
       ).toEqual(['administrator']);
+  });
+
+  test('a CI may submit releases and nothing else, which of people only an administrator may', () => {
+    expect(ACTIONS.filter((action) => mayDo('submitter', action))).toEqual(['submit-release']);
+    expect(people.filter((role) => mayDo(role, 'submit-release'))).toEqual(['administrator']);
   });
 
   test('a viewer may read and nothing else, and what is no role may nothing', () => {

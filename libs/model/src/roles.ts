@@ -1,7 +1,9 @@
 import type { HostAction } from './host-action.ts';
 
-/** What somebody may be, each with all that those before it may do. */
+/** What somebody may be: of people, each with all that those before it may do. */
 export const ROLES = [
+  /** For a CI: submits releases and reads what comes of them, and nothing else. None of the others may do that but the administrator. */
+  'submitter',
   /** Reads everything that is no secret. */
   'viewer',
   /** Has hosts and commits tried again, and stops rollouts or lets them go on. */
@@ -14,7 +16,7 @@ export const ROLES = [
 export type Role = (typeof ROLES)[number];
 
 /**
- * Everything that the API can be asked for, with the lowest role that may. An action that changes something is also what the
+ * Everything that the API can be asked for, with the lowest role of people that may. An action that changes something is also what the
  * audit log calls a refusal of it.
  */
 const LOWEST_ROLE = {
@@ -34,6 +36,7 @@ const LOWEST_ROLE = {
   'hotfix-rollout': 'administrator',
   'break-glass': 'administrator',
   submit: 'administrator',
+  'submit-release': 'administrator',
   enrol: 'administrator',
   revoke: 'administrator',
   forget: 'administrator',
@@ -48,12 +51,13 @@ export const ACTIONS = Object.keys(LOWEST_ROLE) as readonly Action[];
 
 /** Who may do what: the one place that decides it. */
 export function mayDo(role: Role, action: Action): boolean {
+  if (role === 'submitter') return action === 'submit-release';
   const needed = ROLES.indexOf(LOWEST_ROLE[action]);
   // A word that is no action is nobody's.
   return needed >= 0 && ROLES.indexOf(role) >= needed;
 }
 
-/** The lowest role that may. */
+/** The lowest role of people that may. */
 export function roleFor(action: Action): Role {
   return LOWEST_ROLE[action];
 }

@@ -2,6 +2,7 @@ import {
   DEFAULT_POLICY,
   diffFleet,
   HOST_NAME_RULE,
+  isCommit,
   isSuspiciousShrink,
   retryDelayMs,
   storableText,
@@ -209,7 +210,10 @@ async function keptRows(
  * The toplevel of each host's last release of the fleet. Without hosts that accepted, or were told, a later one (of a database that was lost, or a store
  * path that was submitted): they refuse this one, and need a new release even when nothing changed.
  */
-async function releasedToplevels({ store }: PipelineDeps, { repositoryId }: Revision): Promise<ReadonlyMap<HostName, StorePath>> {
+export async function releasedToplevels(
+  { store }: Pick<PipelineDeps, 'store'>,
+  { repositoryId }: Pick<Revision, 'repositoryId'>,
+): Promise<ReadonlyMap<HostName, StorePath>> {
   const floors = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, sequenceFloor(row)]));
   const releases = await store.releases.latest(repositoryId);
   return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (floors.get(host) ?? 0) ? [] : [[host, toplevel]])));
@@ -269,7 +273,7 @@ async function probablyTouchedFirst(
   released: ReadonlyMap<HostName, string>,
 ): Promise<readonly HostName[]> {
   const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
-  if (previous === undefined || hosts.length <= deps.limits.evaluations) return hosts;
+  if (previous === undefined || !isCommit(previous.sha) || hosts.length <= deps.limits.evaluations) return hosts;
   const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
   if (changes === 'unknown') return hosts;
   const isTouched = (host: HostName): boolean =>

@@ -4,6 +4,9 @@ import type { Repository, Revision } from '@floe/store';
 import { buildRevision } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
+import { compareHandover } from './handovers/compare.ts';
+import { publishHandovers } from './handovers/publish.ts';
+import { readHandover } from './handovers/read.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { FreshnessKeeper, releaseRevision } from './release.ts';
 import { logStable } from './stable-statements.ts';
@@ -166,7 +169,9 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     let attempt = 0;
     while (!inner.aborted) {
       try {
-        attempt = (await publishSubmissions(deps, repositoryId, inner)) ? 0 : attempt + 1;
+        const arePinsDone = await publishSubmissions(deps, repositoryId, inner);
+        const areReleasesDone = await publishHandovers(deps, repositoryId, inner, () => working.wake());
+        attempt = arePinsDone && areReleasesDone ? 0 : attempt + 1;
       } catch (error) {
         if (inner.aborted) return;
         logger.warn('looking at submitted store paths failed', { error });
@@ -197,8 +202,10 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   async function workWhileIdle(repository: Repository, step: AbortSignal): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
     const retryAt = newest === undefined ? undefined : await store.revisions.nextRetryAt(newest.id);
-    // A newer revision evaluates the hosts of a superseded one itself; after other failures an administrator decides.
-    const canBeLate = newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED';
+    // A newer revision evaluates the hosts of a superseded one itself; after other failures an administrator decides. Of a submitted one
+    // nothing can be evaluated.
+    const hasCommit = newest?.handoverId === undefined;
+    const canBeLate = hasCommit && (newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED');
     if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) return true;
     await tryLateHosts(deps, repository, newest, step);
     return false;
@@ -226,13 +233,14 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       await record('accepted');
       return false;
     case 'VERIFYING': {
-      const refusal = await refusalOf(deps, revision);
+      // Of a submitted one, nothing is read from git.
+      const refusal = revision.handoverId === undefined ? await refusalOf(deps, revision) : undefined;
       if (refusal === undefined) await record('verified');
       else await record('refused', refusal);
       return false;
     }
     case 'EVALUATING': {
-      const outcome = await evaluateRevision(deps, revision, signal);
+      const outcome = revision.handoverId === undefined ? await evaluateRevision(deps, revision, signal) : await compareHandover(deps, revision);
       if (outcome.kind === 'held') {
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
@@ -245,7 +253,10 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       return false;
     }
     case 'BUILDING': {
-      const outcome = await buildRevision(deps, revision, signal);
+      const outcome =
+        revision.handoverId === undefined
+          ? await buildRevision(deps, revision, signal)
+          : { kind: 'published' as const, hosts: await readHandover(deps, revision) };
       if (outcome.kind === 'failed') await record('build-failed', outcome.error);
       else {
         await releaseRevision(deps, repository, revision, outcome.hosts);

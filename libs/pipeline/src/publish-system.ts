@@ -12,12 +12,14 @@ const GIB = 1024 ** 3;
 
 /**
  * Takes in a system that Floe did not build, by its store path: from the server's own store to the cache; or as it lies in the cache, where the
- * cache's key signed all of it. Runs nothing of it, and can be repeated. The result is what a release of it says. Throws retryable errors.
+ * cache's key signed all of it. Runs nothing of it, and can be repeated. The result is what a release of it says. `rootsDir`: where the GC root goes
+ * that keeps it. Throws retryable errors.
  */
 export async function publishSystem(
   deps: PublishSystemDeps,
   { repositoryId, host, toplevel }: { readonly repositoryId: string; readonly host: HostName; readonly toplevel: StorePath },
   signal: AbortSignal,
+  rootsDir = submittedRootsDir(deps.rootsDir),
 ): Promise<PublishedSystem> {
   const { store, nix, cache, logger } = deps;
   const found = await nix.findSystem(toplevel, { cacheUrl: cache.url, signal });
@@ -30,7 +32,6 @@ export async function publishSystem(
       why: `with all that it needs it has ${Math.ceil(found.closureSizeBytes / GIB)} GiB, of ${MAX_SUBMITTED_BYTES / GIB} at most`,
     };
   if (found.isHere) {
-    const rootsDir = submittedRootsDir(deps.rootsDir);
     await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
     await nix.publish([toplevel], { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
     await bestEffort(

@@ -1,4 +1,4 @@
-import type { HostName } from '@floe/model';
+import { isCommit, type HostName } from '@floe/model';
 import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type RenameStatement, type TrustedKey } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
@@ -138,16 +138,22 @@ export async function rebuildFromStatements(
   }
   const restoreRelease = async (logged: LoggedRelease): Promise<void> => await apart(logged.statement.host, async () => void (await restore(logged)));
   const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, renames, restoreRelease }, repository))];
-  const highest = history.newest
-    .of(repository.url, repository.ref)
-    .reduce<NewestRelease | undefined>((most, [first]) => (first !== undefined && first.sequence > (most?.sequence ?? -1) ? first : most), undefined);
+  const newest = history.newest.of(repository.url, repository.ref).flat();
+  const highest = highestOf(newest);
+  // What was submitted without a commit says nothing of the branch.
+  const ofBranch = highestOf(newest.filter(({ commit }) => isCommit(commit)));
   await store.repositories.raiseSequence(repository.id, notedSequence);
   if (highest !== undefined) {
     const row = await store.repositories.get(repository.id);
     await store.repositories.raiseSequence(repository.id, highest.sequence);
-    if (row.acceptedCommit === undefined || row.sequence < highest.sequence) await store.repositories.accept(repository.id, highest.commit);
+    const isBehind = row.acceptedCommit === undefined || row.sequence < highest.sequence;
+    if (isBehind && ofBranch !== undefined) await store.repositories.accept(repository.id, ofBranch.commit);
   }
   if (releases + enrolments > 0) logger.info('the database was rebuilt from the statement log', { releases, enrolments });
   if (deps.checkpointSigner !== undefined) await writeCheckpoint(deps, deps.checkpointSigner, history);
   return { releases, enrolments, unusable };
+}
+
+function highestOf(releases: readonly NewestRelease[]): NewestRelease | undefined {
+  return releases.reduce<NewestRelease | undefined>((most, each) => (each.sequence > (most?.sequence ?? -1) ? each : most), undefined);
 }

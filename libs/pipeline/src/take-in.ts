@@ -79,8 +79,10 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
     return { kind: 'held', commit: outcome.head };
   }
   await store.repositories.recordFetch(repositoryId, { now: fetchedAt });
-  const newest = await store.revisions.newest(repositoryId);
-  if (outcome.kind === 'unchanged' && newest?.sha === outcome.head) return { kind: 'unchanged' };
+  const newest = await store.revisions.newestOfBranch(repositoryId);
+  // A commit that ended only because a submitted revision went first is taken in again after that.
+  const isLost = newest?.state === 'SUPERSEDED' && (await store.revisions.nextUnfinished(repositoryId)) === undefined;
+  if (outcome.kind === 'unchanged' && newest?.sha === outcome.head && !isLost) return { kind: 'unchanged' };
 
   // Nix finds a revision by the branch of the mirror, so the branch is moved before anything evaluates.
   let commit: Awaited<ReturnType<typeof mirror.commit>>;

@@ -184,6 +184,8 @@ export const RevisionView = v.object({
   /** The commit that superseded it, before or after it was published. */
   supersededBy: v.optional(v.nullable(CommitSha), null),
   supersededAt: v.optional(v.nullable(Timestamp), null),
+  /** Its systems were submitted, and `sha` may be no commit. */
+  isSubmitted: v.optional(v.boolean(), false),
   rollout: v.nullable(RolloutView),
   hosts: list(RevisionHostView, MAX_HOSTS),
 });

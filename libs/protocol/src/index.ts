@@ -11,6 +11,7 @@ export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';
 export * from './messages.ts';
 export * from './plan-view.ts';
+export * from './release-api.ts';
 export * from './rollout-view.ts';
 export * from './notifications.ts';
 export * from './probes.ts';

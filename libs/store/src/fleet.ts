@@ -27,7 +27,7 @@ import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { readOrdered } from './quarantine-orders.ts';
-import { readPeople } from './pushers.ts';
+import { readPeople, submittersOf } from './pushers.ts';
 import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -172,9 +172,10 @@ function notBefore(stable: ReleaseRef | undefined, rolling: ReleaseRef | undefin
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
-  const { sequence: _, ...rollout } = current;
+  const { sequence, ...rollout } = current;
   const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
-  const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, now);
+  const submitters = rollout.pushers === undefined ? [] : await submittersOf(db, repositoryId, rollout.revisionId, sequence);
+  const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, submitters, now);
   return { ...rollout, orders, people, probes };
 }
 

@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDeliveryStore } from './deliveries.ts';
 import { readMarks } from './fleet-marks.ts';
+import { createHandoverStore } from './handovers.ts';
 import { createHostStore } from './hosts.ts';
 import { createNotificationStore } from './notifications.ts';
 import { createOutboxStore } from './outbox.ts';
@@ -36,6 +37,7 @@ function open(db: CountedDatabase['db']) {
     releases: createReleaseStore(db, leftOut),
     rollouts: createRolloutStore(db, 'test'),
     hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
+    handovers: createHandoverStore(db),
     reports: createReportStore(db, 'test'),
     outbox: createOutboxStore(db, 'test'),
     notifications: createNotificationStore(db),
@@ -105,6 +107,8 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the hosts': async ({ hosts }) => await hosts.list('fleet'),
   'the story of a revision': async ({ stories }, last) => await stories(idOf(last)),
   'the newest revision': async ({ revisions }) => await revisions.newest('fleet'),
+  'the newest revision of the branch': async ({ revisions }) => await revisions.newestOfBranch('fleet'),
+  'what was submitted and waits': async ({ handovers }) => await handovers.waiting('fleet'),
   'the newest published revision': async ({ revisions }) => await revisions.newestPublished('fleet'),
   'the newest finished revision': async ({ revisions }) => await revisions.newestFinished('fleet'),
   'the next unfinished revision': async ({ revisions }) => await revisions.nextUnfinished('fleet'),

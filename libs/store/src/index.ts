@@ -11,6 +11,7 @@ export type * from './records.ts';
 export type * from './server-contract.ts';
 export type * from './stable-contract.ts';
 export type * from './store.ts';
+export type * from './handover-contract.ts';
 export type * from './submission-contract.ts';
 export type * from './submission-records.ts';
 export type * from './testing-contract.ts';

@@ -22,6 +22,7 @@ import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
 import { createStableStore } from './stable.ts';
 import type { Store, StoreTarget } from './store.ts';
+import { createHandoverStore } from './handovers.ts';
 import { createSubmissionStore } from './submissions.ts';
 import { createTestingStore } from './testing.ts';
 import { createTokenStore } from './tokens.ts';
@@ -81,6 +82,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     stable: translating(createStableStore(db), isClosed),
     hosts: translating(createHostStore(db, { clock, leftOut, origin }), isClosed),
     submissions: translating(createSubmissionStore(db), isClosed),
+    handovers: translating(createHandoverStore(db), isClosed),
     testing: translating(createTestingStore(db), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),

@@ -1,11 +1,11 @@
 import { FORGE_LOGIN_FORM } from '@floe/model';
-import { and, eq, gt, inArray, isNull, ne, or, sql } from 'drizzle-orm';
+import { and, eq, gt, inArray, isNull, lte, ne, or, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { personOf } from './api-tokens.ts';
 import type { Database } from './database.ts';
 import type { RolloutPeople } from './records.ts';
 import { readRows } from './rows.ts';
-import { apiTokens, revisions, rollouts, webhookDeliveries } from './tables/index.ts';
+import { apiTokens, handovers, revisions, rollouts, webhookDeliveries } from './tables/index.ts';
 
 /** Pushes that are followed from one complete rollout to the next. With more, who pushed is not known. */
 const MAX_PUSHES = 1_000;
@@ -18,19 +18,15 @@ const Push = v.object({ pusher: v.nullable(v.string()) });
  */
 export async function pushersOf(db: Database, revisionId: string, forge: string): Promise<readonly string[] | undefined> {
   const [revision] = await db
-    .select({ repositoryId: revisions.repositoryId, sha: revisions.sha })
+    .select({ repositoryId: revisions.repositoryId, sequence: revisions.sequence })
     .from(revisions)
     .where(eq(revisions.id, revisionId));
   if (revision === undefined) return undefined;
-  const { repositoryId, sha } = revision;
-  const [complete] = await db
-    .select({ sha: revisions.sha })
-    .from(rollouts)
-    .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-    .where(and(eq(revisions.repositoryId, repositoryId), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, revisionId)))
-    .orderBy(sql`${revisions.sequence} desc`)
-    .limit(1);
-  if (complete === undefined) return undefined;
+  const { repositoryId } = revision;
+  const last = await lastComplete(db, repositoryId, revisionId);
+  if (last === undefined) return undefined;
+  const [sha, complete] = [await commitAt(db, repositoryId, revision.sequence), { sha: await commitAt(db, repositoryId, last.sequence) }];
+  if (sha === undefined || complete.sha === undefined) return undefined;
   const d = webhookDeliveries;
   const isPush = sql`d.repository_id = ${repositoryId} and d.forge = ${forge} and d.outcome = 'accepted' and d.after = back.commit`;
   const pushes = readRows(
@@ -50,14 +46,47 @@ export async function pushersOf(db: Database, revisionId: string, forge: string)
   return [...new Set(logins.filter((login) => login !== null))].toSorted();
 }
 
-/** The people with these logins, by the tokens that name them, those included that have ended. */
-export async function readPeople(db: Database, logins: readonly string[], now: number): Promise<RolloutPeople> {
+async function lastComplete(db: Database, repositoryId: string, otherThan: string): Promise<{ readonly sequence: number } | undefined> {
+  const [complete] = await db
+    .select({ sequence: revisions.sequence })
+    .from(rollouts)
+    .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
+    .where(and(eq(revisions.repositoryId, repositoryId), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, otherThan)))
+    .orderBy(sql`${revisions.sequence} desc`)
+    .limit(1);
+  return complete;
+}
+
+/** What the revision with this sequence has of the branch: a submitted one has what the newest commit before it had, besides its own systems. */
+async function commitAt(db: Database, repositoryId: string, sequence: number): Promise<string | undefined> {
+  const [row] = await db
+    .select({ sha: revisions.sha })
+    .from(revisions)
+    .where(and(eq(revisions.repositoryId, repositoryId), isNull(revisions.handoverId), lte(revisions.sequence, sequence)))
+    .orderBy(sql`${revisions.sequence} desc`)
+    .limit(1);
+  return row?.sha;
+}
+
+/** The people who submitted what a revision has, and the last complete rollout before it has not. */
+export async function submittersOf(db: Database, repositoryId: string, revisionId: string, sequence: number): Promise<readonly string[]> {
+  const last = await lastComplete(db, repositoryId, revisionId);
+  const rows = await db
+    .selectDistinct({ person: handovers.person })
+    .from(revisions)
+    .innerJoin(handovers, eq(handovers.id, revisions.handoverId))
+    .where(and(eq(revisions.repositoryId, repositoryId), gt(revisions.sequence, last?.sequence ?? -1), lte(revisions.sequence, sequence)));
+  return rows.map(({ person }) => person);
+}
+
+/** The people with these logins, by the tokens that name them, those included that have ended; and those who submitted. */
+export async function readPeople(db: Database, logins: readonly string[], submitters: readonly string[], now: number): Promise<RolloutPeople> {
   const { name, person, forgeLogin, role, expiresAt } = apiTokens;
   const isOfAuthor = logins.length === 0 ? sql`false` : inArray(forgeLogin, [...logins]);
   const isOfAdministrator = and(eq(role, 'administrator'), or(isNull(expiresAt), gt(expiresAt, now)));
   const rows = await db.select({ name, person, login: forgeLogin, role, expiresAt }).from(apiTokens).where(or(isOfAuthor, isOfAdministrator));
   const known = rows.filter(({ login }) => login !== null && logins.includes(login));
-  const authors = [...new Set(known.map(personOf))].toSorted();
+  const authors = [...new Set([...known.map(personOf), ...submitters])].toSorted();
   const isInForce = (end: number | null): boolean => end === null || end > now;
   return {
     authors,

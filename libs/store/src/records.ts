@@ -102,6 +102,8 @@ export interface Revision extends CommitInfo, Glass {
   /** The commit that superseded it, and when, before or after it was published. */
   readonly supersededBy?: CommitSha | undefined;
   readonly supersededAt?: Timestamp | undefined;
+  /** Its systems were submitted: its `sha` may be no commit. Undefined: it is one of the tracked branch. */
+  readonly handoverId?: string | undefined;
 }
 
 /** The result of a rollout when a newer one superseded it. */

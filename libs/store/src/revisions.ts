@@ -9,7 +9,7 @@ import {
   storableText,
   type RolloutPolicy,
 } from '@floe/model';
-import { and, desc, eq, getTableColumns, gt, inArray, like, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, gt, inArray, isNull, like, lt, ne, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -29,6 +29,9 @@ import { GlassColumn, Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
 import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
+
+/** Two of the branch, and two that were submitted. */
+const MAX_UNFINISHED = 4;
 
 /** The final states in which it is known what a revision has for each host. */
 const FINISHED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
@@ -153,8 +156,9 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       .where(eq(repositories.id, repositoryId))
       .for('no key update');
     if (repository === undefined) throw missingRow('repository', repositoryId);
-    const [newest] = await newestFirst(tx, eq(revisions.repositoryId, repositoryId), 1);
-    if (newest?.sha === sha) {
+    const newest = await newestOfBranch(tx, repositoryId);
+    // One that ended only because a submitted revision went first is taken in again.
+    if (newest?.sha === sha && newest.state !== 'SUPERSEDED') {
       await tx.update(repositories).set({ acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
       return newest;
     }
@@ -169,6 +173,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
           eq(revisions.repositoryId, repositoryId),
           lt(revisions.sequence, sequence),
           isUnfinishedRevision(revisions.state),
+          isOfBranch(),
           first === undefined ? undefined : ne(revisions.id, first.id),
         ),
       );
@@ -197,7 +202,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
 
 /** The revision that is under way and must be finished before a newer one; undefined: none (SPEC R7). */
 async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
-  const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1);
+  const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state), isOfBranch()), 2)).at(-1);
   if (running === undefined) return undefined;
   const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1);
   const superseded = and(
@@ -237,6 +242,15 @@ async function savePolicy(db: Database, id: string, policy: RolloutPolicy | unde
     .where(eq(revisions.id, id));
 }
 
+/** It was not submitted. */
+function isOfBranch(): SQL {
+  return isNull(revisions.handoverId);
+}
+
+async function newestOfBranch(db: Database, repositoryId: string): Promise<Revision | undefined> {
+  return (await newestFirst(db, and(ofRepository(repositoryId), isOfBranch()), 1))[0];
+}
+
 function ofRepository(repositoryId: string): SQL {
   return eq(revisions.repositoryId, repositoryId);
 }
@@ -247,7 +261,9 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     get: async (id) => (await newestFirst(db, eq(revisions.id, id), 1))[0],
     prune: async (before) => await pruneRevisions(db, before),
     newest: async (repositoryId) => (await newestFirst(db, ofRepository(repositoryId), 1))[0],
-    nextUnfinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), 2)).at(-1),
+    newestOfBranch: async (repositoryId) => await newestOfBranch(db, repositoryId),
+    nextUnfinished: async (repositoryId) =>
+      (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), MAX_UNFINISHED)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
     newestFinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1))[0],
     list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),

@@ -36,6 +36,7 @@ import type {
   AuditEntry,
 } from './records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
+import type { HandoverStore } from './handover-contract.ts';
 import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
 import type { AuditStore } from './audit-contract.ts';
@@ -73,6 +74,7 @@ export interface Store extends AsyncDisposable {
   readonly stable: StableStore;
   readonly hosts: HostStore;
   readonly submissions: SubmissionStore;
+  readonly handovers: HandoverStore;
   readonly testing: TestingStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
@@ -117,13 +119,15 @@ export type Advanced =
 
 export interface RevisionStore extends GlassStore {
   /**
-   * Takes a commit in as the repository's newest revision, supersedes unfinished older ones (but one that is to be finished
-   * first, SPEC R7) and sets the accepted commit. When the newest revision is of this commit already, it is returned as it is.
+   * Takes a commit in as the repository's newest revision, supersedes unfinished older ones (but submitted ones, and one that is to be
+   * finished first, SPEC R7) and sets the accepted commit. When the newest revision of the branch is of this commit already, it is returned as it is.
    */
   receive(repositoryId: string, commit: CommitInfo & { readonly receivedAt: Timestamp; readonly fetchedAt: Timestamp }): Promise<Revision>;
   get(id: string): Promise<Revision | undefined>;
   newest(repositoryId: string): Promise<Revision | undefined>;
-  /** The one to be worked on: the older one, where two are unfinished (SPEC R2). */
+  /** The newest that is a commit of the tracked branch, and was not submitted. */
+  newestOfBranch(repositoryId: string): Promise<Revision | undefined>;
+  /** The one to be worked on: the oldest, where several are unfinished (SPEC R2). */
   nextUnfinished(repositoryId: string): Promise<Revision | undefined>;
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
   /** The newest that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, not SUPERSEDED: the standing of hosts refers to it. */

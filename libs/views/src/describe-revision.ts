@@ -3,7 +3,13 @@ import { hosts, listNames, progressOf } from './hosts-in-words.ts';
 
 /** What the descriptions of a revision are made from. */
 export interface RevisionFacts {
-  readonly revision: { readonly state: RevisionState; readonly error?: string | undefined; readonly glassAt?: number | undefined };
+  readonly revision: {
+    readonly state: RevisionState;
+    readonly error?: string | undefined;
+    readonly glassAt?: number | undefined;
+    /** Its systems were submitted: nothing is evaluated or built here. */
+    readonly handoverId?: string | undefined;
+  };
   readonly evaluations: readonly {
     readonly host: string;
     readonly outcome: EvaluationOutcome;
@@ -43,10 +49,12 @@ function withGlass({ state, description, ...rest }: StatusText, { revision: { gl
   return { state, description: glassAt === undefined ? description : `below the policy floor, by an administrator: ${description}`, ...rest };
 }
 
-function evaluated({ evaluations }: RevisionFacts): StatusText {
+function evaluated({ revision, evaluations }: RevisionFacts): StatusText {
   const present = evaluations.filter((each) => !isLeftOut(each.outcome));
   const broken = present.filter((each) => each.outcome === 'EVAL_ERROR');
-  if (broken.length > 0) return text('failure', brokenHosts(broken, present.length, 'evaluate'));
+  // What is wrong with other hosts since an earlier commit is none of this one.
+  const isSubmitted = revision.handoverId !== undefined;
+  if (broken.length > 0 && !isSubmitted) return text('failure', brokenHosts(broken, present.length, 'evaluate'));
   const count = (...outcomes: readonly EvaluationOutcome[]): number => evaluations.filter((each) => outcomes.includes(each.outcome)).length;
   // A host that was evaluated and then did not build had changed: an unchanged one is not built.
   const parts: readonly (readonly [number, string])[] = [
@@ -57,14 +65,18 @@ function evaluated({ evaluations }: RevisionFacts): StatusText {
     [count('NOT_OURS'), "not Floe's"],
   ];
   const told = parts.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`);
-  return text('success', [`${hosts(present.length)} evaluated`, told.join(', ')].filter((part) => part !== '').join(': '));
+  return text(
+    'success',
+    [isSubmitted ? 'submitted' : `${hosts(present.length)} evaluated`, told.join(', ')].filter((part) => part !== '').join(': '),
+  );
 }
 
 /** How far building and publishing a revision's hosts is, or what it came to. */
 export function describeBuild(facts: RevisionFacts): StatusText {
   const { revision, evaluations } = facts;
-  const wanted = evaluations.filter((each) => each.outcome === 'CHANGED' || each.outcome === 'NEW' || each.outcome === 'BUILD_ERROR');
-  const broken = evaluations.filter((each) => each.outcome === 'BUILD_ERROR');
+  const isSubmitted = revision.handoverId !== undefined;
+  const broken = isSubmitted ? [] : evaluations.filter((each) => each.outcome === 'BUILD_ERROR');
+  const wanted = [...evaluations.filter((each) => each.outcome === 'CHANGED' || each.outcome === 'NEW'), ...broken];
   if (broken.length > 0 && isEndedRevision(revision.state)) return text('failure', brokenHosts(broken, wanted.length, 'build'));
   switch (revision.state) {
     case 'RECEIVED':
@@ -74,7 +86,7 @@ export function describeBuild(facts: RevisionFacts): StatusText {
     case 'BUILDING':
       return text('pending', building(wanted, broken.length));
     case 'PUBLISHED':
-      return text('success', wanted.length === 0 ? 'nothing to build: no host changed' : `${hosts(wanted.length)} built and published`);
+      return text('success', publishedWords(wanted.length, isSubmitted));
     case 'BUILD_FAILED':
       return text('failure', revision.error ?? 'nothing could be built');
     case 'REJECTED':
@@ -98,6 +110,11 @@ export function describeNoRollout(facts: RevisionFacts): StatusText {
     default:
       return text('error', 'not rolled out: the evaluation failed');
   }
+}
+
+function publishedWords(wanted: number, isSubmitted: boolean): string {
+  if (wanted === 0) return 'nothing to build: no host changed';
+  return isSubmitted ? `${hosts(wanted)} built elsewhere, and published` : `${hosts(wanted)} built and published`;
 }
 
 function building(wanted: RevisionFacts['evaluations'], brokenCount: number): string {

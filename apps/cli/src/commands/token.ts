@@ -24,6 +24,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   'hotfix-rollout': 'hotfix',
   'break-glass': 'break the glass',
   submit: 'pin to a store path',
+  'submit-release': 'release submit',
   enrol: 'enrol',
   revoke: 'revoke',
   forget: 'forget',
@@ -33,7 +34,13 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   'test-notification': 'notify test',
   'test-probe': 'probe test',
 };
-const LEAD_WORDS: Readonly<Record<Role, string>> = { viewer: '', operator: 'also ', approver: 'also ', administrator: 'everything: also ' };
+const LEAD_WORDS: Readonly<Record<Role, string>> = {
+  submitter: 'for a CI: release submit, and reading what comes of it; nothing else',
+  viewer: '',
+  operator: 'also ',
+  approver: 'also ',
+  administrator: 'everything: also ',
+};
 
 function roleInWords(role: Role): string {
   const actions = ACTIONS.filter((action) => roleFor(action) === role).map((action) => ACTION_WORDS[action]);
@@ -57,7 +64,7 @@ export function addToken(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A role may do all that the ones before it may:
+A role of people may do all that the ones before it may:
 ${ROLES.map(roleInWords).join('\n')}`,
     );
 
@@ -65,7 +72,7 @@ ${ROLES.map(roleInWords).join('\n')}`,
     .command('create')
     .description('make a token, and show it once')
     .argument('<name>', 'whose it is: a person or a program, as the log is to name them', tokenNameArgument)
-    .requiredOption('--role <role>', 'viewer, operator, approver or administrator', roleArgument)
+    .requiredOption('--role <role>', 'submitter, viewer, operator, approver or administrator', roleArgument)
     .option(...PERSON)
     .option(...FORGE_LOGIN)
     .option('--expires <duration>', 'its end, from now on: 90m, 12h, 30d, 4w, 1y; it has none by default', lifetimeArgument)
@@ -77,7 +84,7 @@ choose another name.
 
 Examples:
   $ floe token create ada --role administrator
-  $ floe token create ci --role viewer --expires 30d --json | jq -r .token`,
+  $ floe token create ci --role submitter --expires 30d --json | jq -r .token`,
     )
     .action((name: string, { role, expires, ...whose }: { role: Role; expires?: number } & Whose) =>
       create(cli, { name, role, expiresInMs: expires, ...whose }),

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { describeError, FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { TextSource } from '../cli.ts';
+import { readText } from '../read-text.ts';
 import { candidatesOf, OwnEntries, type FleetSource } from './fleet-source.ts';
 
 const FromElsewhere = v.strictObject({
@@ -19,7 +19,7 @@ const MAX_CHARACTERS = 64 * 1024 * 1024;
  */
 export async function readFleetFile(file: string, stdin: TextSource): Promise<FleetSource> {
   const name = file === '-' ? 'the standard input' : file;
-  const text = await readText(file, stdin);
+  const text = await readText(file, stdin, MAX_CHARACTERS);
   let data: unknown;
   try {
     data = JSON.parse(text);
@@ -44,20 +44,4 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
     problems: candidates?.problems ?? [],
     notes: candidates?.notes ?? [],
   };
-}
-
-async function readText(file: string, stdin: TextSource): Promise<string> {
-  if (file === '-') {
-    let text = '';
-    for await (const chunk of stdin) {
-      text += String(chunk);
-      if (text.length > MAX_CHARACTERS) throw new FloeError('USAGE', 'the standard input is too large for a policy');
-    }
-    return text;
-  }
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new FloeError('USAGE', `${file} cannot be read: ${describeError(cause)}`, { cause });
-  }
 }

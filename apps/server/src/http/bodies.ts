@@ -162,7 +162,6 @@ export function strangersBody(maxBytes: number, budget: BodyBudget) {
 const MAX_MEMBERS_BYTES = 64 * 1024;
 
 /** The limit of an authenticated client's body. */
-export const membersBody = bodyLimit({
-  maxSize: MAX_MEMBERS_BYTES,
-  onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${MAX_MEMBERS_BYTES} bytes`),
-});
+export function membersBody(maxSize: number = MAX_MEMBERS_BYTES) {
+  return bodyLimit({ maxSize, onError: (c) => refuse(c, 413, 'BODY_TOO_LARGE', `the body is larger than ${maxSize} bytes`) });
+}

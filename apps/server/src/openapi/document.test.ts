@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { reportView, revisionView } from '@floe/views/fixtures';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
-import { fakeApp, type FakeAppOptions } from '../test/fake-app.ts';
+import { FAKE_REPOSITORY, fakeApp, type FakeAppOptions } from '../test/fake-app.ts';
 import { describeApi, describedRoutes } from './document.ts';
 
 // The document is made from the routes: what is tried here is that every route says enough of itself, and the truth.
@@ -24,6 +24,7 @@ interface Document {
 
 const REPORT = reportView('ws10');
 const ROLLOUT = { state: 'WAITING_APPROVAL', course: beginRollout(1), policy: DEFAULT_POLICY, orders: NO_ORDERS, weaker: [] };
+const HANDOVER = { repositoryId: FAKE_REPOSITORY.id, contentHash: 'ab', by: 'ci', person: 'ci', at: 1, state: 'TAKEN', result: '' } as const;
 /** A server that has one of each thing. */
 const ANSWERING: FakeAppOptions = {
   store: {
@@ -36,6 +37,11 @@ const ANSWERING: FakeAppOptions = {
     revisions: {
       get: async () => await Promise.resolve({ sha: revisionView().sha } as never),
       byShaPrefix: async () => await Promise.resolve([{ sha: revisionView().sha } as never]),
+    },
+    handovers: {
+      get: async (id) => await Promise.resolve({ ...HANDOVER, id }),
+      systems: async () => await Promise.resolve(new Map()),
+      revisionOf: async () => await Promise.resolve('r1'),
     },
     audit: {
       list: async () =>
@@ -95,7 +101,7 @@ describe.each(ROUTES)('$method $path', ({ method, path, parts }) => {
 
 describe.each(ROUTES.filter(({ method, path }) => method === 'GET' && path !== '/api/events'))('$method $path', ({ method, path }) => {
   test('answers as its description says', async () => {
-    const values: Readonly<Record<string, string>> = { host: 'ws10', series: '0', seq: '5', sha: revisionView().sha };
+    const values: Readonly<Record<string, string>> = { host: 'ws10', series: '0', seq: '5', sha: revisionView().sha, id: 'a'.repeat(36) };
     const answer = await ask(
       method,
       path.replaceAll(/:(\w+)/g, (_all, name: string) => values[name] ?? `give ${name} a value in this test`),

@@ -1,4 +1,5 @@
-import { EVALUATION_OUTCOMES, REVISION_STATES } from '@floe/model';
+import { EVALUATION_OUTCOMES, HANDOVER_STATES, REVISION_STATES } from '@floe/model';
+import { sql } from 'drizzle-orm';
 import { index, jsonb, pgTable, primaryKey, text, unique } from 'drizzle-orm/pg-core';
 import { at, commitSha, count, hostName, id, storePath } from './columns.ts';
 import { isUnfinishedRevision } from './unfinished.ts';
@@ -53,6 +54,37 @@ export const webhookDeliveries = pgTable(
   ],
 );
 
+/** The systems that a CI submitted as one file. */
+export const handovers = pgTable(
+  'handovers',
+  {
+    id: id(),
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id),
+    /** A hash of its hosts, their systems and the commit: the same file again is not another one. */
+    contentHash: text('content_hash').notNull(),
+    /** The commit that they were built from; null: none was named. */
+    commit: commitSha('commit'),
+    /** The store path of each host, as JSON. */
+    systems: jsonb('systems').notNull(),
+    /** The name of the token, and whose it was. */
+    by: text('by').notNull(),
+    person: text('person').notNull(),
+    at: at('at').notNull(),
+    state: text('state', { enum: HANDOVER_STATES }).notNull(),
+    endedAt: at('ended_at'),
+    /** Why it was refused, or what it waits for. */
+    result: text('result').notNull().default(''),
+  },
+  (table) => [
+    index('handovers_waiting')
+      .on(table.repositoryId, table.at)
+      .where(sql`${table.state} = 'WAITING'`),
+    index('handovers_content').on(table.repositoryId, table.contentHash, table.at),
+  ],
+);
+
 export const revisions = pgTable(
   'revisions',
   {
@@ -88,10 +120,15 @@ export const revisions = pgTable(
     /** The commit that superseded it, before or after it was published. */
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
+    /** Its systems were submitted; null: it is a commit of the tracked branch. */
+    handoverId: text('handover_id').references(() => handovers.id),
   },
   (table) => [
     unique('revisions_sequence').on(table.repositoryId, table.sequence),
     index('revisions_commit').on(table.repositoryId, table.sha),
+    index('revisions_handover')
+      .on(table.handoverId)
+      .where(sql`${table.handoverId} is not null`),
     index('revisions_unfinished').on(table.repositoryId, table.sequence).where(isUnfinishedRevision(table.state)),
   ],
 );

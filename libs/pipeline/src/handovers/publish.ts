@@ -1,0 +1,160 @@
+import { handoverSha, type HostName, type StorePath } from '@floe/model';
+import { describeError, isFloeError } from '@floe/runtime';
+import type { CommitInfo, Handover, HandoverSystems } from '@floe/store';
+import { buildRoot } from '../build-roots.ts';
+import type { PipelineDeps } from '../deps.ts';
+import { publishSystem } from '../publish-system.ts';
+import { refusalToSubmit } from './compare.ts';
+
+type HandoverDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor'>;
+
+/** What may succeed later is tried for so long. */
+const TRY_FOR_MS = 3600_000;
+/** A CI may be faster than the fetch that brings its commit. */
+const AWAIT_COMMIT_MS = 5 * 60_000;
+const CONCURRENCY = 4;
+/** So many entries are named in a refusal. */
+const NAMED = 20;
+
+/**
+ * Publishes what CIs submitted, one file after another, and makes each a revision once all of its systems are in the cache: then it is signed
+ * and rolled out as any other. One bad entry refuses the whole file. Each step can be repeated: a process that died is continued by the next
+ * holder of the lease. Resolves to true when nothing is left to try again.
+ */
+export async function publishHandovers(deps: HandoverDeps, repositoryId: string, signal: AbortSignal, onTaken: () => void): Promise<boolean> {
+  const { store, clock, logger } = deps;
+  for (const handover of await store.handovers.waiting(repositoryId)) {
+    signal.throwIfAborted();
+    const { id, at } = handover;
+    try {
+      const waits = await publishOne(deps, handover, signal);
+      if (waits === undefined) {
+        onTaken();
+        continue;
+      }
+      await store.handovers.note(id, waits);
+      // In the order in which they came: a later one does not pass it.
+      return false;
+    } catch (error) {
+      signal.throwIfAborted();
+      logger.warn('what was submitted could not be published', { handover: id, error, code: isFloeError(error) ? error.code : 'BUG' });
+      const why = isFloeError(error) ? describeError(error) : 'Floe failed on it because of a bug: see the log of the server';
+      if (isFloeError(error) && error.retryable && clock.now() - at < TRY_FOR_MS) {
+        await store.handovers.note(id, why);
+        return false;
+      } else await refuse(deps, handover, why);
+    }
+  }
+  return true;
+}
+
+async function refuse({ store, clock, logger }: HandoverDeps, { id, commit, contentHash }: Handover, why: string): Promise<void> {
+  const at = clock.now();
+  const subject = commit ?? handoverSha(contentHash);
+  const entry = { at, actor: 'floe', action: 'submit-release', subject, detail: `not taken: ${why}` };
+  if (await store.handovers.refuse(id, why, at, entry)) logger.info('what was submitted is not taken', { handover: id, why });
+}
+
+/** Resolves to what it still waits for; undefined: it is a revision, or refused. */
+async function publishOne(deps: HandoverDeps, handover: Handover, signal: AbortSignal): Promise<string | undefined> {
+  const { store, clock, logger } = deps;
+  const { id, repositoryId, by } = handover;
+  const paths = new Map([...(await store.handovers.systems(id))].map(([host, { toplevel }]) => [host, toplevel]));
+  const commit = await commitOf(deps, handover, paths.size);
+  if (commit.kind === 'waits') return commit.why;
+  const early =
+    commit.kind === 'refused' ? commit.why : await refusalToSubmit(deps, repositoryId, paths, await store.revisions.newestPublished(repositoryId));
+  if (early !== undefined || commit.kind === 'refused') {
+    await refuse(deps, handover, early ?? '');
+    return undefined;
+  }
+  const { systems, refused } = await publishSystems(deps, handover, paths, signal);
+  if (refused.length > 0) {
+    await refuse(deps, handover, [...refused.slice(0, NAMED), ...(refused.length > NAMED ? [`and ${refused.length - NAMED} more`] : [])].join('\n'));
+    return undefined;
+  }
+  const revision = await store.handovers.take(id, commit.info, systems, clock.now());
+  if (revision === 'busy') return 'it is published, and waits until the commits before it are built';
+  if (revision !== undefined) logger.info('what was submitted is a revision', { by, sequence: revision.sequence, hosts: systems.size });
+  return undefined;
+}
+
+type FoundCommit =
+  | { readonly kind: 'found'; readonly info: CommitInfo }
+  | { readonly kind: 'waits'; readonly why: string }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** A commit that is named must be one of the tracked branch: the statuses go there. */
+async function commitOf({ store, mirror, clock }: HandoverDeps, handover: Handover, hosts: number): Promise<FoundCommit> {
+  const { commit, contentHash, by, at, repositoryId } = handover;
+  if (commit === undefined) {
+    const subject = `${hosts} ${hosts === 1 ? 'system' : 'systems'}, submitted by ${by}`;
+    return { kind: 'found', info: { sha: handoverSha(contentHash), subject, authorName: by, authorEmail: '', committedAt: at } };
+  }
+  try {
+    return { kind: 'found', info: await mirror.commit(commit) };
+  } catch (error) {
+    if (!isFloeError(error, 'COMMIT_NOT_FOUND')) throw error;
+    if (clock.now() - at >= AWAIT_COMMIT_MS) return { kind: 'refused', why: `the tracked branch does not have the commit ${commit}` };
+    const why = `it waits until the tracked branch has the commit ${commit}`;
+    // Once: the hint comes back to this worker, too.
+    if (handover.result !== why) await store.repositories.wake(repositoryId);
+    return { kind: 'waits', why };
+  }
+}
+
+interface PublishedSystems {
+  readonly systems: HandoverSystems;
+  /** A line for each entry that cannot be taken. */
+  readonly refused: readonly string[];
+}
+
+/** Each path once, however many hosts it is for. */
+async function publishSystems(
+  deps: HandoverDeps,
+  { repositoryId }: Handover,
+  paths: ReadonlyMap<HostName, StorePath>,
+  signal: AbortSignal,
+): Promise<PublishedSystems> {
+  const { store, nix, rootsDir } = deps;
+  const rows = new Map((await store.hosts.list(repositoryId, [...paths.keys()])).map((row) => [row.host, row]));
+  const refused = [...paths].flatMap(([host]) => (rows.has(host) ? [] : [`${host}: there is no host of that name`]));
+  const systems = new Map<HostName, { readonly toplevel: StorePath; readonly system: string }>();
+  const queue = [...Map.groupBy([...paths], ([, toplevel]) => toplevel)];
+  const decided = new AbortController();
+  const step = AbortSignal.any([signal, decided.signal]);
+  async function publishPath(toplevel: StorePath, hosts: readonly HostName[]): Promise<void> {
+    const [first] = hosts;
+    if (first === undefined) return;
+    const outcome = await publishSystem(deps, { repositoryId, host: first, toplevel }, step, rootsDir).catch((error: unknown) => {
+      if (!isFloeError(error) || error.retryable || step.aborted) throw error;
+      return { kind: 'refused' as const, why: describeError(error) };
+    });
+    for (const host of hosts) {
+      const needed = rows.get(host)?.system;
+      if (outcome.kind === 'refused') refused.push(`${host}: ${toplevel}: ${outcome.why}`);
+      else if (needed !== undefined && needed !== outcome.published.system)
+        refused.push(`${host}: ${toplevel}: it is for ${outcome.published.system}, and the host is ${needed}`);
+      else systems.set(host, { toplevel, system: outcome.published.system });
+      if (outcome.kind === 'published' && host !== first && (await nix.isValid(toplevel)))
+        await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
+    }
+  }
+  async function worker(): Promise<void> {
+    for (let next = queue.shift(); next !== undefined && !step.aborted; next = queue.shift()) {
+      const [toplevel, entries] = next;
+      const hosts = entries.map(([host]) => host);
+      await publishPath(toplevel, hosts);
+    }
+  }
+  const workers = Array.from({ length: CONCURRENCY }, worker);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    decided.abort();
+    await Promise.allSettled(workers);
+    throw error;
+  }
+  signal.throwIfAborted();
+  return { systems, refused: refused.toSorted() };
+}
