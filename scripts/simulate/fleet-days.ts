@@ -11,8 +11,13 @@ export const START = Date.UTC(2026, 2, 2);
 /** Two days on which nobody works. */
 const HOLIDAYS: ReadonlySet<number> = new Set([10, 11]);
 
+export function dayKind(day: number): 'workday' | 'weekend' | 'holiday' {
+  if (HOLIDAYS.has(day)) return 'holiday';
+  return day % 7 < 5 ? 'workday' : 'weekend';
+}
+
 export function isWorkday(day: number): boolean {
-  return day % 7 < 5 && !HOLIDAYS.has(day);
+  return dayKind(day) === 'workday';
 }
 
 /** When laptops are open: at office hours, but for one person in ten each day, and a few who look in at the weekend. */

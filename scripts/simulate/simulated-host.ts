@@ -86,6 +86,12 @@ export class SimulatedHost {
     return this.journal.state === 'ACTIVATING' || this.journal.state === 'VERIFYING' || this.journal.state === 'ROLLING_BACK';
   }
 
+  /** It has something newer to do, and does not change yet. */
+  get isWaiting(): boolean {
+    const { state } = this.journal;
+    return state === 'DOWNLOADING' || state === 'STAGED' || state === 'DEFERRED' || state === 'PRECHECK';
+  }
+
   get seq(): number {
     return this.#seq;
   }

@@ -1,4 +1,13 @@
-import { isRingPromoted, TRAIN, type HostName, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
+import {
+  isRingPromoted,
+  TRAIN,
+  type HostName,
+  type RolloutCourse,
+  type RolloutPause,
+  type RolloutPolicy,
+  type RolloutState,
+  type StorePath,
+} from '@floe/model';
 import type { Fleet, FleetHost } from '@floe/store';
 import { companyPolicy } from './company-policy.ts';
 import { DAY, isWorkday, planPresence, planPushes, START, type Push } from './fleet-days.ts';
@@ -32,18 +41,36 @@ export interface RevisionStory extends Push {
   readonly reachable: Set<HostName>;
   /** Hosts that began to activate it, by the ring that they are in. */
   readonly tried: Map<HostName, number>;
+  /** What its rollout did while hosts followed it. */
+  readonly steps: RolloutMoment[];
   end: RolloutState | undefined;
   supersededAt: number | undefined;
 }
 
-/** The fleet at one moment, for the drawing. */
+/** Since when a rollout was where. */
+export interface RolloutMoment {
+  readonly at: number;
+  readonly state: RolloutState;
+  readonly ring: number;
+  /** Why it is paused, in words. */
+  readonly pause: string | undefined;
+}
+
+/** The fleet at one moment, for the drawing. Each host is counted once, but for `online`. */
 export interface Sample {
   readonly at: number;
   readonly online: number;
+  /** On the newest good revision. */
   readonly newest: number;
+  /** Online, on an older good one: its turn has not come. */
   readonly older: number;
   readonly changing: number;
+  /** Online, on an older one, with a newer one that it downloads or waits with. */
+  readonly waiting: number;
   readonly failed: number;
+  readonly bad: number;
+  /** On an older good one. */
+  readonly away: number;
   readonly state: RolloutState | undefined;
   readonly ring: number;
 }
@@ -71,6 +98,8 @@ export class Simulation {
   #followed: RevisionStory | undefined;
   /** The newest system of each host. */
   readonly #newest = new Map<HostName, StorePath>();
+  /** The newest one that is not of a bad revision. */
+  readonly #newestGood = new Map<HostName, StorePath>();
   /** Hosts with a place, until when. */
   readonly #places = new Map<SimulatedHost, number>();
   #store: FleetStore | undefined;
@@ -89,6 +118,16 @@ export class Simulation {
 
   get kills(): number {
     return this.server.kills;
+  }
+
+  /** When it ended, or broke. */
+  get end(): number {
+    return this.#timeline.now;
+  }
+
+  /** It is of a revision that works nowhere. */
+  isBad(toplevel: StorePath | undefined): boolean {
+    return toplevel !== undefined && this.#storyOf.get(toplevel)?.isBad === true;
   }
 
   get server(): SimulatedServer {
@@ -161,9 +200,12 @@ export class Simulation {
       if (isReached) this.#newest.set(name, `/nix/store/${'0'.repeat(32)}-${name}-${sequence}` as StorePath);
     }
     const changed = new Map([...this.#newest].filter(([, toplevel]) => toplevel.endsWith(`-${sequence}`) && !this.#storyOf.has(toplevel)));
-    const fresh = { arrived: new Map(), reachable: new Set<HostName>(), tried: new Map(), end: undefined, supersededAt: undefined };
+    const fresh = { arrived: new Map(), reachable: new Set<HostName>(), tried: new Map(), steps: [], end: undefined, supersededAt: undefined };
     const story: RevisionStory = { ...push, sequence, changed: new Set(changed.keys()), ...fresh };
-    for (const toplevel of changed.values()) this.#storyOf.set(toplevel, story);
+    for (const [host, toplevel] of changed) {
+      this.#storyOf.set(toplevel, story);
+      if (!push.isBad) this.#newestGood.set(host, toplevel);
+    }
     this.stories.push(story);
     const { store, repositoryId } = this.#fleetStore;
     const { now } = this.#timeline;
@@ -185,7 +227,10 @@ export class Simulation {
     const before = this.#followed;
     if (before !== undefined && before !== story) before.supersededAt = this.#timeline.now;
     // Also when it is over by now.
-    if (story !== undefined) story.end = rollout?.state;
+    if (story !== undefined && rollout !== undefined) {
+      story.end = rollout.state;
+      noteMoment(story.steps, rollout.course);
+    }
     this.#followed = story;
     const { now } = this.#timeline;
     assert(next?.hasNews !== true || now <= next.since + TRAIN.ms + HOUR, `O13a: ${next?.id} waits for more than a day`);
@@ -249,21 +294,52 @@ export class Simulation {
     assert(changing <= maxInFlight, `O17: ${changing} hosts change at the same time, of at most ${maxInFlight}`);
   }
 
+  /** Where the drawing shows it. */
+  #placeOf({ runs, isOnline, isChanging, isWaiting, name, journal }: SimulatedHost): Exclude<keyof Sample, 'at' | 'online' | 'state' | 'ring'> {
+    if (this.isBad(runs)) return 'bad';
+    if (isChanging) return 'changing';
+    const target = this.#newestGood.get(name);
+    if (target !== undefined && runs === target) return 'newest';
+    if (!isOnline) return 'away';
+    if (isWaiting) return 'waiting';
+    return target !== undefined && journal.quarantined.includes(target) ? 'failed' : 'older';
+  }
+
   #sample(): void {
     const { rollout } = this.server.fleet;
     const story = this.#follow();
-    let [online, newest, changing, failed] = [0, 0, 0, 0];
-    for (const { isOnline, isChanging, runs, name, journal } of this.hosts) {
-      const target = this.#newest.get(name);
-      if (isOnline) online += 1;
-      if (isOnline && story?.changed.has(name) === true) story.reachable.add(name);
-      if (isChanging) changing += 1;
-      else if (target !== undefined && runs === target) newest += 1;
-      else if (target !== undefined && journal.quarantined.includes(target)) failed += 1;
+    const count = { online: 0, newest: 0, older: 0, changing: 0, waiting: 0, failed: 0, bad: 0, away: 0 };
+    for (const host of this.hosts) {
+      if (host.isOnline) count.online += 1;
+      if (host.isOnline && story?.changed.has(host.name) === true) story.reachable.add(host.name);
+      count[this.#placeOf(host)] += 1;
     }
-    const older = this.hosts.length - newest - changing - failed;
-    this.samples.push({ at: this.#timeline.now, online, newest, older, changing, failed, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
+    this.samples.push({ at: this.#timeline.now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
+  }
+}
+
+/** Of several steps of one look the last is where it is. */
+function noteMoment(steps: RolloutMoment[], { state, ring, since, pause }: RolloutCourse): void {
+  const last = steps.at(-1);
+  if (last?.state === state && last.ring === ring && last.at === since) return;
+  steps.push({ at: since, state, ring, pause: pause && causeOf(pause) });
+}
+
+function causeOf(pause: RolloutPause): string {
+  switch (pause.cause) {
+    case 'failures': {
+      const [first] = pause.failures;
+      return pause.count === 1 ? `${first?.host} failed` : `${pause.count} hosts failed, ${first?.host} among them`;
+    }
+    case 'deadline':
+      return `${pause.missing} verified of ${pause.eligible} were missing at its deadline`;
+    case 'probe':
+      return `a probe said no: ${pause.answers.map(({ name }) => name).join(', ')}`;
+    case 'after-ring':
+      return 'the policy wants a person to look';
+    case 'freeze':
+      return `frozen by ${pause.by}: ${pause.reason}`;
   }
 }
 

@@ -1,4 +1,5 @@
-import type { RevisionStory, Simulation } from './simulation.ts';
+import type { RolloutPolicy } from '@floe/model';
+import type { RevisionStory, Sample, Simulation } from './simulation.ts';
 
 const MINUTE = 60_000;
 
@@ -35,8 +36,24 @@ export interface Summary {
   readonly lines: readonly string[];
 }
 
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
+
+/** How many began with a bad revision, and in which rings they are. */
+function describeHit({ sequence, tried }: RevisionStory, { rings }: RolloutPolicy): string {
+  const names = [...new Set(tried.values())].map((ring) => rings[ring]?.name ?? `ring ${ring}`);
+  return `${tried.size} of no. ${sequence}${names.length === 0 ? '' : ` (all in ${names.join(' and ')})`}`;
+}
+
+function describePlaces(sample: Sample | undefined): string {
+  if (sample === undefined) return 'nothing happened';
+  const { newest, older, away, waiting, changing, failed } = sample;
+  return `${newest} on the newest good one, ${older + waiting + changing} on their way to it, ${failed} rolled back, ${away} away on an older one`;
+}
+
 export function summarize(simulation: Simulation): Summary {
-  const { stories, hosts, options, ticks, events, pauses, kills } = simulation;
+  const { stories, hosts, samples, options, policy, ticks, events, pauses, kills } = simulation;
   const good = stories.filter(({ isBad, end }) => !isBad && end === 'COMPLETE');
   const bad = stories.filter(({ isBad }) => isBad);
   const [timeTo50, timeTo90, timeTo99] = [50, 90, 99].map((percent) => middle(good.map((story) => timeTo(story, percent))));
@@ -47,10 +64,11 @@ export function summarize(simulation: Simulation): Summary {
     return `${percent} % in ${describeMs(middle(times))} (${times.filter((time) => time !== undefined).length} of ${good.length})`;
   });
   const lines = [
-    `${options.hosts} hosts, ${options.days} days, seed ${options.seed}: ${stories.length} revisions, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
+    `${counted(options.hosts, 'host')}, ${counted(options.days, 'day')}, seed ${options.seed}: ${counted(stories.length, 'revision')}, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
     `time to 50/90/99 % of the hosts that were there and did not fail, median of the complete revisions that got so far: ${reached.join(', ')}`,
-    `hosts that began with a bad revision: at most ${mostHit} (all in the first ring that it changed); none ended with it`,
-    `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}; the server was killed ${kills} times`,
+    `hosts that ever ran a bad revision: ${bad.length === 0 ? 'none, there was no bad one' : bad.map((story) => describeHit(story, policy)).join('; ')}`,
+    `at the end: ${counted(hosts.filter(({ runs }) => simulation.isBad(runs)).length, 'host')} on a bad revision, ${describePlaces(samples.at(-1))}`,
+    `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}; the server was killed ${kills === 1 ? 'once' : `${kills} times`}`,
   ];
   return { timeTo50, timeTo90, timeTo99, mostHit, bad: bad.length, directivesPerHost, lines };
 }
