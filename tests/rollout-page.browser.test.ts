@@ -1,9 +1,9 @@
-import { mayDo, type Role } from '@floe/model';
-import type { RevisionView } from '@floe/protocol';
-import { rolloutDecisions } from '@floe/views';
-import { SHA } from '@floe/views/fixtures';
+import { mayDo, ROLES, type Role } from '@floe/model';
+import type { RepositoryView, RevisionView } from '@floe/protocol';
+import { decisionCommand, rolloutDecisions } from '@floe/views';
+import { revisionView, SHA } from '@floe/views/fixtures';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
 import { DASHBOARD_DIR } from './browser/dashboard.ts';
 import { FixtureServer } from './browser/fixture-server.ts';
@@ -17,15 +17,17 @@ afterAll(async () => {
   await browser.close();
 });
 
-async function startServer(revision: RevisionView, role: Role = 'administrator'): Promise<FixtureServer> {
-  return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet: { ...busyFleet(Date.now()), revision }, role }).start();
+async function startServer(revision: RevisionView, role: Role = 'administrator', repository?: RepositoryView): Promise<FixtureServer> {
+  const fleet = busyFleet(Date.now());
+  const shown = { ...fleet, revision, repository: repository ?? fleet.repository };
+  return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet: shown, role }).start();
 }
 
-async function open(server: FixtureServer, path = '', options: BrowserContextOptions = {}): Promise<OpenedPage> {
+async function open(server: FixtureServer, path = '', options: BrowserContextOptions = {}, region = 'Rings'): Promise<OpenedPage> {
   const opened = await openPage(browser, new URL(path, server.url).href, options);
   await opened.page.getByLabel('API token').fill(server.token);
   await opened.page.getByRole('button', { name: 'Sign in' }).click();
-  await opened.page.getByRole('region', { name: 'Rings' }).waitFor();
+  await opened.page.getByRole('region', { name: region }).waitFor();
   // The expected error: the first request without a session.
   expect(opened.complaints.splice(0).every((complaint) => complaint.includes('401'))).toBe(true);
   return opened;
@@ -67,7 +69,7 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   server.change({ type: 'revision', revision: ringedRevision(now, { state: 'COMPLETE', freeze }) });
   await page.getByText('Paused by bob').waitFor();
   expect(oneLine(await page.locator('.freeze').innerText())).toMatch(/^Paused by bob .*, until .*\d\d:\d\d.*: holidays$/);
-  expect(await page.locator('.decisions-list button').filter({ hasText: '…' }).allInnerTexts()).toEqual(['Resume …']);
+  expect(await page.locator('.decisions-list button').filter({ hasText: '…' }).allInnerTexts()).toEqual(['Resume …', 'Pause a label …']);
   expect(opened.complaints).toEqual([]);
 });
 
@@ -121,18 +123,109 @@ test('a decision says which pause and ring its reader saw, though the rollout go
   expect(opened.complaints.filter((complaint) => !complaint.includes('409'))).toEqual([]);
 });
 
-test.each(['viewer', 'operator'] as const)('what a %s may not do is not offered, and what they may has its command beside it', async (role) => {
-  const revision = pausedRevision(Date.now());
-  await using server = await startServer(revision, role);
-  await using opened = await open(server);
-  await opened.page.getByText(`ada (${role})`, { exact: true }).waitFor();
-  const allowed = rolloutDecisions(revision).filter(({ kind }) => mayDo(role, kind));
-  const told = allowed.map((decision) => {
-    const { kind } = decision;
-    return `floe rollout ${kind.replace('-rollout', '')}${kind === 'abort-rollout' && decision.revert ? ' --revert' : ''} --reason "…"`;
+const STOP = { label: 'role=dns', by: 'bob', reason: 'the resolvers are moved', at: Date.now(), until: null } as const;
+/** The newest commit was refused below the floor, while hosts follow the one before. */
+function belowFloor(now: number): RevisionView {
+  const error = "the rollout policy is below the floor of this server's settings (FLOE_POLICY_FLOOR):\n- ring all: minVerified 1 is below 2";
+  return { ...revisionView({}, now), state: 'REJECTED', error, rollout: null, isBelowFloor: true };
+}
+const FOLLOWED = '3f9c2ab1d03f9c2ab1d03f9c2ab1d03f9c2ab1d0' as RevisionView['sha'];
+
+describe.each(ROLES)('what a %s may not do is not offered, and what they may has its command beside it', (role) => {
+  const now = Date.now();
+  const one = ringedRevision(now, { state: 'ROLLING', rings: ringedRevision(now).rollout?.rings.slice(1, 2) ?? [] });
+  test.each<[string, RevisionView]>([
+    ['paused by itself', pausedRevision(now)],
+    ['waiting for approval', ringedRevision(now, { state: 'WAITING_APPROVAL' })],
+    ['in one ring', one],
+    ['with a label paused', ringedRevision(now, { stops: [STOP] })],
+    ['complete', ringedRevision(now, { state: 'COMPLETE' })],
+  ])('of a rollout that is %s', async (_what, revision) => {
+    await using server = await startServer(revision, role);
+    await using opened = await open(server, '', {}, 'What needs you');
+    await opened.page.getByText(`ada (${role})`, { exact: true }).waitFor();
+    const told = rolloutDecisions(revision)
+      .filter(({ kind }) => mayDo(role, kind))
+      .map(decisionCommand);
+    expect(told.length === 0).toBe(role === 'viewer');
+    expect(await opened.page.locator('.decisions-list code').allInnerTexts()).toEqual(told);
+    expect(await opened.page.locator('.decisions-list > li > button').count()).toBe(told.length);
   });
-  expect(await opened.page.locator('.decisions-list code').allInnerTexts()).toEqual(told);
-  expect(await opened.page.locator('.decisions-list > li > button').count()).toBe(told.length);
+
+  test('of a commit below the floor, and of the rollout that hosts follow meanwhile', async () => {
+    const { rollout, subject } = pausedRevision(now);
+    if (rollout === null) throw new Error('no rollout');
+    const fleet = busyFleet(now);
+    const followed = { sha: FOLLOWED, subject, rollout };
+    await using server = await startServer(belowFloor(now), role, { ...fleet.repository, held: null, followed });
+    await using opened = await open(server, '', {}, 'The rollout that hosts follow');
+    const { page } = opened;
+    await page.getByText(`ada (${role})`, { exact: true }).waitFor();
+    const may = role === 'administrator';
+    expect(await page.locator('.attention').getByRole('button', { name: 'Break the glass …' }).count()).toBe(may ? 1 : 0);
+    const told = rolloutDecisions({ sha: FOLLOWED, rollout }).filter(({ kind }) => mayDo(role, kind));
+    expect(await page.locator('.followed .decisions-list code').allInnerTexts()).toEqual(told.map(decisionCommand));
+    await page.goto(new URL(`#/revisions/${SHA}`, server.url).href);
+    await page.getByRole('heading', { name: `Revision ${SHA.slice(0, 10)}` }).waitFor();
+    expect(await page.locator('.decisions-list code').allInnerTexts()).toEqual(
+      may ? [`floe rollout break-glass ${SHA.slice(0, 10)} --reason "…"`] : [],
+    );
+    if (!may) return;
+    await page.getByRole('button', { name: 'Break the glass …' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Reason').fill('the check cannot build today');
+    await dialog.getByRole('button', { name: 'Break the glass' }).click();
+    await page.locator('.answered').filter({ hasText: 'The server says what comes of it.' }).waitFor();
+    expect(server.decisions).toEqual([`POST /api/rollout/break-glass {"commit":"${SHA}","reason":"the check cannot build today"}`]);
+  });
+});
+
+test('the hosts of a label are paused by its name, with a reason and an end, and resumed by themselves', async () => {
+  const now = Date.now();
+  const revision = ringedRevision(now);
+  await using server = await startServer(revision);
+  await using opened = await open(server);
+  const { page } = opened;
+  const dialog = page.getByRole('dialog');
+  await page.getByRole('button', { name: 'Pause a label …' }).click();
+  await dialog.getByLabel('Reason').fill('the resolvers are moved');
+  await page.keyboard.press('Enter');
+  await dialog.getByRole('alert').filter({ hasText: 'Say which label.' }).waitFor();
+  await dialog.getByLabel('Label of the hosts').fill('role=dns');
+  await dialog.getByLabel('Ends by itself').fill('2099-01-04T08:00');
+  expect(await opened.audit()).toEqual([]);
+  await page.keyboard.press('Enter');
+  // Also to whoever misspelt it: the server says how many hosts have it.
+  await page.locator('.answered').filter({ hasText: 'The server says what comes of it.' }).waitFor();
+  server.change({ type: 'revision', revision: { ...revision, rollout: revision.rollout && { ...revision.rollout, stops: [STOP] } } });
+  await page.getByText('The label role=dns is paused by bob').waitFor();
+  await page.getByRole('button', { name: 'Resume role=dns …' }).click();
+  await dialog.getByLabel('Reason').fill('they are there');
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'hidden' });
+  const until = await page.evaluate<number>("Date.parse('2099-01-04T08:00')");
+  expect(server.decisions).toEqual([
+    `POST /api/rollout/pause {"label":"role=dns","until":${until},"reason":"the resolvers are moved"}`,
+    'POST /api/rollout/resume {"label":"role=dns","reason":"they are there"}',
+  ]);
+  expect(opened.complaints).toEqual([]);
+});
+
+test('whom people paused is said, and can be ended, while there is no rollout to show', async () => {
+  const now = Date.now();
+  const freeze = { by: 'bob', reason: 'holidays', at: now, until: null };
+  await using server = await startServer(belowFloor(now), 'operator', { ...busyFleet(now).repository, held: null, freeze, stops: [STOP] });
+  await using opened = await open(server, '', {}, 'What people paused');
+  const told = opened.page.locator('.followed');
+  expect(await told.locator('.freeze').allInnerTexts()).toEqual([
+    expect.stringMatching(/^All rollouts are paused by bob since .*: holidays$/),
+    expect.stringMatching(/^The label role=dns is paused by bob since .*: the resolvers are moved$/),
+  ]);
+  expect(await told.locator('code').allInnerTexts()).toEqual([
+    'floe rollout resume --reason "…"',
+    'floe rollout resume --label role=dns --reason "…"',
+  ]);
+  expect(await opened.audit()).toEqual([]);
 });
 
 test.each([

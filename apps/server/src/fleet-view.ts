@@ -243,6 +243,7 @@ export function viewRevision(
     builtAt: revision.builtAt ?? null,
     publishedAt: revision.publishedAt ?? null,
     isHeld: held === revision.sha && !isEndedRevision(revision.state),
+    isBelowFloor: revision.state === 'REJECTED' && revision.glass !== undefined && revision.glassAt === undefined,
     allowedAt: revision.allowedAt ?? null,
     supersededBy: revision.supersededBy ?? null,
     supersededAt: revision.supersededAt ?? null,

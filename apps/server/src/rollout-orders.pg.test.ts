@@ -148,7 +148,7 @@ test('the glass is broken by two administrators, for the newest commit alone, wh
   expect(one).toMatchObject({ status: 200, json: { outcome: 'done', message: expect.stringContaining('when a second administrator') as string } });
   expect(await ask('administrator', 'POST', 'rollout/break-glass', asked)).toMatchObject({ json: { outcome: 'repeated' } });
   const seen = v.parse(RevisionView, (await ask('viewer', 'GET', `revisions/${revision.sha}`)).json);
-  expect(seen).toMatchObject({ state: 'REJECTED', warnings: [expect.stringContaining('the-administrator asks to let it pass')] });
+  expect(seen).toMatchObject({ state: 'REJECTED', isBelowFloor: true, warnings: [expect.stringContaining('the-administrator asks to let it pass')] });
   const response = await server.request('/api/rollout/break-glass', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -157,6 +157,12 @@ test('the glass is broken by two administrators, for the newest commit alone, wh
   expect(await response.json()).toMatchObject({ outcome: 'done', message: expect.stringContaining('looked at again from the start') as string });
   expect(await revisions.get(revision.id)).toMatchObject({ state: 'VERIFYING', error: undefined });
   expect(JSON.stringify((await ask('viewer', 'GET', `audit?subject=${revision.sha}`)).json)).toContain('a second person is needed: because');
+  const passed = v.parse(RevisionView, (await ask('viewer', 'GET', `revisions/${revision.sha}`)).json);
+  expect(passed).toMatchObject({ isBelowFloor: false });
+  await revisions.noteBelowFloor(revision.id, 'another floor');
+  await revisions.advance(revision.id, 'refused', Date.now(), 'below another floor');
+  const again = v.parse(RevisionView, (await ask('viewer', 'GET', `revisions/${revision.sha}`)).json);
+  expect(again).toMatchObject({ isBelowFloor: true });
   await receiveCommit(server);
   expect(await ask('administrator', 'POST', 'rollout/break-glass', asked)).toMatchObject({
     status: 409,

@@ -179,6 +179,8 @@ export const RevisionView = v.object({
   publishedAt: v.nullable(Timestamp),
   /** Held: it waits until an administrator accepts it. */
   isHeld: v.optional(v.boolean(), false),
+  /** Refused for a policy below the floor of the server's settings: while it is the newest, administrators can let it pass. */
+  isBelowFloor: v.optional(v.boolean(), false),
   /** When an administrator accepted it, if it was held. */
   allowedAt: v.optional(v.nullable(Timestamp), null),
   /** The commit that superseded it, before or after it was published. */

@@ -4,6 +4,7 @@ import type { Decision } from './decisions.ts';
 import { listNames } from './hosts-in-words.ts';
 import { presenceName } from './presence.ts';
 import { countsInWords, needsAttention, reasonOf, standingWords } from './standing.ts';
+import { revisionDecisions } from './rollout-decisions.ts';
 import { failureWords, hasFailed, revisionWords } from './revision-words.ts';
 import { rolloutStateWords, todoOfRollout } from './rollout-words.ts';
 import { count, shortSha } from './text.ts';
@@ -75,8 +76,9 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   const todo = `push a fix; see: floe revisions ${shortSha(sha)}`;
   // That it is held is said of the repository, once.
   if ((isFailed || error !== null) && held?.commit !== sha) {
+    const glass = revisionDecisions(revision, true).filter(({ kind }) => kind === 'break-glass');
     const what = isFailed ? `${commit} ${revisionWords(revision)}` : `${commit} has a problem`;
-    found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, decisions: [], since: receivedAt });
+    found.push({ kind: 'revision', subject: 'revision', words: what, message: error ?? what, todo, decisions: glass, since: receivedAt });
   }
   // An attribute whose name is not a valid host name is not in the list of hosts: it is reported here.
   const listed = new Set<string>(hosts.map((host) => host.host));

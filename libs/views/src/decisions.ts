@@ -30,6 +30,16 @@ export function mayEnd({ kind }: Decision): boolean {
   return kind === 'pause-rollout';
 }
 
+/** The person names the label that it is about. */
+export function needsLabel(decision: Decision): boolean {
+  return decision.kind === 'pause-rollout' && decision.label !== undefined;
+}
+
+/** The same of this label. */
+export function withLabel(decision: Decision, label: string): Decision {
+  return needsLabel(decision) && decision.kind === 'pause-rollout' ? { ...decision, label } : decision;
+}
+
 /** The same with an end; undefined: it has none. */
 export function withEnd(decision: Decision, until: number | undefined): Decision {
   return decision.kind === 'pause-rollout' ? { ...decision, until } : decision;

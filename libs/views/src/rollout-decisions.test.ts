@@ -1,8 +1,8 @@
 import type { RevisionView, RingView } from '@floe/protocol';
 import { describe, expect, test } from 'vitest';
-import { decisionCommand, decisionRequest, decisionWords } from './decisions.ts';
+import { decisionCommand, decisionRequest, decisionWords, mayEnd, needsLabel, withEnd, withLabel } from './decisions.ts';
 import { NOW, revisionView, ringView, SHA } from './fixtures.ts';
-import { rolloutDecisions } from './rollout-decisions.ts';
+import { ANY_LABEL, pauseDecisions, revisionDecisions, rolloutDecisions } from './rollout-decisions.ts';
 
 function ring(name: string, state: RingView['state'], verified = 0): RingView {
   const counts = { eligible: 3, verified, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 2 };
@@ -33,4 +33,50 @@ describe('a hotfix --now', () => {
     expect(decisionRequest(now)).toEqual({ method: 'POST', path: '/api/rollout/hotfix', body: { commit: SHA, now: true } });
     expect(decisionWords(now)).toMatchObject({ verb: 'Hotfix now', effect: expect.stringContaining('second administrator') as string });
   });
+});
+
+describe('the pause of a label', () => {
+  const stop = { label: 'role=dns', by: 'ada', reason: 'moved', at: NOW, until: null } as const;
+  const { sha, rollout } = revisionView();
+  const seen = { ...(rollout as NonNullable<typeof rollout>), rings: [ring('all', 'current')], stops: [stop] };
+
+  test('is offered beside that of everybody, also when the rollout is over, and ended for each label by itself', () => {
+    const freeze = { by: 'ada', reason: 'holidays', at: NOW, until: null };
+    for (const state of ['ROLLING', 'COMPLETE', 'ABORTED'] as const) {
+      const open = rolloutDecisions({ sha, rollout: { ...seen, state } });
+      expect(open).toContainEqual({ kind: 'pause-rollout' });
+      expect(open).toContainEqual({ kind: 'pause-rollout', label: ANY_LABEL });
+      expect(open).toContainEqual({ kind: 'resume-rollout', label: 'role=dns' });
+      const frozen = rolloutDecisions({ sha, rollout: { ...seen, state, freeze } });
+      expect(frozen).not.toContainEqual({ kind: 'pause-rollout' });
+      expect(frozen).toContainEqual({ kind: 'pause-rollout', label: ANY_LABEL });
+    }
+    expect(pauseDecisions({ freeze, stops: [stop] }).map(decisionCommand)).toEqual([
+      'floe rollout resume --reason "…"',
+      'floe rollout resume --label role=dns --reason "…"',
+    ]);
+    expect(pauseDecisions({ freeze: null, stops: [] })).toEqual([]);
+  });
+
+  test('asks for the label and an end, and is sent with both', () => {
+    const asked = { kind: 'pause-rollout', label: ANY_LABEL } as const;
+    expect(decisionCommand(asked)).toBe('floe rollout pause --label LABEL --reason "…"');
+    expect([needsLabel(asked), mayEnd(asked), needsLabel({ kind: 'pause-rollout' })]).toEqual([true, true, false]);
+    expect(decisionRequest(withEnd(withLabel(asked, 'role=dns'), NOW))).toEqual({
+      method: 'POST',
+      path: '/api/rollout/pause',
+      body: { label: 'role=dns', until: NOW },
+    });
+    expect(withLabel({ kind: 'pause-rollout' }, 'role=dns')).toEqual({ kind: 'pause-rollout' });
+  });
+});
+
+test('a commit below the floor can be let pass, and a held one accepted', () => {
+  expect(revisionDecisions({ sha: revisionView().sha, isHeld: false, isBelowFloor: false }, true)).toEqual([]);
+  const [accept, glass] = revisionDecisions({ sha: revisionView().sha, isHeld: true, isBelowFloor: true }, true);
+  expect(revisionDecisions({ sha: revisionView().sha, isHeld: false, isBelowFloor: true }, false)).toEqual([]);
+  if (accept === undefined || glass === undefined) throw new Error('two decisions');
+  expect(decisionCommand(accept)).toBe(`floe accept ${SHA} --reason "…"`);
+  expect(decisionCommand(glass)).toBe(`floe rollout break-glass ${SHA.slice(0, 10)} --reason "…"`);
+  expect(decisionRequest(glass)).toEqual({ method: 'POST', path: '/api/rollout/break-glass', body: { commit: SHA } });
 });

@@ -4,15 +4,20 @@ import { shortSha } from './text.ts';
 
 /** What a person asks of the rollout that hosts follow, named by what their role must allow. */
 export type RolloutDecision =
-  /** All rollouts, not only this one. */
-  | { readonly kind: 'pause-rollout'; readonly until?: number | undefined }
-  /** `since`: of the pause that the person saw, where the rollout paused by itself. */
-  | { readonly kind: 'resume-rollout'; readonly since: number | undefined }
+  /** All rollouts, not only this one; with `label` only the hosts that have it, and {@link ANY_LABEL} until the person has named it. */
+  | { readonly kind: 'pause-rollout'; readonly until?: number | undefined; readonly label?: string }
+  /** `since`: of the pause that the person saw, where the rollout paused by itself. `label`: ends the pause of its hosts alone. */
+  | { readonly kind: 'resume-rollout'; readonly since?: number | undefined; readonly label?: string }
   | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }
   /** `revert`: hosts that were told it go back to stable. */
   | { readonly kind: 'abort-rollout'; readonly commit: string; readonly revert: boolean }
   /** `now`: it does not wait for verified hosts either. */
-  | { readonly kind: 'hotfix-rollout'; readonly commit: string; readonly now?: true };
+  | { readonly kind: 'hotfix-rollout'; readonly commit: string; readonly now?: true }
+  /** Of the newest commit, which was refused for a policy below the floor of the server's settings. */
+  | { readonly kind: 'break-glass'; readonly commit: string };
+
+/** A pause of a label that the person has yet to name. */
+export const ANY_LABEL = '';
 
 type Kind = Extract<Action, RolloutDecision['kind']>;
 
@@ -22,6 +27,7 @@ const VERBS = {
   'approve-rollout': 'approve',
   'abort-rollout': 'abort',
   'hotfix-rollout': 'hotfix',
+  'break-glass': 'break-glass',
 } as const satisfies Readonly<Record<Kind, string>>;
 
 export function isRolloutDecision(decision: { readonly kind: string }): decision is RolloutDecision {
@@ -29,8 +35,22 @@ export function isRolloutDecision(decision: { readonly kind: string }): decision
 }
 
 /** The command line that does the same. */
-export function rolloutCommand(decision: { readonly kind: Kind; readonly revert?: boolean; readonly now?: true }): string {
-  return `floe rollout ${VERBS[decision.kind]}${decision.revert === true ? ' --revert' : ''}${decision.now === true ? ' --now' : ''} --reason "…"`;
+export function rolloutCommand(decision: {
+  readonly kind: Kind;
+  readonly commit?: string;
+  readonly revert?: boolean;
+  readonly now?: true;
+  readonly label?: string;
+}): string {
+  const { kind, commit, revert, now, label } = decision;
+  const words = [
+    VERBS[kind],
+    ...(kind === 'break-glass' && commit !== undefined ? [shortSha(commit)] : []),
+    ...(revert === true ? ['--revert'] : []),
+    ...(now === true ? ['--now'] : []),
+    ...(label === undefined ? [] : [`--label ${label === ANY_LABEL ? 'LABEL' : label}`]),
+  ];
+  return `floe rollout ${words.join(' ')} --reason "…"`;
 }
 
 export function rolloutRequest({ kind, ...about }: RolloutDecision) {
@@ -41,7 +61,7 @@ export function rolloutRequest({ kind, ...about }: RolloutDecision) {
 export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'rollout'>): readonly RolloutDecision[] {
   // A frozen one is not the one that hosts follow.
   if (rollout === null || rollout.frozenAt !== null || rollout.rings.length === 0) return [];
-  const { state, pause, freeze, rings, orders } = rollout;
+  const { state, pause, freeze, stops, rings, orders } = rollout;
   const isOver = isEndedRollout(state);
   const isAsked = (kind: 'abort' | 'hotfix'): boolean => orders.some((order) => order.kind === kind);
   const current = rings.find((ring) => ring.state === 'current');
@@ -50,13 +70,32 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
     decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name });
   if (freeze !== null || (state === 'PAUSED' && pause !== null))
     decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
-  if (freeze === null && !isOver) decisions.push({ kind: 'pause-rollout' });
+  for (const { label } of stops) decisions.push({ kind: 'resume-rollout', label });
+  // A pause holds up commits to come, too: also before the next one is pushed.
+  if (freeze === null) decisions.push({ kind: 'pause-rollout' });
+  decisions.push({ kind: 'pause-rollout', label: ANY_LABEL });
   if (!isOver && !isAsked('hotfix') && rings.some(hasToWait)) decisions.push({ kind: 'hotfix-rollout', commit: sha });
   if (!isOver && isUnproved(rings) && !orders.some(({ now }) => now === 'counts')) decisions.push({ kind: 'hotfix-rollout', commit: sha, now: true });
   if (!isOver && !isAsked('abort')) decisions.push({ kind: 'abort-rollout', commit: sha, revert: false });
   const isReverted = orders.some(({ kind, isRevert }) => kind === 'abort' && isRevert === true);
   if ((!isOver || state === 'ABORTED') && !isReverted) decisions.push({ kind: 'abort-rollout', commit: sha, revert: true });
   return decisions;
+}
+
+/** What can be decided about people's pauses, where there is no rollout to show. */
+export function pauseDecisions({ freeze, stops }: Pick<RolloutView, 'freeze' | 'stops'>): readonly RolloutDecision[] {
+  return [
+    ...(freeze === null ? [] : [{ kind: 'resume-rollout' } as const]),
+    ...stops.map(({ label }) => ({ kind: 'resume-rollout', label }) as const),
+  ];
+}
+
+/** What can be decided now about a commit, whoever looks, besides its rollout. `isNewest`: none came after it. */
+export function revisionDecisions({ sha, isHeld, isBelowFloor }: Pick<RevisionView, 'sha' | 'isHeld' | 'isBelowFloor'>, isNewest: boolean) {
+  return [
+    ...(isHeld ? [{ kind: 'accept', commit: sha } as const] : []),
+    ...(isBelowFloor && isNewest ? [{ kind: 'break-glass', commit: sha } as const] : []),
+  ];
 }
 
 /** What somebody asked of a rollout. */
@@ -89,6 +128,14 @@ export function isRinged({ state, rings, pause, freeze, stops }: RolloutView): b
 export function rolloutDecisionWords(decision: RolloutDecision) {
   switch (decision.kind) {
     case 'pause-rollout':
+      if (decision.label !== undefined)
+        return {
+          verb: 'Pause a label',
+          question: 'Pause the hosts that have a label?',
+          effect:
+            'Hosts that have the label begin nothing, also those that get it later; those that have begun finish, and the rings go on without them. It lasts until its end, or until somebody resumes.',
+          isFinal: false,
+        };
       return {
         verb: 'Pause',
         question: 'Pause all rollouts?',
@@ -96,6 +143,13 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         isFinal: false,
       };
     case 'resume-rollout':
+      if (decision.label !== undefined)
+        return {
+          verb: `Resume ${decision.label}`,
+          question: `Let hosts with the label ${decision.label} go on?`,
+          effect: 'They get what their ring has passed by now, within its gates and limits. Other pauses stay.',
+          isFinal: false,
+        };
       return {
         verb: 'Resume',
         question: 'Let the rollout go on?',
@@ -125,6 +179,14 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         verb: 'Abort',
         question: `Abort the rollout of ${shortSha(decision.commit)}?`,
         effect: 'Hosts that run it keep it, and no other host gets it. That is final for this commit; the next one is rolled out as usual.',
+        isFinal: true,
+      };
+    case 'break-glass':
+      return {
+        verb: 'Break the glass',
+        question: `Let ${shortSha(decision.commit)} pass below the floor of the server's settings?`,
+        effect:
+          'Only this commit passes, under the gates of its own policy, and all who are told of such things are told. Where there is another administrator, a second person has to ask for the same.',
         isFinal: true,
       };
     case 'hotfix-rollout':

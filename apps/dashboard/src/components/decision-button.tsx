@@ -1,4 +1,5 @@
-import { decisionCommand, decisionWords, mayEnd, withEnd, type Decision } from '@floe/views';
+import { MAX_LABEL_CHARACTERS } from '@floe/model';
+import { capitalised, decisionCommand, decisionWords, mayEnd, needsLabel, withEnd, withLabel, type Decision } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useId, useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -19,10 +20,12 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
   const { question, effect, verb: askedVerb } = decisionWords(asked.value);
   const dialog = useRef<HTMLDialogElement>(null);
   const field = useRef<HTMLInputElement>(null);
+  const label = useRef<HTMLInputElement>(null);
   const end = useRef<HTMLInputElement>(null);
   const id = useId();
   const isBusy = useSignal(false);
   const message = useSignal('');
+  const answered = useSignal('');
 
   async function submit(event: Event): Promise<void> {
     event.preventDefault();
@@ -32,20 +35,31 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
       field.current?.focus();
       return;
     }
+    const named = label.current?.value.trim() ?? '';
+    if (needsLabel(asked.value) && named === '') {
+      message.value = 'Say which label.';
+      label.current?.focus();
+      return;
+    }
     isBusy.value = true;
     message.value = '';
     // The browser gives a time of the machine's own time zone.
     const until = Date.parse(end.current?.value ?? '');
-    const answer = await dashboard.decide(withEnd(asked.value, Number.isNaN(until) ? undefined : until), reason);
+    const wanted = withEnd(withLabel(asked.value, named), Number.isNaN(until) ? undefined : until);
+    const answer = await dashboard.decide(wanted, reason);
     isBusy.value = false;
-    if (answer.kind === 'ok') dialog.current?.close();
-    else message.value = answer.message;
+    if (answer.kind === 'ok') {
+      answered.value = capitalised(answer.value ?? '');
+      dialog.current?.close();
+    } else message.value = answer.message;
   }
 
   function open(): void {
     asked.value = decision;
     message.value = '';
+    answered.value = '';
     if (field.current !== null) field.current.value = '';
+    if (label.current !== null) label.current.value = '';
     if (end.current !== null) end.current.value = '';
     dialog.current?.showModal();
   }
@@ -55,12 +69,26 @@ export function DecisionButton({ dashboard, decision }: DecisionButtonProps) {
       <button type="button" class={isFinal ? 'final' : undefined} onClick={open}>
         {verb} …
       </button>
+      {answered.value !== '' && <p class="answered">{answered}</p>}
       <dialog ref={dialog} aria-labelledby={`${id}-title`} aria-describedby={`${id}-effect`}>
         <form onSubmit={(event) => void submit(event)}>
           <p class="question" id={`${id}-title`}>
             {question}
           </p>
           <p id={`${id}-effect`}>{effect}</p>
+          {needsLabel(asked.value) && (
+            <>
+              <label for={`${id}-label`}>Label of the hosts, such as role=dns</label>
+              <input
+                ref={label}
+                id={`${id}-label`}
+                maxLength={MAX_LABEL_CHARACTERS}
+                autocomplete="off"
+                spellcheck={false}
+                aria-describedby={`${id}-message`}
+              />
+            </>
+          )}
           <label for={`${id}-reason`}>Reason, kept in the audit log</label>
           <input
             ref={field}

@@ -4,6 +4,7 @@ import type { Dashboard } from '../dashboard.ts';
 import { hostOf, type LiveFleet } from '../live-fleet.ts';
 import type { Router } from '../router.ts';
 import { AttentionList } from './attention-list.tsx';
+import { Followed } from './followed.tsx';
 import { HostSection } from './host-section.tsx';
 import { Revision } from './revision.tsx';
 
@@ -34,6 +35,7 @@ export function FleetPage({ dashboard, router, fleet }: FleetPageProps) {
               Newest revision
             </h2>
           </Revision>
+          <Followed dashboard={dashboard} fleet={fleet} />
         </section>
       )}
       <HostSection dashboard={dashboard} router={router} fleet={fleet} />

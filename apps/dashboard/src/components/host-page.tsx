@@ -49,7 +49,7 @@ export function HostPage({ dashboard, fleet, name }: HostPageProps) {
       {host === undefined ? (
         <p>There is no host {name} in this fleet.</p>
       ) : (
-        <Host dashboard={dashboard} host={host} freeze={fleet.revision?.rollout?.freeze ?? null} />
+        <Host dashboard={dashboard} host={host} freeze={fleet.repository.freeze} />
       )}
     </section>
   );

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, duration, shortHash, shortSha, standingName, standingTone, outcomeWords } from '@floe/views';
+import { capitalised, duration, shortHash, shortSha, standingName, standingTone, outcomeWords, revisionDecisions } from '@floe/views';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
@@ -39,7 +39,7 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
             <Revision revision={revision} fleet={fleet} dashboard={dashboard}>
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
-            {revision.isHeld && <DecisionsWithCommands dashboard={dashboard} decisions={[{ kind: 'accept', commit: revision.sha }]} />}
+            <DecisionsWithCommands dashboard={dashboard} decisions={revisionDecisions(revision, newest !== null)} />
             <NotInSync revision={revision} fleet={fleet} />
             <Outcomes revision={revision} fleet={fleet} />
           </>

@@ -1,10 +1,11 @@
 import type { RevisionView } from '@floe/protocol';
-import { revisionWords } from '@floe/views';
+import { revisionWords, rolloutDecisions } from '@floe/views';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { Age } from './age.tsx';
 import { CommitLink, ForgeLink } from './commit-link.tsx';
+import { DecisionsWithCommands } from './decision-button.tsx';
 import { RevisionErrors } from './revision-errors.tsx';
 import { Rings } from './rings.tsx';
 import { RolloutProgress } from './rollout-progress.tsx';
@@ -43,7 +44,8 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
-      <Rings revision={revision} fleet={fleet} dashboard={dashboard} />
+      {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} now={now} />}
+      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision)} />
       <RevisionErrors revision={revision} />
     </>
   );

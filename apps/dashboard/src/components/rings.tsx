@@ -1,4 +1,4 @@
-import type { RevisionView, RingView, RolloutView } from '@floe/protocol';
+import type { RingView, RolloutView } from '@floe/protocol';
 import {
   capitalised,
   isRinged,
@@ -7,16 +7,13 @@ import {
   ringParts,
   ringStateWords,
   ringWaitsFor,
-  rolloutDecisions,
   rolloutOrderWords,
   type RingPart,
   type StandingTone,
 } from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
-import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { Age, clockTime, Since } from './age.tsx';
-import { DecisionsWithCommands } from './decision-button.tsx';
 import { HostLink } from './host-link.tsx';
 import { Icon, type IconName } from './icon.tsx';
 
@@ -35,11 +32,9 @@ const PARTS: Readonly<Record<RingPart, Look & { readonly fill: string }>> = {
   'to come': { icon: 'to-come', tone: 'quiet', fill: 'to-come' },
 };
 
-/** What a rollout waits for, who stopped it, and what can be done about it; nothing where it is one ring that goes its way. */
-export function Rings({ revision, fleet, dashboard }: { readonly revision: RevisionView; readonly fleet: LiveFleet; readonly dashboard: Dashboard }) {
-  const { rollout } = revision;
-  if (rollout === null || !isRinged(rollout)) return null;
-  const { now } = dashboard;
+/** What a rollout waits for, and who stopped it; nothing where it is one ring that goes its way. */
+export function Rings({ rollout, fleet, now }: { readonly rollout: RolloutView; readonly fleet: LiveFleet; readonly now: Now }) {
+  if (!isRinged(rollout)) return null;
   return (
     <section class="rings" aria-label="Rings">
       <ol>
@@ -49,7 +44,6 @@ export function Rings({ revision, fleet, dashboard }: { readonly revision: Revis
       </ol>
       <Pause rollout={rollout} fleet={fleet} now={now} />
       <Orders rollout={rollout} now={now} />
-      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision)} />
     </section>
   );
 }

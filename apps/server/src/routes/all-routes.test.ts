@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ACTIONS, mayDo, ROLES, type Action } from '@floe/model';
+import { ACTIONS, HOST_ACTIONS, mayDo, ROLES, type Action } from '@floe/model';
+import { decisionRequest, type Decision } from '@floe/views';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fakeApp, fakeTokenOf } from '../test/fake-app.ts';
@@ -113,6 +114,26 @@ describe('the roles of the documentation', () => {
     expect(SECURITY).toContain(`| action | ${ROLES.join(' | ')} | routes |`);
     expect(DOCUMENTED.map(({ action }) => action)).toEqual(ACTIONS);
     for (const { action, allowed } of DOCUMENTED) expect(allowed, action).toEqual(ROLES.map((role) => mayDo(role, action)));
+  });
+
+  test('allow what a button of the page does to exactly those whom the page offers it', () => {
+    const commit = '3'.repeat(40);
+    const decisions: readonly Decision[] = [
+      ...HOST_ACTIONS.map((kind) => ({ kind, host: 'ada' })),
+      { kind: 'accept', commit },
+      { kind: 'pause-rollout' },
+      { kind: 'resume-rollout' },
+      { kind: 'approve-rollout', commit, ring: 'all' },
+      { kind: 'abort-rollout', commit, revert: true },
+      { kind: 'hotfix-rollout', commit },
+      { kind: 'break-glass', commit },
+    ];
+    // The page asks `mayDo(role, decision.kind)`.
+    for (const decision of decisions) {
+      const { method, path } = decisionRequest(decision);
+      const route = `${method} ${path.replace('/hosts/ada', '/hosts/:host')}`;
+      expect(DOCUMENTED.find(({ routes }) => routes.includes(route))?.action, route).toBe(decision.kind);
+    }
   });
 
   test('name every route that asks who somebody is, once', () => {
