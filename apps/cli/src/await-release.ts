@@ -6,7 +6,7 @@ import type { ApiClient } from './api-client.ts';
 import { viewOf, type Cli } from './cli.ts';
 import { formatRollout } from './view/rollout.ts';
 
-const LOOK_EVERY_MS = 1_000;
+const LOOK_EVERY_MS = 1_500;
 /** To publish large systems takes longer: it goes on without anybody who waits. */
 const WAIT_MS = 30_000;
 

@@ -23,6 +23,6 @@ export function handoverSha(contentHash: string): CommitSha {
 }
 
 /** False: it is what a handover, or a submitted store path, has instead of a commit. Git, a forge or the mirror must not be asked for it. */
-export function isCommit(sha: CommitSha): boolean {
+export function isCommit(sha: string): boolean {
   return !sha.endsWith(NOT_A_COMMIT);
 }

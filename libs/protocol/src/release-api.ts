@@ -26,7 +26,7 @@ export const SubmittedReleaseView = v.object({
   hosts: Counter,
   /** Why it was refused, or what it waits for. */
   result: prose(),
-  /** As soon as it is one: with its rollout. */
-  revision: v.nullable(RevisionView),
+  /** As soon as it is one: with its rollout, and without its hosts, which are many and are asked for again and again. */
+  revision: v.nullable(v.omit(RevisionView, ['hosts'])),
 });
 export type SubmittedReleaseView = v.InferOutput<typeof SubmittedReleaseView>;

@@ -1,3 +1,4 @@
+import { handoverSha } from '@floe/model';
 import { expect, test } from 'vitest';
 import { commitPage } from './forge-pages.ts';
 
@@ -11,4 +12,8 @@ test.each([
   ['no url', null],
 ])('the commit of %s is at %s', (url, page) => {
   expect(commitPage(url, 'abc')).toBe(page);
+});
+
+test('what was submitted without a commit is nowhere on the forge', () => {
+  expect(commitPage('https://github.com/it/fleet', handoverSha('ab'.repeat(32)))).toBeNull();
 });

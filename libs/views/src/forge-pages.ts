@@ -1,3 +1,5 @@
+import { isCommit } from '@floe/model';
+
 /** Where well-known forges show a commit, below a repository's address. */
 const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
   Object.entries({
@@ -10,6 +12,7 @@ const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
 
 /** The page of a commit on its forge; null where it is not known whether there is one. */
 export function commitPage(repositoryUrl: string, sha: string): string | null {
+  if (!isCommit(sha)) return null;
   const url = URL.parse(repositoryUrl);
   const path = url === null || url.protocol !== 'https:' ? undefined : COMMIT_PATHS.get(url.hostname);
   if (url === null || path === undefined) return null;

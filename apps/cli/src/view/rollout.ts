@@ -10,7 +10,7 @@ export type RolledOut = RevisionView & { readonly rollout: NonNullable<RevisionV
 const RING_TONES: Readonly<Record<RingView['state'], Tone>> = { passed: 'good', current: 'busy', 'to-come': 'quiet' };
 
 /** A rollout by its rings, what blocks it, and what helps. `role`: of whoever asks. */
-export function formatRollout({ sha, subject, rollout }: RolledOut, role: Role, view: View): string {
+export function formatRollout({ sha, subject, rollout }: Pick<RolledOut, 'sha' | 'subject' | 'rollout'>, role: Role, view: View): string {
   const { style, now } = view;
   const { state, pause, freeze, stops, orders, rings, startedAt, description } = rollout;
   const isStopped = state === 'PAUSED' || state === 'ABORTED';

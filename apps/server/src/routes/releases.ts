@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { handoverSha, type CommitSha } from '@floe/model';
-import { foreign, ReleaseSubmission, ReleaseSubmitted, SubmittedReleaseView } from '@floe/protocol';
+import { foreign, ReleaseSubmission, ReleaseSubmitted, SubmittedReleaseView, type RevisionView } from '@floe/protocol';
 import { stableJson, type Clock, type Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
@@ -92,6 +92,7 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
         return refuse(c, 404, 'RELEASE_UNKNOWN', 'nothing was submitted with this id');
       const revisionId = await store.handovers.revisionOf(id);
       const revision = revisionId === undefined ? undefined : await store.revisions.get(revisionId);
+      const view = revision === undefined ? undefined : await reader.revision(revision);
       const { state, by, at, commit, result } = handover;
       const body: SubmittedReleaseView = {
         id,
@@ -101,12 +102,16 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
         commit: commit ?? null,
         hosts: (await store.handovers.systems(id)).size,
         result,
-        revision: revision === undefined ? null : ((await reader.revision(revision)) ?? null),
+        revision: view === undefined ? null : withoutHosts(view),
       };
       return c.json(body);
     },
   );
   return app;
+}
+
+function withoutHosts({ hosts: _hosts, ...revision }: RevisionView): NonNullable<SubmittedReleaseView['revision']> {
+  return revision;
 }
 
 function duplicates<T>(items: readonly T[]): readonly T[] {
