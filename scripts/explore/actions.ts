@@ -1,7 +1,9 @@
 import { isEndedRollout } from '@floe/model';
 import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
+import { deedsOf } from './people.ts';
 import { answerReady, expire, look, publish, publishedIn, resumePause, steer, storeReports } from './server-side.ts';
-import { NOW, SOAK_MS, withHost, type Host, type Limits, type Scene, type State } from './state.ts';
+import { NOW, SOAK_MS, type Limits, type Scene } from './scene.ts';
+import { withHost, type Host, type State } from './state.ts';
 
 /** Something that may happen next, in words that tell a story. */
 export interface Action {
@@ -35,6 +37,9 @@ function ofFleet(state: State, scene: Scene): Action[] {
   // Of the last one there is no newer that could be reached.
   if (left.aborts > 0 && course !== undefined && !isEndedRollout(course.state) && state.newest + 1 < scene.revisions)
     add('a person aborts, and wants the hosts back', { ...spend(state, 'aborts'), isReverted: true });
+  for (const { label, to, spends } of deedsOf(state, scene))
+    if (spends === undefined) add(label, to);
+    else if (left[spends] > 0) add(label, spend(to, spends));
   if (left.serverCrashes > 0) {
     const killed = (from: State): State => ({ ...spend(from, 'serverCrashes'), hosts: from.hosts.map(disconnect) });
     add('the server is killed, and starts', killed(state));

@@ -8,7 +8,8 @@ import {
   type Observed,
   type StorePath,
 } from '@floe/model';
-import { NOW, revisionOf, systemOf, type Agent, type Down, type Host, type Report, type Scene } from './state.ts';
+import { NOW, type Scene } from './scene.ts';
+import { revisionOf, systemOf, type Agent, type Down, type Host, type Report } from './state.ts';
 
 // The agent's side: its real decide(), and a machine that does what its jobs do.
 

@@ -65,6 +65,8 @@ function hostKey(host: Host): string {
     row.isOverridden,
     row.quarantined.map(revisionOf).join('.'),
     row.acknowledged.map(revisionOf).join('.'),
+    row.held ?? '-',
+    row.ordered.map(revisionOf).join('.'),
     went === undefined ? '-' : `${revisionOf(went.toplevel)}${went.isExpired}`,
     agentKey(agent),
     revisionOf(machine.runs),
@@ -82,7 +84,7 @@ function hostKey(host: Host): string {
   return key;
 }
 
-export function keyOf({ hosts: all, newest, next, course, isFrozen, resumeOf, isReverted, left }: State): string {
+export function keyOf({ hosts: all, newest, next, course, isFrozen, stopped, resumeOf, isReverted, left }: State): string {
   const at =
     course &&
     [
@@ -92,8 +94,9 @@ export function keyOf({ hosts: all, newest, next, course, isFrozen, resumeOf, is
       course.pause?.cause,
       course.pause?.cause === 'failures' && course.pause.failures.map(({ host }) => host).join('.'),
       course.provedRing,
+      course.unapproved,
     ].join(',');
-  return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
+  return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${stopped.join('.')} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
 }
 
 /** 53 bits of a state's key. Among ten million states, two that differ have the same with a chance of 1 in 180. */

@@ -1,6 +1,8 @@
 import { decideRollout, isActivating } from '@floe/model';
+import { wrongForPeople, wrongStepForPeople } from './invariants-of-people.ts';
 import { factsOf } from './server-side.ts';
-import { NOW, revisionOf, systemOf, type Host, type Scene, type State } from './state.ts';
+import { NOW, type Scene } from './scene.ts';
+import { revisionOf, systemOf, type Host, type State } from './state.ts';
 
 // What must hold in every state, and of every step. Each returns what is wrong, or undefined.
 
@@ -42,7 +44,7 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
     )
       return 'O9: the second ring begins without the first';
   }
-  return undefined;
+  return wrongForPeople(state, scene);
 }
 
 export function wrongStep(before: State, after: State, scene: Scene): string | undefined {
@@ -65,11 +67,11 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     if (!isBegun || system === undefined) continue;
     if (was.agent.journal.quarantined.includes(system)) return `A7: ${name} activates what it rolled back`;
     if (host.row.went === undefined) return `O18: ${name} changes without a place`;
-    // Only a person's word (a resume, an override of the canary) lets a bad revision past the first ring.
-    const { resumes, overrides } = scene.limits;
-    const isByPerson = after.left.resumes < resumes || after.left.overrides < overrides;
+    // Only a person's word (a resume, or what takes the canary out of its ring) lets a bad revision past the first ring.
+    const words = ['resumes', 'overrides', 'holds', 'bans', 'stops'] as const;
+    const isByPerson = words.some((each) => after.left[each] < scene.limits[each]);
     if ((scene.rings[index] ?? 0) > 0 && scene.bad.has(revisionOf(system)) && !isByPerson)
       return `O9: ${name} of the second ring gets a bad revision`;
   }
-  return undefined;
+  return wrongStepForPeople(before, after, scene);
 }

@@ -1,5 +1,6 @@
 import { actionsOf, type Action } from './actions.ts';
-import { initialState, type Scene, type State } from './state.ts';
+import type { Scene } from './scene.ts';
+import { initialState, type State } from './state.ts';
 
 // What happens when nothing goes wrong but the bad revision: the lines around which everything else is tried. Whatever an exploration
 // from the beginning alone reached in the same time, it would not see a second ring.
@@ -17,27 +18,36 @@ const ORDER: readonly RegExp[] = [
   /^the train has gone on for a day$/,
 ];
 
+const PUBLISHED = /^revision \d is published$/;
+
+/** Several times the longest. */
+const MAX_LINE = 500;
+
 export interface LineStep {
   readonly state: State;
   /** Which action of the state before led here. */
   readonly choice: number;
 }
 
-/** The lines differ in what happens when nothing of {@link ORDER} does: the next revision comes, or a person resumes or aborts first. */
+/** Each of the scene's lines: what people do, in its order, when nothing of {@link ORDER} happens; then the next revision comes. */
 export function mainLines(scene: Scene): readonly (readonly LineStep[])[] {
-  const published = /^revision \d is published$/;
-  return [[published], [/^a person resumes$/, published], [/^a person aborts/, published]].map((turns) => {
+  return scene.lines.map((turns) => {
     const line: LineStep[] = [{ state: initialState(scene), choice: -1 }];
-    for (;;) {
+    const left = [...turns];
+    while (line.length < MAX_LINE) {
       const actions = actionsOf(line.at(-1)?.state ?? initialState(scene), scene);
-      const choice = choose(actions, [...ORDER, ...turns]);
+      let choice = choose(actions, ORDER);
+      while (choice < 0 && left.length > 0) choice = choose(actions, left.splice(0, 1));
+      if (choice < 0) choice = choose(actions, [PUBLISHED]);
       const action = actions[choice];
       if (action === undefined) return line;
       line.push({ state: action.to, choice });
     }
+    throw new RangeError('what happens when all goes well never ends');
   });
 }
 
+/** The first action that one of the forms fits, or -1. */
 function choose(actions: readonly Action[], order: readonly RegExp[]): number {
   for (const form of order) {
     const index = actions.findIndex(({ label }) => form.test(label));

@@ -1,17 +1,22 @@
 // npm run explore: visits every state of a small world of agents, server and network, and says what it found.
 import { parseArgs } from 'node:util';
 import { explore } from './search.ts';
-import { SCENES } from './state.ts';
+import { ABOUT, SCENES } from './scenes.ts';
 
-const USAGE = `usage: npm run explore -- [--scene canary|together] [--seconds N] [--depth N]
+const USAGE = `usage: npm run explore -- [--scene NAME] [--seconds N] [--depth N]
 
-Two hosts, in two rings or in one, a bad revision and a good one, a user who switches by hand, another who says "later", a freeze, a resume, an abort
-with revert, and crashes of agents and server, over a network that loses, repeats, delays and reorders. Every state within so many steps of what happens
-when all goes well is visited, by the functions that run: the agent's decide(), decideRollout(), resolve() and admit(). In each the
-invariants of libs/model/SPEC.md hold, and from each the good revision reaches everyone once nothing is lost any more.
+Two hosts, in two rings or in one, a bad revision and a good one, and crashes of agents and server, over a network that loses, repeats, delays and
+reorders. Every state within so many steps of what happens when all goes well is visited, by the functions that run: the agent's decide(),
+decideRollout(), resolve() and admit(). In each the invariants of libs/model/SPEC.md hold, and from each the good revision reaches everyone once
+nothing is lost any more. A host that a person keeps from that is told so by whyNot(), and keeps no other.
 Ends with 1 when that is not so, and prints the steps that lead there. They are a test: STORIES of scripts/explore/explore.test.ts.
 
-  --scene NAME  one of them (default: both, each for half of the time)
+The scenes:
+${Object.entries(ABOUT)
+  .map(([name, about]) => `  ${name.padEnd(9)} ${about}`)
+  .join('\n')}
+
+  --scene NAME  one of them (default: all; each has as much of the time as those after it)
   --seconds N   how long (default 120)
   --depth N     no further than this (default: as far as the time allows)
 `;
@@ -43,7 +48,10 @@ function main(): number {
   const names = values.scene === undefined ? Object.keys(SCENES) : [values.scene];
   const scenes = names.filter(isScene);
   if (scenes.length < names.length) throw new Error(`there is no scene "${values.scene}": there are ${Object.keys(SCENES).join(', ')}`);
-  return Math.max(...scenes.map((name) => exploreScene(name, seconds / scenes.length, maxDepth)));
+  const startedAt = performance.now();
+  const leftOver = (): number => seconds - (performance.now() - startedAt) / 1000;
+  // What a scene does not use is for those after it.
+  return Math.max(...scenes.map((name, index) => exploreScene(name, leftOver() / (scenes.length - index), maxDepth)));
 }
 
 function exploreScene(name: keyof typeof SCENES, seconds: number, maxDepth: number): number {

@@ -1,9 +1,10 @@
 import { actionsOf } from './actions.ts';
 import { fingerprint, keyOf } from './canonical.ts';
-import { endsWell } from './fair.ts';
+import { endsWell, standsWell } from './fair.ts';
 import { wrongStep, wrongWith } from './invariants.ts';
 import { mainLines } from './main-lines.ts';
-import { initialState, type Scene, type State } from './state.ts';
+import type { Scene } from './scene.ts';
+import { initialState, type State } from './state.ts';
 
 /** What was broken, with the steps that lead there. */
 export interface Counterexample {
@@ -33,6 +34,7 @@ export interface Bounds {
 export function explore(scene: Scene, { maxDepth, isOver, onDepth }: Bounds): Exploration {
   const seen = new Set<number>();
   const live = new Set<number>();
+  const standing = new Set<number>();
   // The way to a state: the state before it, and the number of the action. Stories are told by going that way again.
   const parents: number[] = [];
   const choices: number[] = [];
@@ -72,7 +74,7 @@ export function explore(scene: Scene, { maxDepth, isOver, onDepth }: Bounds): Ex
         const key = fingerprint(keyOf(to));
         if (seen.has(key)) continue;
         seen.add(key);
-        const wrong = wrongWith(to, scene) ?? (endsWell(to, scene, live) ? undefined : 'from here the newest good revision does not reach everyone');
+        const wrong = wrongWith(to, scene) ?? endsWell(to, scene, live) ?? standsWell(to, scene, standing);
         if (wrong !== undefined) return found(wrong, id, choice);
         parents.push(id);
         choices.push(choice);
@@ -114,5 +116,5 @@ export function replay(scene: Scene, story: readonly string[]): { readonly state
     state = action.to;
     if (problem !== undefined) return { state, problem };
   }
-  return { state, problem: endsWell(state, scene, new Set()) ? undefined : 'from here the newest good revision does not reach everyone' };
+  return { state, problem: endsWell(state, scene, new Set()) ?? standsWell(state, scene, new Set()) };
 }

@@ -7,13 +7,22 @@ import {
   NO_ORDERS,
   progressOf,
   isRingPromoted,
+  isStopped,
+  mayBeginBy,
   resolve,
   TRAIN,
   revertOf,
   wentAfter,
+  type AdmitAnswer,
+  unaskedIn,
+  type CommitSha,
   type Desired,
   type HostProgress,
+  type HostSituation,
+  type LabelStop,
+  type OrderedQuarantine,
   type ReleaseRef,
+  type ReportedState,
   type RingHost,
   type RolloutDecision,
   type RolloutFacts,
@@ -21,34 +30,42 @@ import {
   type StorePath,
   type Went,
 } from '@floe/model';
-import { NOW, startCourse, systemOf, withHost, type Host, type Report, type Revision, type Row, type Scene, type State } from './state.ts';
+import { NOW, type Revision, type Scene } from './scene.ts';
+import { revisionOf, startCourse, systemOf, withHost, type Host, type Report, type Row, type State } from './state.ts';
 
 // The server's side: the real decideRollout(), resolve() and admit(), and a store that is a value. Each function is one transaction.
 
-function releaseOf({ name }: Host, revision: Revision): ReleaseRef {
+export function releaseOf({ name }: Host, revision: Revision): ReleaseRef {
   return { id: `${name}@${revision}`, host: name, sequence: revision + 1, toplevel: systemOf(name, revision) };
 }
 
-function ringOf(state: State, host: Host, { rings }: Scene): number {
+export function ringOf(state: State, host: Host, { rings }: Scene): number {
   return rings[state.hosts.findIndex(({ name }) => name === host.name)] ?? 0;
 }
 
-export function ordersOf({ isFrozen, resumeOf, isReverted }: State): RolloutOrders {
+const SAID = { by: 'ada', reason: 'it is bad', at: NOW };
+
+export function ordersOf({ isFrozen, stopped, resumeOf, isReverted }: State): RolloutOrders {
   return {
     ...NO_ORDERS,
+    stops: stopped.map((label) => ({ ...SAID, label, until: undefined })),
     freeze: isFrozen ? { by: 'ada', reason: 'holidays', at: NOW, until: undefined } : undefined,
-    abort: isReverted ? { by: 'ada', role: 'operator', reason: 'it is bad', at: NOW, isRevert: true } : undefined,
+    abort: isReverted ? { ...SAID, role: 'operator', isRevert: true } : undefined,
     resume: resumeOf === undefined ? undefined : { by: 'ada', role: 'operator', reason: 'seen', at: NOW, of: resumeOf },
   };
 }
 
-function progressTowards({ row, session }: Host, toplevel: StorePath): HostProgress {
+/** What the server has of its last report. */
+export function reportedBy({ row }: Host): ReportedState {
   const { state, subject, runs, profile } = row.seen;
   const observed = { current: runs, booted: null, profile: { generation: 1, toplevel: profile } };
-  const { isOverridden, isRetry: isRetryPending, went } = row;
+  return { observed, state, subject, isOverridden: row.isOverridden, isRetryPending: row.isRetry };
+}
+
+function progressTowards(host: Host, toplevel: StorePath): HostProgress {
+  const { row, session } = host;
   const isQuarantined = row.quarantined.includes(toplevel);
-  const isConnected = session !== undefined;
-  return progressOf({ observed, state, subject, isOverridden, isRetryPending, isConnected, toplevel, isQuarantined, went: wentOf(went) }, NOW);
+  return progressOf({ ...reportedBy(host), isConnected: session !== undefined, toplevel, isQuarantined, went: wentOf(row.went) }, NOW);
 }
 
 function wentOf(went: Row['went']): Went | undefined {
@@ -61,12 +78,17 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
     const ring = ringOf(state, host, scene);
     const toplevel = systemOf(host.name, state.newest);
     const progress = progressTowards(host, toplevel);
+    const isOrderedAway = row.ordered.includes(toplevel) && progress !== 'failed';
+    const isStoppedAway = stopsOf(state, host, scene).length > 0 && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
+    const isElsewhere = isOrderedAway || isStoppedAway || row.held !== undefined || row.isOverridden;
+    const isStable = systemOf(host.name, row.stable) === toplevel;
     return {
       host: host.name,
       ring,
       toplevel,
       platform: undefined,
-      isEligible: !row.isOverridden && systemOf(host.name, row.stable) !== toplevel,
+      isEligible: !isElsewhere && !isStable,
+      isKept: isElsewhere && !isStable,
       progress,
       isBrieflyAway: false,
       failure: undefined,
@@ -75,6 +97,12 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
   });
   const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
   return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes: [], authors: [], hasOtherAdministrator: true, weaker: [] };
+}
+
+/** The stops of its labels. */
+export function stopsOf(state: State, host: Host, { labels }: Scene): readonly LabelStop[] {
+  const label = labels[state.hosts.findIndex(({ name }) => name === host.name)];
+  return (ordersOf(state).stops ?? []).filter((stop) => stop.label === label);
 }
 
 export function decideNow(state: State, scene: Scene): RolloutDecision | undefined {
@@ -87,17 +115,26 @@ export function look(state: State, scene: Scene): State {
   const decision = decideNow(state, scene);
   if (decision === undefined || decision.steps.length === 0) return state;
   const isComplete = decision.course.state === 'COMPLETE';
-  const hosts = isComplete ? state.hosts.map((host) => ({ ...host, row: { ...host.row, stable: state.newest } })) : state.hosts;
+  const hosts = isComplete ? advanceStable(state, new Set(unaskedIn(decision.course, factsOf(state, scene)))) : state.hosts;
   return { ...state, course: decision.course, hosts };
+}
+
+/** Not of hosts that were not asked, nor of those on which a person said that it does not run. */
+function advanceStable({ hosts, newest }: State, unasked: ReadonlySet<string>): State['hosts'] {
+  return hosts.map((host) => {
+    const { name, row } = host;
+    const stays = unasked.has(name) || row.ordered.includes(systemOf(name, newest));
+    return stays || row.stable === newest ? host : { ...host, row: { ...row, stable: newest } };
+  });
 }
 
 const PERMIT = { kind: 'revert', by: 'ada', reason: 'it is bad' } as const;
 
-export function desiredOf(state: State, host: Host, scene: Scene): Desired {
+export function situationOf(state: State, host: Host, scene: Scene): HostSituation {
   const { row } = host;
-  return resolve({
+  return {
     pin: undefined,
-    hold: undefined,
+    hold: row.held === undefined ? undefined : releaseOf(host, row.held),
     isRingPromoted: state.course !== undefined && isRingPromoted(state.course, ringOf(state, host, scene)),
     rollout: state.course && releaseOf(host, state.newest),
     stable: releaseOf(host, row.stable),
@@ -105,7 +142,18 @@ export function desiredOf(state: State, host: Host, scene: Scene): Desired {
     directed: row.directed === undefined ? undefined : { ...releaseOf(host, row.directed), permit: row.isPermitted ? PERMIT : undefined },
     floor: row.told + 1,
     quarantined: new Set(row.quarantined),
-  });
+    ordered: new Map(row.ordered.map((system) => [system, orderOf(system)])),
+    stops: stopsOf(state, host, scene),
+  };
+}
+
+function orderOf(system: StorePath): OrderedQuarantine {
+  const revision = revisionOf(system);
+  return { ...SAID, commit: `${revision}`.repeat(40) as CommitSha, sequence: revision + 1, isOfAll: false };
+}
+
+export function desiredOf(state: State, host: Host, scene: Scene): Desired {
+  return resolve(situationOf(state, host, scene));
 }
 
 /** Stores what the host should run, with a new epoch if that changed, and tells it, once for each epoch and connection. */
@@ -138,16 +186,25 @@ function isInFlight(host: Host): boolean {
 /** A host asks for its `go`. */
 export function answerReady(state: State, host: Host, epoch: number, scene: Scene): State {
   const desired = desiredOf(state, host, scene);
-  if (epoch !== host.row.epoch || desired.kind !== 'release' || host.session === undefined) return state;
+  if (epoch !== host.row.epoch || host.session === undefined || admittedNow(state, host, scene)?.kind !== 'go') return state;
+  if (desired.kind !== 'release') return state;
+  const went = { toplevel: desired.release.toplevel, isExpired: false };
+  const down = host.down.some((each) => each.type === 'go' && each.epoch === epoch) ? host.down : [...host.down, { type: 'go', epoch } as const];
+  return withHost(state, { ...host, row: { ...host.row, went }, down });
+}
+
+/** What `admit()` answers when the host asks with its newest directive now. Undefined: there is nothing that it could ask for. */
+export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer | undefined {
+  const situation = situationOf(state, host, scene);
+  const desired = resolve(situation);
+  if (desired.kind !== 'release' || desired.release.sequence - 1 !== host.row.directed) return undefined;
   const others = state.hosts.filter(({ name, row }) => name !== host.name && row.went !== undefined).filter((other) => isInFlight(other));
   const inFlight = { fleet: others.length, ring: 0, byLabel: new Map<string, number>() };
   const facts = { policy: scene.policy, course: state.course, orders: ordersOf(state), isWindowOpen: true, inFlight };
+  const because = mayBeginBy(desired, situation, host.row.seen.profile);
   const { toplevel } = desired.release;
-  const asking = { host: host.name, toplevel, because: desired.because, ring: ringOf(state, host, scene), labels: [] };
-  if (admit(asking, facts, NOW).kind === 'wait') return state;
-  const went = { toplevel, isExpired: false };
-  const down = host.down.some((each) => each.type === 'go' && each.epoch === epoch) ? host.down : [...host.down, { type: 'go', epoch } as const];
-  return withHost(state, { ...host, row: { ...host.row, went }, down });
+  const asking = { host: host.name, toplevel, because, ring: ringOf(state, host, scene), labels: [], isStopped: isStopped(situation) };
+  return admit(asking, facts, NOW);
 }
 
 /** Stores all reports that are waiting, in order. */

@@ -1,86 +1,14 @@
 import {
   beginRollout,
-  defaultGates,
-  DEFAULT_POLICY,
   emptyJournal,
   type AgentJob,
   type AgentJournal,
   type AgentState,
   type HostName,
-  type RingPolicy,
   type RolloutCourse,
-  type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
-
-/** Time stands still here: what passes is an age, e.g. of a soak. */
-export const NOW = 1_000_000;
-export const SOAK_MS = 1_000;
-
-/** A revision by its number. Every host runs 0 at the beginning; its sequence is one more. */
-export type Revision = number;
-
-/** What the world is like. */
-export interface Scene {
-  readonly revisions: number;
-  /** Revisions that no host can verify. */
-  readonly bad: ReadonlySet<Revision>;
-  readonly policy: RolloutPolicy;
-  /** The ring of each host. */
-  readonly rings: readonly number[];
-  /** The server stores the reports that came before a `ready` on its connection before it answers. */
-  readonly isReadyBehindReports: boolean;
-  /** So many rollouts in a row were superseded before: whatever is under way is finished first. */
-  readonly superseded: number;
-  /** How often each of these may happen. */
-  readonly limits: Limits;
-}
-
-export interface Limits {
-  readonly agentCrashes: number;
-  readonly serverCrashes: number;
-  readonly overrides: number;
-  readonly laters: number;
-  readonly freezes: number;
-  readonly resumes: number;
-  readonly aborts: number;
-}
-
-/** Two rings with a soak, and one host at a time. */
-function policy(): RolloutPolicy {
-  const ring = (index: number): RingPolicy => ({
-    name: `ring-${index}`,
-    members: { hosts: [], labels: [], share: undefined },
-    ...defaultGates(index, 2),
-    soakMs: SOAK_MS,
-    deadlineMs: undefined,
-    maxInFlight: undefined,
-    windows: [],
-    approvals: undefined,
-    probes: [],
-    pauseAfter: false,
-  });
-  return { ...DEFAULT_POLICY, rings: [ring(0), ring(1)], maxInFlight: 1 };
-}
-
-const CANARY: Scene = {
-  rings: [0, 1],
-  revisions: 3,
-  bad: new Set([1]),
-  policy: policy(),
-  isReadyBehindReports: true,
-  superseded: 0,
-  limits: { agentCrashes: 1, serverCrashes: 1, overrides: 1, laters: 1, freezes: 1, resumes: 1, aborts: 1 },
-};
-
-export const SCENES = {
-  /** One host in each ring: the second must not get the bad revision. */
-  canary: CANARY,
-  /** Both in the first ring: they compete for one place. */
-  together: { ...CANARY, rings: [0, 0] },
-  /** A newer revision waits for the train. */
-  train: { ...CANARY, superseded: 3 },
-} as const satisfies Record<string, Scene>;
+import { NOW, type Limits, type Revision, type Scene } from './scene.ts';
 
 /** What the server has stored about a host. */
 export interface Row {
@@ -94,6 +22,10 @@ export interface Row {
   readonly seen: Seen;
   readonly isOverridden: boolean;
   readonly quarantined: readonly StorePath[];
+  /** A person keeps it on this one. */
+  readonly held: Revision | undefined;
+  /** Systems that a person said do not run on it. */
+  readonly ordered: readonly StorePath[];
   readonly acknowledged: readonly StorePath[];
   /** It got a `go`, and has not reported since that it is over. `isExpired`: its watchdog must have acted. */
   readonly went: { readonly toplevel: StorePath; readonly isExpired: boolean } | undefined;
@@ -162,6 +94,8 @@ export interface State {
   /** Undefined: nothing has been rolled out yet. */
   readonly course: RolloutCourse | undefined;
   readonly isFrozen: boolean;
+  /** Labels that a person stopped. */
+  readonly stopped: readonly string[];
   readonly resumeOf: number | undefined;
   /** A person aborted the newest rollout, and wants its hosts back on stable. */
   readonly isReverted: boolean;
@@ -191,6 +125,8 @@ export function initialState(scene: Scene): State {
       seen,
       isOverridden: false,
       quarantined: [],
+      held: undefined,
+      ordered: [],
       acknowledged: [],
       went: undefined,
     };
@@ -198,7 +134,17 @@ export function initialState(scene: Scene): State {
     const machine: Machine = { runs: old, profile: old, watchdog: 'off' };
     return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [] };
   });
-  return { hosts, newest: 0, next: undefined, course: undefined, isFrozen: false, resumeOf: undefined, isReverted: false, left: scene.limits };
+  return {
+    hosts,
+    newest: 0,
+    next: undefined,
+    course: undefined,
+    isFrozen: false,
+    stopped: [],
+    resumeOf: undefined,
+    isReverted: false,
+    left: scene.limits,
+  };
 }
 
 export function withHost(state: State, host: Host): State {

@@ -1,0 +1,41 @@
+import type { RolloutPolicy } from '@floe/model';
+
+/** Time stands still here: what passes is an age, e.g. of a soak. */
+export const NOW = 1_000_000;
+export const SOAK_MS = 1_000;
+
+/** A revision by its number. Every host runs 0 at the beginning; its sequence is one more. */
+export type Revision = number;
+
+/** What the world is like. */
+export interface Scene {
+  readonly revisions: number;
+  /** Revisions that no host can verify. */
+  readonly bad: ReadonlySet<Revision>;
+  readonly policy: RolloutPolicy;
+  /** The ring of each host, and the label that it has. */
+  readonly rings: readonly number[];
+  readonly labels: readonly string[];
+  /** The server stores the reports that came before a `ready` on its connection before it answers. */
+  readonly isReadyBehindReports: boolean;
+  /** So many rollouts in a row were superseded before: whatever is under way is finished first. */
+  readonly superseded: number;
+  /** How often each of these may happen. */
+  readonly limits: Limits;
+  /** What people do when nothing else happens, in order: each is a line to begin from. */
+  readonly lines: readonly (readonly RegExp[])[];
+}
+
+export interface Limits {
+  readonly agentCrashes: number;
+  readonly serverCrashes: number;
+  readonly overrides: number;
+  readonly laters: number;
+  readonly freezes: number;
+  readonly resumes: number;
+  readonly retries: number;
+  readonly aborts: number;
+  readonly holds: number;
+  readonly bans: number;
+  readonly stops: number;
+}

@@ -1,0 +1,91 @@
+import { defaultGates, DEFAULT_POLICY, type RingPolicy, type RolloutPolicy } from '@floe/model';
+import { SOAK_MS, type Limits, type Scene } from './scene.ts';
+
+/** Two rings with a soak, and one host at a time. */
+function policy(): RolloutPolicy {
+  const ring = (index: number): RingPolicy => ({
+    name: `ring-${index}`,
+    members: { hosts: [], labels: [], share: undefined },
+    ...defaultGates(index, 2),
+    soakMs: SOAK_MS,
+    deadlineMs: undefined,
+    maxInFlight: undefined,
+    windows: [],
+    approvals: undefined,
+    probes: [],
+    pauseAfter: false,
+  });
+  return { ...DEFAULT_POLICY, rings: [ring(0), ring(1)], maxInFlight: 1 };
+}
+
+const CRASHES = { agentCrashes: 1, serverCrashes: 1 };
+const NOBODY: Limits = {
+  ...CRASHES,
+  overrides: 0,
+  laters: 0,
+  freezes: 0,
+  resumes: 0,
+  retries: 0,
+  aborts: 0,
+  holds: 0,
+  bans: 0,
+  stops: 0,
+};
+
+const PUBLISHED = /^revision \d is published$/;
+const RESUMED = /^a person resumes$/;
+
+const CANARY: Scene = {
+  rings: [0, 1],
+  labels: ['red', 'blue'],
+  revisions: 3,
+  bad: new Set([1]),
+  policy: policy(),
+  isReadyBehindReports: true,
+  superseded: 0,
+  limits: { ...NOBODY, overrides: 1, laters: 1, freezes: 1, resumes: 1, aborts: 1 },
+  lines: [[PUBLISHED], [PUBLISHED, RESUMED], [PUBLISHED, /^a person aborts/]],
+};
+
+export const SCENES = {
+  canary: CANARY,
+  together: { ...CANARY, rings: [0, 0] },
+  train: { ...CANARY, superseded: 3 },
+  hold: {
+    ...CANARY,
+    limits: { ...NOBODY, holds: 1, resumes: 1, retries: 1, aborts: 1, freezes: 1 },
+    lines: [
+      [PUBLISHED, /^a: a person holds/, PUBLISHED],
+      [PUBLISHED, /^b: a person holds/, PUBLISHED, /^b: the hold ends/],
+      [PUBLISHED, /^a person aborts/, /^a: a person holds/, PUBLISHED],
+    ],
+  },
+  ban: {
+    ...CANARY,
+    limits: { ...NOBODY, bans: 1, resumes: 1, retries: 1, aborts: 1 },
+    lines: [
+      [PUBLISHED, /^a: a person quarantines revision 1/, PUBLISHED],
+      [PUBLISHED, PUBLISHED, /^b: a person quarantines revision 2/],
+      [PUBLISHED, /^a person aborts/, PUBLISHED, /^a: a person quarantines revision 2/],
+    ],
+  },
+  stop: {
+    ...CANARY,
+    limits: { ...NOBODY, stops: 1, resumes: 1, retries: 1, aborts: 1, laters: 1 },
+    lines: [
+      [PUBLISHED, /stops the label red$/, PUBLISHED, /^the stop of the label red ends$/],
+      [PUBLISHED, /stops the label blue$/, PUBLISHED, /^the stop of the label blue ends$/],
+      [PUBLISHED, /^a person aborts/, PUBLISHED],
+    ],
+  },
+} as const satisfies Record<string, Scene>;
+
+/** What happens in each. */
+export const ABOUT: Readonly<Record<keyof typeof SCENES, string>> = {
+  canary: 'one host in each ring, a user who switches by hand, another who says "later", a freeze, a resume, an abort with revert',
+  together: 'the same with both hosts in the first ring: they compete for one place',
+  train: 'the same where a newer revision waits for the train',
+  hold: 'a person holds a host where it is, or has one that failed try again',
+  ban: 'a person says of a revision that it does not run on a host',
+  stop: 'a person stops the hosts of a label',
+};

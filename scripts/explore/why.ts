@@ -1,0 +1,35 @@
+import { resolve, whyNot, type WhyFacts, type WhyNot, type WhyRule } from '@floe/model';
+import { NOW, type Scene } from './scene.ts';
+import { admittedNow, factsOf, reportedBy, ringOf, situationOf } from './server-side.ts';
+import { systemOf, type Host, type State } from './state.ts';
+
+/** What stands between the host and the newest revision whose rollout has begun, as people are told. */
+export function whyOf(state: State, host: Host, scene: Scene): readonly WhyNot[] {
+  const situation = situationOf(state, host, scene);
+  const { course } = state;
+  const facts: WhyFacts = {
+    ...reportedBy(host),
+    host: host.name,
+    enrolment: 'enrolled',
+    isConnected: host.session !== undefined,
+    newest: { kind: 'ended', offer: { kind: 'release', toplevel: systemOf(host.name, state.newest) } },
+    situation,
+    desired: resolve(situation),
+    rollout: course && { course, facts: factsOf(state, scene), ring: ringOf(state, host, scene) },
+    train: undefined,
+    admitted: admittedNow(state, host, scene),
+  };
+  return whyNot(facts, NOW);
+}
+
+/** The rules by which a person keeps the host from the newest revision. */
+export function heldBy(state: State, host: Host, scene: Scene): readonly WhyRule[] {
+  const { hold, ordered, stops = [] } = situationOf(state, host, scene);
+  const newest = systemOf(host.name, state.newest);
+  return [
+    ...(state.isFrozen ? (['freeze'] as const) : []),
+    ...(stops.length > 0 ? (['label-stop'] as const) : []),
+    ...(hold !== undefined && hold.toplevel !== newest ? (['hold'] as const) : []),
+    ...(ordered?.has(newest) === true ? (['ordered-quarantine'] as const) : []),
+  ];
+}
