@@ -95,7 +95,7 @@ test('page and command line say word for word the same of hosts and commits, wha
       for (const row of await page.locator('.host-row').all()) {
         const name = await row.locator('.name').innerText();
         const line = list.find((each) => each.startsWith(`${name} `)) ?? '';
-        expect(line).toContain((await row.locator('.standing .mark').innerText()).toLowerCase());
+        expect(line.toLowerCase()).toContain((await row.locator('.standing .mark').innerText()).toLowerCase());
         const reason = row.locator('.standing .reason');
         if ((await reason.count()) > 0) expect(line).toContain(oneLine(await reason.innerText()));
       }

@@ -143,7 +143,7 @@ describe('floe rollout plan', () => {
       held: 'person',
     },
   ];
-  const plan = { sha: SHA, state: 'SOAKING', waits: null, rings };
+  const plan = { sha: SHA, state: 'SOAKING', waits: null, rings, stopped: [] };
 
   test('says who, when and under which gates, and what the times assume', async () => {
     const floe = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: plan } });
@@ -167,6 +167,19 @@ describe('floe rollout plan', () => {
     await server?.[Symbol.asyncDispose]();
     const over = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: { ...plan, state: 'COMPLETE', rings: [] } } });
     expect((await over('rollout', 'plan')).stdout).toContain('the rollout is complete\nNothing is to come.');
+  });
+
+  const north = { label: 'site=north', by: 'bob', until: null, hosts: ['ws9'], count: 1 };
+  test('names hosts whose label is paused, with what ends that', async () => {
+    const dns = { label: 'role=dns', by: 'bob', until: NOW + 20 * MINUTE, hosts: ['ns1', 'ns2'], count: 2 };
+    const paused = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: { ...plan, stopped: [dns, north] } } });
+    const told = (await paused('rollout', 'plan')).stdout;
+    expect(told).toMatch(/\n2 hosts with the label role=dns wait until the pause of bob ends, \d{4}-\d\d-\d\d \d\d:\d\d \(ns1, ns2\)\.\n/);
+    expect(told).toContain('1 host with the label site=north waits until somebody runs: floe rollout resume --label site=north --reason "…" (ws9).');
+  });
+  test('says that they still wait when all rings have passed', async () => {
+    const passed = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: { ...plan, state: 'COMPLETE', rings: [], stopped: [north] } } });
+    expect((await passed('rollout', 'plan')).stdout).toContain('All rings have passed.\n1 host with the label site=north waits');
   });
 });
 

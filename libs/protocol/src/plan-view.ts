@@ -1,8 +1,8 @@
-import { MAX_RING_NAME_CHARACTERS, MAX_RINGS, PLAN_HOLDS, ROLLOUT_STATES } from '@floe/model';
+import { MAX_LABEL_STOPS, MAX_RING_NAME_CHARACTERS, MAX_RINGS, PLAN_HOLDS, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { Counter, list, prose, Timestamp } from './bounds.ts';
 import { CommitSha, HostName } from './ids.ts';
-import { MissingApprovalsView, NextWaitsView } from './rollout-view.ts';
+import { HostLabel, MissingApprovalsView, NextWaitsView } from './rollout-view.ts';
 
 /** Hosts of a ring that a plan names; further ones are only counted. */
 export const MAX_PLAN_HOSTS = 500;
@@ -36,5 +36,14 @@ export const RolloutPlanView = v.object({
   waits: v.nullable(NextWaitsView),
   /** Those that have not passed, in the order in which they are asked. */
   rings: list(RingPlanView, MAX_RINGS),
+  /** Hosts that the commit changes and that wait for the end of a pause of their label, whatever their ring does: by the label. */
+  stopped: v.optional(
+    list(
+      v.object({ label: HostLabel, by: prose(200), until: v.nullable(Timestamp), hosts: list(HostName, MAX_PLAN_HOSTS), count: Counter }),
+      MAX_LABEL_STOPS,
+    ),
+    [],
+  ),
 });
+export type StoppedPlanView = RolloutPlanView['stopped'][number];
 export type RolloutPlanView = v.InferOutput<typeof RolloutPlanView>;

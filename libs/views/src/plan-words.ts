@@ -1,6 +1,8 @@
 import type { PlanHold } from '@floe/model';
-import type { RingPlanView } from '@floe/protocol';
+import type { RingPlanView, StoppedPlanView } from '@floe/protocol';
+import { nameMany } from './hosts-in-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
+import { count } from './text.ts';
 
 /** What every time of a plan assumes. */
 export const PLAN_ASSUMES = 'the earliest times: if hosts verify, and people approve, at once';
@@ -22,6 +24,14 @@ export function planBegins({ isSkipped, beginsAt, held }: RingPlanView, now: num
 export function planPasses({ passesAt, beginsAt, held }: RingPlanView, now: number, time: (at: number) => string): string {
   if (passesAt !== null) return passesAt === now ? 'now' : time(passesAt);
   return held === null || beginsAt === null ? '' : HOLDS[held];
+}
+
+/** Hosts whose label a person paused: what ends that for them. */
+export function planStopped({ label, by, until, hosts, count: of }: StoppedPlanView, time: (at: number) => string): string {
+  const end = until === null ? `somebody runs: floe rollout resume --label ${label} --reason "…"` : `the pause of ${by} ends, ${time(until)}`;
+  // Those without a name are only counted.
+  const names = Array.from({ length: of }, (_, index) => hosts[index] ?? '');
+  return `${count(of, 'host')} with the label ${label} ${of === 1 ? 'waits' : 'wait'} until ${end} (${nameMany(names)})`;
 }
 
 /** The approvals that it still needs. */

@@ -50,7 +50,7 @@ Examples:
       'after',
       `
 The times are the earliest there can be: if hosts verify, and people approve, at once. Of a ring after a pause that a person ends, or of a
-commit that waits for the rollout before it, no time is known.
+commit that waits for the rollout before it, no time is known. Hosts whose label a person paused are named by themselves, with what ends that.
 
 Examples:
   $ floe rollout plan

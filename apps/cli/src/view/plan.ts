@@ -1,13 +1,25 @@
 import type { RolloutPlanView } from '@floe/protocol';
-import { nameMany, nextWords, PLAN_ASSUMES, planBegins, planNeeds, planPasses, rolloutStateWords, shortSha } from '@floe/views';
+import {
+  capitalised,
+  nameMany,
+  nextWords,
+  PLAN_ASSUMES,
+  planBegins,
+  planNeeds,
+  planPasses,
+  planStopped,
+  rolloutStateWords,
+  shortSha,
+} from '@floe/views';
 import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type View } from './terminal.ts';
 
 /** What is to come of a rollout: when, who, and under which gates. */
-export function formatPlan({ sha, state, waits, rings }: RolloutPlanView, view: View): string {
+export function formatPlan({ sha, state, waits, rings, stopped }: RolloutPlanView, view: View): string {
   const { style, now } = view;
   const title = `${style('strong', shortSha(sha))}  the rollout ${waits === null ? rolloutStateWords(state) : nextWords(waits, minuteTime)}`;
-  if (rings.length === 0) return `${title}\nNothing is to come.`;
+  const waiting = stopped.map((each) => capitalised(`${planStopped(each, minuteTime)}.`));
+  if (rings.length === 0) return [`${title}\n${waiting.length === 0 ? 'Nothing is to come.' : 'All rings have passed.'}`, ...waiting].join('\n');
   const rows = rings.map((ring): Cell[] => [
     { text: ring.name },
     { text: ring.eligible === 0 ? '–' : String(ring.eligible) },
@@ -24,5 +36,5 @@ export function formatPlan({ sha, state, waits, rings }: RolloutPlanView, view: 
       const names = Array.from({ length: eligible }, (_, index) => hosts[index] ?? '');
       return `${style('strong', `Ring ${name}`)}  ${nameMany(names)}\n${formatBlock(gates.join('\n'))}`;
     });
-  return [`${title}\n${style('quiet', PLAN_ASSUMES)}`, table, ...blocks].join('\n\n');
+  return [`${title}\n${style('quiet', PLAN_ASSUMES)}`, table, ...(waiting.length === 0 ? [] : [waiting.join('\n')]), ...blocks].join('\n\n');
 }

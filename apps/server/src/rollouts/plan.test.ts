@@ -5,6 +5,7 @@ import {
   NO_ORDERS,
   NOTHING_OBSERVED,
   type HostName,
+  type LabelStop,
   type RingPolicy,
   type RingWindow,
   type StorePath,
@@ -67,6 +68,27 @@ test('it names who is connected, and when a ring with a window begins, also acro
       else expect([berlin.format(beginsAt), beginsAt > ready, beginsAt - ready <= 21 * 3_600_000]).toEqual(['22:00', true, true]);
     }),
   );
+});
+
+test('hosts whose label is paused are in no ring’s times, but named with what ends it', () => {
+  const now = Date.UTC(2026, 0, 1);
+  const fleet = fleetWith([], now);
+  const stop = { label: 'role=dns', by: 'ada', reason: 'moved', at: now, until: now + 3_600_000 };
+  const other = { ...stop, label: 'site=north', by: 'grace', until: undefined };
+  const stopped = (host: FleetHost, ...stops: LabelStop[]): FleetHost => ({ ...host, situation: { ...host.situation, stops } });
+  const [ada, bob, eve] = fleet.hosts as [FleetHost, FleetHost, FleetHost];
+  // It runs that already: the pause keeps nothing from it.
+  const same = hostOf('fox', true);
+  const done = { ...same, situation: { ...same.situation, stable: same.situation.rollout } } as FleetHost;
+  const plan = viewPlan({ ...fleet, hosts: [ada, stopped(bob, stop), stopped(eve, stop, other), stopped(done, stop)] }, now);
+  expect(plan?.rings).toMatchObject([{ hosts: ['ada'] }, { isSkipped: true }]);
+  expect(plan?.stopped).toEqual([
+    { label: 'role=dns', by: 'ada', until: now + 3_600_000, hosts: ['bob', 'eve'], count: 2 },
+    { label: 'site=north', by: 'grace', until: null, hosts: ['eve'], count: 1 },
+  ]);
+  expect(viewPlan(fleet, now)?.stopped).toEqual([]);
+  const aborted = fleet.rollout && { ...fleet.rollout, state: 'ABORTED' as const, course: { ...fleet.rollout.course, state: 'ABORTED' as const } };
+  expect(viewPlan({ rollout: aborted, hosts: [stopped(bob, stop)] }, now)?.stopped).toEqual([]);
 });
 
 test('a window that never opens again has no time, and neither has what follows', () => {

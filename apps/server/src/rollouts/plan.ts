@@ -7,10 +7,11 @@ import {
   type RolloutCourse,
   type RolloutFacts,
   type RolloutPolicy,
+  type RolloutState,
 } from '@floe/model';
 import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
 import { ringWindowState } from '@floe/runtime';
-import { ringHosts, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
+import { ringHosts, type CurrentRollout, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
 import { rolloutFacts } from './facts.ts';
 import { waitsOf } from './next.ts';
 import { viewMissing, viewNext } from './view.ts';
@@ -20,7 +21,8 @@ type Plan = Omit<RolloutPlanView, 'sha'>;
 /** What is to come of the rollout that hosts follow. Undefined: there is none. Pure. */
 export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefined {
   if (rollout === undefined) return undefined;
-  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, rolloutFacts(rollout, hosts, now), hosts, now) };
+  const facts = rolloutFacts(rollout, hosts, now);
+  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, facts, hosts, now), stopped: viewStopped(rollout, facts, hosts, now) };
 }
 
 /** A published revision that waits, with its policy and what its hosts came to. */
@@ -40,9 +42,10 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
     evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring })),
   );
   const hosts = fleet.hosts.map((each) => withRelease(each, there.get(each.row.host), next));
+  const of = { revisionId: next.revisionId, policy, rings: ringOf };
   const begun: RolloutFacts = {
     policy,
-    hosts: ringHosts({ revisionId: next.revisionId, policy, rings: ringOf }, hosts, now),
+    hosts: ringHosts(of, hosts, now),
     windows: [],
     orders: { ...next.orders, freeze: rollout?.orders.freeze },
     probes: [],
@@ -52,7 +55,7 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
   };
   const course: RolloutCourse = { state: 'NEXT', ring: 0, since: now, ringSince: now, pause: undefined, provedRing: undefined };
   const { waits } = viewNext(next, waitsOf(fleet, facts, now));
-  return { state: 'NEXT', waits, rings: viewRings(course, begun, hosts, now) };
+  return { state: 'NEXT', waits, rings: viewRings(course, begun, hosts, now), stopped: viewStopped({ ...of, state: 'NEXT' }, begun, hosts, now) };
 }
 
 /** As it will be when the revision is the one that hosts follow; one that has nothing for the host leaves it with what it has. */
@@ -61,6 +64,26 @@ function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequ
   const toplevel = evaluation?.toplevel;
   if (toplevel === undefined || (evaluation !== undefined && isLeftOut(evaluation.outcome))) return each;
   return { ...each, timeZone: evaluation?.timeZone, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
+}
+
+/** Who would change, were it not for the pause of a label: their ring goes on without them, so that no ring's times are theirs. */
+function viewStopped(
+  { state, ...of }: Pick<CurrentRollout, 'revisionId' | 'policy' | 'rings'> & { readonly state: RolloutState },
+  facts: RolloutFacts,
+  hosts: readonly FleetHost[],
+  now: number,
+): Plan['stopped'] {
+  if (state === 'ABORTED' || state === 'SUPERSEDED') return [];
+  const asked = new Set(facts.hosts.filter(({ isEligible }) => isEligible).map(({ host }) => host));
+  const free = hosts.map((each) => ({ ...each, situation: { ...each.situation, stops: [] } }));
+  const kept = new Set(ringHosts(of, free, now).flatMap(({ host, isEligible }) => (isEligible && !asked.has(host) ? [host] : [])));
+  const stops = hosts.flatMap(({ row: { host }, situation }) => (kept.has(host) ? (situation.stops ?? []).map((stop) => ({ ...stop, host })) : []));
+  return [...Map.groupBy(stops, ({ label }) => label)].flatMap(([label, those]) => {
+    const [first] = those;
+    if (first === undefined) return [];
+    const names = those.map(({ host }) => host).toSorted();
+    return [{ label, by: storableText(first.by, 200), until: first.until ?? null, hosts: names.slice(0, MAX_PLAN_HOSTS), count: names.length }];
+  });
 }
 
 function viewRings(course: RolloutCourse, facts: RolloutFacts, hosts: readonly FleetHost[], now: number): Plan['rings'] {
