@@ -54,5 +54,5 @@ test('every host is counted once', () => {
 
 test('a machine that is asleep, new or gone on purpose calls nobody', () => {
   const calling = HOST_STANDINGS.filter((standing) => needsAttention(hostView('ws1', { standing })));
-  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'behind', 'removed', 'cloned']);
+  expect(calling).toEqual(['rolled-back', 'failed', 'drifted', 'behind', 'not-built', 'removed', 'cloned']);
 });

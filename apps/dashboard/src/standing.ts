@@ -11,6 +11,7 @@ const RANKS: Record<HostStanding, number> = {
   'rolled-back': 2,
   drifted: 3,
   behind: 4,
+  'not-built': 4,
   removed: 4,
   'under-way': 5,
   waiting: 6,

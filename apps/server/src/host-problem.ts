@@ -49,6 +49,8 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
       return 'its enrolment was revoked';
     case 'removed':
       return 'is not in the flake any more: it keeps its last release and gets no newer one';
+    case 'not-built':
+      return `is not built here: it ${evaluation?.error ?? 'needs another machine'}`;
     case 'behind': {
       if (facts.offer.kind === 'none' && facts.offer.because === 'revision') return 'keeps what it has: the newest commit failed as a whole';
       return failureOf(evaluation);

@@ -26,6 +26,7 @@ const COULD_RUN_LATER: Readonly<Record<HostStanding, boolean>> = {
   failed: false,
   drifted: false,
   behind: false,
+  'not-built': false,
   removed: false,
   pinned: false,
   trial: false,
@@ -47,7 +48,9 @@ export function runsSomewhere(counts: RolloutCounts): boolean {
  * release is reported by the status of the evaluation or the build.
  */
 export function hasUnreportedTrouble(counts: RolloutCounts): boolean {
-  return HOST_STANDINGS.some((standing) => standing !== 'behind' && standing !== 'removed' && needsAction(standing) && counts[standing] > 0);
+  return HOST_STANDINGS.some(
+    (standing) => standing !== 'behind' && standing !== 'not-built' && standing !== 'removed' && needsAction(standing) && counts[standing] > 0,
+  );
 }
 
 /** Agents reconnect within this time after a restart of the server or a short network failure. */

@@ -110,6 +110,12 @@ describe('a host', () => {
     expect(of({ offer, desired: { kind: 'nothing' } })).toBe('no-release');
     expect(of({ offer, observed: onWanted })).toBe('in-sync');
   });
+  test('is not built where nobody builds for its architecture, whatever it runs', () => {
+    const offer = offerOf('PUBLISHED', { outcome: 'NOT_BUILT_HERE', toplevel: wanted });
+    expect(of({ offer, observed: onWanted })).toBe('not-built');
+    expect(of({ offer, isConnected: false })).toBe('not-built');
+    expect(of({ offer, enrolment: 'none' })).toBe('not-enrolled');
+  });
   test('is on trial whatever the host says about the tried system', () => {
     for (const state of AGENT_STATES) expect(of({ desired: onTrial, state, subject: other, observed: onWanted })).toBe('trial');
     expect(of({ desired: onTrial, isConnected: false })).toBe('trial');
@@ -167,11 +173,12 @@ const VALUES = {
     { kind: 'none', because: 'revision' },
     { kind: 'removed' },
     { kind: 'not-ours' },
+    { kind: 'not-built' },
     { kind: 'unknown' },
   ],
 } as const satisfies { readonly [Fact in keyof HostFacts]: readonly HostFacts[Fact][] };
 
-/** Every combination of facts: 195,840. */
+/** Every combination of facts: 220,320. */
 function* allFacts(): Generator<HostFacts> {
   let all: Partial<HostFacts>[] = [{}];
   for (const [fact, values] of Object.entries(VALUES)) all = all.flatMap((facts) => values.map((value) => ({ ...facts, [fact]: value })));

@@ -27,6 +27,8 @@ export const HOST_STANDINGS = [
   'drifted',
   /** The revision has no release for it: it does not evaluate or build. It keeps its last system. */
   'behind',
+  /** Nobody builds for its architecture here. It keeps its last system. */
+  'not-built',
   /** No longer in the flake. It keeps its last system. */
   'removed',
   /** Runs what it should, which is not the revision's system: a pin or a hold keeps it there. */
@@ -47,7 +49,7 @@ export type HostStanding = (typeof HOST_STANDINGS)[number];
 /** The standings that follow from the machine and its desired release alone. */
 type MachineStanding = Exclude<
   HostStanding,
-  'behind' | 'removed' | 'pinned' | 'trial' | 'queued' | 'kept-back' | 'not-enrolled' | 'not-ours' | 'revoked' | 'cloned'
+  'behind' | 'not-built' | 'removed' | 'pinned' | 'trial' | 'queued' | 'kept-back' | 'not-enrolled' | 'not-ours' | 'revoked' | 'cloned'
 >;
 
 /** What a revision has for a host. `none`: no release, because of the host's own error, or because the whole revision failed. */
@@ -56,6 +58,8 @@ export type Offer =
   | { readonly kind: 'release'; readonly toplevel: StorePath; readonly isAborted?: boolean }
   | { readonly kind: 'none'; readonly because: 'host' | 'revision' }
   | { readonly kind: 'removed' }
+  /** Neither the server nor a remote builder builds for its architecture. */
+  | { readonly kind: 'not-built' }
   /** It was not built: its configuration does not run the agent. It is built once a machine is enrolled. */
   | { readonly kind: 'not-ours' }
   /** No revision has finished yet, or this one does not know the host. */
@@ -94,6 +98,7 @@ export function standingOf(facts: HostFacts): HostStanding {
   if (facts.enrolment === 'none') return offer.kind === 'not-ours' ? 'not-ours' : 'not-enrolled';
   if (offer.kind === 'none') return 'behind';
   if (offer.kind === 'removed') return 'removed';
+  if (offer.kind === 'not-built') return 'not-built';
   if (facts.desired.kind === 'release' && facts.desired.because === 'trial') return 'trial';
   if (isOrderedAway(facts)) return 'kept-back';
   const standing = standingOfMachine(facts);
@@ -180,6 +185,8 @@ export function offerOf(
       return { kind: 'removed' };
     case 'NOT_OURS':
       return { kind: 'not-ours' };
+    case 'NOT_BUILT_HERE':
+      return { kind: 'not-built' };
     case 'EVAL_ERROR':
     case 'BUILD_ERROR':
       return { kind: 'none', because: 'host' };
@@ -207,6 +214,7 @@ const NEEDS_ACTION: Readonly<Record<HostStanding, boolean>> = {
   failed: true,
   drifted: true,
   behind: true,
+  'not-built': true,
   removed: true,
   pinned: false,
   trial: false,

@@ -4,6 +4,7 @@ import type { CommandResult, RepositoryCommand } from './command.ts';
 import { readDerivations, type DerivationFacts } from './derivations.ts';
 import { diagnose } from './diagnose.ts';
 import { explain, serverUnwell, stopped } from './failure.ts';
+import { missingMachine } from './not-built-here.ts';
 
 export type BuildFailureCode =
   | 'BUILD_FAILED'
@@ -139,12 +140,7 @@ async function withoutMachine(command: RepositoryCommand, planned: readonly stri
   const nowhere = notHere.find((each) => !takes(machines, each));
   if (nowhere !== undefined) {
     const features = nowhere.requiredFeatures.length === 0 ? '' : ` with ${nowhere.requiredFeatures.join(', ')}`;
-    const here = local.flatMap(({ systems }) => systems).join(', ') || 'no system';
-    const advice = 'name a remote builder in nix.buildMachines, or, for another architecture, set boot.binfmt.emulatedSystems on the server';
-    return {
-      code: 'BUILD_NO_MACHINE',
-      text: `${nowhere.name} needs a machine of ${nowhere.system}${features}; this server builds for ${here}, and no remote builder takes it: ${advice}`,
-    };
+    return { code: 'BUILD_NO_MACHINE', text: `${nowhere.name} ${missingMachine(`${nowhere.system}${features}`, machines)}` };
   }
   const [elsewhere] = notHere;
   if (elsewhere === undefined) return { code: 'BUILD_NOT_STARTED', text: 'no build can be started on this server; Floe tries again' };

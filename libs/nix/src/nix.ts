@@ -10,6 +10,7 @@ import type { ReadLimits } from './evaluate-flake.ts';
 import { readFleetPolicy } from './fleet-policy.ts';
 import { listHosts, type HostList } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
+import { notBuiltHere, type EvaluatedSystem } from './not-built-here.ts';
 import { addRoot, removeRoot, setProfile } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
 import { sourcesOf } from './sources.ts';
@@ -21,6 +22,7 @@ export interface RepositoryNix {
   readFleetPolicy(flakeUrl: string, limits: ReadLimits): Promise<unknown>;
   evaluateCheck(flakeUrl: string, name: string, limits: ReadLimits): Promise<CheckEvaluation>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
+  notBuiltHere(targets: readonly EvaluatedSystem[], signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
   build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
   sourcesOf(drvPath: string): Promise<readonly string[]>;
 }
@@ -50,6 +52,7 @@ export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'add
     readFleetPolicy: async (flakeUrl, limits) => await readFleetPolicy(command, flakeUrl, limits),
     evaluateCheck: async (flakeUrl, name, limits) => await evaluateCheck(command, flakeUrl, name, limits),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
+    notBuiltHere: async (targets, signal) => await notBuiltHere(command, targets, signal),
     build: async (target, options) => await build(command, nix, target, options),
     sourcesOf: async (drvPath) => await sourcesOf(command, drvPath),
   };

@@ -313,6 +313,41 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
       expect(special).toMatchObject({ code: 'BUILD_NO_MACHINE', error: expect.stringContaining('with quantum') as string });
     });
 
+    it('of a system is told apart when nobody here builds for its architecture, and nothing is built to find that out', async () => {
+      const arm = drv('armhost', 'mkdir $out').replace(SYSTEM, OTHER_SYSTEM);
+      const systems = {
+        here: drv('herehost', 'mkdir $out'),
+        arm,
+        inner: drv('inner', 'mkdir $out', '', `(${drv('armpart', 'exit 0').replace(SYSTEM, OTHER_SYSTEM)})`),
+      };
+      const outputs = Object.entries(systems).map(([name, text]) => `nixosConfigurations.${name}.config.system.build.toplevel = ${text};`);
+      const results = await evaluate(
+        await commitFlake(world.dir, { 'flake.nix': `{ outputs = { self }: { ${outputs.join('\n')} }; }` }),
+        Object.keys(systems),
+      );
+      const targets = [...results.values()].flatMap((result) => (result.kind === 'evaluated' ? [result] : []));
+      const named = async (nix = world.nix): Promise<Record<string, string>> => {
+        const found = await nix.notBuiltHere(targets, signal);
+        return Object.fromEntries(targets.flatMap(({ host, drvPath }) => (found.has(drvPath) ? [[host, found.get(drvPath) ?? '']] : [])));
+      };
+      expect(await named()).toEqual({
+        arm: expect.stringMatching(
+          new RegExp(`^needs a machine of ${OTHER_SYSTEM}; this server builds for .*${SYSTEM}.*nix.buildMachines`),
+        ) as string,
+      });
+      if (isDaemon) return;
+      // Emulated, or by a remote builder that may be away just now.
+      expect(await named(world.with(`extra-platforms = ${OTHER_SYSTEM}`))).toEqual({});
+      expect(await named(world.with(`builders = ssh://nobody ${OTHER_SYSTEM}`))).toEqual({});
+      // What is there already needs no machine: somebody else built it, as a CI does for a cache.
+      const armhost = targets.find(({ host }) => host === 'arm');
+      const options = { signal, timeoutMs: 60_000, root: join(world.dir, 'roots/arm') };
+      expect(await world.with(`extra-platforms = ${OTHER_SYSTEM}`).build(armhost as NonNullable<typeof armhost>, options)).toMatchObject({
+        kind: 'built',
+      });
+      expect(await named()).toEqual({});
+    });
+
     it('whose derivation the garbage collector removed is reported as that', async () => {
       const result = await build(drv('collected', 'mkdir $out'), world.nix, async () => {
         const path = (await world.run('nix-store', '--gc', '--print-dead')).split('\n').find((each) => each.endsWith('-collected.drv'));

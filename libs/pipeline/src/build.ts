@@ -67,7 +67,7 @@ export async function buildHosts(
   signal: AbortSignal,
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
-  const queue = evaluations.flatMap(wantedOf);
+  const queue = await builtHere(deps, revision, evaluations.flatMap(wantedOf), signal);
   const triesBefore = new Map(evaluations.map(({ host, tries }) => [host, tries ?? 0]));
   const built: Wanted[] = [];
   let first: string | undefined;
@@ -92,6 +92,24 @@ export async function buildHosts(
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   if (built.length === 0 && first !== undefined) return { kind: 'failed', error: `nothing could be built; ${first}` };
   return { kind: 'published', hosts: await publishHosts(deps, revision, built, signal) };
+}
+
+/** Those that can be built. A host of an architecture that nobody builds here says so, and is no failure of the commit. */
+async function builtHere(
+  { store, repositoryNix, logger }: PipelineDeps,
+  revision: Revision,
+  wanted: Wanted[],
+  signal: AbortSignal,
+): Promise<Wanted[]> {
+  const why = await repositoryNix.notBuiltHere(wanted, signal);
+  if (why.size === 0) return wanted;
+  const rows = wanted.flatMap(({ host, drvPath }) => {
+    const error = why.get(drvPath);
+    return error === undefined ? [] : [{ host, outcome: 'NOT_BUILT_HERE' as const, error }];
+  });
+  logger.info('hosts of other architectures are not built here', { commit: revision.sha, count: rows.length });
+  await store.revisions.saveBuilds(revision.id, rows);
+  return wanted.filter(({ drvPath }) => !why.has(drvPath));
 }
 
 /** Builds one host. If the garbage collector removed its derivation, evaluates it again first. */

@@ -24,6 +24,7 @@ interface Host {
   readonly timeZone?: string;
   /** Its configuration says that it is not Floe's. */
   readonly saysNo?: boolean;
+  readonly system?: string;
 }
 
 /** Stands in for git and Nix: a commit is given by the results of its hosts. */
@@ -34,6 +35,8 @@ class World {
   evaluationMs = 0;
   longestSleepMs = Infinity;
   evaluations: string[] = [];
+  /** The systems that somebody builds. */
+  readonly builders = ['x86_64-linux'];
   /** Duration of each fetch. */
   readonly fetchedAt: number[] = [];
   /** The flake output `floe`, or why it cannot be read. */
@@ -172,6 +175,10 @@ class World {
           onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
         }
       },
+      notBuiltHere: async (targets) => {
+        const arm = targets.filter(({ system }) => !this.builders.includes(system));
+        return new Map(arm.map(({ drvPath, system }) => [drvPath, `needs a machine of ${system}`]));
+      },
       build: async ({ drvPath }) => {
         const host = /-([a-z]+)-/.exec(drvPath)?.[1] ?? '';
         const builds = this.commits.at(-1)?.[host]?.builds ?? 'ok';
@@ -195,7 +202,7 @@ class World {
     };
   }
 
-  #evaluation(host: HostName, { evaluates, ring, timeZone, saysNo = false }: Host, isAsked: boolean): HostEvaluation {
+  #evaluation(host: HostName, { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux' }: Host, isAsked: boolean): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`] };
     if (isAsked && saysNo) return { ...common, kind: 'not-ours' };
     if (evaluates === 'silent')
@@ -203,7 +210,7 @@ class World {
     if (typeof evaluates === 'number') {
       const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
       const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
-      return { ...common, kind: 'evaluated', ...paths, system: 'x86_64-linux', labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
+      return { ...common, kind: 'evaluated', ...paths, system, labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
     }
     const isRetryable = evaluates === 'waits';
     return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
@@ -561,6 +568,30 @@ describe('a host that says that it is not Floe’s', () => {
     const failed = await world.ended(await world.push({ iso, ada: { evaluates: 'broken' } }), 'EVAL_FAILED');
     expect(failed.error).toBe('none of the 1 hosts evaluates; the first error, of ada: broken');
   });
+});
+
+test('a host of an architecture that nobody builds here is no failure of the commit, keeps its release, and is built once somebody does', async () => {
+  world.commits.push({ ada: { evaluates: 1 }, arm: { evaluates: 1 } });
+  await world.start(dir);
+  await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  const hosts = { ada: { evaluates: 2 }, arm: { evaluates: 2, system: 'aarch64-linux' } } as const;
+  const second = await world.ended(await world.push(hosts), 'PUBLISHED');
+  expect(await world.row(second, 'arm')).toMatchObject({
+    outcome: 'NOT_BUILT_HERE',
+    error: 'needs a machine of aarch64-linux',
+    retryAt: undefined,
+    builtAt: undefined,
+  });
+  expect(await world.released()).toEqual({ ada: 2, arm: 1 });
+  const alone = await world.ended(await world.push({ ada: { evaluates: 2 }, arm: { evaluates: 3, system: 'aarch64-linux' } }), 'PUBLISHED');
+  expect(await world.row(alone, 'arm')).toMatchObject({ outcome: 'NOT_BUILT_HERE' });
+
+  // A remote builder is added, and an administrator has the commit evaluated again.
+  world.builders.push('aarch64-linux');
+  expect(await world.store.revisions.reopen(alone.id, systemClock.now())).toEqual({ kind: 'advanced', state: 'EVALUATING' });
+  await world.store.repositories.wake(world.repository.id);
+  await eventually('it is released', async () => ((await world.released())['arm'] === 3 ? true : undefined));
+  expect(await world.row(alone, 'arm')).toMatchObject({ outcome: 'CHANGED', error: undefined });
 });
 
 test('an administrator has the newest commit evaluated again: final errors are retried, releases stay', async () => {

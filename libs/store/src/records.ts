@@ -139,7 +139,7 @@ export interface EvaluationRow {
 /** The result of building one host: `outcome` when it failed, or succeeded after a failure. */
 export interface BuildRow {
   readonly host: HostName;
-  readonly outcome?: 'BUILD_ERROR' | 'CHANGED' | undefined;
+  readonly outcome?: 'BUILD_ERROR' | 'NOT_BUILT_HERE' | 'CHANGED' | undefined;
   readonly error?: string | undefined;
   /** As in {@link EvaluationRow}; undefined for a permanent failure. */
   readonly retryAt?: Timestamp | undefined;

@@ -1,6 +1,6 @@
 import {
   isBrieflyAway,
-  isLeftOut,
+  isNotRolledOut,
   NOTHING_OBSERVED,
   offerOf,
   standingOf,
@@ -34,10 +34,10 @@ const NEVER_HEARD: Omit<HostFacts, 'offer' | 'desired'> = {
 const NOT_THERE = { row: undefined, desired: { kind: 'nothing' }, quarantines: [], situation: undefined } as const;
 const MAX_REASON_CHARACTERS = 500;
 
-/** The hosts of a published revision for its rollout, without those that it removed, and that are not Floe's. Pure. */
+/** The hosts of a published revision for its rollout, without those that it removed, that are not Floe's, and that nobody builds here. Pure. */
 export function rolloutHosts({ evaluations, hosts, now, isAborted }: RolloutFacts): readonly RolloutHost[] {
   return evaluations
-    .filter(({ outcome }) => !isLeftOut(outcome))
+    .filter(({ outcome }) => !isNotRolledOut(outcome))
     .map((evaluation): RolloutHost => {
       const { host } = evaluation;
       const { row, desired, quarantines, situation } = hosts.get(host) ?? NOT_THERE;
@@ -79,6 +79,7 @@ function reasonOf(
     case 'waiting':
     case 'drifted':
     case 'removed':
+    case 'not-built':
     case 'pinned':
     case 'trial':
     case 'not-enrolled':

@@ -83,7 +83,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
   // An attribute whose name is not a valid host name is not in the list of hosts: it is reported here.
   const listed = new Set<string>(hosts.map((host) => host.host));
   for (const host of revision.hosts) {
-    if (host.error === null || listed.has(host.host)) continue;
+    if (host.error === null || host.outcome === 'NOT_BUILT_HERE' || listed.has(host.host)) continue;
     const what = failureWords(host.outcome);
     found.push({ kind: 'host', subject: host.host, words: what, message: `${what}: ${host.error}`, todo, decisions: [], since: receivedAt });
   }

@@ -62,6 +62,7 @@ function evaluated({ revision, evaluations }: RevisionFacts): StatusText {
     [count('NEW'), 'new'],
     [count('UNCHANGED'), 'unchanged'],
     [count('REMOVED'), 'removed'],
+    [count('NOT_BUILT_HERE'), 'not built here'],
     [count('NOT_OURS'), "not Floe's"],
   ];
   const told = parts.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`);
@@ -86,7 +87,14 @@ export function describeBuild(facts: RevisionFacts): StatusText {
     case 'BUILDING':
       return text('pending', building(wanted, broken.length));
     case 'PUBLISHED':
-      return text('success', publishedWords(wanted.length, isSubmitted));
+      return text(
+        'success',
+        publishedWords(
+          wanted.length,
+          isSubmitted,
+          evaluations.filter((each) => each.outcome === 'NOT_BUILT_HERE'),
+        ),
+      );
     case 'BUILD_FAILED':
       return text('failure', revision.error ?? 'nothing could be built');
     case 'REJECTED':
@@ -112,9 +120,13 @@ export function describeNoRollout(facts: RevisionFacts): StatusText {
   }
 }
 
-function publishedWords(wanted: number, isSubmitted: boolean): string {
-  if (wanted === 0) return 'nothing to build: no host changed';
-  return isSubmitted ? `${hosts(wanted)} built elsewhere, and published` : `${hosts(wanted)} built and published`;
+function publishedWords(count: number, isSubmitted: boolean, elsewhere: RevisionFacts['evaluations']): string {
+  const built = count === 0 ? undefined : isSubmitted ? `${hosts(count)} built elsewhere, and published` : `${hosts(count)} built and published`;
+  if (elsewhere.length === 0) return built ?? 'nothing to build: no host changed';
+  const [first] = elsewhere;
+  const reason = elsewhere.length === 1 && first?.error !== undefined ? `: it ${first.error}` : '';
+  const left = `${hosts(elsewhere.length)} not built here (${listNames(elsewhere.map((each) => each.host))})${reason}`;
+  return built === undefined ? left : `${built}, ${left}`;
 }
 
 function building(wanted: RevisionFacts['evaluations'], brokenCount: number): string {

@@ -20,6 +20,7 @@ export const COUNTED_STANDINGS = listAll([
   'drifted',
   'cloned',
   'behind',
+  'not-built',
   'waiting',
   'queued',
   'kept-back',

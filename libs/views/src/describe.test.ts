@@ -99,6 +99,7 @@ describe('an evaluation', () => {
       '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed',
     ],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', '1 host evaluated: 1 unchanged'],
+    [facts('PUBLISHED', { a: 'NEW', pi: 'NOT_BUILT_HERE' }), 'success', '2 hosts evaluated: 1 new, 1 not built here'],
     [facts('PUBLISHED', { a: 'NEW', iso: 'NOT_OURS', vm: 'NOT_OURS' }), 'success', "1 host evaluated: 1 new, 2 not Floe's"],
     [facts('PUBLISHED', { a: 'BUILD_ERROR', b: 'CHANGED' }), 'success', '2 hosts evaluated: 2 changed'],
     [
@@ -124,6 +125,12 @@ describe('a build', () => {
     [facts('BUILDING', { a: 'UNCHANGED' }), 'pending', 'nothing to build, about to be published'],
     [facts('PUBLISHED', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }), 'success', '2 hosts built and published'],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', 'nothing to build: no host changed'],
+    [
+      facts('PUBLISHED', { a: 'CHANGED', pi: ['NOT_BUILT_HERE', 'needs a machine of aarch64-linux'] }),
+      'success',
+      '1 host built and published, 1 host not built here (pi): it needs a machine of aarch64-linux',
+    ],
+    [facts('PUBLISHED', { pi: 'NOT_BUILT_HERE', bo: 'NOT_BUILT_HERE' }), 'success', '2 hosts not built here (pi, bo)'],
     [
       facts('PUBLISHED', { a: 'CHANGED', bob: ['BUILD_ERROR', 'builder failed with exit code 1'] }),
       'failure',

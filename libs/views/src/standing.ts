@@ -17,6 +17,7 @@ const LABELS: Readonly<Record<HostStanding, { readonly name: string; readonly te
   failed: { name: 'failed', tone: 'bad' },
   drifted: { name: 'drifted', tone: 'warn' },
   behind: { name: 'behind', tone: 'warn' },
+  'not-built': { name: 'not built here', tone: 'warn' },
   removed: { name: 'removed', tone: 'warn' },
   pinned: { name: 'pinned', tone: 'quiet' },
   trial: { name: 'on trial', tone: 'busy' },

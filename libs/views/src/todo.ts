@@ -7,6 +7,7 @@ const IN_THE_REPOSITORY: Readonly<Partial<Record<HostStanding, { readonly long: 
   'rolled-back': FIX,
   failed: FIX,
   behind: FIX,
+  'not-built': { long: 'add a remote builder to the server', short: 'add a builder' },
   removed: { long: 'add it to the flake again', short: 'add again' },
 };
 /** Of a host that was revoked: either way is right, and only an administrator knows which. */

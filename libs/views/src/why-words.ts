@@ -57,6 +57,8 @@ function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContex
       return { text: because('the newest commit has no release for it', error), end: 'push a fix' };
     case 'removed':
       return { text: 'the newest commit does not have it', end: 'add it to the flake again' };
+    case 'not-built':
+      return { text: because('nobody builds for its architecture here', error), end: 'once a machine does: floe evaluate, or push' };
     case 'not-ours':
       return {
         text: "its configuration does not run Floe's agent, so it is not built until it is enrolled",

@@ -23,6 +23,7 @@ const SHAPES: Record<IconName, string> = {
   drifted: 'M2.5 6h11M2.5 10h11M10.5 3l-5 10',
   cloned: WARNING,
   behind: WARNING,
+  'not-built': WARNING,
   away: 'M13.5 9.6A5.9 5.9 0 1 1 6.4 2.5a4.7 4.7 0 0 0 7.1 7.1z',
   'not-enrolled': RING,
   'to-come': RING,

@@ -1,6 +1,6 @@
 import {
   assignRings,
-  isLeftOut,
+  isNotRolledOut,
   planRollout,
   storableText,
   windowsOfRing,
@@ -62,7 +62,7 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
 function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequence }: NextOfFleet): FleetHost {
   const { host } = each.row;
   const toplevel = evaluation?.toplevel;
-  if (toplevel === undefined || (evaluation !== undefined && isLeftOut(evaluation.outcome))) return each;
+  if (toplevel === undefined || (evaluation !== undefined && isNotRolledOut(evaluation.outcome))) return each;
   return { ...each, timeZone: evaluation?.timeZone, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
 }
 

@@ -13,7 +13,7 @@ import type { RingHost } from './progress.ts';
 export type WhyNot =
   /** The revision has no release for it. */
   | { readonly rule: 'no-commit' | 'unfinished' | 'revision-failed' | 'host-failed' | 'removed' }
-  | { readonly rule: 'not-enrolled' | 'not-ours' | 'revoked' | 'cloned' }
+  | { readonly rule: 'not-enrolled' | 'not-ours' | 'not-built' | 'revoked' | 'cloned' }
   | { readonly rule: 'trial'; readonly endsAt: number }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
   /** It has not run this release yet, which comes before anything newer. */
@@ -106,7 +106,8 @@ function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
     case 'none':
       return [{ rule: newest.offer.because === 'host' ? 'host-failed' : 'revision-failed' }];
     case 'not-ours':
-      return [{ rule: 'not-ours' }];
+    case 'not-built':
+      return [{ rule: newest.offer.kind }];
     case 'removed':
     case 'unknown':
       return [{ rule: 'removed' }];
