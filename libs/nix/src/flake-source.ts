@@ -85,7 +85,7 @@ async function declaredInputs(command: RepositoryCommand, flakeUrl: string, limi
 }
 
 /** The beginning of an expression in which `folder` is the flake's folder. */
-function folderOf(flakeUrl: string): string {
+export function folderOf(flakeUrl: string): string {
   const [base = '', query = ''] = flakeUrl.split('?');
   const parameters = new URLSearchParams(query);
   const folder = parameters.get('dir');

@@ -6,6 +6,7 @@ export type { NixStore } from './command.ts';
 export { estimateConcurrency } from './concurrency.ts';
 export type { HostEvaluation } from './evaluate.ts';
 export { POLICY_EXPRESSION, policyOfAnswer } from './fleet-policy.ts';
+export type { LackingSettings } from './flake-settings.ts';
 export type { FoundSystem } from './find-system.ts';
 export type { NixError, NixErrorCode } from './failure.ts';
 export { mapOf } from './map-of.ts';

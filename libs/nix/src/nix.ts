@@ -7,6 +7,7 @@ import { findSystem, type FoundSystem } from './find-system.ts';
 import { evaluateHosts, type EvaluateOptions } from './evaluate.ts';
 import { evaluateCheck, type CheckEvaluation } from './evaluate-check.ts';
 import type { ReadLimits } from './evaluate-flake.ts';
+import { lackingSettings, type LackingSettings } from './flake-settings.ts';
 import { readFleetPolicy } from './fleet-policy.ts';
 import { listHosts, type HostList } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
@@ -20,6 +21,7 @@ import { isValid, realise, type RealiseOptions } from './realise.ts';
 export interface RepositoryNix {
   listHosts(flakeUrl: string, limits: ReadLimits): Promise<HostList>;
   readFleetPolicy(flakeUrl: string, limits: ReadLimits): Promise<unknown>;
+  lackingSettings(flakeUrl: string, limits: ReadLimits): Promise<LackingSettings>;
   evaluateCheck(flakeUrl: string, name: string, limits: ReadLimits): Promise<CheckEvaluation>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
   notBuiltHere(targets: readonly EvaluatedSystem[], signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
@@ -50,6 +52,7 @@ export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'add
   return {
     listHosts: async (flakeUrl, limits) => await listHosts(command, flakeUrl, limits),
     readFleetPolicy: async (flakeUrl, limits) => await readFleetPolicy(command, flakeUrl, limits),
+    lackingSettings: async (flakeUrl, limits) => await lackingSettings(command, flakeUrl, limits),
     evaluateCheck: async (flakeUrl, name, limits) => await evaluateCheck(command, flakeUrl, name, limits),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
     notBuiltHere: async (targets, signal) => await notBuiltHere(command, targets, signal),

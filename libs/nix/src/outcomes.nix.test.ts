@@ -256,6 +256,53 @@ describe.each(WORLDS.filter(({ isMissing }) => !isMissing))('with $name', ({ isD
     });
   });
 
+  describe('the nixConfig of a flake', () => {
+    const lacking = async (flake: string, nix = world.nix): Promise<unknown> =>
+      await nix.lackingSettings(await commitFlake(world.dir, { 'flake.nix': flake }), limits);
+    const nothing = { substituters: [], keys: [], features: [] };
+
+    it('is compared with the settings of this server, and what is lacking is named', async () => {
+      const flake = `{
+        nixConfig = {
+          extra-substituters = [ "https://cache.nixos.org?priority=5" "https://fleet.example.org/" ];
+          substituters = "https://fleet.example.org/ https://more.example.org";
+          extra-trusted-public-keys = [ "fleet-1:AAAA" ];
+          extra-experimental-features = [ "flakes" "pipe-operators" ];
+          sandbox = false;
+        };
+        outputs = { self }: throw "never asked";
+      }`;
+      const wanted = {
+        substituters: ['https://cache.nixos.org?priority=5', 'https://more.example.org', 'https://fleet.example.org/'],
+        keys: ['fleet-1:AAAA'],
+        features: ['pipe-operators'],
+      };
+      expect(await lacking(flake)).toEqual({
+        ...wanted,
+        substituters: expect.toSatisfy((all: string[]) => all.toSorted().join() === wanted.substituters.toSorted().join()) as unknown,
+      });
+      const set = world.with(
+        'substituters = https://cache.nixos.org/ https://fleet.example.org https://more.example.org',
+        'trusted-public-keys = fleet-1:AAAA',
+      );
+      expect(await lacking(flake, set)).toEqual({ ...nothing, features: ['pipe-operators'] });
+    });
+
+    it.each([
+      ['is missing', '{ outputs = { self }: { }; }'],
+      [
+        'has other things in it',
+        '{ nixConfig = { extra-substituters = [ 1 { } ]; substituters = { a = 1; }; keys = x: x; }; outputs = { self }: { }; }',
+      ],
+      ['cannot be read', '{ nixConfig = throw "no"; outputs = { self }: { }; }'],
+      ['is of a flake that cannot be parsed', '{ nixConfig = '],
+      ['never ends', '{ nixConfig.substituters = let x = x; in x; outputs = { self }: { }; }'],
+      ['is too large', `{ nixConfig.substituters = [ "${'a '.repeat(80_000)}" ]; outputs = { self }: { }; }`],
+    ])('that %s names nothing, and fails nothing', async (_what, flake) => {
+      expect(await lacking(flake)).toEqual(nothing);
+    });
+  });
+
   describe('a build', () => {
     /** Runs `script` as a build that needs `inputs`. Its store path is unique to this run. */
     const drv = (name: string, script: string, more = '', inputs = ''): string =>

@@ -16,6 +16,7 @@ import { sequenceFloor, type EvaluationRow, type Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
+import { warnOfFlakeSettings } from './flake-settings.ts';
 import { takePolicy, unknownRing, unknownZone } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 import { whoseHosts } from './whose-hosts.ts';
@@ -58,6 +59,7 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   const refused = [...unusableNames(list.invalid), ...clashing.map(clashingName)];
   const taken = await takePolicy(deps, received, list.hasPolicy, signal);
   if (taken.kind === 'refused') return taken;
+  await warnOfFlakeSettings(deps, received, signal);
   const revision = { ...received, policy: taken.policy };
   const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   const before = await hostsBefore(deps, revision, released.size);

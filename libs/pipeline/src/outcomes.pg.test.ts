@@ -37,6 +37,12 @@ class World {
   evaluations: string[] = [];
   /** The systems that somebody builds. */
   readonly builders = ['x86_64-linux'];
+  /** What the flake asks of Nix that is not set here, or that this cannot be read. */
+  lacking: { readonly substituters: string[]; readonly keys: string[]; readonly features: string[] } | Error = {
+    substituters: [],
+    keys: [],
+    features: [],
+  };
   /** Duration of each fetch. */
   readonly fetchedAt: number[] = [];
   /** The flake output `floe`, or why it cannot be read. */
@@ -152,6 +158,10 @@ class World {
     const gone = new Set<string>();
     return {
       sourcesOf: async () => [],
+      lackingSettings: async () => {
+        if (this.lacking instanceof Error) throw this.lacking;
+        return this.lacking;
+      },
       listHosts: async (url) => ({
         hosts: Object.keys(this.#at(url)) as HostName[],
         invalid: [],
@@ -526,6 +536,23 @@ test('a host that was never enrolled is forgotten with the commit that removes i
   const back = await world.ended(await world.push({ eve: { evaluates: 2 }, joe: { evaluates: 3 } }), 'PUBLISHED');
   expect([(await world.row(back, 'joe'))?.toplevel, await world.row(back, 'ada')]).toEqual([expect.stringMatching(/3$/) as string, undefined]);
   expect((await world.store.hosts.list(world.repository.id)).map(({ host }) => host)).toEqual(['ada', 'eve', 'joe']);
+});
+
+test('caches, keys and features that the flake asks for are named on the revision, once, and end no step', async () => {
+  world.lacking = { substituters: ['https://a.example'], keys: ['a-1:x', 'b-1:"${y}'], features: [] };
+  world.commits.push({ ada: { evaluates: 1 } });
+  await world.start(dir);
+  const first = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+  const named = [
+    expect.stringMatching(/^flake\.nix asks for caches .*nix\.settings\.extra-substituters = \[ "https:\/\/a\.example" \];$/) as string,
+    expect.stringContaining('nix.settings.extra-trusted-public-keys = [ "a-1:x" "b-1:\\"\\${y}" ];') as string,
+  ];
+  expect(first.warnings).toEqual(named);
+  expect(await world.store.revisions.reopen(first.id, systemClock.now())).toEqual({ kind: 'advanced', state: 'EVALUATING' });
+  await world.store.repositories.wake(world.repository.id);
+  expect((await world.ended(first.sha, 'PUBLISHED')).warnings).toEqual(named);
+  world.lacking = new Error('away');
+  expect((await world.ended(await world.push({ ada: { evaluates: 2 } }), 'PUBLISHED')).warnings ?? []).toEqual([]);
 });
 
 describe('a host that says that it is not Floe’s', () => {

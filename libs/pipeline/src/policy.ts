@@ -69,7 +69,8 @@ async function warnOfSettings({ store, notifyTargets, probes }: PipelineDeps, { 
   for (const warning of warnings) await warn(store, id, warning);
 }
 
-async function warn(store: PipelineDeps['store'], id: string, warning: string): Promise<void> {
+/** Notes a warning on the revision, once. */
+export async function warn(store: PipelineDeps['store'], id: string, warning: string): Promise<void> {
   const others = (await store.revisions.get(id))?.warnings ?? [];
   if (!others.includes(warning)) await store.revisions.noteWarnings(id, [...others, warning]);
 }
