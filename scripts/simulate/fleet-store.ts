@@ -5,7 +5,7 @@ import type { StorePart } from '@floe/store';
 export type SimulatedStore = StorePart<{
   hosts: 'fleet' | 'desire' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
   reports: 'store';
-  rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf' | 'order';
+  rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'pushersOf' | 'order';
   revisions: 'evaluations' | 'get';
   audit: 'append';
 }>;

@@ -228,6 +228,7 @@ export class MemoryStore implements FleetStore {
       },
       // No host leaves the fleet.
       lastComplete: async () => await Promise.resolve(this.#complete && { ...this.#complete, known: [] }),
+      lostComplete: async () => await Promise.resolve(undefined),
       pushersOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
     },

@@ -30,7 +30,7 @@ function batchesOf(hosts: readonly StableRelease[]): StableRelease[][] {
 }
 
 /**
- * Signs which releases are stable into the statement log, as far as it does not tell yet. What is told is noted after it is written: a crash in
+ * Signs which releases are stable, and whether the policy is the default one, into the statement log, as far as it does not tell yet. What is told is noted after it is written: a crash in
  * between writes it once more. Resolves to the number of hosts.
  */
 export async function logStable(
@@ -43,15 +43,16 @@ export async function logStable(
   repositoryId: string,
 ): Promise<number> {
   const { store, statements, releaseSigner, clock } = deps;
-  const { number: noted, hosts } = await store.stable.unlogged(repositoryId);
-  if (hosts.length === 0) return 0;
+  const { number: noted, hosts, policy } = await store.stable.unlogged(repositoryId);
+  if (hosts.length === 0 && policy === undefined) return 0;
   const { url: repository, ref } = await store.repositories.get(repositoryId);
   let number = Math.max(noted, await statements.highestStable());
-  for (const batch of batchesOf(hosts)) {
+  for (const batch of hosts.length === 0 ? [[]] : batchesOf(hosts)) {
     number += 1;
-    const statement: StableStatement = { version: 1, repository, ref, number, hosts: batch, issuedAt: clock.now() };
+    const told = { hosts: batch, ...(policy === undefined ? {} : { policy }) };
+    const statement: StableStatement = { version: 1, repository, ref, number, ...told, issuedAt: clock.now() };
     await statements.appendStable(seal(releaseSigner, 'floe/stable', statement), statement);
-    await store.stable.noteLogged(repositoryId, number, batch);
+    await store.stable.noteLogged(repositoryId, number, batch, policy);
   }
   return hosts.length;
 }
@@ -87,8 +88,14 @@ export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Re
     const left = new Set(gone.map(({ host }) => host));
     for (const host of byHost.keys()) if (!left.has(host)) byHost.delete(host);
   }
-  await store.stable.noteLogged(repository.id, highest, []);
+  await store.stable.noteLogged(repository.id, highest, [], loggedPolicy(repository, read.statements));
   return read.unusable;
+}
+
+/** What the newest statement that tells something of the policy says of it; undefined: none does. */
+function loggedPolicy({ url, ref }: Pick<Repository, 'url' | 'ref'>, logged: readonly StableStatement[]): StableStatement['policy'] {
+  const telling = logged.filter((each) => each.policy !== undefined && each.repository === url && each.ref === ref);
+  return telling.reduce<StableStatement | undefined>((newest, each) => (each.number > (newest?.number ?? -1) ? each : newest), undefined)?.policy;
 }
 
 /** The releases that trusted statements call stable: of each host the highest few, the highest first. */

@@ -72,6 +72,7 @@ class World {
   readonly #proved = new Set<string>();
   #commits = 0;
   #backup: string | undefined;
+  #isReplaced = false;
 
   constructor(at: string) {
     this.dir = at;
@@ -192,6 +193,8 @@ class World {
 
   /** Nobody is told what neither was proved nor was its ring's turn, and nothing is stable that was not proved. */
   async check(): Promise<void> {
+    // Only a database that was replaced lacks what was complete.
+    if (!this.#isReplaced) expect(await this.lost()).toBeUndefined();
     for (const { row, situation, desired } of await this.hosts()) {
       const { stable } = situation;
       if (stable !== undefined) expect([...this.#proved], `stable of ${row.host}`).toContain(`${row.host} ${stable.sequence}`);
@@ -199,6 +202,12 @@ class World {
       const key = `${row.host} ${desired.release.sequence}`;
       expect(this.#proved.has(key) || this.#promoted.has(key), `${key} because ${desired.because}`).toBe(true);
     }
+  }
+
+  /** Of the newest commit: whether what was complete before it is lost. */
+  async lost(): ReturnType<Store['rollouts']['lostComplete']> {
+    const newest = await this.store.revisions.newest((await this.repository()).id);
+    return newest === undefined ? undefined : await this.store.rollouts.lostComplete(newest.id);
   }
 
   async stable(): Promise<Record<string, number | undefined>> {
@@ -222,6 +231,7 @@ class World {
 
   /** The database is lost: an empty one, or the backup, takes its place. */
   async restore(isEmpty: boolean): Promise<void> {
+    this.#isReplaced = true;
     await this.open(isEmpty ? template : (this.#backup ?? template));
   }
 }
@@ -288,6 +298,36 @@ test('a fleet of three rings whose database is rebuilt during a bad rollout: who
     expect(await world.stable()).toEqual({ canary: 2, early: 2, rest: 2 });
     await runThrough(world);
     expect(await world.stable()).toEqual({ canary: 5, early: 5, rest: 5 });
+  });
+});
+
+test('the first commit in an empty database, or in an older backup, is one whose policy is compared with none, until it is complete', async () => {
+  for (const isEmpty of [true, false])
+    await withWorld(async (world) => {
+      await runThrough(world);
+      await world.backUp();
+      await runThrough(world);
+      await world.publish(true);
+      expect(await world.lost()).toBeUndefined();
+      await world.restore(isEmpty);
+      for (let round = 0; round < 2; round += 1) {
+        await world.publish(true);
+        expect(await world.lost()).toEqual({ isDefault: false });
+        // Nor does the log get another policy by that.
+        await world.log();
+        expect(await world.lost()).toEqual({ isDefault: false });
+      }
+      await runThrough(world);
+      await world.publish(true);
+      expect(await world.lost()).toBeUndefined();
+    });
+  // A backup that has all that was complete lacks nothing.
+  await withWorld(async (world) => {
+    await runThrough(world);
+    await world.backUp();
+    await world.restore(false);
+    await world.publish(true);
+    expect(await world.lost()).toBeUndefined();
   });
 });
 
@@ -439,7 +479,7 @@ test('a log that is older than the database gets all again, in statements that e
     }));
     let noted = 0;
     const stable = {
-      unlogged: async () => await Promise.resolve({ number: 7, hosts }),
+      unlogged: async () => await Promise.resolve({ number: 7, hosts, policy: undefined }),
       noteLogged: async (_id: string, _number: number, some: readonly unknown[]) => void (await Promise.resolve((noted += some.length))),
     };
     const { repositories } = world.store;

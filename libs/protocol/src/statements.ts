@@ -180,6 +180,7 @@ export type RenameStatement = v.InferOutput<typeof RenameStatement>;
 /**
  * "These releases are the stable ones of their hosts: a rollout was complete with them." Stored beside the cache by the release key, so that a
  * database that is rebuilt knows what was proved. Of two that name a host the one with the higher sequence counts.
+ * `policy`: whether the last complete rollout had the default policy; of two the one with the higher number counts.
  */
 export const StableStatement = v.strictObject({
   version: v.literal(1),
@@ -188,6 +189,7 @@ export const StableStatement = v.strictObject({
   /** Grows with each statement: one that is missing is seen. */
   number: Counter,
   hosts: list(v.strictObject({ host: HostName, sequence: Counter, toplevel: StorePath }), 1_000),
+  policy: v.optional(v.picklist(['default', 'other'])),
   issuedAt: Timestamp,
 });
 export type StableStatement = v.InferOutput<typeof StableStatement>;

@@ -24,6 +24,7 @@ import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { leaveHosts, readKnownHosts } from './known-hosts.ts';
+import { lostComplete } from './lost-rollouts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
 import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
@@ -299,6 +300,7 @@ export function createRolloutStore(db: Database, origin: HintOrigin): Omit<Rollo
   return {
     save: async (decided, at) => await save(db, origin, decided, at),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
+    lostComplete: async (revisionId) => await lostComplete(db, revisionId),
     pushersOf: async (revisionId, forge) => await pushersOf(db, revisionId, forge),
     ...createRolloutOrders(db),
     ...createProbeAnswers(db),

@@ -2,8 +2,9 @@ import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { policyToLog } from './lost-rollouts.ts';
 import { HostNameText, Int8, readRows, StorePathText } from './rows.ts';
-import type { StableRelease, StableStore } from './stable-contract.ts';
+import type { LoggedPolicy, StableRelease, StableStore } from './stable-contract.ts';
 import { hosts, releases, repositories } from './tables/index.ts';
 import { isReadableCounter, readableCounter } from './unreadable.ts';
 
@@ -33,24 +34,29 @@ async function unlogged(db: Database, repositoryId: string): ReturnType<StableSt
       ),
     )
     .orderBy(hosts.host);
-  return { number: row === undefined ? 0 : v.parse(Int8, row.number), hosts: found };
+  return { number: row === undefined ? 0 : v.parse(Int8, row.number), hosts: found, policy: await policyToLog(db, repositoryId) };
 }
 
-async function noteLogged(db: Database, repositoryId: string, number: number, told: readonly StableRelease[]): Promise<void> {
+async function noteLogged(
+  db: Database,
+  repositoryId: string,
+  number: number,
+  told: readonly StableRelease[],
+  policy?: LoggedPolicy | null,
+): Promise<void> {
   await db.transaction(async (tx) => {
     await tx.execute(sql`
       update ${hosts} as h set logged_stable_id = r.id
       from ${rowsOf(told)} join ${releases} r on r.host = w.host and r.sequence = w.sequence
       where h.host = w.host and h.repository_id = ${repositoryId} and h.stable_release_id = r.id`);
-    await raiseNumber(tx, repositoryId, number);
+    await tx
+      .update(repositories)
+      .set({
+        stableNumber: sql`greatest(${readableCounter(repositories.stableNumber)}, ${number}::bigint)`,
+        ...(policy === undefined ? {} : { loggedPolicy: policy }),
+      })
+      .where(eq(repositories.id, repositoryId));
   });
-}
-
-async function raiseNumber(db: Database, repositoryId: string, number: number): Promise<void> {
-  await db
-    .update(repositories)
-    .set({ stableNumber: sql`greatest(${readableCounter(repositories.stableNumber)}, ${number}::bigint)` })
-    .where(eq(repositories.id, repositoryId));
 }
 
 /** What is stored already as the host's release decides, and not what the log says of it. */
@@ -74,7 +80,7 @@ async function restore(db: Database, repositoryId: string, told: readonly Stable
 export function createStableStore(db: Database): StableStore {
   return {
     unlogged: async (repositoryId) => await unlogged(db, repositoryId),
-    noteLogged: async (repositoryId, number, told) => await noteLogged(db, repositoryId, number, told),
+    noteLogged: async (repositoryId, number, told, policy) => await noteLogged(db, repositoryId, number, told, policy),
     async relog(repositoryId) {
       await db.update(hosts).set({ loggedStableId: null }).where(eq(hosts.repositoryId, repositoryId));
     },

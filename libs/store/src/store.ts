@@ -48,7 +48,7 @@ import type { SubmissionStore } from './submission-contract.ts';
 import type { TestingStore } from './testing-contract.ts';
 import type { HostRenames } from './rename-contract.ts';
 import type { ServerStore } from './server-contract.ts';
-import type { StableStore } from './stable-contract.ts';
+import type { LostRollout, StableStore } from './stable-contract.ts';
 
 export type StoreTarget =
   /** `dataDir` undefined: in memory, gone with the process; `image`: what it begins with, as PGlite dumps it. */
@@ -221,6 +221,8 @@ export interface RolloutStore {
   begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */
   lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
+  /** A rollout was complete before the revision that {@link RolloutStore.lastComplete} does not know, because the database was lost. */
+  lostComplete(revisionId: string): Promise<LostRollout | undefined>;
   /**
    * Who pushed the commits of the revision that the last other complete rollout of its repository did not have: logins at `forge`. Undefined:
    * that forge did not tell of each push, or there is no complete rollout.

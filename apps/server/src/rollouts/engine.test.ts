@@ -35,6 +35,7 @@ async function complete(loosens: CurrentRollout['orders']['approvals'][number]['
         save: async (decided) => await Promise.resolve(saved.push(decided) > 0),
         begin: async () => await Promise.resolve(false),
         lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known: [] }),
+        lostComplete: async () => await Promise.resolve(undefined),
         pushersOf: async () => await Promise.resolve(undefined),
       },
       revisions: {

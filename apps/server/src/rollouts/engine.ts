@@ -29,17 +29,22 @@ import {
   type Fleet,
   type FleetHost,
   type LeftHosts,
+  type LostRollout,
   type Rollout,
   type StorePart,
 } from '@floe/store';
 import { describeStep } from './describe-step.ts';
 import { rolloutFacts } from './facts.ts';
-import { looseningsOf } from './loosenings.ts';
+import { looseningsOf, LOST_POLICY } from './loosenings.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
-  readonly store: StorePart<{ rollouts: 'save' | 'begin' | 'lastComplete' | 'pushersOf'; revisions: 'evaluations' | 'get'; audit: 'append' }>;
+  readonly store: StorePart<{
+    rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'pushersOf';
+    revisions: 'evaluations' | 'get';
+    audit: 'append';
+  }>;
   /** Where the repository is: who pushed is known by what this forge told. */
   readonly forge: Forge;
   readonly clock: Clock;
@@ -145,10 +150,20 @@ export class RolloutEngine {
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
   async #weakerThanBefore({ revisionId, policy }: CurrentRollout, own?: PolicyInForce): Promise<readonly Loosening[]> {
-    const last = await this.#deps.store.rollouts.lastComplete(revisionId);
+    const { rollouts } = this.#deps.store;
+    const [last, lost] = await Promise.all([rollouts.lastComplete(revisionId), rollouts.lostComplete(revisionId)]);
+    if (lost !== undefined) return await this.#weakerThanLost({ revisionId, policy }, lost);
     if (last === undefined || areOpen(last.policy, policy)) return [];
     const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), own ?? this.#inForce(revisionId, policy)]);
     return looseningsOf(weakenings(withKnownHosts(before, after, last.known), after));
+  }
+
+  /** Of the policy that was in force a rebuilt database knows nothing, unless it was the default one, which keeps hosts nowhere. */
+  async #weakerThanLost({ revisionId, policy }: Pick<CurrentRollout, 'revisionId' | 'policy'>, lost: LostRollout): Promise<readonly Loosening[]> {
+    if (!lost.isDefault) return looseningsOf([{ text: LOST_POLICY }]);
+    if (areOpen(policy)) return [];
+    const before = { policy: DEFAULT_POLICY, hosts: [], assignment: assignRings(DEFAULT_POLICY, []) };
+    return looseningsOf(weakenings(before, await this.#inForce(revisionId, policy)));
   }
 
   /**

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import { MAX_LOOSENINGS, type Loosening, type PolicyChange } from '@floe/model';
 
+/** Of the first policy after the database was lost: whether it loosens anything is not known. */
+export const LOST_POLICY = 'the database was rebuilt, and no earlier policy is known: this one may be weaker';
+
 /** What a policy loosens, each with what stands for it: with one more host it is another thing, which nobody has approved. */
 export function looseningsOf(changes: readonly Pick<PolicyChange, 'text' | 'hosts'>[]): readonly Loosening[] {
   const all = changes.map(({ text, hosts = [] }): Loosening => ({ text, id: digest([text, ...hosts.toSorted()]) }));

@@ -1,6 +1,6 @@
 import { DEFAULT_POLICY, NOTHING_OBSERVED, type CommitSha, type ReleaseRef, type RolloutPolicy, type StorePath } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { CurrentRollout, FleetHost, Revision } from '@floe/store';
+import type { CurrentRollout, FleetHost, Revision, LostRollout } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
@@ -18,6 +18,7 @@ interface Given {
   readonly rollout?: Partial<CurrentRollout>;
   /** Of the last complete rollout. */
   readonly before?: RolloutPolicy;
+  readonly lost?: LostRollout;
 }
 
 function withHost(given: Given = {}) {
@@ -37,7 +38,10 @@ function withHost(given: Given = {}) {
         unpin: async (_host, kind) => void (await Promise.resolve(written.push(`unpin ${kind}`))),
       },
       submissions: { cancel: async () => await Promise.resolve(false) },
-      rollouts: { lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }) },
+      rollouts: {
+        lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }),
+        lostComplete: async () => await Promise.resolve(given.lost),
+      },
       revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
       releases: {
         ofRevision: async () => await Promise.resolve(released),
@@ -146,6 +150,16 @@ describe('a pin', () => {
       [
         'by a policy that dropped them, and is in force',
         { rollout: going(open, 1, 'COMPLETE', [{ text: 'no approvals', id: '1' }]), before: policyWith(true) },
+        false,
+      ],
+      [
+        'by a policy after one that is lost',
+        { rollout: going(open, 1, 'WAITING_APPROVAL', [{ text: 'it is lost', id: '1' }]), lost: { isDefault: false } },
+        true,
+      ],
+      [
+        'by a policy after the default one',
+        { rollout: going(open, 1, 'ROLLING', [{ text: 'no probe', id: '1' }]), lost: { isDefault: true } },
         false,
       ],
       ['of what it was told', { rollout: going(policyWith(true), 0), situation: { directed: release(5) } }, false],

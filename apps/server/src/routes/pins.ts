@@ -24,7 +24,7 @@ export interface PinDeps {
   readonly store: StorePart<{
     hosts: 'fleet' | 'pin' | 'unpin';
     submissions: 'cancel';
-    rollouts: 'lastComplete';
+    rollouts: 'lastComplete' | 'lostComplete';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'commitsOf';
     audit: 'append';
@@ -56,11 +56,13 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     return (await store.hosts.fleet(repository.id, [host])).hosts[0];
   }
 
-  /** The policy lets nothing reach the host without an approval; of two policies while the newer one is not known to be no weaker. */
+  /** The policy lets nothing reach the host without an approval; of two policies while the newer one is not known to be no weaker, also where the older one is lost. */
   async function isApprovedFirst(host: HostNameBrand, rollout: CurrentRollout | undefined): Promise<boolean> {
     if (rollout === undefined) return false;
     if (hasApprovals(rollout.policy, ringIn(rollout)(host))) return true;
     if (rollout.state === 'COMPLETE' || rollout.weaker?.length === 0) return false;
+    const lost = await store.rollouts.lostComplete(rollout.revisionId);
+    if (lost !== undefined) return !lost.isDefault;
     const before = await store.rollouts.lastComplete(rollout.revisionId);
     return before !== undefined && hasApprovals(before.policy);
   }

@@ -1,6 +1,7 @@
 import { isEndedRollout, type CommitSha, type EvaluationOutcome, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
-import { generateKeyPem, signerFromPem } from '@floe/runtime';
+import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
+import type { StatementLog } from '@floe/pipeline';
 import type { Evaluation, Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import type { TestServer } from './test-server.ts';
@@ -21,6 +22,8 @@ export async function publishCommit(
   hosts: Readonly<Record<string, Content>>,
   policy?: RolloutPolicy,
   timeZones: Readonly<Record<string, string>> = {},
+  signer: Signer = signerFromPem('release-test', generateKeyPem()),
+  statements?: Pick<StatementLog, 'appendRelease'>,
 ): Promise<Revision> {
   const { store } = server.context;
   const revision = await receiveCommit(server);
@@ -43,17 +46,25 @@ export async function publishCommit(
     ),
   );
   await store.revisions.advance(revision.id, 'evaluated', Date.now());
-  const signer = signerFromPem('release-test', generateKeyPem());
-  const releases = Object.entries(hosts)
+  const signed = Object.entries(hosts)
     .filter(([, content]) => content.startsWith('/'))
     .map(([name, content]) => {
       const [host, toplevel] = [name as HostName, content as StorePath];
       const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
       const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
       const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
-      const envelope = JSON.stringify(seal(signer, 'floe/release', { version: 1, ...about, ...rest } satisfies ReleaseStatement));
-      return { host, sequence: revision.sequence, toplevel, commit: revision.sha, issuedAt: Date.now(), envelope };
+      const statement: ReleaseStatement = { version: 1, ...about, ...rest };
+      return { statement, envelope: seal(signer, 'floe/release', statement) };
     });
+  for (const { envelope, statement } of signed) await statements?.appendRelease(envelope, statement);
+  const releases = signed.map(({ envelope, statement: { host, sequence, toplevel, commit, issuedAt } }) => ({
+    host,
+    sequence,
+    toplevel,
+    commit,
+    issuedAt,
+    envelope: JSON.stringify(envelope),
+  }));
   await store.releases.publish(revision.id, releases, Date.now());
   return revision;
 }

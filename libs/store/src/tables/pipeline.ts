@@ -15,6 +15,8 @@ export const repositories = pgTable(
     sequence: count('sequence').notNull().default(0),
     /** The number of the newest statement about stable releases in the statement log. */
     stableNumber: count('stable_number').notNull().default(0),
+    /** What that log tells of the policy of the last complete rollout; null: nothing. */
+    loggedPolicy: text('logged_policy'),
     hintCount: count('hint_count').notNull().default(0),
     lastFetchAt: at('last_fetch_at'),
     problemCode: text('problem_code'),
