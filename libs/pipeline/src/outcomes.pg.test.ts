@@ -119,6 +119,22 @@ class World {
     });
   }
 
+  /** As a CI does, without a commit. */
+  async submit(host: string, system: number): Promise<string> {
+    const toplevel = `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
+    const asked = { repositoryId: this.repository.id, contentHash: `${system}`.padStart(64, 'c'), by: 'ci', person: 'ci', at: systemClock.now() };
+    const requested = await this.store.handovers.request({ ...asked, systems: new Map([[host as HostName, toplevel]]) });
+    if (requested.kind !== 'requested') throw new Error('too many wait');
+    return requested.id;
+  }
+
+  async submitted(id: string, state: Revision['state']): Promise<Revision> {
+    return await eventually(`what was submitted is ${state}`, async () => {
+      const revision = await this.store.revisions.get((await this.store.handovers.revisionOf(id)) ?? '');
+      return revision?.state === state ? revision : undefined;
+    });
+  }
+
   async row(revision: Revision, host: string): Promise<Evaluation | undefined> {
     return (await this.store.revisions.evaluations(revision.id)).find((each) => each.host === host);
   }
@@ -229,6 +245,8 @@ class World {
   #nix(): Nix {
     return {
       publish: async () => undefined,
+      findSystem: async () => ({ kind: 'found', isHere: true, system: 'x86_64-linux', closureSizeBytes: 1 }),
+      addRoot: async () => undefined,
       readBack: async (_url: string, paths: readonly StorePath[]) =>
         new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
     } as unknown as Nix;
@@ -735,4 +753,55 @@ test('a host that was told a store path of no commit, and never took it, gets a 
   expect([(await world.row(next, 'ada'))?.outcome, (await world.row(next, 'bob'))?.outcome]).toEqual(['NEW', 'UNCHANGED']);
   const last = await world.ended(await world.push({ ada: { evaluates: 1 }, bob: { evaluates: 2 } }), 'PUBLISHED');
   expect([(await world.row(last, 'ada'))?.outcome, (await world.row(last, 'bob'))?.outcome]).toEqual(['UNCHANGED', 'CHANGED']);
+});
+
+describe('what a CI submits', () => {
+  const sequences = async (): Promise<readonly (readonly [number, string])[]> =>
+    (await world.store.revisions.list(world.repository.id, 50)).toReversed().map(({ revision }) => [revision.sequence, revision.state]);
+
+  test('is a revision of its own: the branch is not taken in again for it, and its hosts are not tried again', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 'waits' } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    await world.submitted(await world.submit('ada', 7), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 7 });
+    world.evaluations = [];
+    await world.later(3_600_000);
+    const looks = world.fetchedAt.length;
+    await eventually('it looked again', () => (world.fetchedAt.length > looks + 3 ? true : undefined));
+    expect(await sequences()).toEqual([
+      [1, 'PUBLISHED'],
+      [2, 'PUBLISHED'],
+    ]);
+    expect(world.evaluations).toEqual([]);
+    // A push is newer, and has all hosts.
+    await world.ended(await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 3 } }), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 2, bob: 3 });
+  });
+
+  test('waits for a commit under way, and for none that waits for something or for a person: that is taken in again afterwards', async () => {
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    // It evaluates nothing until an input is back.
+    const waiting = await world.push({ ada: { evaluates: 'waits' } });
+    await eventually('it waits', async () => (await world.store.revisions.newest(world.repository.id))?.error);
+    await world.submitted(await world.submit('ada', 8), 'PUBLISHED');
+    const again = async () =>
+      (await world.store.revisions.byShaPrefix(world.repository.id, waiting)).map(({ sequence, state }) => `${sequence} ${state}`);
+    await eventually('the commit is there again', async () => ((await again()).length === 2 ? true : undefined));
+    expect((await again()).at(-1)).toBe('2 SUPERSEDED');
+    expect(await world.released()).toEqual({ ada: 8 });
+    await world.ended(await world.push({ ada: { evaluates: 3 } }), 'PUBLISHED');
+
+    const held = await world.push({});
+    const isHeld = async () => ((await world.store.repositories.get(world.repository.id)).held?.commit === held ? true : undefined);
+    await eventually('all hosts are gone, and it is held', isHeld);
+    await world.submitted(await world.submit('ada', 9), 'PUBLISHED');
+    await eventually('it is held again', async () => {
+      const [newest] = await world.store.revisions.byShaPrefix(world.repository.id, held);
+      return newest?.state === 'EVALUATING' && newest.error?.startsWith('held: ') === true && (await isHeld()) === true ? newest : undefined;
+    });
+    expect(await world.released()).toEqual({ ada: 9 });
+  });
 });

@@ -245,7 +245,8 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
         await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
-        return true;
+        // What was submitted does not wait for that person either. The commit is taken in again after it, and is held again.
+        return !(await giveWay(deps, revision));
       }
       if (outcome.kind === 'evaluated') await record('evaluated');
       else if (outcome.kind === 'refused') await record('refused', outcome.error);
@@ -289,11 +290,18 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
       return;
     }
     await store.revisions.noteError(revision.id, describeError(error));
-    const newest = await store.revisions.newest(revision.repositoryId);
-    if (newest !== undefined && newest.sequence > revision.sequence) await store.revisions.supersede(revision.id, newest.sha, clock.now());
+    await giveWay(deps, revision);
   } catch (cause) {
     logger.warn('a failed step could not be recorded', { error: cause });
   }
+}
+
+/** A newer one goes first. False: there is none. */
+async function giveWay({ store, clock }: PipelineDeps, revision: Revision): Promise<boolean> {
+  const newest = await store.revisions.newest(revision.repositoryId);
+  if (newest === undefined || newest.sequence <= revision.sequence) return false;
+  await store.revisions.supersede(revision.id, newest.sha, clock.now());
+  return true;
 }
 
 async function listen(deps: PipelineDeps, onRepository: (id: string) => void): Promise<AsyncDisposable> {
