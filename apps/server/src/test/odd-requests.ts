@@ -36,6 +36,8 @@ const Path = fc.oneof(
     '/api/repository/accept',
     '/api/notifications',
     '/api/probes',
+    '/api/releases',
+    '/api/releases/x',
     '/api/rollout',
     '/api/rollout/plan?commit=x',
     '/api/rollout/pause',
