@@ -34,7 +34,9 @@ export async function watchPushes(fleet: TestFleet, narrator: Narrator, signal: 
 }
 
 function isSettled({ state, rollout }: RevisionView): boolean {
-  if (rollout === null) return isEndedRevision(state) && state !== 'PUBLISHED';
+  // Hosts are told it while others are still built.
+  if (!isEndedRevision(state)) return false;
+  if (rollout === null) return state !== 'PUBLISHED';
   const isStopped = rollout.state === 'PAUSED' || rollout.state === 'ABORTED';
   return (rollout.counts?.['under-way'] ?? 0) === 0 && (isStopped || (rollout.counts?.queued ?? 0) === 0);
 }

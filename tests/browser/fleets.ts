@@ -140,6 +140,7 @@ export function ringedRevision(now: number, over: Partial<Rollout> = {}): Revisi
   const none = { eligible: 0, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 0, away: 0 };
   const ring = {
     needed: 2,
+    building: 0,
     downloaded: 0,
     untried: null,
     soakMs: HOUR,

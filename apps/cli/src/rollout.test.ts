@@ -19,6 +19,7 @@ const MINUTE = 60_000;
 const counts = { eligible: 3, verified: 2, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 0 };
 const ring = {
   needed: 2,
+  building: 0,
   downloaded: 0,
   untried: null,
   soakMs: 30 * MINUTE,

@@ -262,7 +262,11 @@ export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | 
   if (detail.waits !== null) return { state: 'pending', description: nextWords(detail.waits, utcTime) };
   const { supersededBy } = revision;
   if (summary === undefined) return describeSuperseded(supersededBy);
-  const now = describeRollout(summary.counts, namesNeedingAttention(summary), { isComplete: row.state === 'COMPLETE', leaving: summary.leaving });
+  const now = describeRollout(summary.counts, namesNeedingAttention(summary), {
+    isComplete: row.state === 'COMPLETE',
+    leaving: summary.leaving,
+    building: detail.rings.reduce((sum, { building }) => sum + building, 0),
+  });
   if (policy === undefined) return describeSuperseded(supersededBy, describeCourse(row.course, detail, now) ?? now);
   const said = describeCourse(row.course, policy, now, detail.revert) ?? now;
   return { ...said, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };

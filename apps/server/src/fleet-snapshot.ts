@@ -1,4 +1,4 @@
-import { isEndedRevision, summarizeRollout, type CommitSha, type RolloutPolicy } from '@floe/model';
+import { isEndedRevision, isHandingOut, summarizeRollout, type CommitSha, type RolloutPolicy } from '@floe/model';
 import type { Trouble } from '@floe/runtime';
 import {
   rolloutHosts,
@@ -77,12 +77,17 @@ export class FleetSnapshot {
     return new FleetSnapshot(store, page, repository, listed);
   }
 
-  /** The newest revision that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, not SUPERSEDED: the standing of hosts refers to it. */
+  /**
+   * The newest revision that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, or still built while some of its hosts have their release:
+   * the standing of hosts refers to it.
+   */
   async finished(): Promise<RevisionInList | undefined> {
     const { limit, before } = this.#page;
     if (before === undefined) {
       // Beyond `limit` the list has gaps, so only its first `limit` entries are searched.
-      const known = this.revisions.slice(0, limit).find(({ state }) => isEndedRevision(state) && state !== 'SUPERSEDED');
+      const isIt = ({ id, state }: RevisionInList): boolean =>
+        (isEndedRevision(state) && state !== 'SUPERSEDED') || (isHandingOut(state) && this.rolloutOf(id) !== undefined);
+      const known = this.revisions.slice(0, limit).find(isIt);
       if (known !== undefined || this.revisions.length < limit) return known;
     }
     return await this.#store.revisions.newestFinished(this.repository.id);
@@ -132,7 +137,7 @@ export class FleetSnapshot {
     const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
     // One that is evaluated again has no hosts yet, and so nothing to roll out.
-    if (row === undefined || revision.state !== 'PUBLISHED') return { ...known, rollout: undefined };
+    if (row === undefined || !isHandingOut(revision.state)) return { ...known, rollout: undefined };
     const fleet = await this.fleet();
     const current = fleet.rollout;
     const { next } = fleet;

@@ -148,6 +148,14 @@ export function nextRevisionState(state: RevisionState, event: RevisionEvent): R
   return TABLE[state][event];
 }
 
+/** While it is built the hosts that are ready have their releases already, and its rollout has begun. */
+export const HANDING_OUT = ['BUILDING', 'PUBLISHED'] as const satisfies readonly RevisionState[];
+
+/** Its releases count: those of a revision in another state are of a time before it was evaluated again. */
+export function isHandingOut(state: RevisionState): boolean {
+  return (HANDING_OUT as readonly RevisionState[]).includes(state);
+}
+
 /** True when the revision is no longer processed: only an administrator, or a retry of one of its hosts, can change its state. */
 export function isEndedRevision(state: RevisionState): boolean {
   return ENDS.has(state);

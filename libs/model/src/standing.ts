@@ -3,7 +3,7 @@ import type { StorePath } from './brands.ts';
 import type { EvaluationOutcome } from './evaluation.ts';
 import { isOn, type Observed } from './observed.ts';
 import type { Desired } from './resolve.ts';
-import type { RevisionState } from './revision-state.ts';
+import { isHandingOut, type RevisionState } from './revision-state.ts';
 
 /** The standing of a host (SPEC.md, "Standing"). Page, command line, exit status, commit statuses and the counts of a rollout all use it. */
 export const HOST_STANDINGS = [
@@ -178,7 +178,7 @@ export function offerOf(
   evaluation: { readonly outcome: EvaluationOutcome; readonly toplevel?: StorePath | undefined; readonly retryAt?: number | undefined } | undefined,
   isAborted = false,
 ): Offer {
-  if (evaluation === undefined) return state === 'PUBLISHED' ? { kind: 'unknown' } : { kind: 'none', because: 'revision' };
+  if (evaluation === undefined) return isHandingOut(state) ? { kind: 'unknown' } : { kind: 'none', because: 'revision' };
   const { outcome, toplevel, retryAt } = evaluation;
   switch (outcome) {
     case 'REMOVED':
@@ -194,7 +194,7 @@ export function offerOf(
       return toplevel === undefined ? { kind: 'none', because: 'revision' } : released(toplevel, isAborted);
     case 'CHANGED':
     case 'NEW':
-      if (state !== 'PUBLISHED' || toplevel === undefined) return { kind: 'none', because: 'revision' };
+      if (!isHandingOut(state) || toplevel === undefined) return { kind: 'none', because: 'revision' };
       return retryAt === undefined ? released(toplevel, isAborted) : { kind: 'none', because: 'host' };
   }
 }

@@ -7,6 +7,7 @@ import { buildRoot, tidyBuildRoots } from './build-roots.ts';
 import { failedCheck } from './checks.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
+import { ReadyHosts } from './ready-hosts.ts';
 
 /** Safely below the kernel's limit for one command line, 2 MiB. */
 const PATHS_PER_COMMAND = 1_000;
@@ -22,9 +23,11 @@ export interface PublishedHost {
   readonly closureSizeBytes: number;
 }
 
-export type BuildOutcome =
-  | { readonly kind: 'published'; readonly hosts: readonly PublishedHost[] }
-  | { readonly kind: 'failed'; readonly error: string };
+/** What became of a revision's hosts: they are released, as far as they build; or none of them is. */
+export type BuildOutcome = { readonly kind: 'built'; readonly hosts?: undefined } | { readonly kind: 'failed'; readonly error: string };
+
+/** Signs and hands out the releases of these hosts. */
+export type Release = (hosts: readonly PublishedHost[]) => Promise<void>;
 
 interface Wanted {
   readonly host: HostName;
@@ -35,11 +38,12 @@ interface Wanted {
 }
 
 /**
- * Builds the changed hosts, publishes them to the cache and reads them back. A host whose build fails gets a row with its error
+ * Builds the changed hosts, publishes them to the cache, reads them back and has them released, each as soon as it is ready: none waits for the
+ * build of another. A host whose build fails gets a row with its error
  * and keeps its last release. A check of the policy that does not build fails the revision before. Throws retryable errors (cache full
- * or unreachable): then the whole step is repeated.
+ * or unreachable): then the step is repeated for those that have no release yet.
  */
-export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<BuildOutcome> {
+export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal, release: Release): Promise<BuildOutcome> {
   const evaluations = await deps.store.revisions.evaluations(revision.id);
   const error = await failedCheck(deps, revision, signal);
   if (error !== undefined) {
@@ -51,25 +55,32 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
     );
     return { kind: 'failed', error };
   }
+  const changed = evaluations.filter(({ outcome }) => outcome === 'CHANGED' || outcome === 'NEW');
+  const done = await deps.store.releases.hostsOf(revision.id);
   return await buildHosts(
     deps,
     revision,
-    evaluations.filter(({ outcome }) => outcome === 'CHANGED' || outcome === 'NEW'),
+    changed.filter(({ host }) => !done.has(host)),
     signal,
+    release,
+    done.size,
   );
 }
 
-/** {@link buildRevision} for these hosts of the revision. */
+/** {@link buildRevision} for these hosts of the revision. `done`: so many others have their release. */
 export async function buildHosts(
   deps: PipelineDeps,
   revision: Revision,
   evaluations: readonly Evaluation[],
   signal: AbortSignal,
+  release: Release,
+  done = 0,
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
   const queue = await builtHere(deps, revision, evaluations.flatMap(wantedOf), signal);
   const triesBefore = new Map(evaluations.map(({ host, tries }) => [host, tries ?? 0]));
-  const built: Wanted[] = [];
+  const ready = new ReadyHosts<Wanted>(async (hosts) => await release(await publishHosts(deps, revision, hosts, signal)));
+  let built = done;
   let first: string | undefined;
   async function worker(): Promise<void> {
     for (let next = queue.shift(); next !== undefined && !signal.aborted; next = queue.shift()) {
@@ -77,8 +88,9 @@ export async function buildHosts(
       if (signal.aborted) return;
       const { host } = next;
       if (result.kind === 'built') {
-        built.push(target);
         await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
+        built += 1;
+        ready.add(target);
         continue;
       }
       logger.info('the build of a host failed', { host, code: result.code });
@@ -89,9 +101,9 @@ export async function buildHosts(
     }
   }
   await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, queue.length)) }, worker));
+  await ready.end();
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
-  if (built.length === 0 && first !== undefined) return { kind: 'failed', error: `nothing could be built; ${first}` };
-  return { kind: 'published', hosts: await publishHosts(deps, revision, built, signal) };
+  return built === 0 && first !== undefined ? { kind: 'failed', error: `nothing could be built; ${first}` } : { kind: 'built' };
 }
 
 /** Those that can be built. A host of an architecture that nobody builds here says so, and is no failure of the commit. */

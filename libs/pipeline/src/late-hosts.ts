@@ -2,7 +2,7 @@ import type { Evaluation, Repository, Revision } from '@floe/store';
 import { buildHosts } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
-import { releaseRevision } from './release.ts';
+import { releaseHosts } from './release.ts';
 import { whoseHosts } from './whose-hosts.ts';
 
 /**
@@ -24,12 +24,5 @@ export async function tryLateHosts(deps: PipelineDeps, repository: Repository, r
     ({ host, outcome }) => tried.has(host) && (outcome === 'CHANGED' || outcome === 'NEW' || outcome === 'BUILD_ERROR'),
   );
   if (wanted.length === 0) return;
-  const outcome = await buildHosts(deps, revision, wanted, signal);
-  if (outcome.kind !== 'published' || outcome.hosts.length === 0) return;
-  await releaseRevision(deps, repository, revision, outcome.hosts);
-  // Written last: until here the row says that the host is to be retried, so that a crash loses nothing.
-  await store.revisions.saveBuilds(
-    revision.id,
-    outcome.hosts.map(({ host }) => ({ host, outcome: 'CHANGED' })),
-  );
+  await buildHosts(deps, revision, wanted, signal, async (hosts) => await releaseHosts(deps, repository, revision, hosts));
 }

@@ -1,268 +1,19 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GitMirror } from '@floe/git';
-import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type PolicyFloor, type CommitSha, type HostName, type StorePath } from '@floe/model';
-import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
-import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
-import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
+import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { FloeError, silentLogger, systemClock } from '@floe/runtime';
 import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { runPipeline } from './index.ts';
 import { openStatementLog } from './statement-log.ts';
-
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
-const signer = signerFromPem('release-1', generateKeyPem());
-
-/** `silent`: it does not even say whether it is Floe's. */
-type Evaluated = 'waits' | 'broken' | 'silent' | number;
-type Built = 'no-machine' | 'no-source' | 'collected' | 'ok';
-interface Host {
-  readonly evaluates: Evaluated;
-  readonly builds?: Built;
-  readonly ring?: string;
-  readonly timeZone?: string;
-  /** Its configuration says that it is not Floe's. */
-  readonly saysNo?: boolean;
-  readonly system?: string;
-}
-
-/** Stands in for git and Nix: a commit is given by the results of its hosts. */
-class World {
-  readonly commits: Readonly<Record<string, Host>>[] = [];
-  /** Added to the clock. */
-  laterMs = 0;
-  evaluationMs = 0;
-  longestSleepMs = Infinity;
-  evaluations: string[] = [];
-  /** The systems that somebody builds. */
-  readonly builders = ['x86_64-linux'];
-  /** What the flake asks of Nix that is not set here, or that this cannot be read. */
-  lacking: { readonly substituters: string[]; readonly keys: string[]; readonly features: string[] } | Error = {
-    substituters: [],
-    keys: [],
-    features: [],
-  };
-  /** Duration of each fetch. */
-  readonly fetchedAt: number[] = [];
-  /** The flake output `floe`, or why it cannot be read. */
-  policy: unknown;
-  policyFloor: PolicyFloor | undefined;
-  refuse: () => void = () => undefined;
-  onEvaluate: () => void = () => undefined;
-  changedPaths: () => Promise<never[]> = async () => [];
-  repository!: Repository;
-  readonly store: Store;
-  #stop = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(store: Store) {
-    this.store = store;
-  }
-
-  async start(folder: string): Promise<void> {
-    const sleep: Clock['sleep'] = async (ms, signal) => await systemClock.sleep(Math.min(ms, this.longestSleepMs), signal);
-    const clock: Clock = { ...systemClock, sleep, now: () => systemClock.now() + this.laterMs };
-    this.repository = await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: clock.now() });
-    this.#running = runPipeline(
-      {
-        store: this.store,
-        mirror: this.#mirror(),
-        nix: this.#nix(),
-        repositoryNix: this.#repositoryNix(),
-        cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key' },
-        statements: openStatementLog(join(folder, 'statements'), silentLogger),
-        releaseSigner: signer,
-        clock,
-        logger: silentLogger,
-        random: () => 0,
-        limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000, buildMemoryBytes: 1 },
-        rootsDir: join(folder, 'roots'),
-        pollMs: 20,
-        notifyTargets: ['chat'],
-        policyFloor: this.policyFloor,
-        owner: 'test',
-      },
-      this.repository.id,
-      this.#stop.signal,
-    );
-  }
-
-  /** The server ends; it may start again, with other settings. */
-  async shutDown(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    this.#stop = new AbortController();
-  }
-
-  async stop(): Promise<void> {
-    await this.shutDown();
-    await this.store[Symbol.asyncDispose]();
-  }
-
-  async push(hosts: Readonly<Record<string, Host>>): Promise<CommitSha> {
-    this.commits.push(hosts);
-    await this.store.repositories.wake(this.repository.id);
-    return this.#head();
-  }
-
-  /** Time passes, and the pipeline looks again. It would by itself, after some seconds. */
-  async later(ms: number): Promise<void> {
-    this.laterMs += ms;
-    await this.store.repositories.wake(this.repository.id);
-  }
-
-  async ended(sha: CommitSha, state: Revision['state']): Promise<Revision> {
-    return await eventually(`${sha} is ${state}`, async () => {
-      const [found] = await this.store.revisions.byShaPrefix(this.repository.id, sha);
-      return found?.state === state ? found : undefined;
-    });
-  }
-
-  /** As a CI does, without a commit. */
-  async submit(host: string, system: number): Promise<string> {
-    const toplevel = `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
-    const asked = { repositoryId: this.repository.id, contentHash: `${system}`.padStart(64, 'c'), by: 'ci', person: 'ci', at: systemClock.now() };
-    const requested = await this.store.handovers.request({ ...asked, systems: new Map([[host as HostName, toplevel]]) });
-    if (requested.kind !== 'requested') throw new Error('too many wait');
-    return requested.id;
-  }
-
-  async submitted(id: string, state: Revision['state']): Promise<Revision> {
-    return await eventually(`what was submitted is ${state}`, async () => {
-      const revision = await this.store.revisions.get((await this.store.handovers.revisionOf(id)) ?? '');
-      return revision?.state === state ? revision : undefined;
-    });
-  }
-
-  async row(revision: Revision, host: string): Promise<Evaluation | undefined> {
-    return (await this.store.revisions.evaluations(revision.id)).find((each) => each.host === host);
-  }
-
-  async released(): Promise<Record<string, number>> {
-    const releases = await this.store.releases.latest(this.repository.id);
-    return Object.fromEntries(releases.map(({ host, toplevel }) => [host, Number(toplevel.split('-').at(-1))]));
-  }
-
-  #head(): CommitSha {
-    return String(this.commits.length).padStart(40, '0') as CommitSha;
-  }
-
-  #at(flakeUrl: string): Readonly<Record<string, Host>> {
-    return this.commits[Number(flakeUrl) - 1] ?? {};
-  }
-
-  #mirror(): GitMirror {
-    return {
-      fetch: async (accepted) => {
-        this.fetchedAt.push(performance.now());
-        this.refuse();
-        return { kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted } as never;
-      },
-      branches: async () => await Promise.resolve({ branches: [], isComplete: true }),
-      accept: async () => undefined,
-      commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
-      changedPaths: async () => await this.changedPaths(),
-      inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
-      flakeUrlWithout: async (sha) => sha,
-      flakeUrl: (sha) => sha,
-      [Symbol.asyncDispose]: async () => undefined,
-    };
-  }
-
-  #repositoryNix(): RepositoryNix {
-    const gone = new Set<string>();
-    return {
-      sourcesOf: async () => [],
-      lackingSettings: async () => {
-        if (this.lacking instanceof Error) throw this.lacking;
-        return this.lacking;
-      },
-      listHosts: async (url) => ({
-        hosts: Object.keys(this.#at(url)) as HostName[],
-        invalid: [],
-        clashing: [],
-        hasPolicy: this.policy !== undefined,
-      }),
-      readFleetPolicy: async () => {
-        if (this.policy instanceof FloeError) throw this.policy;
-        return this.policy;
-      },
-      evaluateCheck: async (_url, name) => {
-        if (name === 'missing') return { kind: 'failed', error: 'there is none' };
-        return { kind: 'evaluated', target: { drvPath: `/nix/store/check-${name}-.drv`, toplevel: `/nix/store/${name}` as StorePath } };
-      },
-      evaluateHosts: async (url, hosts, { signal, onResult, isAsked }) => {
-        for (const host of hosts) {
-          await systemClock.sleep(this.evaluationMs, signal);
-          if (signal.aborted) return;
-          this.onEvaluate();
-          this.evaluations.push(`${Number(url)} ${host}`);
-          onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
-        }
-      },
-      notBuiltHere: async (targets) => {
-        const arm = targets.filter(({ system }) => !this.builders.includes(system));
-        return new Map(arm.map(({ drvPath, system }) => [drvPath, `needs a machine of ${system}`]));
-      },
-      build: async ({ drvPath }) => {
-        const host = /-([a-z]+)-/.exec(drvPath)?.[1] ?? '';
-        const builds = this.commits.at(-1)?.[host]?.builds ?? 'ok';
-        const failed = (code: 'BUILD_NO_MACHINE' | 'BUILD_DOWNLOAD_FAILED' | 'BUILD_DERIVATION_MISSING', isRetryable: boolean): BuildResult => ({
-          kind: 'failed',
-          code,
-          error: builds,
-          isRetryable,
-          durationMs: 1,
-        });
-        if (drvPath.includes('check-broken')) return { ...failed('BUILD_NO_MACHINE', false), error: 'exit code 1' } as BuildResult;
-        if (drvPath.includes('check-waits') && this.laterMs === 0) return failed('BUILD_DOWNLOAD_FAILED', true);
-        if (builds === 'no-machine') return failed('BUILD_NO_MACHINE', false);
-        if (builds === 'no-source') return failed('BUILD_DOWNLOAD_FAILED', true);
-        if (builds === 'collected' && !gone.has(drvPath)) {
-          gone.add(drvPath);
-          return failed('BUILD_DERIVATION_MISSING', true);
-        }
-        return { kind: 'built', durationMs: 1 };
-      },
-    };
-  }
-
-  #evaluation(host: HostName, { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux' }: Host, isAsked: boolean): HostEvaluation {
-    const common = { host, durationMs: 1, warnings: [`${host} warns`] };
-    if (isAsked && saysNo) return { ...common, kind: 'not-ours' };
-    if (evaluates === 'silent')
-      return { ...common, kind: 'failed', code: 'EVALUATION_FAILED', error: 'silent', isRetryable: false, isSilent: isAsked };
-    if (typeof evaluates === 'number') {
-      const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
-      const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
-      return { ...common, kind: 'evaluated', ...paths, system, labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
-    }
-    const isRetryable = evaluates === 'waits';
-    return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
-  }
-
-  #nix(): Nix {
-    return {
-      publish: async () => undefined,
-      findSystem: async () => ({ kind: 'found', isHere: true, system: 'x86_64-linux', closureSizeBytes: 1 }),
-      addRoot: async () => undefined,
-      readBack: async (_url: string, paths: readonly StorePath[]) =>
-        new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
-    } as unknown as Nix;
-  }
-}
+import { openWorldStore, signer, World, type WorldHost } from './test/world.ts';
 
 let dir = '';
 let server: PostgresServer;
 let world: World;
-async function open(url: string): Promise<Store> {
-  const deps = { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR };
-  return await openStore({ kind: 'postgres', url, maxConnections: 3 }, deps);
-}
 beforeAll(async () => {
   server = await startPostgres();
-  const template = await open(server.url);
+  const template = await openWorldStore(server.url);
   await template[Symbol.asyncDispose]();
 });
 afterAll(async () => {
@@ -270,7 +21,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-outcomes-'));
-  world = new World(await open(await server.createDatabase(server.url)));
+  world = new World(await openWorldStore(await server.createDatabase(server.url)));
 });
 afterEach(async () => {
   await world.stop();
@@ -375,7 +126,7 @@ describe('a policy', () => {
   });
 
   test('holds a commit with far fewer hosts by the limit in force, and by its own where that is stricter', async () => {
-    const hosts = (count: number): Record<string, Host> =>
+    const hosts = (count: number): Record<string, WorldHost> =>
       Object.fromEntries(Array.from({ length: count }, (_, index) => [`host${index}`, { evaluates: 1 }]));
     const isHeld = async (sha: CommitSha, reason: string): Promise<unknown> =>
       await eventually('it is held', async () => {
@@ -592,7 +343,7 @@ describe('a host that says that it is not Floe’s', () => {
     await world.later(0);
     await eventually('it is released', async () => ((await world.released())['iso'] === 7 ? true : undefined));
     await eventually('nothing is left to do', async () => ((await world.store.revisions.nextRetryAt(newest.id)) === undefined ? true : undefined));
-    expect(await world.row(newest, 'iso')).toMatchObject({ outcome: 'CHANGED' });
+    expect(await world.row(newest, 'iso')).toMatchObject({ outcome: 'NEW' });
 
     // From now on it is built, whatever it says, and its errors are the commit's.
     const fourth = await world.ended(await world.push({ ada: { evaluates: 2 }, iso: { evaluates: 'silent' } }), 'PUBLISHED');
@@ -715,7 +466,7 @@ describe('a step', () => {
 
   test('is finished first when commits arrive faster than they are processed', async () => {
     world.evaluationMs = 60;
-    const hosts = (system: number): Record<string, Host> =>
+    const hosts = (system: number): Record<string, WorldHost> =>
       Object.fromEntries(['ada', 'bob', 'cyd', 'dan'].map((host) => [host, { evaluates: system }]));
     world.commits.push(hosts(1));
     await world.start(dir);

@@ -1,14 +1,14 @@
 import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
-import { buildRevision } from './build.ts';
+import { buildRevision, type Release } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
 import { compareHandover } from './handovers/compare.ts';
 import { publishHandovers } from './handovers/publish.ts';
 import { readHandover } from './handovers/read.ts';
 import { tryLateHosts } from './late-hosts.ts';
-import { FreshnessKeeper, releaseRevision } from './release.ts';
+import { FreshnessKeeper, releaseHosts } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
@@ -254,13 +254,17 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       return false;
     }
     case 'BUILDING': {
+      const release: Release = async (hosts) => {
+        await releaseHosts(deps, repository, revision, hosts, false);
+        logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
+      };
       const outcome =
         revision.handoverId === undefined
-          ? await buildRevision(deps, revision, signal)
-          : { kind: 'published' as const, hosts: await readHandover(deps, revision) };
+          ? await buildRevision(deps, revision, signal, release)
+          : { kind: 'built' as const, hosts: await readHandover(deps, revision) };
       if (outcome.kind === 'failed') await record('build-failed', outcome.error);
       else {
-        await releaseRevision(deps, repository, revision, outcome.hosts);
+        await releaseHosts(deps, repository, revision, outcome.hosts ?? []);
         const left = await store.hosts.forgetLeft(repository.id, revision.id);
         if (left.length > 0) logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
       }

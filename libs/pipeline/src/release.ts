@@ -15,10 +15,17 @@ const FRESHNESS_MS = 3600_000;
 export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
 
 /**
- * Signs one release per published host and stores it: first in the statement log, then in the database, so that a crash between
- * them loses nothing (the log is read at the next start, and repeating the step writes the same).
+ * Signs one release per published host and hands it out: first into the statement log, then into the database, so that a crash between
+ * them loses nothing (the log is read at the next start, and repeating the step writes the same). `isLast`: no other host of the revision
+ * is built any more, and it is published.
  */
-export async function releaseRevision(deps: ReleaseDeps, repository: Repository, revision: Revision, hosts: readonly PublishedHost[]): Promise<void> {
+export async function releaseHosts(
+  deps: ReleaseDeps,
+  repository: Repository,
+  revision: Revision,
+  hosts: readonly PublishedHost[],
+  isLast = true,
+): Promise<void> {
   const { store, statements, releaseSigner, clock } = deps;
   const issuedAt = clock.now();
   const expiresAt = (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS;
@@ -44,8 +51,10 @@ export async function releaseRevision(deps: ReleaseDeps, repository: Repository,
       envelope: JSON.stringify(kept.envelope),
     });
   }
-  await store.releases.publish(revision.id, releases, clock.now());
-  await signFreshness(deps, repository);
+  if (isLast) await store.releases.publish(revision.id, releases, clock.now());
+  const handed = isLast ? undefined : await store.releases.handOut(revision.id, releases, clock.now());
+  // Of the first one on the sequence is the newest.
+  if (isLast || (handed?.kind === 'handed-out' && handed.isFirst)) await signFreshness(deps, repository);
 }
 
 /**

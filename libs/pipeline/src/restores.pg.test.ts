@@ -8,7 +8,7 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
-import { releaseRevision } from './release.ts';
+import { releaseHosts } from './release.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
@@ -136,7 +136,7 @@ class World {
       },
     };
     try {
-      await releaseRevision({ store: this.store, statements, releaseSigner: signer, clock: systemClock }, repository, revision, hosts);
+      await releaseHosts({ store: this.store, statements, releaseSigner: signer, clock: systemClock }, repository, revision, hosts);
     } catch (error) {
       if (error !== dying) throw error;
       await this.#reopen(this.#url);

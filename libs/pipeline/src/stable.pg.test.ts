@@ -18,7 +18,7 @@ import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
-import { releaseRevision } from './release.ts';
+import { releaseHosts } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
 import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
@@ -121,12 +121,7 @@ class World {
     );
     await this.store.revisions.advance(revision.id, 'evaluated', 1);
     const built = changed.map((host) => ({ host, toplevel: this.system(host), system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 }));
-    await releaseRevision(
-      { store: this.store, statements: this.statements, releaseSigner: signer!, clock: systemClock },
-      repository,
-      revision,
-      built,
-    );
+    await releaseHosts({ store: this.store, statements: this.statements, releaseSigner: signer!, clock: systemClock }, repository, revision, built);
     await this.move('ROLLING', 0);
   }
 

@@ -65,6 +65,8 @@ export const RingView = v.object({
   /** `current`: the rollout is there, or ended there. */
   state: v.picklist(RING_STATES),
   counts: RingCountsView,
+  /** Hosts of it that are still built, and so are in no count: the ring waits for those that are there. */
+  building: v.optional(Counter, 0),
   /** So many hosts must be verified before the next ring. */
   needed: Counter,
   /** Of the last ring: hosts with the same change none of which has run it, in words. Somebody of them has to; null: nobody else. */

@@ -5,6 +5,7 @@ import type { NextOfFleet, Timestamp } from './records.ts';
 import { freezeRollout } from './rollout-stories.ts';
 import { isWaiting, supersedeRollouts } from './rollouts.ts';
 import { revisions, rollouts } from './tables/index.ts';
+import { isHandingOut } from './tables/unfinished.ts';
 
 /**
  * Begins the rollout that waited. Of two servers one succeeds. The older one ends in the same transaction, with its story: hosts follow
@@ -21,7 +22,7 @@ export async function beginNext(
       .select({ id: revisions.id, repositoryId: revisions.repositoryId, sequence: revisions.sequence, sha: revisions.sha })
       .from(rollouts)
       .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isWaiting(), eq(revisions.state, 'PUBLISHED')))
+      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isWaiting(), isHandingOut(revisions.state)))
       .for('update');
     if (revision === undefined) return false;
     await freezeRollout(tx, revision, at);

@@ -13,7 +13,7 @@ import { and, asc, between, eq, inArray, isNotNull, isNull, sql } from 'drizzle-
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { notify } from './hints.ts';
+import { notify, notifyHosts } from './hints.ts';
 import { LabelsColumn } from './policy-column.ts';
 import type { BuildRow, EvaluatedRevision, Evaluation, EvaluationRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
@@ -163,6 +163,11 @@ export function createEvaluationStore(
       await db.transaction(async (tx) => {
         for (const row of rows) await saveBuild(tx, id, row);
         await notify(tx, { topic: 'revision', id });
+        // Its ring waits for it no more.
+        await notifyHosts(
+          tx,
+          rows.flatMap(({ host, outcome }) => (outcome === 'BUILD_ERROR' ? [host] : [])),
+        );
       }),
     async savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number) {
       await db

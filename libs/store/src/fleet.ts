@@ -32,9 +32,10 @@ import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
-import { acknowledgements, deploys, hosts, pins, quarantines, releases, revisions, submissions } from './tables/index.ts';
+import { acknowledgements, deploys, evaluations, hosts, pins, quarantines, releases, revisions, submissions } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
 import { toSubmission } from './submissions.ts';
+import { isToBeBuilt } from './to-be-built.ts';
 import { readTrials } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
@@ -136,6 +137,19 @@ export async function readCurrent(db: Database, query: FleetQuery): Promise<Curr
   return newest === undefined ? undefined : await withOrders(db, query, newest);
 }
 
+/** What of the revision is still built; most of the time no revision is. */
+async function readComing(db: Database, { revisionId, revisionState }: RolloutOfRevision): Promise<CurrentRollout['coming']> {
+  if (revisionState !== 'BUILDING') return undefined;
+  const rows = await db.select({ host: evaluations.host, toplevel: evaluations.toplevel }).from(evaluations).where(isToBeBuilt(db, revisionId));
+  const reader = new RowReader();
+  return new Map(
+    rows.flatMap(({ host, toplevel }) => {
+      const path = reader.path('toplevel', toplevel);
+      return path === undefined ? [] : [[host, path] as const];
+    }),
+  );
+}
+
 async function readSituations(db: Database, query: FleetQuery) {
   const { repositoryId, names, now } = query;
   const newest = await newestRollout(db, eq(revisions.repositoryId, repositoryId));
@@ -172,11 +186,12 @@ function notBefore(stable: ReleaseRef | undefined, rolling: ReleaseRef | undefin
 }
 
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
-  const { sequence, ...rollout } = current;
+  const { sequence, revisionState: _, ...rollout } = current;
   const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
   const submitters = rollout.pushers === undefined ? [] : await submittersOf(db, repositoryId, rollout.revisionId, sequence);
   const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, submitters, now);
-  return { ...rollout, orders, people, probes };
+  const coming = await readComing(db, current);
+  return { ...rollout, orders, people, probes, ...(coming === undefined ? {} : { coming }) };
 }
 
 function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {

@@ -1,16 +1,19 @@
-import { nextRevisionState } from '@floe/model';
-import { asc, eq, isNull, sql } from 'drizzle-orm';
+import { isHandingOut, nextRevisionState, type HostName, type RevisionState } from '@floe/model';
+import { and, asc, eq, isNotNull, isNull, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
 import type { NewRelease, Release } from './records.ts';
 import { toRelease } from './release-rows.ts';
+import { isOneOf } from './rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { freezeRollout } from './rollout-stories.ts';
 import { waitsSince } from './next-rollouts.ts';
 import { insertRollout, isWaiting, supersedeRollouts } from './rollouts.ts';
-import type { Published } from './store.ts';
+import type { HandedOut, Published } from './release-contract.ts';
+import type { Advanced } from './store.ts';
 import { evaluations, releases, revisions, rollouts } from './tables/index.ts';
+import { isToBeBuilt } from './to-be-built.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
@@ -18,6 +21,11 @@ const ROWS_PER_INSERT = 5_000;
 async function ofRevision(db: Database, revisionId: string): Promise<Release[]> {
   const rows = await db.select().from(releases).where(eq(releases.revisionId, revisionId)).orderBy(asc(releases.host));
   return rows.flatMap(toRelease);
+}
+
+export async function hostsWithRelease(db: Database, revisionId: string): Promise<ReadonlySet<HostName>> {
+  const rows = await db.select({ host: releases.host }).from(releases).where(eq(releases.revisionId, revisionId));
+  return new Set(rows.map(({ host }) => host));
 }
 
 /** Stores a revision's releases. One that came back from the statement log before becomes the revision's. */
@@ -50,52 +58,114 @@ async function insertReleases(db: Database, repositoryId: string, revisionId: st
   }
 }
 
+/** Whoever has a release was built after all. In the same transaction, so that a crash loses no retry. */
+async function endErrors(tx: Database, revisionId: string, hosts: readonly HostName[]): Promise<void> {
+  if (hosts.length === 0) return;
+  const outcome = sql`case when ${evaluations.outcome} = 'BUILD_ERROR' then 'CHANGED' else ${evaluations.outcome} end`;
+  const isInTrouble = or(eq(evaluations.outcome, 'BUILD_ERROR'), isNotNull(evaluations.retryAt));
+  await tx
+    .update(evaluations)
+    .set({ outcome, error: null, retryAt: null })
+    .where(and(eq(evaluations.revisionId, revisionId), isOneOf(evaluations.host, hosts), isInTrouble));
+}
+
+interface Locked {
+  readonly state: RevisionState;
+  readonly repositoryId: string;
+  readonly sequence: number;
+  readonly sha: (typeof revisions.$inferSelect)['sha'];
+}
+
 /**
- * Publishes. The lock on the revision's row prevents two races: with another worker that publishes the same revision after a lost
+ * The lock on the revision's row prevents two races: with another worker that publishes the same revision after a lost
  * lease (it waits, and finds the releases), and with a newer commit that supersedes this one (the second one finds the state of
  * the first). `receive` locks the repository's row in a mode that lets the releases refer to it: otherwise each could wait for
  * the other's lock.
  */
+async function lockRevision(tx: Database, revisionId: string): Promise<Locked> {
+  const [revision] = await tx
+    .select({ state: revisions.state, repositoryId: revisions.repositoryId, sequence: revisions.sequence, sha: revisions.sha })
+    .from(revisions)
+    .where(eq(revisions.id, revisionId))
+    .for('update');
+  if (revision === undefined) throw missingRow('revision', revisionId);
+  return revision;
+}
+
+/** Stores these releases and begins the rollout, if it has not begun; those who follow it are told. `isFirst`: none was there before. */
+async function handOut(tx: Database, revisionId: string, revision: Locked, news: readonly NewRelease[], isFirst: boolean, at: number): Promise<void> {
+  const [own] = await tx.select({ waitingSince: rollouts.waitingSince }).from(rollouts).where(eq(rollouts.revisionId, revisionId));
+  const hasReleases = !isFirst || news.length > 0;
+  const waiting = own === undefined ? await waitsSince(tx, { ...revision, hasReleases }, at) : (own.waitingSince ?? undefined);
+  if (waiting === undefined) await freezeRollout(tx, revision, at);
+  await insertReleases(tx, revision.repositoryId, revisionId, news);
+  await endErrors(
+    tx,
+    revisionId,
+    news.map(({ host }) => host),
+  );
+  await insertRollout(tx, revisionId, at, waiting);
+  // One that waits takes the place of another one that waits.
+  const superseded = await supersedeRollouts(tx, revision, at, waiting === undefined ? undefined : isWaiting());
+  await notify(tx, ...[revisionId, ...superseded].map((id) => ({ topic: 'revision' as const, id })));
+  // Without a release, too, a rollout begins: somebody has to decide about it.
+  if (news.length === 0) await notify(tx, { topic: 'host', host: '*' });
+  await notifyHosts(
+    tx,
+    news.map(({ host }) => host),
+  );
+}
+
+/** Hands out what is ready of a revision that is still built, or of one that is published. */
+export async function handOutSome(db: Database, revisionId: string, news: readonly NewRelease[], at: number): Promise<HandedOut> {
+  return await db.transaction(async (tx) => {
+    const revision = await lockRevision(tx, revisionId);
+    if (!isHandingOut(revision.state)) return { kind: 'stale', state: revision.state };
+    const known = await hostsWithRelease(tx, revisionId);
+    const isFirst = known.size === 0;
+    if (news.every(({ host }) => known.has(host))) return { kind: 'handed-out', isFirst: false };
+    await handOut(tx, revisionId, revision, news, isFirst, at);
+    return { kind: 'handed-out', isFirst };
+  });
+}
+
+/** Publishes: hands out the rest, and nothing is built any more. */
 export async function publish(db: Database, revisionId: string, news: readonly NewRelease[], at: number): Promise<Published> {
   return await db.transaction(async (tx) => {
-    const [revision] = await tx
-      .select({ state: revisions.state, repositoryId: revisions.repositoryId, sequence: revisions.sequence, sha: revisions.sha })
-      .from(revisions)
-      .where(eq(revisions.id, revisionId))
-      .for('update');
-    if (revision === undefined) throw missingRow('revision', revisionId);
+    const revision = await lockRevision(tx, revisionId);
     const isPublished = revision.state === 'PUBLISHED';
     if (!isPublished && nextRevisionState(revision.state, 'built') === null) return { kind: 'stale', state: revision.state };
-    const before = await ofRevision(tx, revisionId);
-    const known = new Set(before.map(({ host }) => host));
-    if (isPublished && news.every(({ host }) => known.has(host))) return { kind: 'published', releases: before };
-
-    const lastBuilt = tx
-      .select({ at: sql`max(${evaluations.builtAt})` })
-      .from(evaluations)
-      .where(eq(evaluations.revisionId, revisionId));
-    const [own] = await tx.select({ waitingSince: rollouts.waitingSince }).from(rollouts).where(eq(rollouts.revisionId, revisionId));
-    const hasReleases = before.length + news.length > 0;
-    const waiting = own === undefined ? await waitsSince(tx, { ...revision, hasReleases }, at) : (own.waitingSince ?? undefined);
-    if (waiting === undefined) await freezeRollout(tx, revision, at);
+    const known = await hostsWithRelease(tx, revisionId);
+    if (isPublished && news.every(({ host }) => known.has(host))) return { kind: 'published', releases: await ofRevision(tx, revisionId) };
     // Hosts that are built late do not change the state of a published revision.
     if (!isPublished) {
+      const lastBuilt = tx
+        .select({ at: sql`max(${evaluations.builtAt})` })
+        .from(evaluations)
+        .where(eq(evaluations.revisionId, revisionId));
       const builtAt = sql`coalesce(${revisions.builtAt}, (${lastBuilt}), ${at})`;
       // A revision that was evaluated again keeps the time of its first publication.
       const publishedAt = sql`coalesce(${revisions.publishedAt}, ${at})`;
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }
-    await insertReleases(tx, revision.repositoryId, revisionId, news);
-    await insertRollout(tx, revisionId, at, waiting);
-    // One that waits takes the place of another one that waits.
-    const superseded = await supersedeRollouts(tx, revision, at, waiting === undefined ? undefined : isWaiting());
-    await notify(tx, ...[revisionId, ...superseded].map((id) => ({ topic: 'revision' as const, id })));
-    // Without a release, too, a rollout begins: somebody has to decide about it.
-    if (news.length === 0) await notify(tx, { topic: 'host', host: '*' });
-    await notifyHosts(
-      tx,
-      news.map(({ host }) => host),
-    );
+    await handOut(tx, revisionId, revision, news, known.size === 0, at);
     return { kind: 'published', releases: await ofRevision(tx, revisionId) };
   });
+}
+
+/**
+ * A newer commit goes first. A revision that has handed out nothing is SUPERSEDED. Of one that has, the rollout goes on with the hosts
+ * that have their release, until the newer one has some: it is PUBLISHED with these, and the others keep what they have. The lock
+ * keeps a release that is stored at that moment from being missed.
+ */
+export async function overtake(tx: Database, revisionId: string, by: Locked['sha'], at: number): Promise<Advanced> {
+  const { state } = await lockRevision(tx, revisionId);
+  const isHandedOut = state === 'BUILDING' && (await hostsWithRelease(tx, revisionId)).size > 0;
+  if (!isHandedOut) return await moveRevision(tx, revisionId, { event: 'superseded', at, also: { supersededBy: by } });
+  await tx
+    .update(evaluations)
+    .set({ outcome: 'BUILD_ERROR', error: `not built: ${by.slice(0, 10)} came first`, retryAt: null })
+    .where(isToBeBuilt(tx, revisionId));
+  await notify(tx, { topic: 'host', host: '*' });
+  return await moveRevision(tx, revisionId, { event: 'built', at });
 }

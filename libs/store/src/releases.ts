@@ -4,11 +4,11 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify, notifyHosts } from './hints.ts';
 import { pruneReleases } from './history.ts';
-import { publish } from './publish.ts';
+import { handOutSome, hostsWithRelease, publish } from './publish.ts';
 import { commitsOf } from './release-commits.ts';
 import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
-import type { ReleaseStore } from './store.ts';
+import type { ReleaseStore } from './release-contract.ts';
 import { freshness, hosts, pins, releases, revisions } from './tables/index.ts';
 import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 
@@ -55,6 +55,8 @@ async function renew(db: Database, id: string, envelope: string): Promise<void> 
 export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseStore {
   return {
     publish: async (revisionId, news, at) => await publish(db, revisionId, news, at),
+    handOut: async (revisionId, news, at) => await handOutSome(db, revisionId, news, at),
+    hostsOf: async (revisionId) => await hostsWithRelease(db, revisionId),
     importStatement: async (release) => await importStatement(db, release),
     async ofRevision({ id: revisionId, repositoryId, sequence }, host) {
       const [found] = await releasesOfRollout(db, repositoryId, { sequence, revisionId }, [host]);

@@ -22,6 +22,7 @@ import { pruneRevisions } from './history.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import type { ListedRevision, Revision, RevisionInList } from './records.ts';
+import { overtake } from './publish.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -177,7 +178,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
           first === undefined ? undefined : ne(revisions.id, first.id),
         ),
       );
-    for (const { id } of unfinished) await moveRevision(tx, id, { event: 'superseded', at: fetchedAt, also: { supersededBy: sha } });
+    for (const { id } of unfinished) await overtake(tx, id, sha, fetchedAt);
     const [row] = await tx
       .insert(revisions)
       .values({
@@ -277,8 +278,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
       return await newestFirst(db, and(ofRepository(repositoryId), like(revisions.sha, `${prefix}%`)), 20);
     },
     advance: async (id, event, at, error) => await db.transaction(async (tx) => await moveRevision(tx, id, { event, at, error })),
-    supersede: async (id, by, at) =>
-      await db.transaction(async (tx) => await moveRevision(tx, id, { event: 'superseded', at, also: { supersededBy: by } })),
+    supersede: async (id, by, at) => await db.transaction(async (tx) => await overtake(tx, id, by, at)),
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
         const result = await moveRevision(tx, id, { event: 'reopened', at });

@@ -42,6 +42,8 @@ export interface CurrentRollout extends Rollout {
   readonly weaker: readonly Loosening[] | undefined;
   /** Who pushed its commits since the last complete rollout, logins at the forge; undefined: not known, or not asked yet. */
   readonly pushers?: readonly string[] | undefined;
+  /** Hosts that its revision changes and that have no release yet, because they are still built, with the system that they will have; undefined: none. */
+  readonly coming?: ReadonlyMap<HostName, StorePath> | undefined;
   /** What people asked of it, and of its fleet. */
   readonly orders: RolloutOrders;
   /** What its probes answered last; undefined: nothing. */

@@ -14,6 +14,7 @@ import {
   type HostName,
   type Loosening,
   type ProbeAnswer,
+  type RevisionState,
   type RolloutCourse,
   type RolloutPause,
 } from '@floe/model';
@@ -33,7 +34,7 @@ import { noteSteppingStones } from './stepping-stones.ts';
 import { HostNameText, storedText, StorePathText } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { evaluations, hosts, releases, revisions, rollouts } from './tables/index.ts';
-import { isUnfinishedRollout } from './tables/unfinished.ts';
+import { isHandingOut, isUnfinishedRollout } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_000));
@@ -97,7 +98,10 @@ export const LISTED_ROLLOUT = listed;
 export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
 
 /** A rollout with the policy and the sequence of its revision. */
-export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes'> & { readonly sequence: number };
+export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes' | 'coming'> & {
+  readonly sequence: number;
+  readonly revisionState: RevisionState;
+};
 
 /** The revision that supersedes those before it. */
 export interface Successor {
@@ -119,7 +123,7 @@ export function isFollowed(): SQL {
 /** The rollout of the newest matching revision that hosts follow. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
   const [row] = await db
-    .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy })
+    .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy, revisionState: revisions.state })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
     .where(and(where, isFollowed(), isReadableCounter(revisions.sequence)))
@@ -133,7 +137,7 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
   const rings = reader.json('rings', row.rollout.rings, RingsColumn);
   const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
   const pushers = reader.json('pushers', row.rollout.pushers, PushersColumn);
-  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, pushers };
+  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, pushers, revisionState: row.revisionState };
 }
 
 /** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */
@@ -238,7 +242,7 @@ async function save(
   at: number,
 ): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
-  const isOfPublished = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${revisions.state} = 'PUBLISHED')`;
+  const isOfThem = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
   return await db.transaction(async (tx) => {
     const [moved] = await tx
       .update(rollouts)
@@ -250,7 +254,7 @@ async function save(
         ...(pushers === undefined ? {} : { pushers }),
         ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
       })
-      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfPublished))
+      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfThem))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     if (course.state === 'COMPLETE') {

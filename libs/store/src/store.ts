@@ -4,7 +4,6 @@ import type {
   AskedAnswer,
   BuildRow,
   CommitInfo,
-  CommitOfSystem,
   CompleteRollout,
   Deploy,
   DesiredRelease,
@@ -17,17 +16,14 @@ import type {
   HostRow,
   ListedRevision,
   NewApiToken,
-  NewRelease,
   Pin,
   PinKind,
   ProbeOfRing,
-  Release,
   Revision,
   NewRolloutOrder,
   RolloutDecided,
   RolloutStory,
   SlotFacts,
-  SystemOfHost,
   Timestamp,
   TokenDescription,
   TokenHolder,
@@ -43,6 +39,7 @@ import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
+import type { ReleaseStore } from './release-contract.ts';
 import type { ReportStore } from './report-contract.ts';
 import type { SubmissionStore } from './submission-contract.ts';
 import type { TestingStore } from './testing-contract.ts';
@@ -140,7 +137,7 @@ export interface RevisionStore extends GlassStore {
   byShaPrefix(repositoryId: string, prefix: string): Promise<readonly Revision[]>;
   /** Moves the revision by `event`, and stamps the time of the state that ended well. */
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
-  /** A newer commit goes first: this one is SUPERSEDED, by `by`. */
+  /** A newer commit goes first: this one is SUPERSEDED, by `by`, or PUBLISHED with what it has handed out. */
   supersede(id: string, by: CommitSha, at: Timestamp): Promise<Advanced>;
   /** An administrator has an ended revision evaluated again: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
@@ -166,46 +163,6 @@ export interface RevisionStore extends GlassStore {
    * Returns the number of rows.
    */
   prune(before: Timestamp): Promise<number>;
-}
-
-export type Published =
-  | { readonly kind: 'published'; readonly releases: readonly Release[] }
-  /** The revision was not BUILDING (superseded meanwhile): nothing was stored. */
-  | { readonly kind: 'stale'; readonly state: RevisionState };
-
-export interface ReleaseStore {
-  /**
-   * Hands out a revision's releases: stores them, moves the revision to PUBLISHED, starts its rollout and supersedes
-   * unfinished older ones, all or nothing. Where one of these is finished first, its own waits. On a revision that is published already, it adds those of hosts that come late.
-   * A repeat returns the releases that are there.
-   */
-  publish(revisionId: string, releases: readonly NewRelease[], at: Timestamp): Promise<Published>;
-  /** Brings back a release from the statement log. False when it was there already, or its revision ended without being published. */
-  importStatement(release: NewRelease & { readonly repositoryId: string; readonly isSubmitted?: boolean | undefined }): Promise<boolean>;
-  /** The release that the host has in a revision: its own, or the one that the revision did not change. */
-  ofRevision(revision: Pick<Revision, 'id' | 'repositoryId' | 'sequence'>, host: HostName): Promise<ReleaseRef | undefined>;
-  /** The newest release of each host, of the fleet's. */
-  latest(repositoryId: string): Promise<readonly Release[]>;
-  /** Those of store paths that hosts are kept on, or were told last. */
-  submitted(repositoryId: string): Promise<readonly Release[]>;
-  /**
-   * What directives are made of: these releases, in no order (ids that are not there are left out), and the envelope of the
-   * newest freshness statement, as JSON text.
-   */
-  toOffer(repositoryId: string, ids: readonly string[]): Promise<{ readonly releases: readonly Release[]; readonly freshness: string | undefined }>;
-  /** The commits that systems came with: for each that is known, that of the newest release of its time. In no order. */
-  commitsOf(systems: readonly SystemOfHost[]): Promise<readonly CommitOfSystem[]>;
-  /** Replaces the freshness statement, unless the stored one is of a later sequence. */
-  saveFreshness(repositoryId: string, envelope: string, sequence: number, asOf: Timestamp): Promise<void>;
-  /** The latest time that a freshness statement was ever dated; 0 before the first. */
-  highestAsOf(repositoryId: string): Promise<Timestamp>;
-  /**
-   * Deletes releases issued before `before` that no host has and none can be sent any more, since each has a newer one.
-   * Returns the number.
-   */
-  prune(before: Timestamp): Promise<number>;
-  /** The same release, signed again. */
-  renew(id: string, envelope: string): Promise<void>;
 }
 
 /** Stores a decision about a rollout, or what a person asks of it; one function writes the state. */

@@ -207,7 +207,8 @@ export class TestFleet implements AsyncDisposable {
         if (revision === undefined) return undefined;
         if (['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED'].includes(revision.state)) return revision;
         const { counts, state } = revision.rollout ?? {};
-        if (counts == null || counts['under-way'] > 0) return undefined;
+        // Hosts may be told it while others are still built.
+        if (revision.state !== 'PUBLISHED' || counts == null || counts['under-way'] > 0) return undefined;
         // Between two rings nobody is under way for a moment.
         return counts.queued === 0 || state === 'PAUSED' || state === 'ABORTED' ? revision : undefined;
       },

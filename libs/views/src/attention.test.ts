@@ -92,7 +92,18 @@ test('whoever needs a person is told what to do, and hosts with one trouble are 
 
 test('whoever is asked to approve may: an administrator where the policy became weaker', () => {
   const counts = { eligible: 1, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 1, away: 0 };
-  const rest = { counts, needed: 1, downloaded: 0, untried: null, soakMs: 0, soakUntil: null, deadlineAt: null, opensAt: null, probes: [] };
+  const rest = {
+    counts,
+    needed: 1,
+    building: 0,
+    downloaded: 0,
+    untried: null,
+    soakMs: 0,
+    soakUntil: null,
+    deadlineAt: null,
+    opensAt: null,
+    probes: [],
+  };
   const todo = (role: Role, missing: { readonly role: Role; readonly weaker: string[] }): string | null =>
     todoOfRollout(
       {

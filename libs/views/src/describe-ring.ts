@@ -22,7 +22,11 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
   if (ring.state === 'to-come') {
     if (state === 'ABORTED') return { state: 'error', description: 'not begun: the rollout was aborted' };
     const before = rings.find((each) => each.state === 'current')?.name;
-    return { state: 'pending', description: counts.eligible === 0 ? where : `waits for ring ${before ?? 'before it'}`, isUnderWay: true };
+    return {
+      state: 'pending',
+      description: counts.eligible + ring.building === 0 ? where : `waits for ring ${before ?? 'before it'}`,
+      isUnderWay: true,
+    };
   }
   switch (state) {
     case 'PAUSED':
@@ -51,11 +55,12 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
 
 /** "2 of 3 verified, 1 away" */
 function whereItsHostsAre(ring: RingView, rollout: Pick<RolloutView, 'state'>): string {
-  const { counts } = ring;
-  if (counts.eligible === 0) return 'no host of it changes';
+  const { counts, building } = ring;
+  const built = building === 0 ? [] : [`${building} being built`];
+  if (counts.eligible === 0) return built[0] ?? 'no host of it changes';
   // Of many, what changes with every host is left out, as in the description of the whole rollout.
   const isRough = isLargeFleet(counts.eligible) && counts.inFlight + counts.toCome > 0;
   const rest = ringParts(ring, rollout).filter(({ part }) => part !== 'verified' && !(isRough && (part === 'under way' || part === 'waiting')));
   const verified = `${isRough ? progressOf(counts.verified, counts.eligible) : `${counts.verified} of ${counts.eligible}`} verified`;
-  return [verified, ...rest.map(({ part, count }) => `${count} ${part}`)].join(', ');
+  return [verified, ...rest.map(({ part, count }) => `${count} ${part}`), ...built].join(', ');
 }

@@ -43,6 +43,8 @@ export interface RolloutProgress {
   readonly isComplete?: boolean;
   /** So many of those that are away may be back at once. */
   readonly leaving?: number;
+  /** So many are still built. */
+  readonly building?: number;
 }
 
 /**
@@ -51,8 +53,9 @@ export interface RolloutProgress {
  * seen to run it.
  */
 export function describeRollout(counts: RolloutCounts, names: RolloutNames = {}, progress: RolloutProgress = {}): StatusText {
-  const withNames = sentence(counts, names);
-  return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}) };
+  const { building = 0 } = progress;
+  const withNames = sentence(counts, names, building);
+  return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}, building) };
 }
 
 /**
@@ -65,13 +68,15 @@ export function describeSuperseded(supersededBy: string | undefined, before?: St
   return { state: 'error', description: before === undefined ? by : `${by}: ${before.description}` };
 }
 
-function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0 }: RolloutProgress): StatusText['state'] {
+function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0, building = 0 }: RolloutProgress): StatusText['state'] {
   if (hasUnreportedTrouble(counts)) return 'failure';
-  if (counts['under-way'] + leaving > 0 && !isComplete) return 'pending';
+  if (counts['under-way'] + leaving + building > 0 && !isComplete) return 'pending';
   return runsSomewhere(counts) ? 'success' : 'pending';
 }
 
-function sentence(counts: RolloutCounts, names: RolloutNames): string {
+/** Whoever is still built has no turn to wait for: of those only the number is told. */
+function sentence(all: RolloutCounts, names: RolloutNames, building: number): string {
+  const counts = { ...all, queued: Math.max(0, all.queued - building) };
   // Where the share is told in percent, an exact number beside it would change with every host all the same.
   const isRough = isLargeFleet(counts.total) && counts['under-way'] > 0;
   const told = COUNTED_STANDINGS.filter((standing) => counts[standing] > 0 && !(isRough && (standing === 'under-way' || standing === 'waiting')));
@@ -79,7 +84,7 @@ function sentence(counts: RolloutCounts, names: RolloutNames): string {
     const named = names[standing] ?? [];
     return `${counts[standing]} ${standingName(standing)}${named.length === 0 ? '' : `: ${listNames(named)}`}`;
   });
-  return [whoRunsIt(counts), ...rest].join(', ');
+  return [whoRunsIt(counts), ...rest, ...(building === 0 ? [] : [`${building} being built`])].join(', ');
 }
 
 function whoRunsIt(counts: RolloutCounts): string {

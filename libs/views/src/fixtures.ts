@@ -21,6 +21,7 @@ export function ringView(over: Partial<RingView> = {}): RingView {
     counts: { eligible: 3, verified: 1, failed: 0, acknowledged: 0, inFlight: 1, waiting: 0, toCome: 0, away: 1 },
     needed: 1,
     untried: null,
+    building: 0,
     downloaded: 0,
     soakMs: 0,
     soakUntil: null,

@@ -204,7 +204,8 @@ export class RolloutEngine {
   async #ringsOf(rollout: CurrentRollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<CurrentRollout['rings']> {
     const { rings, course, weaker = [] } = rollout;
     if (areOpen(policy) && weaker.length === 0) return rings;
-    const missing = hosts.filter(({ row, situation }) => situation.rollout !== undefined && rings?.has(row.host) !== true);
+    const isIn = ({ row, situation }: FleetHost): boolean => situation.rollout !== undefined || rollout.coming?.has(row.host) === true;
+    const missing = hosts.filter((each) => isIn(each) && rings?.has(each.row.host) !== true);
     if (rings !== undefined && missing.length === 0) return rings;
     const evaluations = new Map((await this.#deps.store.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
     const candidates = missing.map(({ row: { host } }) => ({ host, labels: evaluations.get(host)?.labels ?? [], ring: evaluations.get(host)?.ring }));

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { RolloutFacts } from '@floe/model';
+import { ringIn, type ComingHost, type RolloutFacts } from '@floe/model';
 import { stableJson } from '@floe/runtime';
 import { ringHosts, type CurrentRollout, type FleetHost } from '@floe/store';
 import { windowFacts } from './windows.ts';
@@ -12,6 +12,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
   return {
     policy,
     hosts: asked,
+    coming: comingOf(rollout, hosts),
     windows: windowFacts(policy, course, asked, now),
     orders,
     probes,
@@ -22,9 +23,27 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
   };
 }
 
-/** Of the policy and of each host's system: with another of these, another thing is approved. */
-function bindsOf({ policy }: CurrentRollout, hosts: readonly FleetHost[]): string {
-  const systems = hosts.flatMap(({ row: { host }, situation: { rollout } }) => (rollout === undefined ? [] : [`${host} ${rollout.toplevel}`]));
+function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[]): readonly ComingHost[] | undefined {
+  const { coming } = rollout;
+  if (coming === undefined || coming.size === 0) return undefined;
+  const ringOf = ringIn(rollout);
+  const present = new Set(hosts.filter(({ row }) => isThere(row)).map(({ row }) => row.host));
+  return [...coming.keys()].map((host) => ({ host, ring: ringOf(host), isPresent: present.has(host) }));
+}
+
+function isThere({ publicKey, revokedAt, clonedAt, unreadable, isConnected }: FleetHost['row']): boolean {
+  return publicKey !== undefined && revokedAt === undefined && clonedAt === undefined && unreadable === undefined && isConnected;
+}
+
+/**
+ * Of the policy and of each host's system, also where that is still built: with another of these, another thing is approved, and that it
+ * is built changes nothing.
+ */
+function bindsOf({ policy, coming }: CurrentRollout, hosts: readonly FleetHost[]): string {
+  const systems = hosts.flatMap(({ row: { host }, situation: { rollout } }) => {
+    const toplevel = coming?.get(host) ?? rollout?.toplevel;
+    return toplevel === undefined ? [] : [`${host} ${toplevel}`];
+  });
   const hash = createHash('sha256').update(stableJson(policy));
   for (const each of systems.toSorted()) hash.update(`\n${each}`);
   return hash.digest('base64url');

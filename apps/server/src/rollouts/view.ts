@@ -36,6 +36,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
   const over = {
     needed: 0,
     untried: null,
+    building: 0,
     downloaded: 0,
     soakMs: 0,
     soakUntil: null,
@@ -124,7 +125,7 @@ interface At {
 }
 
 function viewRing(ring: RingOverview, index: number, { course, policy, hosts, now }: At): Omit<RingView, 'downloaded'> {
-  const { name, state, counts, needed, untried, soakMs, soakUntil, probes } = ring;
+  const { name, state, counts, building, needed, untried, soakMs, soakUntil, probes } = ring;
   const windows = windowsOfRing(
     policy.rings[index]?.windows ?? [],
     hosts.filter((host) => host.ring === index),
@@ -136,6 +137,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     name,
     state,
     counts: { ...counts },
+    building,
     needed,
     untried: untried.length === 0 ? null : storableText(untriedWords(untried)),
     soakMs,

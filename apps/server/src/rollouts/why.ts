@@ -2,6 +2,7 @@ import {
   DEFAULT_TIME_ZONE,
   goByHostTime,
   isEndedRevision,
+  isHandingOut,
   offerOf,
   ringIn,
   storableText,
@@ -71,7 +72,7 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
   return {
     ...factsOf(row, desired, { kind: 'unknown' }),
     host: row.host,
-    newest: newestOf(newest, evaluation),
+    newest: newestOf(newest, evaluation, rollout),
     situation,
     rollout: ring,
     train: waits?.for === 'train' ? { after: next?.after, until: waits.until } : undefined,
@@ -87,7 +88,11 @@ function windowOf(rollout: CurrentRollout, { row, timeZone }: FleetHost, now: nu
   return isOpen ? undefined : { opensAt: changesAt, timeZone: isByHost ? (timeZone ?? DEFAULT_TIME_ZONE) : undefined };
 }
 
-function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined): WhyFacts['newest'] {
+function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined, rollout: CurrentRollout | undefined): WhyFacts['newest'] {
   if (newest === undefined) return { kind: 'none' };
-  return isEndedRevision(newest.state) ? { kind: 'ended', offer: offerOf(newest.state, evaluation) } : { kind: 'unfinished' };
+  // Its other hosts may still be built.
+  const isReady = rollout?.revisionId === newest.id && evaluation !== undefined && rollout.coming?.has(evaluation.host) !== true;
+  return isEndedRevision(newest.state) || (isReady && isHandingOut(newest.state))
+    ? { kind: 'ended', offer: offerOf(newest.state, evaluation) }
+    : { kind: 'unfinished' };
 }

@@ -25,6 +25,29 @@ export async function publishCommit(
   signer: Signer = signerFromPem('release-test', generateKeyPem()),
   statements?: Pick<StatementLog, 'appendRelease'>,
 ): Promise<Revision> {
+  const commit = await evaluateCommit(server, hosts, policy, timeZones, signer, statements);
+  await commit.publish();
+  return commit.revision;
+}
+
+/** A commit that is being built. */
+export interface BuiltCommit {
+  readonly revision: Revision;
+  /** These hosts are built. */
+  handOut(...names: readonly string[]): Promise<void>;
+  /** And all that are left. */
+  publish(): Promise<void>;
+}
+
+/** A commit that was received and evaluated to `hosts`. */
+export async function evaluateCommit(
+  server: TestServer,
+  hosts: Readonly<Record<string, Content>>,
+  policy?: RolloutPolicy,
+  timeZones: Readonly<Record<string, string>> = {},
+  signer: Signer = signerFromPem('release-test', generateKeyPem()),
+  statements?: Pick<StatementLog, 'appendRelease'>,
+): Promise<BuiltCommit> {
   const { store } = server.context;
   const revision = await receiveCommit(server);
   await store.revisions.savePolicy(revision.id, policy);
@@ -46,27 +69,26 @@ export async function publishCommit(
     ),
   );
   await store.revisions.advance(revision.id, 'evaluated', Date.now());
-  const signed = Object.entries(hosts)
-    .filter(([, content]) => content.startsWith('/'))
-    .map(([name, content]) => {
-      const [host, toplevel] = [name as HostName, content as StorePath];
-      const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
-      const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
-      const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
-      const statement: ReleaseStatement = { version: 1, ...about, ...rest };
-      return { statement, envelope: seal(signer, 'floe/release', statement) };
-    });
-  for (const { envelope, statement } of signed) await statements?.appendRelease(envelope, statement);
-  const releases = signed.map(({ envelope, statement: { host, sequence, toplevel, commit, issuedAt } }) => ({
-    host,
-    sequence,
-    toplevel,
-    commit,
-    issuedAt,
-    envelope: JSON.stringify(envelope),
-  }));
-  await store.releases.publish(revision.id, releases, Date.now());
-  return revision;
+  const releaseOf = async (name: string) => {
+    const [host, toplevel] = [name as HostName, hosts[name] as StorePath];
+    const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
+    const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
+    const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
+    const statement: ReleaseStatement = { version: 1, ...about, ...rest };
+    const envelope = seal(signer, 'floe/release', statement);
+    await statements?.appendRelease(envelope, statement);
+    return { host, sequence, toplevel, commit, issuedAt, envelope: JSON.stringify(envelope) };
+  };
+  const releasesOf = async (names: Iterable<string>) => await Promise.all([...names].map(releaseOf));
+  const left = new Set(Object.keys(hosts).filter((name) => hosts[name]?.startsWith('/') === true));
+  return {
+    revision,
+    async handOut(...names) {
+      await store.releases.handOut(revision.id, await releasesOf(names), Date.now());
+      for (const name of names) left.delete(name);
+    },
+    publish: async () => void (await store.releases.publish(revision.id, await releasesOf(left), Date.now())),
+  };
 }
 
 /** A person approves a ring of the rollout, as it is when it is compared: an administrator with all that it loosens. */

@@ -156,6 +156,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
   const nextRing = { ring: course.ring + 1, ringSince: now };
   switch (course.state) {
     case 'WAITING_APPROVAL':
+      if (counts.eligible === 0 && isAwaited(course, facts)) return undefined;
       if (counts.eligible === 0 && !isLast) return { event: 'skipped', also: nextRing };
       return afterApprovals(counts.eligible === 0 && !isUntried(course, facts) ? 'finished' : 'approved', missingApprovals(course, facts));
     case 'READY':
@@ -164,6 +165,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
       return gateEvent(course, facts, counts, now);
     case 'SOAKING':
       if (isUnasked(course, facts, counts)) return { event: 'grown', also: { ringSince: now } };
+      if (isAwaited(course, facts)) return undefined;
       if (now < soakEnd(course, facts) || !hasGoodAnswers(course, facts, soakEnd(course, facts), now)) return undefined;
       if (isLast) return { event: 'finished' };
       if (ringAt(policy, course.ring).pauseAfter) return { event: 'paused', also: { pause: { cause: 'after-ring' } } };
@@ -205,11 +207,19 @@ function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
+/** The ring is not asked yet: hosts of it, or of one before it, are still built. The last one waits for those that are away, too. */
+function isAwaited(course: RolloutCourse, facts: RolloutFacts): boolean {
+  const isLast = isLastRing(course, facts);
+  return facts.coming?.some(({ ring, isPresent }) => isLast || (isPresent && ring <= course.ring)) === true;
+}
+
 function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts, now: number): Due | undefined {
   const gates = gatesOf(facts.policy, course);
   const openMs = Math.min(facts.windows[course.ring]?.openMs ?? 0, now - course.ringSince);
   const isOverdue = gates.deadlineMs !== undefined && openMs >= gates.deadlineMs;
   const isLast = isLastRing(course, facts);
+  // Nobody is late who could not begin.
+  if (isAwaited(course, facts) && !isPassedNow(course, facts)) return undefined;
   if ((!isLast || !isUntried(course, facts)) && isPassed(gates, counts, isOverdue)) {
     return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
   }

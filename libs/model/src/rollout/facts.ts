@@ -1,13 +1,24 @@
+import type { HostName } from '../brands.ts';
 import type { RolloutOrders } from './course.ts';
 import type { RolloutPolicy } from './policy.ts';
 import type { StoredAnswer } from './probe-answer.ts';
 import type { RingHost } from './progress.ts';
+
+/** A host of the rollout's revision that is still built. */
+export interface ComingHost {
+  readonly host: HostName;
+  readonly ring: number;
+  /** It is enrolled and connected: its ring waits for it. One that is away is asked when it has its release and is back. */
+  readonly isPresent: boolean;
+}
 
 /** All that a decision depends on, besides the course so far and the time. */
 export interface RolloutFacts {
   readonly policy: RolloutPolicy;
   /** The hosts that have a release in the rollout. */
   readonly hosts: readonly RingHost[];
+  /** The hosts that its revision changes and that have no release yet, because they are still built; undefined: none. */
+  readonly coming?: readonly ComingHost[] | undefined;
   /**
    * Of each ring: whether changes may begin now, and how long they might since the course's `ringSince`. What is begun by the decision
    * itself has been open for no time.

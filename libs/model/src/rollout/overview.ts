@@ -16,6 +16,8 @@ export interface RingOverview {
   readonly name: string;
   readonly state: RingState;
   readonly counts: RingCounts;
+  /** Hosts of it that are still built, and so are in no count. */
+  readonly building: number;
   /** So many hosts must be verified for its gate. */
   readonly needed: number;
   /** Of the last ring: one host of each of these must be verified, too. */
@@ -52,6 +54,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
       name,
       state,
       counts,
+      building: facts.coming?.filter((each) => each.ring === ring).length ?? 0,
       needed: neededVerified(gates, counts),
       untried: state === 'passed' || ring + 1 < facts.policy.rings.length ? [] : boundGroups(untriedGroups(facts.hosts)),
       soakMs: gates.soakMs,

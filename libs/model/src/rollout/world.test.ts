@@ -40,6 +40,9 @@ const STEPS = [
   'good',
   'bad',
   'partly',
+  'slow',
+  'built',
+  'all-built',
   'stone',
   'freeze',
   'thaw',
@@ -85,14 +88,19 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
     const ring = facts.hosts.filter((host) => host.ring === before.ring);
     const counts = countRing(ring);
     const gates = gatesOf(facts.policy, before);
+    // O27: no ring is asked while hosts of it, or of one before it, that are there are still built; and the last one while anybody is.
+    const isLastRing = before.ring + 1 === facts.policy.rings.length;
+    const isAwaited = facts.coming?.some(({ ring: of, isPresent }) => isLastRing || (isPresent && of <= before.ring)) === true;
     if (event === 'passed') {
       // O16: one person alone never suffices where approvals exist.
       const people = new Set(facts.orders.hotfix?.now?.map(({ by }) => by)).size;
       const isNow = before.provedRing === undefined && people >= (facts.policy.rings.some(({ approvals }) => approvals !== undefined) ? 2 : 1);
       const isLast = before.ring + 1 === facts.policy.rings.length;
+      expect(isAwaited && !isNow).toBe(false);
       expect((isNow && !isLast) || counts.eligible === 0 || counts.verified >= neededVerified(gates, counts)).toBe(true);
       if (gates.errors.percent === 0 && gates.errors.minStarted === 1) expect(counts.failed).toBe(0);
     }
+    if (event === 'soaked' || event === 'finished' || event === 'skipped') expect(isAwaited).toBe(false);
     // O9: nobody leaves a ring but by its gate and its soak, unless nobody is in it.
     if (event === 'skipped') expect(counts.eligible).toBe(0);
     if (to.ring > before.ring) expect(['skipped', 'soaked', 'resumed']).toContain(event);
@@ -325,8 +333,17 @@ function take(world: RolloutWorld, [what, who]: Step): void {
       return world.publish(
         () => true,
         ({ name }) => who === 0 && name === 'h3',
-        true,
+        { isStone: true },
       );
+    case 'slow':
+      return world.publish(
+        () => true,
+        ({ name }) => who === 0 && name === 'h3',
+        { isSlow: ({ name }) => (Number(name.slice(1)) + who) % 3 !== 0 },
+      );
+    case 'built':
+    case 'all-built':
+      return world.build(what === 'all-built');
     case 'partly':
       return world.publish(
         ({ name }) => Number(name.slice(1)) % 3 === who % 3,
@@ -420,7 +437,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O23, O26, D5 to D7, D9)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, O26, O27, D5 to D7, D9)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);
@@ -454,8 +471,10 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         world.publish(
           () => true,
           () => false,
+          { isSlow: ({ name }) => Number(name.slice(1)) % 2 === steps.length % 2 },
         );
         for (let round = 0; round < 150 && world.course?.state !== 'COMPLETE'; round += 1) {
+          if (round % 3 === 2) world.build(false);
           removeStones(world);
           for (const host of world.hosts) {
             world.connect(host);
@@ -529,7 +548,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           world.publish(
             () => true,
             () => false,
-            isStone,
+            { isStone },
           );
           // Back in the middle of a rollout: what was a stone by then still comes first.
           if (isBackEarly && index === stones.length - 1) world.connect(host);

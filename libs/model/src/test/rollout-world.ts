@@ -23,6 +23,8 @@ const WATCHDOG_MS = 15 * 60_000;
 export interface WorldRevision {
   readonly sequence: number;
   readonly toplevels: ReadonlyMap<HostName, StorePath>;
+  /** Hosts that are still built: they have no release yet. */
+  readonly coming: Set<HostName>;
   /** Hosts have to run it before anything newer, once it was complete. */
   readonly isStone: boolean;
   /** Hosts on which it does not work. */
@@ -67,9 +69,14 @@ export class RolloutWorld {
     return this.revisions.at(-1);
   }
 
-  /** A commit that changes some hosts. What came before is superseded. */
-  publish(changes: (host: WorldHost) => boolean, isBad: (host: WorldHost) => boolean, isStone = false): void {
+  /** A commit that changes some hosts. What came before is superseded, and what of that was not built yet never is. `isSlow`: built later. */
+  publish(
+    changes: (host: WorldHost) => boolean,
+    isBad: (host: WorldHost) => boolean,
+    { isStone = false, isSlow = () => false }: { readonly isStone?: boolean; readonly isSlow?: (host: WorldHost) => boolean } = {},
+  ): void {
     const sequence = this.revisions.length + 1;
+    const coming = new Set<HostName>();
     const toplevels = new Map<HostName, StorePath>();
     const bad = new Set<HostName>();
     for (const host of this.hosts) {
@@ -77,9 +84,11 @@ export class RolloutWorld {
       const isNew = before === undefined || changes(host);
       const toplevel = isNew ? pathOf(`${host.image ?? host.name}-${sequence}`) : before;
       toplevels.set(host.name, toplevel);
+      const neverBuilt = this.newest?.coming.has(host.name) === true;
+      if ((isNew || neverBuilt) && isSlow(host)) coming.add(host.name);
       if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
     }
-    this.revisions.push({ sequence, toplevels, bad, isStone });
+    this.revisions.push({ sequence, toplevels, coming, bad, isStone });
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
     this.answers.clear();
@@ -87,9 +96,15 @@ export class RolloutWorld {
     this.#openMs.fill(0);
   }
 
-  releaseOf(host: WorldHost, { sequence, toplevels }: WorldRevision): ReleaseRef | undefined {
+  /** The next host of the newest commit is built; `isLast`: and all others with it. */
+  build(isLast: boolean): void {
+    const coming = this.newest?.coming ?? new Set();
+    for (const host of [...coming].slice(0, isLast ? coming.size : 1)) coming.delete(host);
+  }
+
+  releaseOf(host: WorldHost, { sequence, toplevels, coming }: WorldRevision): ReleaseRef | undefined {
     const toplevel = toplevels.get(host.name);
-    return toplevel === undefined ? undefined : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
+    return toplevel === undefined || coming.has(host.name) ? undefined : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
   }
 
   ringOf(host: WorldHost): number {
@@ -133,7 +148,11 @@ export class RolloutWorld {
     });
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
     const orders = { ...this.orders, freeze: this.freeze };
-    return { policy, hosts, windows, orders, probes: [...this.answers.values()], authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+    const coming = this.hosts.flatMap((host) =>
+      newest?.coming.has(host.name) === true ? [{ host: host.name, ring: this.ringOf(host), isPresent: host.isEnrolled && host.isConnected }] : [],
+    );
+    const probes = [...this.answers.values()];
+    return { policy, hosts, coming, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
   }
 
   /** As the server has it: for some of the hosts that the ring asks. */

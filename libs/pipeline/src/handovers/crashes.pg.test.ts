@@ -8,7 +8,7 @@ import { openStore, type Repository, type Revision, type Store } from '@floe/sto
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
-import { releaseRevision } from '../release.ts';
+import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
@@ -16,7 +16,7 @@ import { readHandover } from './read.ts';
 
 // A process may die before or after any call that it makes, again and again: what it left is continued, and nothing is done twice.
 
-type Deps = Parameters<typeof publishHandovers>[0] & Parameters<typeof releaseRevision>[0];
+type Deps = Parameters<typeof publishHandovers>[0] & Parameters<typeof releaseHosts>[0];
 const signal = new AbortController().signal;
 let dir: string;
 let store: Store;
@@ -105,7 +105,7 @@ async function live(deps: Deps, repository: Repository): Promise<void> {
     else if (revision.state === 'EVALUATING') {
       expect((await compareHandover(deps, revision)).kind).toBe('evaluated');
       await revised.revisions.advance(revision.id, 'evaluated', 1);
-    } else await releaseRevision(deps, repository, revision, await readHandover(deps, revision));
+    } else await releaseHosts(deps, repository, revision, await readHandover(deps, revision));
   }
 }
 

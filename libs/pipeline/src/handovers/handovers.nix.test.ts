@@ -10,7 +10,7 @@ import { openStore, type Handover, type Repository, type Revision, type Store } 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { rebuildFromStatements } from '../rebuild.ts';
-import { releaseRevision } from '../release.ts';
+import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
@@ -36,7 +36,7 @@ const ABOUT = { subject: 'Change', authorName: 'Ada', authorEmail: '', committed
 /** What the mirror has. */
 const COMMIT = 'c0ffee'.padEnd(40, '1') as CommitSha;
 
-type Deps = Parameters<typeof publishHandovers>[0] & Parameters<typeof releaseRevision>[0];
+type Deps = Parameters<typeof publishHandovers>[0] & Parameters<typeof releaseHosts>[0];
 let dir: string;
 let store: Store;
 let deps: Deps;
@@ -107,7 +107,7 @@ async function push(digit: string, hosts: readonly HostName[], policy?: RolloutP
   );
   await store.revisions.advance(revision.id, 'evaluated', 1);
   const built = hosts.map((host) => ({ host, toplevel: toplevel(host), system, narHash: 'sha256:0', closureSizeBytes: 1 }));
-  await releaseRevision(deps, repository, revision, built);
+  await releaseHosts(deps, repository, revision, built);
   return revision;
 }
 
@@ -153,7 +153,7 @@ async function work(changed: Partial<Deps> = {}): Promise<void> {
     else if (revision.state === 'EVALUATING') {
       const outcome = await compareHandover(all, revision);
       await (outcome.kind === 'refused' ? step('refused', outcome.error) : step('evaluated'));
-    } else await releaseRevision(all, repository, revision, await readHandover(all, revision));
+    } else await releaseHosts(all, repository, revision, await readHandover(all, revision));
   }
 }
 const next = async (): Promise<Revision | undefined> => await store.revisions.nextUnfinished(repository.id);

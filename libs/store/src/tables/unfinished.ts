@@ -1,4 +1,4 @@
-import { HELD_PREFIX, isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
+import { HANDING_OUT, HELD_PREFIX, isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
 import { sql, type SQL } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 
@@ -17,6 +17,11 @@ function isOneOfStates(column: AnyPgColumn, states: readonly string[]): SQL {
 
 export function isUnfinishedRevision(state: AnyPgColumn): SQL {
   return isOneOfStates(state, UNFINISHED_REVISION);
+}
+
+/** Its releases count, see `isHandingOut()` of libs/model. */
+export function isHandingOut(state: AnyPgColumn): SQL {
+  return isOneOfStates(state, HANDING_OUT);
 }
 
 export function isUnfinishedRollout(state: AnyPgColumn): SQL {

@@ -1,0 +1,163 @@
+import { DEFAULT_POLICY, defaultGates, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
+import type { RevisionView, WhyView } from '@floe/protocol';
+import type { Revision } from '@floe/store';
+import { eventually } from '@floe/testkit';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { endRollout, evaluateCommit, publishCommit, system } from '../test/commits.ts';
+import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
+
+// SPEC O27: a rollout begins with the first host that is built, and its gates know who is still to come.
+
+const NAMES = ['canary', 'second', 'other'] as const;
+type Name = (typeof NAMES)[number];
+
+function policyOf(approvals?: RolloutPolicy['rings'][number]['approvals']): RolloutPolicy {
+  const members = [
+    { hosts: ['canary', 'second'], labels: [], share: undefined },
+    { hosts: [], labels: [], share: undefined },
+  ];
+  return {
+    ...DEFAULT_POLICY,
+    rings: ['canaries', 'all'].map((name, index) => ({
+      name,
+      members: members[index] ?? { hosts: [], labels: [], share: undefined },
+      ...defaultGates(index, 2),
+      soakMs: 0,
+      deadlineMs: undefined,
+      maxInFlight: undefined,
+      windows: [],
+      approvals: index === 0 ? approvals : undefined,
+      probes: [],
+      pauseAfter: false,
+    })),
+  };
+}
+
+let server: TestServer;
+const hosts = new Map<string, { readonly identity: TestHost; agent: TestAgent; seq: number }>();
+
+beforeAll(async () => {
+  server = await startTestServer({
+    runPipeline: async (signal) => await new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+  });
+  for (const name of NAMES) {
+    const identity = await server.enrol(name);
+    hosts.set(name, { identity, agent: await TestAgent.welcome(server.url, identity), seq: 0 });
+  }
+});
+afterAll(async () => {
+  for (const { agent } of hosts.values()) await agent[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => await endRollout(server));
+
+const systemOf = (name: string, change: string): StorePath => system(`${change}${name}`.replaceAll(/[eotu]/g, '0'));
+const contents = (change: string, names: readonly Name[] = NAMES) => Object.fromEntries(names.map((name) => [name, systemOf(name, change)]));
+const get = async <Answer>(path: string): Promise<Answer> => (await (await server.request(path)).json()) as Answer;
+const desiredOf = async (name: string) => (await server.context.store.hosts.get(name as HostName))?.desired?.toplevel;
+const view = async ({ sha }: Revision): Promise<RevisionView> => await get(`/api/revisions/${sha}`);
+
+/** The host is told the system, and reports that it runs it. */
+async function runs(name: string, change: string): Promise<void> {
+  const host = hosts.get(name);
+  if (host === undefined) throw new Error(`no host ${name}`);
+  const toplevel = systemOf(name, change);
+  const epoch = await eventually(`${name} is told ${change}`, async () => {
+    const { desired } = (await server.context.store.hosts.get(name as HostName)) ?? {};
+    return desired?.toplevel === toplevel ? desired.epoch : undefined;
+  });
+  host.seq += 1;
+  const { seq } = host;
+  const observed = { current: toplevel, booted: toplevel, profile: { generation: seq, toplevel } };
+  host.agent.send({ type: 'report', seq, epoch, state: 'SUCCEEDED', toplevel, observed, at: 1 });
+  await host.agent.next('ack', (ack) => ack.seq === seq);
+}
+
+async function isAt(revision: Revision, state: string, ring: number): Promise<void> {
+  await eventually(`the rollout is ${state} at ring ${ring}`, async () => {
+    const { rollout } = await server.context.store.hosts.fleet(server.repository.id);
+    return rollout?.revisionId === revision.id && rollout.state === state && rollout.course.ring === ring ? true : undefined;
+  });
+}
+
+async function approve({ sha }: Revision): Promise<void> {
+  const body = JSON.stringify({ commit: sha, ring: 'canaries', reason: 'looked at it' });
+  const answer = await server.request('/api/rollout/approve', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  expect(answer.status, await answer.text()).toBe(200);
+}
+
+describe('a rollout of a commit that is still built', () => {
+  test('begins with the first host that is built, and no ring is asked before those of it that are there', async () => {
+    const commit = await evaluateCommit(server, contents('a'), policyOf());
+    await commit.handOut('canary');
+    await runs('canary', 'a');
+    await isAt(commit.revision, 'ROLLING', 0);
+    const during = await view(commit.revision);
+    expect(during).toMatchObject({
+      state: 'BUILDING',
+      rollout: { state: 'ROLLING', description: 'ring canaries: 1 of 3 hosts runs it, 2 being built' },
+    });
+    expect(during.rollout?.rings.map(({ building }) => building)).toEqual([1, 1]);
+    expect(await get<WhyView>('/api/hosts/second/why')).toMatchObject([{ rule: 'unfinished' }]);
+    await commit.handOut('other');
+    await eventually('other has its release', async () => ((await view(commit.revision)).rollout?.rings[1]?.building === 0 ? true : undefined));
+    expect((await server.context.store.hosts.fleet(server.repository.id)).rollout?.course).toMatchObject({ state: 'ROLLING', ring: 0 });
+    expect(await desiredOf('other')).not.toBe(systemOf('other', 'a'));
+    await commit.handOut('second');
+    await commit.publish();
+    await runs('second', 'a');
+    await runs('other', 'a');
+    await isAt(commit.revision, 'COMPLETE', 1);
+    expect(await view(commit.revision)).toMatchObject({ state: 'PUBLISHED', rollout: { description: 'all 3 hosts run it' } });
+  });
+
+  test('is not complete while the last ring has a host that is built, also one that is away', async () => {
+    await publishCommit(server, contents('b'), policyOf());
+    for (const name of NAMES) await runs(name, 'b');
+    const commit = await evaluateCommit(server, contents('c', ['canary', 'other']), policyOf());
+    const other = hosts.get('other');
+    await other?.agent[Symbol.asyncDispose]();
+    await eventually('other is away', async () =>
+      (await server.context.store.hosts.get('other' as HostName))?.isConnected === false ? true : undefined,
+    );
+    await commit.handOut('canary');
+    await runs('canary', 'c');
+    await isAt(commit.revision, 'WAITING_APPROVAL', 1);
+    await commit.publish();
+    if (other !== undefined) other.agent = await TestAgent.welcome(server.url, other.identity, { reportSeq: other.seq });
+    await runs('other', 'c');
+    await isAt(commit.revision, 'COMPLETE', 1);
+  });
+
+  test('goes on when the build of the others fails, and when a newer commit overtakes it', async () => {
+    const commit = await evaluateCommit(server, contents('d'), policyOf());
+    await commit.handOut('canary');
+    await runs('canary', 'd');
+    const failed = [{ host: 'second' as HostName, outcome: 'BUILD_ERROR' as const, error: 'does not build' }];
+    await server.context.store.revisions.saveBuilds(commit.revision.id, failed);
+    await isAt(commit.revision, 'WAITING_APPROVAL', 1);
+    const newer = await evaluateCommit(server, contents('e'), policyOf());
+    expect(await view(commit.revision)).toMatchObject({ state: 'PUBLISHED' });
+    await isAt(commit.revision, 'COMPLETE', 1);
+    expect(await desiredOf('other')).not.toBe(systemOf('other', 'd'));
+    await newer.publish();
+    for (const name of NAMES) await runs(name, 'e');
+    await isAt(newer.revision, 'COMPLETE', 1);
+  });
+
+  test('is approved for all that it will bring: that a host of it is built changes nothing', async () => {
+    const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+    const commit = await evaluateCommit(server, contents('g'), policyOf(approvals));
+    await commit.handOut('canary');
+    await isAt(commit.revision, 'WAITING_APPROVAL', 0);
+    await approve(commit.revision);
+    await runs('canary', 'g');
+    await commit.handOut('second');
+    await commit.publish();
+    await runs('second', 'g');
+    await runs('other', 'g');
+    await isAt(commit.revision, 'COMPLETE', 1);
+    const audit = await server.context.store.audit.list({ limit: 50 });
+    expect(audit.filter(({ action, subject }) => action === 'rollout-changed' && subject === commit.revision.sha)).toEqual([]);
+  });
+});

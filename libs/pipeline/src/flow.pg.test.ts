@@ -1,0 +1,215 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { CommitSha } from '@floe/model';
+import { FloeError, silentLogger } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openStatementLog } from './statement-log.ts';
+import { openWorldStore, World } from './test/world.ts';
+
+let dir = '';
+let server: PostgresServer;
+let world: World;
+beforeAll(async () => {
+  server = await startPostgres();
+  const template = await openWorldStore(server.url);
+  await template[Symbol.asyncDispose]();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-flow-'));
+  world = new World(await openWorldStore(await server.createDatabase(server.url)));
+});
+afterEach(async () => {
+  await world.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const shaOf = (number: number): CommitSha => String(number).padStart(40, '0') as CommitSha;
+/** A build that ends when it is told to. */
+function gate(host: string): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.buildsAfter.set(host, promise);
+  return resolve;
+}
+async function revisionOf(sha: CommitSha): Promise<Revision | undefined> {
+  return (await world.store.revisions.byShaPrefix(world.repository.id, sha))[0];
+}
+async function released(expected: Record<string, number>): Promise<void> {
+  await eventually(`released: ${JSON.stringify(expected)}`, async () => (isDeepStrictEqual(await world.released(), expected) ? true : undefined), {
+    explain: async () => JSON.stringify(await world.released()),
+  });
+}
+const coming = async (): Promise<readonly string[]> => [...((await world.store.hosts.fleet(world.repository.id)).rollout?.coming?.keys() ?? [])];
+
+describe('each host flows by itself', () => {
+  test('a host is released when it is built, though another one takes hours', async () => {
+    const finish = gate('bob');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, cyd: { evaluates: 1, builds: 'no-machine' } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    expect((await revisionOf(shaOf(1)))?.state).toBe('BUILDING');
+    expect((await world.store.hosts.fleet(world.repository.id)).rollout?.state).toBe('WAITING_APPROVAL');
+    expect(await coming()).toEqual(['bob']);
+    // Whoever has it can tell that it is the newest.
+    await eventually('that is signed', async () => (await world.store.releases.toOffer(world.repository.id, [])).freshness);
+    finish();
+    const revision = await world.ended(shaOf(1), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 1, bob: 1 });
+    expect(await coming()).toEqual([]);
+    expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'BUILD_ERROR' });
+  });
+
+  test('what a newer commit overtakes stays released, and says of the others that they were not built', async () => {
+    gate('bob');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    world.buildsAfter.clear();
+    await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } });
+    const older = await world.ended(shaOf(1), 'PUBLISHED');
+    expect(await world.row(older, 'ada')).toMatchObject({ outcome: 'NEW', error: undefined });
+    expect(await world.row(older, 'bob')).toMatchObject({ outcome: 'BUILD_ERROR', error: 'not built: 0000000000 came first', retryAt: undefined });
+    await world.ended(shaOf(2), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 2, bob: 2 });
+    expect((await revisionOf(shaOf(1)))?.supersededBy).toBe(shaOf(2));
+  });
+
+  test('what is overtaken before a release is superseded', async () => {
+    gate('ada');
+    const builds: string[] = [];
+    world.onBuild = (host) => void builds.push(host);
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await eventually('it is being built', () => (builds.length > 0 ? true : undefined));
+    world.buildsAfter.clear();
+    await world.push({ ada: { evaluates: 2 } });
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    await released({ ada: 2 });
+  });
+
+  test('a server that was killed in between builds the others, and releases nobody twice', async () => {
+    gate('bob');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    await world.shutDown();
+    world.buildsAfter.clear();
+    const builds: string[] = [];
+    world.onBuild = (host) => void builds.push(host);
+    await world.start(dir);
+    await world.ended(shaOf(1), 'PUBLISHED');
+    expect(builds).toEqual(['bob']);
+    const log = openStatementLog(join(dir, 'statements'), silentLogger);
+    expect(await log.listReleases()).toHaveLength(2);
+  });
+
+  test('one copy takes what is ready by then; what the cache did not take goes with the next, or when the step is repeated', async () => {
+    const finish = [gate('bob'), gate('cyd')];
+    const copies: (readonly string[])[] = [];
+    const first = Promise.withResolvers<void>();
+    world.onPublish = async (paths) => {
+      copies.push(paths.map((path) => path.split('-')[1] ?? ''));
+      if (copies.length === 1) await first.promise;
+      if (copies.length === 2) throw new FloeError('CACHE_FULL', 'no space is left', { retryable: true });
+    };
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, cyd: { evaluates: 1 } });
+    await world.start(dir);
+    await eventually('the first copy runs', () => (copies.length === 1 ? true : undefined));
+    for (const each of finish) each();
+    const revision = await eventually('it is there', async () => await revisionOf(shaOf(1)));
+    for (const host of ['bob', 'cyd'])
+      await eventually(`${host} is built`, async () => ((await world.row(revision, host))?.builtAt === undefined ? undefined : true));
+    first.resolve();
+    await world.ended(shaOf(1), 'PUBLISHED');
+    expect(copies.slice(0, 2).map((paths) => paths.toSorted())).toEqual([['ada'], ['bob', 'cyd']]);
+    expect(copies.slice(2).flat().toSorted()).toEqual(['bob', 'cyd']);
+    expect(await world.released()).toEqual({ ada: 1, bob: 1, cyd: 1 });
+  });
+});
+
+const HOSTS = ['ada', 'bob', 'cyd'] as const;
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('finish' as const), host: fc.constantFrom(...HOSTS) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('push' as const), hosts: fc.subarray([...HOSTS], { minLength: 1 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'refuse' as const) }) },
+);
+
+const numRuns = fc.readConfigureGlobal().numRuns ?? 6;
+test(
+  'whatever is slow, pushed, refused and killed in between: no host twice, none before it is built, and all in the end',
+  { timeout: 60_000 + 20_000 * numRuns },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 8 }), async (steps) => {
+        const folder = await mkdtemp(join(dir, 'run-'));
+        const own = new World(await openWorldStore(await server.createDatabase(server.url)));
+        const open = new Map<string, () => void>();
+        const slow = (host: string): void => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          own.buildsAfter.set(host, promise);
+          open.set(host, resolve);
+        };
+        let refusals = 0;
+        own.onPublish = () => {
+          if (refusals-- > 0) throw new FloeError('CACHE_FULL', 'no space is left', { retryable: true });
+        };
+        try {
+          for (const host of HOSTS) slow(host);
+          let number = 1;
+          const content = new Map(HOSTS.map((host) => [host, { evaluates: number }]));
+          own.commits.push(Object.fromEntries(content));
+          await own.start(folder);
+          for (const each of steps) {
+            switch (each.do) {
+              case 'finish':
+                open.get(each.host)?.();
+                break;
+              case 'push':
+                number += 1;
+                for (const host of each.hosts) content.set(host, { evaluates: number });
+                for (const host of each.hosts) slow(host);
+                await own.push(Object.fromEntries(content));
+                break;
+              case 'refuse':
+                refusals = 1;
+                break;
+              case 'restart':
+                await own.shutDown();
+                await own.start(folder);
+            }
+          }
+          for (const finish of open.values()) finish();
+          const wanted = Object.fromEntries(HOSTS.map((host) => [host, content.get(host)?.evaluates]));
+          await eventually(
+            'all have the newest system',
+            async () => (JSON.stringify(await own.released()) === JSON.stringify(wanted) ? true : undefined),
+            { explain: async () => JSON.stringify(await own.released()) },
+          );
+          await own.ended(shaOf(number), 'PUBLISHED');
+          // Whoever is released was built: its row says so, and nothing that is over is left to be built.
+          const revisions = await own.store.revisions.list(own.repository.id, 50);
+          for (const { revision } of revisions) {
+            const handed = await own.store.releases.hostsOf(revision.id);
+            expect(revision.state === 'PUBLISHED' || handed.size === 0, `${revision.sha} is ${revision.state}`).toBe(true);
+            for (const row of await own.store.revisions.evaluations(revision.id)) {
+              const isBuilt = handed.has(row.host);
+              if (isBuilt) expect(row).toMatchObject({ error: undefined, builtAt: expect.any(Number) as unknown });
+              if (revision.state === 'PUBLISHED' && (row.outcome === 'CHANGED' || row.outcome === 'NEW')) expect(isBuilt, row.host).toBe(true);
+            }
+          }
+          expect((await own.store.hosts.fleet(own.repository.id)).rollout?.coming ?? new Map()).toEqual(new Map());
+        } finally {
+          await own.stop();
+        }
+      }),
+      { numRuns },
+    );
+  },
+);
