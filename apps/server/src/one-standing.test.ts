@@ -1,4 +1,4 @@
-import { summarizeRollout, needsAction, type Desired, type HostName } from '@floe/model';
+import { isNotRolledOut, summarizeRollout, needsAction, type Desired, type HostName } from '@floe/model';
 import { FleetView, RevisionView } from '@floe/protocol';
 import { rolloutHosts, type HostRow } from '@floe/store';
 import { attentionOf, describeRollout, needsAttention, standingName, standingWords, todoOf, verdictOf } from '@floe/views';
@@ -38,7 +38,7 @@ describe('whatever the facts of a host are', () => {
         const given = toHost(facts, 1);
         const view = viewOf(given);
         const { counts } = rolloutOf([given]);
-        if (given.evaluation.outcome === 'REMOVED') {
+        if (isNotRolledOut(given.evaluation.outcome)) {
           expect(counts.total).toBe(0);
           return;
         }
@@ -92,7 +92,7 @@ describe('whatever the facts of a host are', () => {
             host.standing === 'in-sync' ? `${number} of ${fleet.hosts.length} host` : `${number} ${standingName(host.standing)}`,
           );
         }
-        const told = fleet.hosts.filter(({ host }) => given.some((each) => each.row.host === host && each.evaluation.outcome !== 'REMOVED'));
+        const told = fleet.hosts.filter(({ host }) => given.some((each) => each.row.host === host && !isNotRolledOut(each.evaluation.outcome)));
         expect(counts.total).toBe(told.length);
         for (const { standing } of told) expect(counts[standing]).toBe(told.filter((each) => each.standing === standing).length);
       }),

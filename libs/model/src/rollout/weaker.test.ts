@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { HostName } from '../brands.ts';
-import { ROLES } from '../roles.ts';
+import { APPROVING_ROLES } from '../roles.ts';
 import { gatesInWords } from './gate-words.ts';
 import { assignRings, type RingCandidate } from './membership.ts';
 import { DEFAULT_POLICY, defaultGates, type RingPolicy, type RingWindow, type RolloutPolicy } from './policy.ts';
@@ -237,7 +237,7 @@ describe('any two policies', () => {
         deadlineMs: fc.constantFrom(undefined, 60_000),
         maxInFlight: fc.constantFrom(undefined, 1, 2),
         windows: fc.subarray([night, office, { ...night, timeZone: 'host' }, { ...night, durationMs: 7_200_000 }, { ...night, cron: '0 4 * * *' }]),
-        approvals: fc.option(fc.record({ count: fc.constantFrom(1, 2), role: fc.constantFrom(...ROLES), notAuthor: fc.boolean() }), {
+        approvals: fc.option(fc.record({ count: fc.constantFrom(1, 2), role: fc.constantFrom(...APPROVING_ROLES), notAuthor: fc.boolean() }), {
           nil: undefined,
         }),
         probes: fc.subarray([
