@@ -96,6 +96,26 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
     expect(known).toBeGreaterThan(5);
   });
 
+  test('a push that was not told of stays unknown, though later ones move the branch forth and back over what it brought', async () => {
+    const { store } = world;
+    const [stable, hidden, next, head] = ['', '', '', ''].map(() => unique('').padStart(40, '0') as CommitSha);
+    if (stable === undefined || hidden === undefined || next === undefined || head === undefined) throw new Error('there are commits');
+    const repository = await newRepository(store);
+    const host = newHost();
+    await publishNext(store, repository, stable, [host]);
+    await moveRollout(store, repository.id, 'COMPLETE', 60);
+    const revision = await publishNext(store, repository, head, [host]);
+    for (const [before, after] of [
+      [hidden, next],
+      [next, hidden],
+      [hidden, head],
+    ] as const)
+      await deliver(repository.id, { before, after, by: 'ada', isTold: true });
+    expect(await store.rollouts.pushersOf(revision.id, 'github')).toBeUndefined();
+    await deliver(repository.id, { before: stable, after: hidden, by: 'bob', isTold: true });
+    expect(await store.rollouts.pushersOf(revision.id, 'github')).toEqual(['ada', 'bob']);
+  });
+
   test('of a branch that only grew, it is known exactly when each push was told of, with its pusher', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(fc.constantFrom(...LOGINS, undefined), fc.boolean()), { minLength: 1, maxLength: 5 }), async (pushes) => {

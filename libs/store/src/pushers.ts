@@ -9,7 +9,7 @@ import { apiTokens, handovers, revisions, rollouts, webhookDeliveries } from './
 
 /** Pushes that are followed from one complete rollout to the next. With more, who pushed is not known. */
 const MAX_PUSHES = 1_000;
-const Push = v.object({ pusher: v.nullable(v.string()) });
+const Push = v.object({ pusher: v.nullable(v.string()), isReached: v.boolean() });
 
 /**
  * Follows the pushes to the tracked branch back, from the revision's commit to that of the last complete rollout: each moved the branch
@@ -37,9 +37,12 @@ export async function pushersOf(db: Database, revisionId: string, forge: string)
       union
       select coalesce(d.before, '') from back join ${d} d on ${isPush} where back.commit <> ${complete.sha}
     )
-    select d.pusher as pusher from (select commit from back limit ${MAX_PUSHES + 1}) back left join ${d} d on ${isPush}
+    select d.pusher as pusher, exists (select from back where back.commit = ${complete.sha}) as "isReached"
+    from (select commit from back limit ${MAX_PUSHES + 1}) back left join ${d} d on ${isPush}
     where back.commit <> ${complete.sha} limit ${MAX_PUSHES + 1}`),
   );
+  // Pushes that move the branch forth and back explain each other, and hide one that was not told: some way has to lead to the complete one.
+  if (pushes.some(({ isReached }) => !isReached)) return undefined;
   const logins = pushes.map(({ pusher }) => pusher);
   // A commit that no push explains has null as well.
   if (logins.length > MAX_PUSHES || !logins.every((login) => login !== null && FORGE_LOGIN_FORM.test(login))) return undefined;
