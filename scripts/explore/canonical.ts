@@ -95,6 +95,7 @@ export function keyOf({ hosts: all, newest, next, course, isFrozen, stopped, res
       course.pause?.cause === 'failures' && course.pause.failures.map(({ host }) => host).join('.'),
       course.provedRing,
       course.unapproved,
+      course.isReopened,
     ].join(',');
   return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${stopped.join('.')} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
 }

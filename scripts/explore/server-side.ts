@@ -115,7 +115,7 @@ export function look(state: State, scene: Scene): State {
   const decision = decideNow(state, scene);
   if (decision === undefined || decision.steps.length === 0) return state;
   const isComplete = decision.course.state === 'COMPLETE';
-  const hosts = isComplete ? advanceStable(state, new Set(unaskedIn(decision.course, factsOf(state, scene)))) : state.hosts;
+  const hosts = isComplete ? advanceStable(state, new Set(unaskedIn(decision, factsOf(state, scene)))) : state.hosts;
   return { ...state, course: decision.course, hosts };
 }
 

@@ -71,7 +71,7 @@ function isSerial(mine: readonly Given[], yours: readonly Given[], end: Pauses, 
   const afterOther = other && after(other, now);
   return afterOther !== undefined && isSerial(mine, restOfYours, end, afterOther);
 }
-const sorted = ({ all, labels }: Pauses) => ({ all, labels: Object.entries(labels).toSorted() });
+const sorted = ({ all, labels }: Pauses) => ({ all, labels: Object.entries(labels).toSorted(([one], [other]) => (one < other ? -1 : 1)) });
 
 describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
   let server: TestServer;

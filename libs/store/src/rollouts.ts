@@ -152,6 +152,7 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
     pause: reader.json('pause', row.pause, PauseColumn),
     provedRing: reader.counterOrNone('proved_ring', row.provedRing),
     unapproved: reader.json('unapproved', row.unapproved, UnapprovedColumn),
+    isReopened: row.isReopened ? true : undefined,
   };
   const version = reader.counter('version', row.version);
   const completedAt = reader.timeOrNone('completed_at', row.completedAt);
@@ -170,7 +171,7 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
 }
 
 /** The columns of a course. */
-function columnsOf({ state, ring, since, ringSince, pause, provedRing, unapproved = [] }: RolloutCourse) {
+function columnsOf({ state, ring, since, ringSince, pause, provedRing, unapproved = [], isReopened = false }: RolloutCourse) {
   const cleaned =
     pause?.cause === 'failures'
       ? { ...pause, failures: pause.failures.map((failure) => ({ ...failure, reason: storableText(failure.reason, 2_000) })) }
@@ -183,6 +184,7 @@ function columnsOf({ state, ring, since, ringSince, pause, provedRing, unapprove
     pause: cleaned,
     provedRing: provedRing ?? null,
     unapproved: unapproved.length === 0 ? null : [...unapproved],
+    isReopened,
   };
 }
 

@@ -19,13 +19,15 @@ export function describeStep({ event, to, from }: RolloutStep, policy: RolloutPo
     case 'aborted':
       return 'aborted';
     case 'grown':
-      return 'a host was built late';
+      // Those that come and go are no news.
+      return from.isReopened === true ? undefined : 'asks a host that was built late, or kept elsewhere when the others were asked';
     case 'changed':
       return `waits again for its approvals at ${name(to.ring)}: a host was built late, and what was approved is not all`;
     case 'begun':
     case 'skipped':
     case 'opened':
     case 'approved':
+    case 'left':
     case 'superseded':
       return undefined;
   }

@@ -99,7 +99,7 @@ export class RolloutEngine {
     // Times from a clock that was ahead are stored as they are now: else they would be now at each look.
     const isCorrected = course !== rollout.course;
     if (steps.length === 0 && !isGrown && !isCorrected) return { fleet, isMoved: false, dueInMs };
-    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(course, facts), left };
+    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(decision, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const isSaved = await store.rollouts.save(decided, now);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };

@@ -682,6 +682,7 @@ describe('a rollout by rings', () => {
     await store.hosts.unpin(held.name, 'hold');
     await reaches('WAITING_APPROVAL', 1);
     expect(await held.isTold(system('two2'))).toBe(false);
+    expect((await rollout())?.course.isReopened).toBe(true);
     await approve(1);
     await held.run(system('two2'));
     await reaches('COMPLETE');

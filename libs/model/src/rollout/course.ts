@@ -52,6 +52,8 @@ export interface RolloutCourse {
   readonly provedRing: number | undefined;
   /** Rings that were passed over without their approvals, because nobody in them was asked. None of their hosts is told until they have them. */
   readonly unapproved?: readonly number[] | undefined;
+  /** It was complete, with hosts that verified it, and asks hosts since that were not asked then. */
+  readonly isReopened?: boolean | undefined;
 }
 
 /** The course of a rollout that begins. */

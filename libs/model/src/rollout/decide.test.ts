@@ -4,6 +4,7 @@ import { factsOf, HOUR, MINUTE, pathOf, policyOf } from '../test/rollout-facts.t
 import { beginRollout, type RolloutCourse, type RolloutOrders } from './course.ts';
 import { decideRollout, failuresOf } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
+import { unaskedIn } from './rings.ts';
 import { promotedRings } from './table.ts';
 
 const order = { by: 'ada', role: 'administrator', reason: 'because', at: 0 } as const;
@@ -53,6 +54,29 @@ describe('a rollout', () => {
       ['a:0 away', 'b:1 away'],
     );
     expect(decideRollout(beginRollout(0), gone, 1).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+
+  test('stays complete when a host that it asks late is away again, and asks it when it is back (O28)', () => {
+    const policy = policyOf(2, [{ deadlineMs: HOUR }, { deadlineMs: HOUR, soakMs: 0 }]);
+    const overdue = { windows: policy.rings.map(() => ({ isOpen: true, openMs: HOUR })) };
+    const complete: RolloutCourse = { ...beginRollout(0), state: 'COMPLETE', ring: 1, provedRing: 0 };
+    const asked = decideRollout(complete, factsOf(policy, ['c:0 verified-', 'l:1 to-come']), 1);
+    expect(asked.course).toMatchObject({ state: 'ROLLING', ring: 1, isReopened: true });
+    const away = factsOf(policy, ['c:0 verified-', 'l:1 away'], {}, overdue);
+    const left = decideRollout(asked.course, away, 2 * HOUR);
+    expect([left.course.state, left.steps.map(({ event }) => event)]).toEqual(['COMPLETE', ['left']]);
+    // What nobody verified is not proved.
+    expect(unaskedIn(left, away)).toEqual(['l']);
+    expect(eventsOf(left.course, away, 3 * HOUR)).toEqual([]);
+    // Present, and nothing comes of it; failed.
+    expect(decideRollout(asked.course, factsOf(policy, ['c:0 verified-', 'l:1 to-come'], {}, overdue), 2 * HOUR).course.state).toBe('PAUSED');
+    expect(decideRollout(left.course, factsOf(policy, ['c:0 verified-', 'l:1 failed']), 3 * HOUR).course.pause?.cause).toBe('failures');
+    // Others that were built late are asked, each ring after the one before it.
+    const both = factsOf(policy, ['l:0 away', 'd:1 to-come']);
+    expect(decideRollout({ ...asked.course, ring: 0 }, both, 2).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+    // One that nobody verified yet waits for somebody, and says so at its deadline.
+    const unproved = decideRollout({ ...complete, provedRing: undefined }, factsOf(policy, ['l:1 to-come']), 1).course;
+    expect(decideRollout(unproved, factsOf(policy, ['l:1 away'], {}, overdue), 2 * HOUR).course.pause?.cause).toBe('deadline');
   });
 
   test('whose only hosts failed does not complete because the failures were acknowledged', () => {

@@ -100,7 +100,8 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
   const { orders } = facts;
   if (course.state === 'COMPLETE') {
     const late = facts.hosts.filter((host) => isLate(host, course, facts)).map(({ ring }) => ring);
-    return late.length > 0 ? { event: 'grown', also: { ring: Math.min(...late), ringSince: now } } : undefined;
+    const isReopened = course.provedRing !== undefined ? true : undefined;
+    return late.length > 0 ? { event: 'grown', also: { ring: Math.min(...late), ringSince: now, isReopened } } : undefined;
   }
   if (isEndedRollout(course.state) || course.state === 'NEXT') return undefined;
   if (orders.abort !== undefined) return { event: 'aborted' };
@@ -118,10 +119,13 @@ function nextEvent(course: RolloutCourse, facts: RolloutFacts, now: number): Due
   return progressOfRing(course, facts, now);
 }
 
-/** It was not asked with the others: it was built late, or a pin, a hold or its user kept it. One that is away is asked when it is back. */
-function isLate({ isEligible, progress, ring }: RingHost, { provedRing }: RolloutCourse, facts: RolloutFacts): boolean {
-  if (!isEligible || progress === 'verified') return false;
-  return progress !== 'away' || missingApprovals({ ring, provedRing }, facts) !== undefined;
+/**
+ * It was not asked with the others: it was built late, or a pin, a hold or its user kept it. One that is away is asked when it is back, one
+ * that waits when it goes on, and one whose failure a person acknowledged when it is tried again.
+ */
+function isLate({ isEligible, progress, isAcknowledged, ring }: RingHost, { provedRing }: RolloutCourse, facts: RolloutFacts): boolean {
+  if (!isEligible || progress === 'verified' || (progress === 'failed' && isAcknowledged)) return false;
+  return (progress !== 'away' && progress !== 'waiting') || missingApprovals({ ring, provedRing }, facts) !== undefined;
 }
 
 function isPauseOver({ pause, since }: RolloutCourse, { orders, hosts }: RolloutFacts): boolean {
@@ -224,7 +228,21 @@ function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
     return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
   }
   if (isPassedNow(course, facts)) return { event: 'passed' };
+  if (course.isReopened === true && isQuiet(course, facts)) return leave(course, facts, now);
   return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, isLast ? untriedGroups(facts.hosts) : []) } } : undefined;
+}
+
+/** Nobody of the rings reached is on the way, or failed unseen: who is left is away, or waits for a user, and that is nobody's fault. */
+function isQuiet({ ring }: RolloutCourse, { hosts }: RolloutFacts): boolean {
+  const { failed, inFlight, toCome } = countRing(hosts.filter((host) => host.ring <= ring));
+  return failed + inFlight + toCome === 0;
+}
+
+/** What was proved before stays complete when the hosts that it asks since are away again, or wait. They are asked when they go on. */
+function leave(course: RolloutCourse, facts: RolloutFacts, now: number): Due {
+  const isAnotherLate = facts.hosts.some((host) => host.ring > course.ring && isLate(host, course, facts));
+  if (isAnotherLate) return { event: 'skipped', also: { ring: course.ring + 1, ringSince: now } };
+  return { event: 'left', also: { ring: facts.policy.rings.length - 1 } };
 }
 
 function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly UntriedGroup[]): RolloutPause {

@@ -1,4 +1,5 @@
 import type { HostName } from '../brands.ts';
+import type { RolloutDecision } from './decide.ts';
 import type { RolloutCourse } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import type { RolloutPolicy } from './policy.ts';
@@ -19,12 +20,11 @@ export function ringIn({ policy, rings }: FrozenRings): (host: HostName) => numb
 
 /**
  * The hosts that were not asked by a rollout that is complete: what it has for them is not proved, and they pass their ring's gates later. One
- * ring without approvals has nothing that they could pass over.
+ * ring without approvals has nothing that they could pass over. Nor is it proved for those that were away again before they had verified it.
  */
-export function unaskedIn(
-  { unapproved = [] }: Pick<RolloutCourse, 'unapproved'>,
-  { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>,
-): readonly HostName[] {
+export function unaskedIn({ course, steps }: RolloutDecision, { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>): readonly HostName[] {
+  const { unapproved = [] } = course;
+  if (steps.at(-1)?.event === 'left') return hosts.flatMap(({ host, progress }) => (progress === 'verified' ? [] : [host]));
   const isOpen = policy.rings.length === 1 && policy.rings[0]?.approvals === undefined;
   if (isOpen) return [];
   return hosts.flatMap(({ host, ring, progress, isKept }) =>

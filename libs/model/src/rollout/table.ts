@@ -4,7 +4,7 @@ import type { RolloutCourse } from './course.ts';
 export const ROLLOUT_EVENTS = [
   /** Nothing is finished first any more: hosts follow it from now on. */
   'begun',
-  /** No host of the ring changes: the next one is asked at once. */
+  /** No host of the ring changes, or none of those that it asks after it was complete is there any more: the next one is asked at once. */
   'skipped',
   /** The ring has the approvals that it needs, or needs none. */
   'approved',
@@ -27,6 +27,8 @@ export const ROLLOUT_EVENTS = [
   'superseded',
   /** Hosts are asked that were not there when the gate passed: one was built late, or the ring was empty then. */
   'grown',
+  /** It was complete before, and none of the hosts that it asks since goes on: they are away, or wait. */
+  'left',
   /** What was approved is not what the ring would get any more: another host was built, or evaluated to another system. */
   'changed',
 ] as const;
@@ -50,6 +52,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: 'SUPERSEDED',
     grown: null,
+    left: null,
     changed: null,
   },
   WAITING_APPROVAL: {
@@ -66,6 +69,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    left: null,
     changed: null,
   },
   READY: {
@@ -82,11 +86,12 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    left: null,
     changed: 'WAITING_APPROVAL',
   },
   ROLLING: {
     begun: null,
-    skipped: null,
+    skipped: 'WAITING_APPROVAL',
     approved: null,
     opened: null,
     passed: 'SOAKING',
@@ -98,6 +103,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    left: 'COMPLETE',
     changed: 'WAITING_APPROVAL',
   },
   SOAKING: {
@@ -114,6 +120,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: 'ROLLING',
+    left: null,
     changed: 'WAITING_APPROVAL',
   },
   // What is complete stays it when a newer one comes, and whatever happens to its hosts later. Hosts that are built late pass all that
@@ -132,6 +139,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: 'WAITING_APPROVAL',
+    left: null,
     changed: null,
   },
   // It enters its ring again, with the approvals that it has.
@@ -149,6 +157,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: 'ABORTED',
     superseded: 'SUPERSEDED',
     grown: null,
+    left: null,
     changed: null,
   },
   ABORTED: {
@@ -165,6 +174,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: null,
+    left: null,
     changed: null,
   },
   SUPERSEDED: {
@@ -181,6 +191,7 @@ const TABLE: Readonly<Record<RolloutState, Row>> = {
     aborted: null,
     superseded: null,
     grown: null,
+    left: null,
     changed: null,
   },
 };

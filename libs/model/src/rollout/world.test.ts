@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isActivating } from '../agent/state.ts';
-import { policyOf } from '../test/rollout-facts.ts';
+import { pathOf, policyOf } from '../test/rollout-facts.ts';
 import { anyPolicy } from '../test/rollout-policies.ts';
 import type { SteppingStone } from '../stepping-stone.ts';
 import { RolloutWorld } from '../test/rollout-world.ts';
@@ -102,8 +102,19 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
     }
     if (event === 'soaked' || event === 'finished' || event === 'skipped') expect(isAwaited).toBe(false);
     // O9: nobody leaves a ring but by its gate and its soak, unless nobody is in it.
-    if (event === 'skipped') expect(counts.eligible).toBe(0);
-    if (to.ring > before.ring) expect(['skipped', 'soaked', 'resumed']).toContain(event);
+    // O28: of what was complete already, with nobody of it there.
+    if (event === 'skipped' && before.state === 'ROLLING')
+      expect([before.isReopened, counts.verified + counts.inFlight + counts.toCome]).toEqual([true, counts.verified]);
+    else if (event === 'skipped') expect(counts.eligible).toBe(0);
+    if (event === 'left') {
+      const reached = facts.hosts.filter(
+        ({ isEligible, progress, isBrieflyAway }) =>
+          isEligible && progress !== 'verified' && progress !== 'waiting' && (progress !== 'away' || isBrieflyAway),
+      );
+      expect(before.isReopened).toBe(true);
+      expect(reached.filter(({ ring: of, progress, isAcknowledged }) => of <= before.ring && !(progress === 'failed' && isAcknowledged))).toEqual([]);
+    }
+    if (to.ring > before.ring) expect(['skipped', 'soaked', 'resumed', 'left']).toContain(event);
     if (event === 'soaked' && facts.orders.hotfix === undefined) expect(now - before.since).toBeGreaterThanOrEqual(gates.soakMs);
     if (event === 'resumed' && to.ring > before.ring) expect(before.pause?.cause).toBe('after-ring');
     // O25: with each probe of the ring asked once more after the soak, also in a hotfix; what pauses is bad, or long without an answer.
@@ -437,7 +448,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O23, O26, O27, D5 to D7, D9)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, O26 to O28, D5 to D7, D9)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);
@@ -522,6 +533,82 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         expect(world.course?.state === 'COMPLETE', JSON.stringify(world.course)).toBe(eligible.length === 0 || !isUntried);
         if (isUntried) expect(world.course?.state).toBe('ROLLING');
       }),
+    );
+  });
+
+  test('what was complete is not paused because hosts that come back are away again; a failure of them is (O28)', () => {
+    const gates = { soakMs: MINUTE, deadlineMs: 60 * MINUTE };
+    const anyMove = fc.tuple(fc.constantFrom('leave', 'return', 'advance', 'later', 'unpin', 'hours', 'tick'), fc.nat({ max: 5 }));
+    const anyFleet = fc.record({
+      rings: fc.integer({ min: 2, max: 3 }),
+      kept: fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 4 }),
+      moves: fc.array(anyMove, { maxLength: 60 }),
+      isLost: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(anyFleet, ({ rings, kept, moves, isLost }) => {
+        const world = play(policyOf(rings, [gates, gates, gates]), []);
+        const settle = (rounds: number): void => {
+          for (let round = 0; round < rounds; round += 1) {
+            for (const host of world.hosts) if (host.isConnected) world.advance(host, 'as-is');
+            world.pass(2 * MINUTE);
+            world.tick();
+          }
+        };
+        const late = world.hosts.filter((_, index) => kept.includes(index));
+        world.publish(
+          () => true,
+          () => false,
+        );
+        for (const host of late) host.hold = { ...host.stable, id: 'own', host: host.name, sequence: 0, toplevel: pathOf('own') };
+        settle(40);
+        // Somebody verified it: not one that completed because nobody was there to ask.
+        const state = (): string | undefined => world.course?.state;
+        fc.pre(state() === 'COMPLETE' && world.course?.provedRing !== undefined);
+        for (const [what, who] of moves) {
+          const host = late[who % late.length];
+          if (host === undefined) continue;
+          const began = { activating: new Set(world.hosts.filter(({ is }) => is.state === 'ACTIVATING')), stones: new Map() };
+          if (what === 'unpin') host.hold = undefined;
+          else if (what === 'hours') world.pass(61 * MINUTE);
+          else if (what !== 'leave' || host.is.state !== 'ACTIVATING') take(world, [what, world.hosts.indexOf(host)]);
+          world.tick();
+          // Whoever is connected and does nothing for an hour is missed.
+          const isMissed = world.facts().hosts.some(({ isEligible, progress }) => isEligible && (progress === 'to-come' || progress === 'in-flight'));
+          if (state() === 'PAUSED' && isMissed) return;
+          const failed = world.facts().hosts.some(({ isEligible, progress }) => isEligible && progress === 'failed');
+          if (!failed) expect(state(), JSON.stringify(world.course)).not.toBe('PAUSED');
+          checkFleet(world, new Map(), began);
+        }
+        for (const host of late) {
+          if (!isActivating(host.is.state)) world.disconnect(host);
+          host.hold = undefined;
+        }
+        const lost = late.find(({ is }) => isActivating(is.state));
+        if (isLost && lost !== undefined) {
+          world.disconnect(lost);
+          // At once, or at the deadline, where others of the ring are to be asked, too.
+          for (let round = 0; round < 2; round += 1) {
+            world.pass(61 * MINUTE);
+            world.tick();
+          }
+          expect(world.course?.state).toBe('PAUSED');
+          return;
+        }
+        settle(10);
+        for (const host of late) world.disconnect(host);
+        settle(10);
+        const isFailed = world.facts().hosts.some(({ isEligible, progress }) => isEligible && progress === 'failed');
+        if (!isFailed) expect(state(), JSON.stringify(world.course)).toBe('COMPLETE');
+        // Those that are away are asked when they are back.
+        for (const host of late) world.connect(host);
+        settle(60);
+        if (!isFailed)
+          for (const host of late) {
+            expect(host.is.runs, JSON.stringify([world.course, host.is])).toBe(world.newest?.toplevels.get(host.name));
+          }
+      }),
+      { numRuns: runs(200) },
     );
   });
 

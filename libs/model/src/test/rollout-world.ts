@@ -205,7 +205,7 @@ export class RolloutWorld {
       if (decision.course.ringSince !== course.ringSince) this.#openMs.fill(0);
       this.course = decision.course;
       this.#noteApproved(newest);
-      const unasked = new Set(unaskedIn(decision.course, facts));
+      const unasked = new Set(unaskedIn(decision, facts));
       if (decision.course.state === 'COMPLETE' && course.state !== 'COMPLETE')
         for (const host of this.hosts) if (!unasked.has(host.name)) this.#becomesStable(host, newest);
     }

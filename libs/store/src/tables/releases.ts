@@ -53,6 +53,8 @@ export const rollouts = pgTable(
     provedRing: count('proved_ring'),
     /** Rings that were passed over without their approvals; null: none. */
     unapproved: jsonb('unapproved'),
+    /** It was complete before, and asks hosts that were not asked then. */
+    isReopened: boolean('is_reopened').notNull().default(false),
     /** The ring of each host, as pairs, frozen when the rollout begins; null: all hosts are in the first one. */
     rings: jsonb('rings'),
     /** How its policy is weaker than that of the last complete rollout, each in a sentence and with what stands for it; null: not compared yet. */

@@ -1,0 +1,1 @@
+ALTER TABLE "rollouts" ADD COLUMN "is_reopened" boolean DEFAULT false NOT NULL;
