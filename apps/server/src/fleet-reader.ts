@@ -19,6 +19,7 @@ import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
 import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore } from './fleet-snapshot.ts';
 import { ordersOf, presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
+import { namesFrom } from './names-from.ts';
 import type { Notices } from './notices.ts';
 import { viewFreeze, viewStops } from './rollouts/view.ts';
 import { viewWhy } from './rollouts/why.ts';
@@ -157,6 +158,7 @@ export class FleetReader {
     const finished = await snapshot.finished();
     const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
+    const names = namesFrom(evaluations);
     const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
@@ -173,6 +175,7 @@ export class FleetReader {
         quarantines,
         trial,
         stone: situation.stone !== undefined && situation.quarantined.has(situation.stone.toplevel) ? situation.stone.name : undefined,
+        renameTo: names.get(row.host),
         submission: submission !== undefined && now - (submission.endedAt ?? now) < SHOW_TRIAL_END_MS ? submission : undefined,
         endedTrial: endedTrial !== undefined && now - endedTrial.endedAt < SHOW_TRIAL_END_MS ? endedTrial : undefined,
         desiredCommit: desiredCommit ?? null,

@@ -5,6 +5,7 @@ import {
   storableText,
   type CommitSha,
   type Desired,
+  type HostName,
   type HostStanding,
   type Offer,
   type Presence,
@@ -44,6 +45,8 @@ export interface HostContext {
   readonly trial?: Trial | undefined;
   readonly endedTrial?: EndedTrial | undefined;
   readonly submission?: Submission | undefined;
+  /** The host of the revision whose configuration says that its machine had this name. */
+  readonly renameTo?: HostName | undefined;
   /** The name of the stepping stone that it rolled back. */
   readonly stone?: string | undefined;
   readonly desiredCommit: HostView['desired'] extends infer D ? (D extends { commit: infer C } ? C : never) : never;
@@ -61,6 +64,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
   const { desired, offer, evaluation, quarantines, presence, trial, endedTrial } = context;
   const facts = factsOf(row, desired, offer);
   const standing = standingOf(facts);
+  const renameTo = standing === 'removed' ? context.renameTo : undefined;
   const trouble = context.trouble ?? brokenConfiguration(row, standing, evaluation);
   return {
     host: row.host,
@@ -70,7 +74,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
     isEnrolled: isEnrolled(row),
     problem: joined([
       trouble?.message ?? null,
-      problemOf({ row, facts, evaluation, quarantines }),
+      problemOf({ row, facts, evaluation, quarantines, renameTo }),
       presence === 'lost' ? lostWords(row.lastSeenAt ?? null) : null,
     ]),
     actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
@@ -110,6 +114,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
             result: endedTrial.result,
             hasFailed: endedTrial.hasFailed,
           },
+    ...(renameTo === undefined ? {} : { renameTo }),
     stone: context.stone === undefined ? null : storableText(context.stone, 64),
     submission: context.submission === undefined ? null : viewSubmission(context.submission),
     observed: row.observed,

@@ -9,6 +9,8 @@ export interface HostProblem {
   /** Of the host at the revision whose offer is in the facts. */
   readonly evaluation: Pick<Evaluation, 'outcome' | 'error' | 'formerHost'> | undefined;
   readonly quarantines: readonly Quarantine[];
+  /** What its machine is called in the flake now, where it was removed. */
+  readonly renameTo?: string | undefined;
 }
 
 /** What is wrong with a host, one line for each trouble; null when nothing is. Pure. */
@@ -28,7 +30,7 @@ export function problemOf(problem: HostProblem): string | null {
   return told.length === 0 ? null : told.join('\n');
 }
 
-function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines }: HostProblem): string | null {
+function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines, renameTo }: HostProblem): string | null {
   const toplevel = facts.desired.kind === 'nothing' ? undefined : facts.desired.release.toplevel;
   // What the agent said of another system is not about this one.
   const isAboutIt = row.stateToplevel === toplevel || row.stateToplevel === undefined;
@@ -48,6 +50,7 @@ function reasonOf(standing: HostStanding, { row, facts, evaluation, quarantines 
     case 'revoked':
       return 'its enrolment was revoked';
     case 'removed':
+      if (renameTo !== undefined) return `is called ${renameTo} in the flake now: it keeps its last release, and is not asked, until it is renamed`;
       return 'is not in the flake any more: it keeps its last release and gets no newer one';
     case 'not-built':
       return `is not built here: it ${evaluation?.error ?? 'needs another machine'}`;

@@ -1,6 +1,7 @@
-import { CLOSE_CODES, Directive, HostName, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
+import { CLOSE_CODES, Directive, HostName, HostView, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
+import { todoOf } from '@floe/views';
 import type { CommitSha, StorePath } from '@floe/model';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -104,6 +105,23 @@ test('a machine that is renamed goes on under both names as one host, with its h
   expect(await (await server.request('/api/audit?subject=ada')).json()).toMatchObject(
     expect.arrayContaining([expect.objectContaining({ action: 'rename', detail: 'to reception: moved to the front desk' })]),
   );
+});
+
+test('until it is renamed, a machine is not missed for its old name: whoever looks is told which rename it waits for', async () => {
+  const old = await server.enrol('kiosk', TOPLEVEL);
+  await using _agent = await TestAgent.welcome(server.url, old, { capabilities: CAPABILITIES });
+  await push({ lobby: { formerHost: 'kiosk' } }, ['kiosk']);
+  const get = async (path: string): Promise<unknown> => await (await server.request(path)).json();
+  const kiosk = v.parse(HostView, await get('/api/hosts/kiosk'));
+  expect(kiosk).toMatchObject({ standing: 'removed', renameTo: 'lobby', problem: expect.stringContaining('is called lobby in the flake') as string });
+  expect(todoOf(kiosk)).toBe('run: floe rename kiosk lobby --reason "…"');
+  const command = 'floe rename kiosk lobby --reason "…"';
+  expect(await get('/api/hosts/kiosk/why')).toMatchObject([{ rule: 'removed', end: command }]);
+  expect(await get('/api/hosts/lobby/why')).toMatchObject([
+    { rule: 'not-enrolled', text: expect.stringContaining('enrolled as kiosk') as string, end: command },
+  ]);
+  expect(await rename('kiosk', 'lobby')).toMatchObject({ status: 200 });
+  expect(v.parse(HostView, await get('/api/hosts/lobby')).renameTo).toBeUndefined();
 });
 
 test('the old name with another key is nobody, and can be enrolled for another machine, which is a host of its own', async () => {

@@ -2,10 +2,10 @@ import { lutimes, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
-import type { Fleet, FleetHost } from '@floe/store';
+import type { Fleet, FleetHost, HostRow } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { buildRoot, tidyBuildRoots } from './build-roots.ts';
+import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
 
 const ADA = 'ada' as HostName;
 const ADA_2 = 'ada-2' as HostName;
@@ -79,4 +79,29 @@ test('whatever a host needs, exactly that and its newest systems are kept', asyn
     }),
     { numRuns: 40 },
   );
+});
+
+test('after a rename the folder of the earlier name keeps only what the machine needs, and nothing is removed before', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-roots-'));
+  try {
+    for (const made of ['a', 'b', 'c']) {
+      const root = buildRoot(dir, ADA, pathOf(made));
+      await mkdir(dirname(root), { recursive: true });
+      await symlink(pathOf(made), root);
+    }
+    const host = hostThatNeeds(ADA_2, [NEEDS.runs(pathOf('b'))]);
+    const tidy = async (renamedTo: HostName | undefined, others: readonly FleetHost[] = []): Promise<string[]> => {
+      const fleet = async (): Promise<Fleet> => await Promise.resolve({ rollout: undefined, hosts: [host, ...others] });
+      const renamed = async (): Promise<HostRow | undefined> =>
+        await Promise.resolve(renamedTo === undefined ? undefined : ({ host: renamedTo } as HostRow));
+      await tidyFormerRoots({ hosts: { fleet, renamed } }, dir, 'repository', [{ host: ADA_2, formerHost: ADA }]);
+      return (await readdir(join(dir, ADA))).toSorted();
+    };
+    expect(await tidy(undefined)).toEqual(['a', 'b', 'c']);
+    expect(await tidy('third' as HostName)).toEqual(['a', 'b', 'c']);
+    expect(await tidy(ADA_2, [hostThatNeeds(ADA, [])])).toEqual(['a', 'b', 'c']);
+    expect(await tidy(ADA_2)).toEqual(['b']);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
@@ -28,6 +29,32 @@ export function trialRootsDir(rootsDir: string): string {
 /** The folder of the systems that were named by their store path: as that of trials. */
 export function submittedRootsDir(rootsDir: string): string {
   return join(rootsDir, '.submitted');
+}
+
+/** A host, and the name that its machine had before. */
+export interface RootsOf {
+  readonly host: HostName;
+  readonly formerHost?: HostName | undefined;
+}
+
+/** Removes the GC roots of the earlier names of hosts that were renamed, but what the machine needs. */
+export async function tidyFormerRoots(
+  store: { readonly hosts: Pick<Store['hosts'], 'fleet' | 'renamed'> },
+  rootsDir: string,
+  repositoryId: string,
+  hosts: readonly RootsOf[],
+): Promise<void> {
+  for (const { host, formerHost } of hosts) {
+    if (formerHost === undefined || (await store.hosts.renamed(formerHost))?.host !== host) continue;
+    const folder = join(rootsDir, formerHost);
+    const roots = existsSync(folder) ? await rootsIn(folder) : [];
+    if (roots.length === 0) continue;
+    const { hosts: found } = await store.hosts.fleet(repositoryId, [host, formerHost]);
+    // Another machine was enrolled under that name since: it is tidied with its own builds.
+    if (found.some(({ row }) => row.host === formerHost)) continue;
+    const needed = new Set(found.flatMap((each) => [...neededSystems(each)].map((path) => basename(path))));
+    await removeOld(roots, 0, needed);
+  }
 }
 
 /** Removes the GC roots of older systems of these hosts that they do not need. The cache still has them. */

@@ -3,7 +3,7 @@ import type { BuildResult } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
-import { buildRoot, tidyBuildRoots } from './build-roots.ts';
+import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
 import { failedCheck } from './checks.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
@@ -158,12 +158,10 @@ async function publishHosts(deps: PipelineDeps, revision: Revision, built: reado
       hosts.push({ host, toplevel, system, formerHost, narHash, closureSizeBytes });
     }
     const names = part.map(({ host }) => host);
-    await bestEffort(
-      logger,
-      'removing the GC roots of older systems',
-      undefined,
-      async () => await tidyBuildRoots(store, deps.rootsDir, revision.repositoryId, names),
-    );
+    await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => {
+      await tidyBuildRoots(store, deps.rootsDir, revision.repositoryId, names);
+      await tidyFormerRoots(store, deps.rootsDir, revision.repositoryId, part);
+    });
   }
   return hosts;
 }

@@ -116,6 +116,8 @@ export const HostView = v.object({
     v.nullable(v.object({ id: word(64), commit: CommitSha, by: prose(200), endedAt: Timestamp, result: prose(), hasFailed: v.boolean() })),
     null,
   ),
+  /** What its machine is called in the flake now: it is told nothing newer before it is renamed. Absent: nothing else. */
+  renameTo: v.optional(HostName),
   /** The stepping stone that it rolled back: nothing newer reaches it. */
   stone: v.optional(v.nullable(word(64)), null),
   /** The store path that it was last asked to be pinned to: while the server publishes it, and for a week after. */

@@ -21,8 +21,9 @@ const ENROLLABLE: ReadonlySet<HostStanding> = new Set(['not-enrolled', 'revoked'
  * What an administrator does about a host, with the commands: "push a fix, or run: floe retry ws2 --reason "…"". Null: nothing is
  * to be done.
  */
-export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble' | 'presence' | 'stone'>): string | null {
-  const { host, standing, actions, presence } = view;
+export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 'trouble' | 'presence' | 'stone' | 'renameTo'>): string | null {
+  const { host, standing, actions, presence, renameTo } = view;
+  if (renameTo !== undefined) return `run: ${renameCommand(host, renameTo)}`;
   if (isBroken(view)) return FIX.long;
   if (isHeldByStone(view)) return `run: ${commandOf('retry', host)}, or pin it to a newer commit, or take ${view.stone} out of steppingStones`;
   const commands = [...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []), ...actionsToTake(view).map((action) => commandOf(action, host))];
@@ -51,6 +52,11 @@ export function actionsToTake({ standing, actions, presence }: Pick<HostView, 's
   return actions.filter((action) => action !== 'deploy' && (action !== 'revoke' || standing === 'removed' || presence === 'lost'));
 }
 
+/** The command line that gives a machine the name that it has in the flake. */
+export function renameCommand(host: string, to: string): string {
+  return `floe rename ${host} ${to} --reason "…"`;
+}
+
 /** The command line of a decision about a host. */
 export function commandOf(action: HostAction, host: string): string {
   return `floe ${action} ${host} --reason "…"`;
@@ -65,8 +71,9 @@ export function todoOfHeld({ held, acceptedCommit }: Pick<RepositoryView, 'held'
 }
 
 /** The same in a word or two, for a table: "push a fix, retry". */
-export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble' | 'presence' | 'stone'>): string {
+export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'trouble' | 'presence' | 'stone' | 'renameTo'>): string {
   const { standing, presence } = view;
+  if (view.renameTo !== undefined) return 'rename';
   if (isBroken(view)) return FIX.short;
   if (isHeldByStone(view)) return 'retry, pin';
   const look = presence === 'lost' ? LOOK.short : [];

@@ -5,6 +5,7 @@ import { probeWords } from './probe-words.ts';
 import { missingApprovalWords } from './rollout-words.ts';
 import { liftCommand } from './host-orders.ts';
 import { shortSha, words } from './text.ts';
+import { renameCommand } from './todo.ts';
 
 /** What the sentences about one host are made with. */
 export interface WhyContext {
@@ -13,6 +14,8 @@ export interface WhyContext {
   readonly said: string | undefined;
   /** What the newest commit failed with for it. */
   readonly error: string | undefined;
+  /** Its machine waits for a rename: from this name to that. */
+  readonly rename?: { readonly from: string; readonly to: string } | undefined;
   /** It has the newest commit's system in its store, ahead of its turn. */
   readonly isDownloaded: boolean;
   /** Its release of a revision, as people know it: by its commit, where that is known. */
@@ -45,7 +48,7 @@ export function whyWords(reason: WhyNot, context: WhyContext): WhyWords {
   return { text: waitsForItsTurn && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
 }
 
-function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContext): WhyWords {
+function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: WhyContext): WhyWords {
   switch (reason.rule) {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
@@ -56,6 +59,11 @@ function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContex
     case 'host-failed':
       return { text: because('the newest commit has no release for it', error), end: 'push a fix' };
     case 'removed':
+      if (rename !== undefined)
+        return {
+          text: `its machine is called ${rename.to} in the newest commit, and is not asked before it is renamed`,
+          end: renameCommand(rename.from, rename.to),
+        };
       return { text: 'the newest commit does not have it', end: 'add it to the flake again' };
     case 'not-built':
       return { text: because('nobody builds for its architecture here', error), end: 'once a machine does: floe evaluate, or push' };
@@ -65,6 +73,11 @@ function wordsOf(reason: WhyNot, { host, said, error, release, time }: WhyContex
         end: `set services.floe.agent.enable there, or: floe enrol ${host}`,
       };
     case 'not-enrolled':
+      if (rename !== undefined)
+        return {
+          text: `its machine is enrolled as ${rename.from}, and is not asked before it is renamed`,
+          end: renameCommand(rename.from, rename.to),
+        };
       return { text: 'no machine is enrolled for it', end: `floe enrol ${host}` };
     case 'revoked':
       return { text: 'its enrolment was revoked', end: `floe enrol ${host}` };

@@ -19,6 +19,7 @@ import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
 import { hostWindowState } from './windows.ts';
 import { waitsOf } from './next.ts';
+import { namesFrom } from '../names-from.ts';
 
 export interface WhyContext {
   readonly fleet: Fleet;
@@ -43,11 +44,21 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const isDownloaded = evaluation?.toplevel !== undefined && context.staged.get(host) === evaluation.toplevel;
   const release = releaseNames(each, context.stoneCommit);
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
+  const rename = renameOf(host, context);
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, isDownloaded, release, time: utcTime });
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, rename, isDownloaded, release, time: utcTime });
     return { rule: reason.rule, text: storableText(text), end };
   });
+}
+
+/** The rename that the host's machine waits for: of either name. Undefined: none. */
+function renameOf(host: HostName, { fleet, evaluations }: WhyContext): { readonly from: HostName; readonly to: HostName } | undefined {
+  const to = namesFrom(evaluations).get(host);
+  if (to !== undefined) return { from: host, to };
+  const from = evaluations.find((some) => some.host === host)?.formerHost;
+  const isEnrolled = fleet.hosts.some(({ row }) => row.host === from && row.publicKey !== undefined && row.revokedAt === undefined);
+  return from !== undefined && isEnrolled ? { from, to: host } : undefined;
 }
 
 /** The releases of one host that the rules are about, by the commits that they are of. */
