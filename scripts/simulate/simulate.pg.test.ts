@@ -8,7 +8,7 @@ import { summarize } from './summary.ts';
 const SEED = Math.abs(fc.readConfigureGlobal().seed ?? 1);
 const RUNS = [
   { store: 'postgres', hosts: 24, days: 2 },
-  { store: 'pglite', hosts: 12, days: 1 },
+  { store: 'pglite', hosts: 12, days: 2 },
 ] as const;
 
 // Thousands of calls of the database, on machines that may be busy.

@@ -9,7 +9,7 @@ import { startTestServer, TestAgent, TOPLEVEL, toPublish, type TestServer } from
 // One report, one publication: each is looked at once, however many loops there are. Counted, not timed.
 
 const MOST_OF_A_REPORT = 8;
-const MOST_OF_A_PUBLICATION = 14;
+const MOST_OF_A_PUBLICATION = 15;
 /** What loops ask by the clock, or to send statuses, has nothing to do with what is counted. */
 const BY_THE_CLOCK = [
   'server.',

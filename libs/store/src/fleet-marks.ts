@@ -45,6 +45,11 @@ function rowsOf(table: PgTable, now: number): SQL {
   return sql`, (select string_agg(concat_ws('|', t::text ${passed(table, 't', now)}), ',' order by t::text) from ${table} t where t.host = h.host)`;
 }
 
+/** The limit keeps a plan from reading all rollouts that there ever were for the few that are asked for. */
+function rolloutOf(revision: SQL): SQL {
+  return sql`select * from rollouts r where r.revision_id = ${revision} limit 1`;
+}
+
 const Row = v.object({ followed: v.string(), general: v.string(), hosts: v.string() });
 const Hosts = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.string(), v.string()])));
 
@@ -62,7 +67,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
   const found = await db.execute(sql`
     with recent as (select v.id, v.sequence, v from revisions v where v.repository_id = ${repositoryId} order by v.sequence desc limit ${REVISIONS}),
     rolling as (
-      select v.id, v.sequence from revisions v join rollouts o on o.revision_id = v.id
+      select v.id, v.sequence from revisions v cross join lateral (${rolloutOf(sql`v.id`)}) o
       where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint order by v.sequence desc limit ${ROLLOUTS}
     ),
     ordered as (
@@ -73,7 +78,7 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
     )
     select
       concat_ws('|', (
-        select concat_ws('|', o.id, v.id, v.sequence) from revisions v join rollouts o on o.revision_id = v.id
+        select concat_ws('|', o.id, v.id, v.sequence) from revisions v cross join lateral (${rolloutOf(sql`v.id`)}) o
         where v.repository_id = ${repositoryId} and v.sequence between 0 and ${MAX_COUNTER}::bigint and o.waiting_since is null
         order by v.sequence desc limit 1
       ), (
@@ -82,11 +87,11 @@ export async function readMarks(db: Database, { repositoryId, now }: { readonly 
       (
         select concat_ws('|',
           (select hashtextextended(string_agg(concat_ws('|', c.v::text, o::text), ',' order by c.sequence, c.id), 0)
-            from recent c left join rollouts o on o.revision_id = c.id),
+            from recent c left join lateral (${rolloutOf(sql`c.id`)}) o on true),
           (select hashtextextended(string_agg(a::text, ',' order by a::text), 0)
-            from recent c join rollouts o on o.revision_id = c.id join rollout_orders a on a.rollout_id = o.id),
+            from recent c cross join lateral (${rolloutOf(sql`c.id`)}) o join rollout_orders a on a.rollout_id = o.id),
           (select hashtextextended(string_agg(p::text, ',' order by p.rollout_id, p.ring, p.name), 0)
-            from recent c join rollouts o on o.revision_id = c.id join probe_answers p on p.rollout_id = o.id),
+            from recent c cross join lateral (${rolloutOf(sql`c.id`)}) o join probe_answers p on p.rollout_id = o.id),
           (select hashtextextended(string_agg(concat_ws('|', (to_jsonb(k) - 'last_used_at')::text ${passed(tables.apiTokens, 'k', now)}), ',' order by k.hash), 0)
             from api_tokens k),
           (select concat_ws('|', f::text ${passed(tables.freezes, 'f', now)}) from freezes f where f.repository_id = ${repositoryId})

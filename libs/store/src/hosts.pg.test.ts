@@ -414,7 +414,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.stable.noteLogged(repository.id, 4, hosts);
       expect(await store.stable.unlogged(repository.id)).toMatchObject({ number: 4, hosts: [{ sequence: 2 }] });
       await store.stable.noteLogged(repository.id, 3, [{ host, sequence: 2, toplevel: path(`${host}-2`) }]);
-      expect(await store.stable.unlogged(repository.id)).toEqual({ number: 4, hosts: [] });
+      expect(await store.stable.unlogged(repository.id)).toMatchObject({ number: 4, hosts: [] });
       await store.stable.relog(repository.id);
       expect((await store.stable.unlogged(repository.id)).hosts).toHaveLength(1);
     });

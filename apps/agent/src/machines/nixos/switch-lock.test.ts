@@ -29,8 +29,8 @@ afterEach(async () => {
 });
 
 /** A process that really holds the lock, until it is ended. */
-async function hold(command = 'exec sleep 600'): Promise<ChildProcess> {
-  const child = spawn('flock', ['--no-fork', file, '/bin/sh', '-c', `echo held; ${command}`], { stdio: ['ignore', 'pipe', 'ignore'] });
+async function hold(first = ':'): Promise<ChildProcess> {
+  const child = spawn('flock', ['--no-fork', file, '/bin/sh', '-c', `${first}; echo held; exec sleep 600`], { stdio: ['ignore', 'pipe', 'ignore'] });
   children.push(child);
   await once(child.stdout, 'data');
   return child;
@@ -84,7 +84,7 @@ test('one that is stuck is ended', async () => {
 });
 
 test('also one that does not listen', async () => {
-  const child = await hold('trap "" TERM; exec sleep 600');
+  const child = await hold('trap "" TERM');
   const ended = once(child, 'exit');
   const own = lock({ patience: 5_000 });
   await own.heldBy();
