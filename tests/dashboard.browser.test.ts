@@ -1,6 +1,6 @@
 import type { Role } from '@floe/model';
 import type { FleetView } from '@floe/protocol';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostView, reportView, revisionView, SHA } from '@floe/views/fixtures';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
@@ -10,6 +10,8 @@ import { busyFleet, emptyFleet, historyOf, largeFleet, manyRevisions } from './b
 
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 360, height: 740 };
+/** The page needs a moment, on a busy machine some. */
+const PATIENCE = { timeout: 30_000 };
 
 let browser: Browser;
 beforeAll(async () => {
@@ -22,6 +24,8 @@ afterAll(async () => {
 async function startServer(fleet: FleetView, role?: Role): Promise<FixtureServer> {
   return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet, ...(role === undefined ? {} : { role }) }).start();
 }
+
+const shown = (names: Locator) => expect.poll(async () => await names.allInnerTexts(), PATIENCE);
 
 async function signIn(page: Page, token: string): Promise<void> {
   await page.getByLabel('API token').fill(token);
@@ -313,16 +317,16 @@ describe('the fleet', () => {
     await using opened = await openFleet(server, { path: '#/?q=laptop&attention=yes' });
     const { page } = opened;
     const names = page.locator('tbody .name');
-    expect(await names.allInnerTexts()).toEqual(['laptop-ken']);
+    await shown(names).toEqual(['laptop-ken']);
     await page.getByRole('checkbox').uncheck();
     await page.getByRole('searchbox', { name: 'Filter' }).fill('kept by');
-    expect(await names.allInnerTexts()).toEqual(['laptop-joan']);
-    expect(new URL(page.url()).hash).toBe('#/?q=kept+by');
+    await shown(names).toEqual(['laptop-joan']);
+    await expect.poll(() => new URL(page.url()).hash, PATIENCE).toBe('#/?q=kept+by');
     await page.getByRole('link', { name: '1 away' }).click();
-    expect(await names.allInnerTexts()).toContain('laptop-barbara');
+    await shown(names).toContain('laptop-barbara');
     await page.goBack();
     await page.getByText('1 host found').waitFor();
-    expect(await page.getByRole('searchbox', { name: 'Filter' }).inputValue()).toBe('kept by');
+    await expect.poll(async () => await page.getByRole('searchbox', { name: 'Filter' }).inputValue(), PATIENCE).toBe('kept by');
     await page.getByRole('link', { name: 'laptop-joan' }).click();
     await page.goBack();
     await page.getByText('1 host found').waitFor();

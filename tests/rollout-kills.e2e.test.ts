@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ReportView } from '@floe/protocol';
+import { ReportView, type RevisionView } from '@floe/protocol';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -132,7 +132,10 @@ test('an abort with revert brings back who has it, by a permit, though the serve
   const sha = await fleet.push('Break the printers', { 'modules/base.nix': withFile('broken'), 'floe.nix': policy('approvals.count = 1;') });
   const seen = async () => await fleet.revision(sha).catch(() => undefined);
   const wait = { timeoutMs: 120_000, explain: () => fleet.server.log() };
-  await eventually('the second ring waits', async () => (await seen())?.rollout?.state === 'WAITING_APPROVAL' || undefined, wait);
+  // Before that, the first ring may wait for its host to be built.
+  const isAtBob = (rollout: RevisionView['rollout'] | undefined): boolean =>
+    rollout?.state === 'WAITING_APPROVAL' && rollout.rings.some(({ name, state }) => name === 'bob' && state === 'current');
+  await eventually('the second ring waits', async () => isAtBob((await seen())?.rollout) || undefined, wait);
   expect((await ada.observe()).current).not.toBe(before.current);
   const body = JSON.stringify({ commit: sha, reason: 'they do not print', revert: true });
   const aborted = await fleet.request('/api/rollout/abort', { method: 'POST', body });
@@ -148,9 +151,9 @@ test('an abort with revert brings back who has it, by a permit, though the serve
   expect((await ada.observe()).current).toBe(before.current);
   expect((await fleet.hostView('ada')).standing).toBe('kept-back');
   const fix = await fleet.push('Mend them', { 'modules/base.nix': withFile('mended') });
-  const state = async () => (await fleet.revision(fix).catch(() => undefined))?.rollout?.state;
-  await eventually('ada runs the next one', async () => (await state()) === 'WAITING_APPROVAL' || undefined, wait);
+  const fixed = async () => (await fleet.revision(fix).catch(() => undefined))?.rollout;
+  await eventually('ada runs the next one', async () => isAtBob(await fixed()) || undefined, wait);
   await fleet.request('/api/rollout/approve', { method: 'POST', body: JSON.stringify({ commit: fix, ring: 'bob', reason: 'seen' }) });
-  await eventually('it is complete', async () => (await state()) === 'COMPLETE' || undefined, wait);
+  await eventually('it is complete', async () => (await fixed())?.state === 'COMPLETE' || undefined, wait);
   expect((await fleet.revision(fix))?.rollout?.counts).toMatchObject({ 'in-sync': 3 });
 });

@@ -13,7 +13,7 @@ import {
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import { isOrdered, type Fleet, type FleetHost, type RevisionInList, type Rollout, type Store } from '@floe/store';
-import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime } from '@floe/views';
+import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime, waitsForPeople } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
 import type { FleetFeed } from './feed.ts';
@@ -271,6 +271,7 @@ export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | 
     building: detail.rings.reduce((sum, { building }) => sum + building, 0),
   });
   if (policy === undefined) return describeSuperseded(supersededBy, describeCourse(row.course, detail, now) ?? now);
-  const said = describeCourse(row.course, policy, now, detail.revert) ?? now;
+  const said =
+    describeCourse(row.course, policy, now, { revert: detail.revert, isBuilt: !waitsForPeople({ state: row.state, rings: detail.rings }) }) ?? now;
   return { ...said, isUnderWay: summary.counts['under-way'] + summary.leaving > 0 };
 }

@@ -6,7 +6,7 @@ import { presenceName } from './presence.ts';
 import { countsInWords, needsAttention, reasonOf, standingWords } from './standing.ts';
 import { revisionDecisions } from './rollout-decisions.ts';
 import { failureWords, hasFailed, revisionWords } from './revision-words.ts';
-import { rolloutStateWords, todoOfRollout } from './rollout-words.ts';
+import { rolloutStateWords, todoOfRollout, waitsForPeople } from './rollout-words.ts';
 import { count, shortSha } from './text.ts';
 import { actionsToTake, todoOf, todoOfHeld } from './todo.ts';
 
@@ -91,7 +91,7 @@ function attentionOfRevision(revision: RevisionView, hosts: readonly HostView[],
 }
 
 function attentionOfRollout(sha: string, rollout: RolloutView): readonly Attention[] {
-  if (rollout.state !== 'PAUSED' && rollout.state !== 'WAITING_APPROVAL') return [];
+  if (rollout.state !== 'PAUSED' && !waitsForPeople(rollout)) return [];
   return [
     {
       kind: 'rollout',

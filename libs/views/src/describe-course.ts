@@ -51,9 +51,14 @@ export function describePause(pause: RolloutPause): string {
 
 /**
  * What the commit says of a rollout that does not go on by itself, or that goes ring by ring; `now`: where its hosts stand; `revert`: how
- * far those of an aborted one are back. Undefined: where they stand says it all.
+ * far those of an aborted one are back; `isBuilt`: nothing but the builds of its ring's hosts is waited for. Undefined: where they stand says it all.
  */
-export function describeCourse(course: RolloutCourse, policy: NamedRings, now: StatusText, revert?: RevertView | null): StatusText | undefined {
+export function describeCourse(
+  course: RolloutCourse,
+  policy: NamedRings,
+  now: StatusText,
+  { revert, isBuilt = false }: { readonly revert?: RevertView | null; readonly isBuilt?: boolean } = {},
+): StatusText | undefined {
   const ring = ringName(policy, course.ring);
   const isOne = policy.rings.length === 1;
   switch (course.state) {
@@ -64,6 +69,10 @@ export function describeCourse(course: RolloutCourse, policy: NamedRings, now: S
     case 'ABORTED':
       return { state: 'failure', description: `aborted: ${revert == null ? now.description : revertWords(revert)}` };
     case 'WAITING_APPROVAL':
+      if (isBuilt)
+        return isOne
+          ? undefined
+          : { ...now, state: now.state === 'success' ? 'pending' : now.state, description: `ring ${ring}: ${now.description}` };
       return { state: 'pending', description: `${isOne ? '' : `ring ${ring} `}waits for approval: ${now.description}` };
     case 'READY':
       return { state: 'pending', description: `${isOne ? '' : `ring ${ring} `}waits for its window: ${now.description}` };

@@ -37,6 +37,7 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
     case 'ABORTED':
       return { state: 'failure', description: `aborted: ${where}` };
     case 'WAITING_APPROVAL': {
+      if (ring.missingApprovals === null && ring.building > 0) return { state: 'pending', description: where, isUnderWay: true };
       const missing = ring.missingApprovals === null ? '' : `: ${missingApprovalWords(ring.missingApprovals)}`;
       return { state: 'pending', description: `waits for approval${missing}` };
     }

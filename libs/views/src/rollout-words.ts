@@ -16,6 +16,18 @@ const STATES: Readonly<Record<RolloutState, string>> = {
   SUPERSEDED: 'was superseded',
 };
 
+/** A person has to approve it. Without that, a rollout in the same state waits for hosts of its ring that are still built. */
+export function waitsForPeople({ state, rings }: Pick<RolloutView, 'state' | 'rings'>): boolean {
+  // Without rings, nothing was decided yet.
+  const current = rings.find((ring) => ring.state === 'current');
+  return state === 'WAITING_APPROVAL' && (current === undefined || current.missingApprovals !== null || current.building === 0);
+}
+
+/** The words of {@link rolloutStateWords}, of what is seen. */
+export function rolloutWords(rollout: Pick<RolloutView, 'state' | 'rings'>): string {
+  return rollout.state === 'WAITING_APPROVAL' && !waitsForPeople(rollout) ? 'waits for hosts that are being built' : STATES[rollout.state];
+}
+
 export function rolloutStateWords(state: RolloutState): string {
   return STATES[state];
 }
@@ -84,14 +96,16 @@ export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' 
 
 function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
   const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt, probes } = ring;
+  const built = ring.building === 0 ? [] : [`${ring.building} being built`];
   const notGood = probes.filter(({ verdict }) => verdict !== 'good').map(({ text }) => text);
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
   if (ring.state === 'passed' || isEndedRollout(rollout.state)) return '';
-  if (ring.state === 'to-come') return counts.eligible === 0 ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
+  if (ring.state === 'to-come')
+    return counts.eligible + ring.building === 0 ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
   switch (rollout.state) {
     case 'WAITING_APPROVAL':
-      return [...approvals, ...window].join(', ');
+      return [...approvals, ...built, ...window].join(', ');
     case 'READY':
       return window.length === 0 ? 'its window' : window.join('');
     case 'ROLLING': {
@@ -103,6 +117,7 @@ function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>,
         ...(counts.verified < needed ? [verified] : []),
         ...groups,
         ...(busy > 0 ? [`${count(busy, 'host')} under way`] : []),
+        ...built,
         ...notGood,
         ...deadline,
       ].join(', ');
@@ -130,6 +145,7 @@ function may(role: Viewer, action: Action): boolean {
 export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state' | 'pause' | 'rings'>, role?: Viewer): string | null {
   const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand({ kind: 'resume-rollout' })}`] : [];
   if (state === 'WAITING_APPROVAL') {
+    if (!waitsForPeople({ state, rings })) return null;
     const missing = rings.find((ring) => ring.state === 'current')?.missingApprovals;
     const needed: Role = (missing?.weaker.length ?? 0) > 0 ? 'administrator' : (missing?.role ?? roleFor('approve-rollout'));
     const isEnough = role === undefined || ROLES.indexOf(role) >= ROLES.indexOf(needed);

@@ -1,6 +1,6 @@
 import { isEndedRevision, hasUnreportedTrouble, type RevisionState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
-import { mayBeTheCommit } from './rollout-words.ts';
+import { mayBeTheCommit, waitsForPeople } from './rollout-words.ts';
 
 /** `partly`: done, but not for all hosts. `held`: waits for an administrator. `skipped`: it will not happen any more. */
 export type StageStatus = 'done' | 'partly' | 'running' | 'held' | 'failed' | 'waiting' | 'skipped';
@@ -70,8 +70,8 @@ function rolloutStage({ state, rollout }: RevisionView, laterStatus: StageStatus
 }
 
 /** By what its hosts came to: what the row of the rollout says of itself is for programs. */
-function rolloutStatus({ state, counts, frozenAt, pause }: NonNullable<RevisionView['rollout']>): StageStatus {
-  if (state === 'WAITING_APPROVAL') return 'held';
+function rolloutStatus({ state, rings, counts, frozenAt, pause }: NonNullable<RevisionView['rollout']>): StageStatus {
+  if (waitsForPeople({ state, rings })) return 'held';
   if (counts === null) return state === 'COMPLETE' ? 'done' : 'skipped';
   if (state === 'PAUSED' && pause !== null && !mayBeTheCommit(pause.cause)) return 'held';
   if (state === 'PAUSED' || state === 'ABORTED') return 'failed';

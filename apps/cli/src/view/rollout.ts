@@ -1,6 +1,6 @@
 import { printableLine, type Role } from '@floe/model';
 import type { PauseView, RevisionView, RingView } from '@floe/protocol';
-import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutOrderWords, rolloutStateWords, shortSha, todoOfRollout } from '@floe/views';
+import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutOrderWords, rolloutWords, shortSha, todoOfRollout } from '@floe/views';
 import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -16,7 +16,7 @@ export function formatRollout({ sha, subject, rollout }: Pick<RolledOut, 'sha' |
   const isStopped = state === 'PAUSED' || state === 'ABORTED';
   const title = [
     style('strong', `${shortSha(sha)}  ${subject}`),
-    `the rollout ${style(isStopped ? 'bad' : state === 'COMPLETE' ? 'good' : 'busy', rolloutStateWords(state))}, begun ${ago(startedAt, now)}`,
+    `the rollout ${style(isStopped ? 'bad' : state === 'COMPLETE' ? 'good' : 'busy', rolloutWords({ state, rings }))}, begun ${ago(startedAt, now)}`,
     printableLine(description),
   ].join('\n');
   const parts = [title];
