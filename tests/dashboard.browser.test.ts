@@ -1,6 +1,6 @@
 import type { Role } from '@floe/model';
 import type { FleetView } from '@floe/protocol';
-import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostView, reportView, revisionView, SHA } from '@floe/views/fixtures';
 import { launchBrowser, openPage, type OpenedPage } from './browser/browser.ts';
@@ -24,8 +24,6 @@ afterAll(async () => {
 async function startServer(fleet: FleetView, role?: Role): Promise<FixtureServer> {
   return await new FixtureServer({ dashboardDir: DASHBOARD_DIR, fleet, ...(role === undefined ? {} : { role }) }).start();
 }
-
-const shown = (names: Locator) => expect.poll(async () => await names.allInnerTexts(), PATIENCE);
 
 async function signIn(page: Page, token: string): Promise<void> {
   await page.getByLabel('API token').fill(token);
@@ -317,13 +315,13 @@ describe('the fleet', () => {
     await using opened = await openFleet(server, { path: '#/?q=laptop&attention=yes' });
     const { page } = opened;
     const names = page.locator('tbody .name');
-    await shown(names).toEqual(['laptop-ken']);
+    await expect.poll(async () => await names.allInnerTexts(), PATIENCE).toEqual(['laptop-ken']);
     await page.getByRole('checkbox').uncheck();
     await page.getByRole('searchbox', { name: 'Filter' }).fill('kept by');
-    await shown(names).toEqual(['laptop-joan']);
+    await expect.poll(async () => await names.allInnerTexts(), PATIENCE).toEqual(['laptop-joan']);
     await expect.poll(() => new URL(page.url()).hash, PATIENCE).toBe('#/?q=kept+by');
     await page.getByRole('link', { name: '1 away' }).click();
-    await shown(names).toContain('laptop-barbara');
+    await expect.poll(async () => await names.allInnerTexts(), PATIENCE).toContain('laptop-barbara');
     await page.goBack();
     await page.getByText('1 host found').waitFor();
     await expect.poll(async () => await page.getByRole('searchbox', { name: 'Filter' }).inputValue(), PATIENCE).toBe('kept by');

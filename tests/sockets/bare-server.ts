@@ -46,6 +46,8 @@ export async function startBareServer(): Promise<BareServer> {
         FLOE_LISTEN: `127.0.0.1:${port}`,
         FLOE_DATA_DIR: join(dir, 'data'),
         FLOE_REPOSITORY_URL: REPOSITORY_URL,
+        // Nobody answers there, not even which branch it is.
+        FLOE_REPOSITORY_BRANCH: 'main',
         FLOE_POLL_SECONDS: '3600',
         FLOE_WEBHOOK_SECRET_FILE: secretFile,
         FLOE_LOG_LEVEL: 'info',
