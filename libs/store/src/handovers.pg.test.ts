@@ -140,6 +140,33 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
     expect(await request(repository, 'n0')).toBeDefined();
   });
 
+  test.each(['given way', 'refused'] as const)('a commit that was %s before what was submitted was complete has its author still', async (fate) => {
+    const { store } = world;
+    const repository = await newRepository(store);
+    const host = newHost();
+    await publishNext(store, repository, commit('1'), [host]);
+    await moveRollout(store, repository.id, 'COMPLETE', 5);
+    const push = { before: commit('1'), after: commit('2'), pusher: 'mallory', outcome: 'accepted', receivedAt: 1 };
+    await store.deliveries.record({ id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, ...push });
+    const earlier = await receive(store, repository, commit('2'));
+    if (fate === 'refused') {
+      await store.revisions.advance(earlier.id, 'accepted', 6);
+      await store.revisions.advance(earlier.id, 'refused', 6, 'below the floor');
+    }
+    const submitted = await taken(await request(repository, 'one', host));
+    if (fate === 'given way') await store.revisions.supersede(earlier.id, submitted.sha, 7);
+    await toBuilding(store, submitted.id);
+    await store.releases.publish(submitted.id, [newRelease(submitted, host, path('new'))], 300);
+    await moveRollout(store, repository.id, 'COMPLETE', 8);
+    const head = fate === 'refused' ? commit('3') : commit('2');
+    if (fate === 'refused') {
+      const fix = { ...push, before: commit('2'), after: head, pusher: 'bob' };
+      await store.deliveries.record({ id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, ...fix });
+    }
+    const later = await publishNext(store, repository, head, [host]);
+    expect(await store.rollouts.pushersOf(later.id, 'github')).toEqual(fate === 'refused' ? ['bob', 'mallory'] : ['mallory']);
+  });
+
   test('whoever submitted since the last complete rollout is an author, until that is complete', async () => {
     const { store } = world;
     const repository = await newRepository(store);

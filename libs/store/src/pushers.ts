@@ -1,5 +1,5 @@
 import { FORGE_LOGIN_FORM } from '@floe/model';
-import { and, eq, gt, inArray, isNull, lte, ne, or, sql } from 'drizzle-orm';
+import { and, eq, gt, inArray, isNotNull, isNull, lte, ne, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { personOf } from './api-tokens.ts';
 import type { Database } from './database.ts';
@@ -25,7 +25,7 @@ export async function pushersOf(db: Database, revisionId: string, forge: string)
   const { repositoryId } = revision;
   const last = await lastComplete(db, repositoryId, revisionId);
   if (last === undefined) return undefined;
-  const [sha, complete] = [await commitAt(db, repositoryId, revision.sequence), { sha: await commitAt(db, repositoryId, last.sequence) }];
+  const [sha, complete] = [await commitAt(db, repositoryId, revision.sequence), { sha: await publishedAt(db, repositoryId, last.sequence) }];
   if (sha === undefined || complete.sha === undefined) return undefined;
   const d = webhookDeliveries;
   const isPush = sql`d.repository_id = ${repositoryId} and d.forge = ${forge} and d.outcome = 'accepted' and d.after = back.commit`;
@@ -60,12 +60,24 @@ async function lastComplete(db: Database, repositoryId: string, otherThan: strin
   return complete;
 }
 
-/** What the revision with this sequence has of the branch: a submitted one has what the newest commit before it had, besides its own systems. */
+/** The newest commit up to the revision with this sequence, whatever became of it: a submitted one may be based on it. */
 async function commitAt(db: Database, repositoryId: string, sequence: number): Promise<string | undefined> {
+  return await newestCommit(db, repositoryId, lte(revisions.sequence, sequence));
+}
+
+/**
+ * What the revision with this sequence surely has of the branch: a submitted one has what the newest commit that was published before it had,
+ * besides its own systems, and nothing of one that was held, refused or did not build.
+ */
+async function publishedAt(db: Database, repositoryId: string, sequence: number): Promise<string | undefined> {
+  return await newestCommit(db, repositoryId, and(lte(revisions.sequence, sequence), isNotNull(revisions.publishedAt)));
+}
+
+async function newestCommit(db: Database, repositoryId: string, which: SQL | undefined): Promise<string | undefined> {
   const [row] = await db
     .select({ sha: revisions.sha })
     .from(revisions)
-    .where(and(eq(revisions.repositoryId, repositoryId), isNull(revisions.handoverId), lte(revisions.sequence, sequence)))
+    .where(and(eq(revisions.repositoryId, repositoryId), isNull(revisions.handoverId), which))
     .orderBy(sql`${revisions.sequence} desc`)
     .limit(1);
   return row?.sha;
