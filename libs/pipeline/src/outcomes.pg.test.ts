@@ -530,6 +530,40 @@ describe('what a CI submits', () => {
     expect(await world.released()).toEqual({ ada: 2, bob: 3 });
   });
 
+  const refusal = async (id: string): Promise<string> =>
+    await eventually('it is refused', async () => {
+      const handover = await world.store.handovers.get(id);
+      return handover?.state === 'REFUSED' ? handover.result : undefined;
+    });
+
+  test('takes no decision about a rollout that is paused for what it brought, with hosts that would get that now', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const move = async (course: object): Promise<void> => {
+      const { rollout } = await world.store.hosts.fleet(world.repository.id);
+      if (rollout === undefined) throw new Error('there is no rollout');
+      expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, ...course } }, 1)).toBe(true);
+    };
+    await move({ state: 'COMPLETE' });
+    await world.ended(await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } }), 'PUBLISHED');
+    const failures = [{ host: 'ada', toplevel: `/nix/store/${'0'.repeat(32)}-ada-2`, reason: 'a unit failed' }];
+    await move({ state: 'PAUSED', pause: { cause: 'failures', failures, count: 1 } });
+    expect(await refusal(await world.submit('ada', 1))).toContain(
+      'is paused because of what it brought, and these hosts would get its systems now: bob',
+    );
+  });
+
+  test('is not said of a commit that was refused or failed itself', async () => {
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const broken = await world.push({ ada: { evaluates: 'broken' } });
+    await world.ended(broken, 'EVAL_FAILED');
+    expect(await refusal(await world.submit('ada', 7, broken))).toContain('itself was refused or failed');
+    await world.submitted(await world.submit('ada', 8), 'PUBLISHED');
+  });
+
   test('waits for a commit under way, and for none that waits for something or for a person: that is taken in again afterwards', async () => {
     world.commits.push({ ada: { evaluates: 1 } });
     await world.start(dir);

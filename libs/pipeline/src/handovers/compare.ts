@@ -1,4 +1,4 @@
-import { belowFloor, DEFAULT_POLICY, type HostName, type StorePath } from '@floe/model';
+import { belowFloor, DEFAULT_POLICY, type HostName, type RolloutCourse, type StorePath } from '@floe/model';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { releasedToplevels } from '../evaluate.ts';
@@ -50,14 +50,20 @@ export async function refusalToSubmit(
   const below = policyFloor === undefined ? [] : belowFloor(policyFloor, policy);
   if (below.length > 0) return ["the policy in force is below the floor of this server's settings: push one that keeps it", ...below].join('\n');
   const { hosts, rollout } = await store.hosts.fleet(repositoryId);
-  if (rollout?.state !== 'ABORTED') return undefined;
+  if (rollout === undefined || !hasFailed(rollout.course)) return undefined;
   const reached = hosts.filter(({ row, situation }) => {
     const toplevel = situation.rollout?.toplevel;
     const isNews = toplevel !== undefined && toplevel !== situation.stable?.toplevel && toplevel !== row.observed.current;
     return isNews && !systems.has(row.host);
   });
   if (reached.length === 0) return undefined;
-  return `the last rollout was aborted, and these hosts would get its systems now: ${named(reached.map(({ row }) => row.host))}. Submit systems for them, too, or push a commit that reverts it`;
+  const what = rollout.state === 'ABORTED' ? 'was aborted' : 'is paused because of what it brought';
+  return `the last rollout ${what}, and these hosts would get its systems now: ${named(reached.map(({ row }) => row.host))}. Submit systems for them, too, or push a commit that reverts it`;
+}
+
+/** What is submitted would take its place, and with it the decision of a person about what it brought. */
+function hasFailed({ state, pause }: RolloutCourse): boolean {
+  return state === 'ABORTED' || (state === 'PAUSED' && (pause?.cause === 'failures' || pause?.cause === 'probe'));
 }
 
 const NAMED = 10;

@@ -1,4 +1,4 @@
-import { handoverSha, type HostName, type StorePath } from '@floe/model';
+import { handoverSha, type HostName, type RevisionState, type StorePath } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { CommitInfo, Handover, HandoverSystems } from '@floe/store';
 import { buildRoot } from '../build-roots.ts';
@@ -84,13 +84,22 @@ type FoundCommit =
   | { readonly kind: 'waits'; readonly why: string }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** A commit that is named must be one of the tracked branch: the statuses go there. */
+/** Of the branch, and the branch's own revision of it came to nothing: what is submitted must not say otherwise on the commit. */
+const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
+
+/** A commit that is named must be one of the tracked branch, and not a failed one: the statuses go there. */
 async function commitOf({ store, mirror, clock }: HandoverDeps, handover: Handover, hosts: number): Promise<FoundCommit> {
   const { commit, contentHash, by, at, repositoryId } = handover;
   if (commit === undefined) {
     const subject = `${hosts} ${hosts === 1 ? 'system' : 'systems'}, submitted by ${by}`;
     return { kind: 'found', info: { sha: handoverSha(contentHash), subject, authorName: by, authorEmail: '', committedAt: at } };
   }
+  const own = (await store.revisions.byShaPrefix(repositoryId, commit)).find(({ handoverId }) => handoverId === undefined);
+  if (own !== undefined && FAILED.has(own.state))
+    return {
+      kind: 'refused',
+      why: `the commit ${commit} itself was refused or failed (${own.error ?? own.state}): mend it, or submit without a commit`,
+    };
   try {
     return { kind: 'found', info: await mirror.commit(commit) };
   } catch (error) {

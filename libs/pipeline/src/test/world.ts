@@ -126,11 +126,11 @@ export class World {
     });
   }
 
-  /** As a CI does, without a commit. */
-  async submit(host: string, system: number): Promise<string> {
+  /** As a CI does. */
+  async submit(host: string, system: number, commit?: CommitSha): Promise<string> {
     const toplevel = `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
     const asked = { repositoryId: this.repository.id, contentHash: `${system}`.padStart(64, 'c'), by: 'ci', person: 'ci', at: systemClock.now() };
-    const requested = await this.store.handovers.request({ ...asked, systems: new Map([[host as HostName, toplevel]]) });
+    const requested = await this.store.handovers.request({ ...asked, commit, systems: new Map([[host as HostName, toplevel]]) });
     if (requested.kind !== 'requested') throw new Error('too many wait');
     return requested.id;
   }
