@@ -17,7 +17,7 @@ export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSi
 /**
  * Signs one release per published host and hands it out: first into the statement log, then into the database, so that a crash between
  * them loses nothing (the log is read at the next start, and repeating the step writes the same). `isLast`: no other host of the revision
- * is built any more, and it is published.
+ * is built any more, and it is published. Hosts that are built late are the last ones each time, also of a revision that had failed.
  */
 export async function releaseHosts(
   deps: ReleaseDeps,

@@ -50,7 +50,7 @@ const RingsColumn = v.pipe(
 
 /**
  * Records the result of the rollout that `successor` supersedes: from then on its hosts move to the newer one. In the transaction
- * that publishes the successor, before anything of it is stored, so that `resolve()` still answers for the older one. A repeat
+ * that hands out the first release of the successor, before anything of it is stored, so that `resolve()` still answers for the older one. A repeat
  * changes nothing.
  */
 export async function freezeRollout(tx: Database, successor: Successor, at: number): Promise<void> {
