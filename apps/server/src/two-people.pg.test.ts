@@ -164,4 +164,15 @@ describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
       { numRuns: RUNS },
     );
   }, 120_000);
+
+  test.each([undefined, 'role=dns'] as const)('of two who end the same pause in one moment, one ended it (label: %s)', async (of) => {
+    await publishCommit(server, { desk: system('ends') });
+    for (let turn = 0; turn < 10; turn += 1) {
+      await give('ada', { what: 'pause', label: of }, '', `paused ${turn}`);
+      const given = await Promise.all(
+        PEOPLE.map(async (by) => await give(by, { what: 'resume', label: of }, '', `${by} ends ${of ?? 'all'} ${turn}`)),
+      );
+      expect(given.filter(({ result }) => result === 'done')).toHaveLength(1);
+    }
+  });
 });

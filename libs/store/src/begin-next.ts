@@ -3,7 +3,7 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { NextOfFleet, Timestamp } from './records.ts';
 import { freezeRollout } from './rollout-stories.ts';
-import { isWaiting, supersedeRollouts } from './rollouts.ts';
+import { isWaiting, lockOlder, supersedeRollouts } from './rollouts.ts';
 import { revisions, rollouts } from './tables/index.ts';
 import { isHandingOut } from './tables/unfinished.ts';
 
@@ -25,6 +25,7 @@ export async function beginNext(
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isWaiting(), isHandingOut(revisions.state)))
       .for('update');
     if (revision === undefined) return false;
+    await lockOlder(tx, revision);
     await freezeRollout(tx, revision, at);
     await tx
       .update(rollouts)

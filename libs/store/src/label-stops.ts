@@ -20,7 +20,7 @@ import type { CurrentRollout } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import type { RolloutStore } from './store.ts';
-import { evaluations, hosts, labelStops, revisions, rollouts } from './tables/index.ts';
+import { evaluations, hosts, labelStops, repositories, revisions, rollouts } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
 
 // People stop the hosts of a label. Who that is follows from the labels at each read: nothing is stored of it for a host.
@@ -95,6 +95,8 @@ export function createLabelStops(db: Database): Pick<RolloutStore, 'stopLabel' |
     stopLabel: async (repositoryId, { label, by, reason, at, until }) =>
       await db.transaction(async (tx) => {
         const { repositoryId: ofRepository } = labelStops;
+        // The lock closes a race: of people who pause several labels at once each would see a place that only one of them can have.
+        await tx.select({ id: repositories.id }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
         await tx.delete(labelStops).where(and(eq(ofRepository, repositoryId), lte(labelStops.until, at)));
         const set = { by, at, until: until ?? null, reason: storableText(reason, 2_000) };
         const others = await tx.select({ label: labelStops.label }).from(labelStops).where(eq(ofRepository, repositoryId));

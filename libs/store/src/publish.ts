@@ -9,7 +9,7 @@ import { isOneOf } from './rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { freezeRollout } from './rollout-stories.ts';
 import { waitsSince } from './next-rollouts.ts';
-import { insertRollout, isWaiting, supersedeRollouts } from './rollouts.ts';
+import { insertRollout, isWaiting, lockOlder, supersedeRollouts } from './rollouts.ts';
 import type { HandedOut, Published } from './release-contract.ts';
 import type { Advanced } from './store.ts';
 import { evaluations, releases, revisions, rollouts } from './tables/index.ts';
@@ -94,6 +94,7 @@ async function lockRevision(tx: Database, revisionId: string): Promise<Locked> {
 
 /** Stores these releases and begins the rollout, if it has not begun; those who follow it are told. `isFirst`: none was there before. */
 async function handOut(tx: Database, revisionId: string, revision: Locked, news: readonly NewRelease[], isFirst: boolean, at: number): Promise<void> {
+  await lockOlder(tx, revision);
   const [own] = await tx.select({ waitingSince: rollouts.waitingSince }).from(rollouts).where(eq(rollouts.revisionId, revisionId));
   const hasReleases = !isFirst || news.length > 0;
   const waiting = own === undefined ? await waitsSince(tx, { ...revision, hasReleases }, at) : (own.waitingSince ?? undefined);

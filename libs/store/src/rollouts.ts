@@ -205,6 +205,20 @@ export async function insertRollout(tx: Database, revisionId: string, at: number
     .onConflictDoUpdate({ target: rollouts.revisionId, set: { version: sql`${rollouts.version} + 1` } });
 }
 
+/**
+ * Locks the older rollouts that have not ended, the newest first, before anything of them is written: whoever publishes a commit, and whoever
+ * begins the one that waited, end several of them, and in another order each could wait for the other's lock.
+ */
+export async function lockOlder(tx: Database, { repositoryId, sequence }: Successor): Promise<void> {
+  await tx
+    .select({ id: rollouts.id })
+    .from(rollouts)
+    .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
+    .where(and(isUnfinishedRollout(rollouts.state), eq(revisions.repositoryId, repositoryId), lt(revisions.sequence, sequence)))
+    .orderBy(desc(revisions.sequence))
+    .for('update', { of: rollouts });
+}
+
 /** Ends the older rollouts, in the transaction that begins a newer one. Returns the ids of their revisions. */
 export async function supersedeRollouts(
   tx: Database,
