@@ -8,6 +8,7 @@ import { hasArrived, standingOf, type Offer } from '../standing.ts';
 import { factsOf, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutPause } from './course.ts';
 import { isRingPromoted } from './table.ts';
+import type { AdmitAnswer } from './admit.ts';
 import { whyNot, type WhyFacts, type WhyNot } from './why.ts';
 
 const [old, newest, other] = ['old', 'newest', 'other'].map(pathOf) as [StorePath, StorePath, StorePath];
@@ -68,6 +69,21 @@ describe('why a host does not run the newest commit', () => {
     const trial = { ...release(0, old), endsAt: 9 };
     expect(whyNot(facts({ situation: { trial } }), MINUTE)[0]).toEqual({ rule: 'trial', endsAt: 9 });
     expect(rules({ situation: { trial: { ...trial, toplevel: newest } } })).toContain('trial');
+  });
+
+  test('a hold on the newest system, which it keeps from its turn, is named with what else it waits for', () => {
+    const situation = { directed: release(2, newest), hold: release(2, newest) };
+    const waits = (reason: 'ring' | 'newer' | 'pause' | 'freeze'): AdmitAnswer => ({ kind: 'wait', for: reason });
+    expect(rules({ situation, admitted: waits('ring') })).toEqual(['hold', 'ring']);
+    expect(rules({ situation, admitted: waits('newer'), course: { state: 'COMPLETE', ring: 1, unapproved: [1] } })).toEqual(['hold']);
+    expect(rules({ situation, admitted: waits('pause'), course: { state: 'PAUSED', pause: { cause: 'after-ring' } } })).toEqual([
+      'hold',
+      'paused',
+      'ring',
+    ]);
+    expect(rules({ situation, admitted: waits('freeze'), freeze: true })).toEqual(['hold', 'freeze', 'ring']);
+    // Its turn has come: it is on its way, held or not.
+    expect(rules({ situation, admitted: { kind: 'go' }, ring: 0 })).toEqual(['under-way']);
   });
 
   test('a stepping stone comes first, and one that failed on it holds it', () => {

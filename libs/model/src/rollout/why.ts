@@ -79,7 +79,7 @@ export function whyNot(facts: WhyFacts, now: number): readonly WhyNot[] {
   const found = [
     ...ofCommit(newest),
     ...ofEnrolment(facts),
-    ...ofPins(facts.situation, toplevel),
+    ...ofPins(facts, toplevel),
     ...ofStone(facts, toplevel),
     ...(toplevel === undefined ? ofOlderRollout(facts, now) : [...ofRollout(facts, toplevel, now), ...ofMachine(facts, toplevel)]),
   ];
@@ -127,14 +127,21 @@ function ofEnrolment({ enrolment }: WhyFacts): readonly WhyNot[] {
 }
 
 /** Those that keep it on another system. */
-function ofPins({ trial, pin, hold }: HostSituation, toplevel: StorePath | undefined): readonly WhyNot[] {
+function ofPins(facts: WhyFacts, toplevel: StorePath | undefined): readonly WhyNot[] {
+  const { trial, pin, hold } = facts.situation;
   return [
     // Also when it tries the newest system: that is not what it runs for the fleet.
     ...(trial === undefined ? [] : [{ rule: 'trial', endsAt: trial.endsAt } as const]),
     ...(pin === undefined || pin.toplevel === toplevel ? [] : [{ rule: 'pin', sequence: pin.sequence } as const]),
     // It counts when the pin has ended.
-    ...(hold === undefined || hold.toplevel === toplevel ? [] : [{ rule: 'hold', sequence: hold.sequence } as const]),
+    ...(hold === undefined || (hold.toplevel === toplevel && !isHeldBeforeTurn(facts)) ? [] : [{ rule: 'hold', sequence: hold.sequence } as const]),
   ];
+}
+
+/** What a hold keeps it on is what it would wait for without the hold, too: its ring's turn, or the end of a pause (`mayBeginBy()`). */
+function isHeldBeforeTurn({ desired, admitted }: WhyFacts): boolean {
+  if (desired.kind !== 'release' || desired.because !== 'hold' || admitted?.kind !== 'wait') return false;
+  return admitted.for === 'ring' || admitted.for === 'newer' || admitted.for === 'pause' || admitted.for === 'freeze';
 }
 
 function ofStone({ situation: { stone, quarantined } }: WhyFacts, toplevel: StorePath | undefined): readonly WhyNot[] {
@@ -142,7 +149,8 @@ function ofStone({ situation: { stone, quarantined } }: WhyFacts, toplevel: Stor
   return [{ rule: 'stepping-stone', name: stone.name, sequence: stone.sequence, isQuarantined: quarantined.has(stone.toplevel) }];
 }
 
-function ofRollout({ rollout, train, situation, desired, admitted, window }: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+function ofRollout(given: WhyFacts, toplevel: StorePath, now: number): readonly WhyNot[] {
+  const { rollout, train, situation, desired, admitted, window } = given;
   const ofStops = (situation.stops ?? []).map((stop) => ({ rule: 'label-stop', stop }) as const);
   // Where the rollout before it is says nothing of this one.
   if (train !== undefined) return [...ofStops, { rule: 'train', ...train }];
@@ -156,7 +164,7 @@ function ofRollout({ rollout, train, situation, desired, admitted, window }: Why
   const directed = desired.kind === 'nothing' ? undefined : desired.release;
   const isKept = desired.kind === 'release' && desired.because === 'kept';
   // What it was told stays, even if that is the newest one: then its `go` is what waits.
-  const isTold = directed?.toplevel === toplevel && !isKept;
+  const isTold = directed?.toplevel === toplevel && !isKept && !isHeldBeforeTurn(given);
   const own = nameOf(facts, ring);
   if (isTold)
     return [...ofFreeze, ...(admitted?.kind === 'wait' && admitted.for === 'window' ? [{ rule: 'window', ring: own, ...window } as const] : [])];
