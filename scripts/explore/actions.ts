@@ -1,5 +1,6 @@
 import { isEndedRollout } from '@floe/model';
 import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
+import { answerProbe, askProbe, passSoak } from './outside.ts';
 import { deedsOf } from './people.ts';
 import { answerReady, expire, look, publish, publishedIn, resumePause, steer, storeReports } from './server-side.ts';
 import { NOW, SOAK_MS, type Limits, type Scene } from './scene.ts';
@@ -29,7 +30,16 @@ function ofFleet(state: State, scene: Scene): Action[] {
   const looked = look(state, scene);
   const told = looked.hosts.reduce((next, host) => withHost(next, bounded(steer(next, host, scene))), looked);
   if (told.hosts.some((host, index) => host !== state.hosts[index]) || looked !== state) add('the server looks, and tells whoever is there', told);
-  if (course?.state === 'SOAKING' && course.since > NOW - SOAK_MS) add('the soak passes', { ...state, course: { ...course, since: NOW - SOAK_MS } });
+  if (course?.state === 'SOAKING' && course.since > NOW - SOAK_MS) add('the soak passes', passSoak(state));
+  const asked = askProbe(state, scene);
+  if (asked !== undefined) add('the probe is asked', asked);
+  if (state.probe.asked !== undefined) {
+    add('the probe says that all is well', answerProbe(state, 'good'));
+    if (left.alarms > 0) {
+      add('the probe says that something is wrong', answerProbe(spend(state, 'alarms'), 'bad'));
+      add('the probe says nothing for long', answerProbe(spend(state, 'alarms'), 'unknown'));
+    }
+  }
   if (state.isFrozen) add('the freeze ends', { ...state, isFrozen: false });
   else if (left.freezes > 0) add('a person freezes the fleet', { ...spend(state, 'freezes'), isFrozen: true });
   if (course?.state === 'PAUSED' && left.resumes > 0 && state.resumeOf !== course.since)
@@ -41,7 +51,11 @@ function ofFleet(state: State, scene: Scene): Action[] {
     if (spends === undefined) add(label, to);
     else if (left[spends] > 0) add(label, spend(to, spends));
   if (left.serverCrashes > 0) {
-    const killed = (from: State): State => ({ ...spend(from, 'serverCrashes'), hosts: from.hosts.map(disconnect) });
+    const killed = (from: State): State => ({
+      ...spend(from, 'serverCrashes'),
+      probe: { ...from.probe, asked: undefined },
+      hosts: from.hosts.map(disconnect),
+    });
     add('the server is killed, and starts', killed(state));
     if (looked !== state) add('the server looks, is killed before it tells anybody, and starts', killed(looked));
   }

@@ -67,6 +67,7 @@ function hostKey(host: Host): string {
     row.acknowledged.map(revisionOf).join('.'),
     row.held ?? '-',
     row.ordered.map(revisionOf).join('.'),
+    row.stones.join('.'),
     went === undefined ? '-' : `${revisionOf(went.toplevel)}${went.isExpired}`,
     agentKey(agent),
     revisionOf(machine.runs),
@@ -84,7 +85,14 @@ function hostKey(host: Host): string {
   return key;
 }
 
-export function keyOf({ hosts: all, newest, next, course, isFrozen, stopped, resumeOf, isReverted, left }: State): string {
+function probeKey({ answers, asked, isAskedAtEnd, isGoodAtEnd }: State['probe']): string {
+  const said = answers.map(({ ring, verdict, number, askedAt, tries, isAcknowledged }) =>
+    [ring, verdict, number, askedAt, tries, isAcknowledged].join(','),
+  );
+  return `${said.join('.')} ${asked?.ring},${asked?.at} ${isAskedAtEnd} ${isGoodAtEnd}`;
+}
+
+export function keyOf({ hosts: all, newest, next, course, isFrozen, stopped, approvals, builds, probe, resumeOf, isReverted, left }: State): string {
   const at =
     course &&
     [
@@ -97,7 +105,7 @@ export function keyOf({ hosts: all, newest, next, course, isFrozen, stopped, res
       course.unapproved,
       course.isReopened,
     ].join(',');
-  return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${stopped.join('.')} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
+  return `${all.map(hostKey).join('\n')}\n${newest} ${next?.revision}${next?.isDue} ${at} ${isFrozen} ${stopped.join('.')} ${approvals.map(({ by, ring, binds }) => `${by}${ring}${binds}`).join('.')} ${builds} ${probeKey(probe)} ${resumeOf} ${isReverted} ${Object.values(left).join(',')}`;
 }
 
 /** 53 bits of a state's key. Among ten million states, two that differ have the same with a chance of 1 in 180. */

@@ -1,10 +1,11 @@
 import { finishJob, follow, proceed, receive, restart, disconnect } from './agent-side.ts';
 import { fingerprint, keyOf } from './canonical.ts';
-import { isHeld, takeBack } from './people.ts';
+import { answerProbe, askProbe, passSoak } from './outside.ts';
+import { approve, isHeld, takeBack } from './people.ts';
 import { answerReady, expire, look, publish, publishedIn, resumePause, retry, steer, storeReports } from './server-side.ts';
-import { NOW, SOAK_MS, type Scene } from './scene.ts';
+import type { Scene } from './scene.ts';
 import { systemOf, withHost, type Host, type State } from './state.ts';
-import { heldBy, whyOf } from './why.ts';
+import { heldBy, isUnapproved, whyOf } from './why.ts';
 
 const MAX_ROUNDS = 60;
 
@@ -47,7 +48,7 @@ function advance(before: State, name: Host['name'], scene: Scene): State {
 export function endsWell(from: State, scene: Scene, known: Set<number>): string | undefined {
   const path: number[] = [];
   const taken = takeBack(from);
-  let state: State = { ...taken, hosts: taken.hosts.map(disconnect) };
+  let state: State = { ...taken, probe: { ...taken.probe, asked: undefined }, hosts: taken.hosts.map(disconnect) };
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const fingerprinted = fingerprint(keyOf(state));
     if (known.has(fingerprinted) || isDone(state, scene)) {
@@ -55,7 +56,7 @@ export function endsWell(from: State, scene: Scene, known: Set<number>): string 
       return undefined;
     }
     path.push(fingerprinted);
-    state = oneRound(state, scene);
+    state = oneRound(approve(state, 'bob') ?? state, scene);
   }
   return 'from here the newest good revision does not reach everyone';
 }
@@ -65,9 +66,9 @@ export function endsWell(from: State, scene: Scene, known: Set<number>): string 
  * keeps it from that; and nobody else is kept. Returns what is wrong.
  */
 export function standsWell(from: State, scene: Scene, known: Set<number>): string | undefined {
-  if (!isHeld(from)) return undefined;
+  if (!isHeld(from, scene)) return undefined;
   const path: number[] = [];
-  let state: State = { ...from, hosts: from.hosts.map(disconnect) };
+  let state: State = { ...from, probe: { ...from.probe, asked: undefined }, hosts: from.hosts.map(disconnect) };
   let wrong: string | undefined;
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const fingerprinted = fingerprint(keyOf(state));
@@ -88,30 +89,44 @@ function wrongAtRest(state: State, scene: Scene): string | undefined {
   for (const host of state.hosts) {
     const { name, machine } = host;
     const newest = systemOf(name, state.newest);
-    const reasons = heldBy(state, host, scene);
+    const reasons = [
+      ...heldBy(state, host, scene),
+      ...(isUnapproved(state, host, scene) || isBehindFirst(state, host, scene) ? (['approval'] as const) : []),
+      // Also on the newest one, before it had begun there.
+      ...(host.row.held === undefined ? [] : (['hold'] as const)),
+    ];
     const said = whyOf(state, host, scene).map(({ rule }) => rule);
     if (machine.runs === newest && machine.profile === newest) {
       if (said.length > 0) return `O19: ${name} has the newest revision, and is told that it waits: ${said.join(', ')}`;
     } else if (reasons.length === 0) return `from here the newest good revision does not reach ${name}, which nobody holds (${said.join(', ')})`;
     else if (!reasons.some((each) => said.includes(each))) return `O19: ${name} is held by ${reasons.join(', ')}, and is told: ${said.join(', ')}`;
   }
-  if (!state.isFrozen && state.course?.state !== 'COMPLETE')
+  if (!state.isFrozen && !state.hosts.some((host) => isUnapproved(state, host, scene)) && state.course?.state !== 'COMPLETE')
     return `O3: what a person holds keeps the rollout ${state.course?.state ?? 'from its begin'}`;
   return undefined;
+}
+
+/** O10: its ring was skipped before the first one that changes, which waits for its approvals. */
+function isBehindFirst({ course, hosts }: State, { name }: Host, { rings }: Scene): boolean {
+  const ring = rings[hosts.findIndex((host) => host.name === name)] ?? 0;
+  return course?.state === 'WAITING_APPROVAL' && course.provedRing === undefined && ring < course.ring;
 }
 
 function oneRound(before: State, scene: Scene): State {
   let state = publishedIn(before) + 1 < scene.revisions ? publish(before, scene) : before;
   for (const { name } of state.hosts) state = advance(state, name, scene);
-  // Whoever failed with the good revision, because its agent was killed, say, is retried by an administrator.
+  // Whoever failed with the good revision, or a stepping stone, because its agent was killed, say, is retried by an administrator.
   for (const host of state.hosts) {
-    const system = systemOf(host.name, state.newest);
-    if (host.row.quarantined.includes(system) && !host.row.isRetry) state = withHost(state, retry(host, system));
+    const tried = [state.newest, ...host.row.stones].map((revision) => systemOf(host.name, revision));
+    const system = tried.find((each) => host.row.quarantined.includes(each));
+    if (system !== undefined && !host.row.isRetry) state = withHost(state, retry(host, system));
     else state = withHost(state, expire(host) ?? host);
   }
   state = look(state, scene);
   const { course } = state;
-  if (course?.state === 'SOAKING') state = { ...state, course: { ...course, since: NOW - SOAK_MS } };
+  if (course?.state === 'SOAKING') state = passSoak(state);
+  const asked = askProbe(state, scene);
+  if (asked !== undefined) state = answerProbe(asked, 'good');
   if (course?.state === 'PAUSED') state = resumePause(state, scene);
   // What waits for a train that nobody can finish waits for a day.
   return state.next === undefined ? state : { ...state, next: { ...state.next, isDue: true } };

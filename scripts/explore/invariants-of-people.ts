@@ -2,7 +2,7 @@ import { hasArrived, type RolloutCourse, type StorePath } from '@floe/model';
 import type { Scene } from './scene.ts';
 import { reportedBy, ringOf, stopsOf } from './server-side.ts';
 import { systemOf, type Host, type State } from './state.ts';
-import { heldBy, whyOf } from './why.ts';
+import { heldBy, isUnapproved, whyOf } from './why.ts';
 
 // What must hold of what people decide about hosts: written here once more, from SPEC.md, and not by what the model computes.
 
@@ -40,6 +40,9 @@ function wrongTold(state: State, { row: was }: Host, host: Host, scene: Scene): 
   if (row.directed === undefined || row.directed === was.directed) return undefined;
   if (row.ordered.includes(systemOf(name, row.directed))) return `D6: ${name} is told to run what a person quarantined there`;
   if (row.held !== undefined) return `D5: ${name} is told something else than what a person holds it on`;
+  if (row.directed === state.newest && isUnapproved(state, host, scene)) return `O26: ${name} is told what nobody approved for its ring`;
+  const stone = row.stones.find((each) => each < (row.directed ?? 0) && each >= was.told && !host.verified.includes(systemOf(name, each)));
+  if (stone !== undefined) return `D9: ${name} is told what is beyond a stepping stone that it has not passed`;
   if (stopsOf(state, host, scene).length > 0) return `D11: ${name} is told something while a person stopped its label`;
   return undefined;
 }
@@ -58,19 +61,23 @@ function wrongGo(state: State, { row: was }: Host, host: Host, scene: Scene): st
 function mayBegin(state: State, host: Host, toplevel: StorePath, scene: Scene): boolean {
   const { course, newest } = state;
   const { name, row } = host;
-  if (toplevel === systemOf(name, row.stable)) return true;
+  // A stepping stone was complete before.
+  if ([row.stable, ...row.stones].some((each) => toplevel === systemOf(name, each))) return true;
   if (row.isPermitted && toplevel === systemOf(name, row.directed ?? -1)) return !state.isFrozen;
+  if (isUnapproved(state, host, scene)) return false;
   if (course === undefined || state.isFrozen || toplevel !== systemOf(name, newest) || stopsOf(state, host, scene).length > 0) return false;
   const failed = course.state === 'PAUSED' && course.pause?.cause === 'failures' ? course.pause.failures : [];
   return failed.some((each) => each.host === name && each.toplevel === toplevel) || isTurnOf(course, ringOf(state, host, scene));
 }
 
 /** What becomes stable for it. */
-function wrongStable({ newest }: State, { row: was }: Host, { name, row, verified }: Host, scene: Scene): string | undefined {
+function wrongStable(state: State, { row: was }: Host, host: Host, scene: Scene): string | undefined {
+  const { name, row, verified } = host;
   const system = systemOf(name, row.stable);
   if (row.stable === was.stable || verified.includes(system)) return undefined;
   if (row.stable < was.stable) return `O4: what is stable for ${name} falls`;
-  if (scene.bad.has(newest)) return `O4: a bad revision is stable for ${name}`;
+  if (scene.bad.has(state.newest)) return `O4: a bad revision is stable for ${name}`;
   if (row.ordered.includes(system)) return `D6: what a person quarantined on ${name} is stable for it`;
+  if (isUnapproved(state, host, scene)) return `O26: ${name} has as stable what nobody approved for its ring`;
   return row.held === undefined ? undefined : `O26: ${name} has as stable what it was not asked to run`;
 }

@@ -32,7 +32,14 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
   if (decision.course.state !== 'COMPLETE' && decideRollout(decision.course, facts, NOW).steps.length > 0)
     return 'O14: deciding again changes something';
   if (state.isFrozen && ['ROLLING', 'READY', 'SOAKING', 'WAITING_APPROVAL'].includes(decision.course.state)) return 'O13: a frozen rollout goes on';
+  const { answers, isGoodAtEnd } = state.probe;
+  const isProbing = decision.course.state === 'ROLLING' || decision.course.state === 'SOAKING';
+  if (isProbing && answers.some((each) => each.ring === decision.course.ring && each.verdict === 'bad' && !each.isAcknowledged))
+    return 'O25: the rollout goes on though its probe said no';
   for (const { event, from, to } of decision.steps) {
+    const isLeft = event === 'soaked' || (event === 'finished' && from.state === 'SOAKING');
+    if (isLeft && !isGoodAtEnd && (from.provedRing ?? from.ring) >= from.ring && scene.policy.rings.some(({ probes }) => probes.length > 0))
+      return 'O25: a ring is left whose probe did not say, after the soak, that all is well';
     const [first] = hosts;
     const [canary] = facts.hosts;
     if (

@@ -1,5 +1,6 @@
-import { ordersOf, retry } from './server-side.ts';
-import type { Limits, Scene } from './scene.ts';
+import { hasApprovals } from '@floe/model';
+import { bindsOf, look, ordersOf, retry } from './server-side.ts';
+import { NOW, type Limits, type Scene } from './scene.ts';
 import { systemOf, withHost, type Host, type State } from './state.ts';
 
 // What people decide about hosts, and take back.
@@ -12,7 +13,7 @@ export interface Deed {
 }
 
 export function deedsOf(state: State, scene: Scene): readonly Deed[] {
-  return [...state.hosts.flatMap((host) => ofHost(state, host)), ...ofLabels(state, scene)];
+  return [...state.hosts.flatMap((host) => ofHost(state, host)), ...ofLabels(state, scene), ...ofApprovals(state, scene)];
 }
 
 function ofHost(state: State, host: Host): Deed[] {
@@ -44,6 +45,26 @@ function ofLabels(state: State, { labels }: Scene): Deed[] {
   );
 }
 
+function ofApprovals(state: State, scene: Scene): Deed[] {
+  if (!hasApprovals(scene.policy)) return [];
+  const late: Deed = { label: 'another host is built late', to: look({ ...state, builds: state.builds + 1 }, scene), spends: 'builds' };
+  const [bob, eve] = [approve(state, 'bob'), approve(state, 'eve')];
+  return [
+    late,
+    ...(bob === undefined ? [] : [{ label: 'bob approves', to: bob }]),
+    ...(eve === undefined ? [] : [{ label: 'eve, who pushed it, approves', to: eve, spends: 'approvals' as const }]),
+  ];
+}
+
+/** The ring that waits. Undefined: there is none, or that person has approved it. */
+export function approve(state: State, by: string): State | undefined {
+  const { course, approvals } = state;
+  const binds = bindsOf(state);
+  if (course?.state !== 'WAITING_APPROVAL' || approvals.some((each) => each.by === by && each.ring === course.ring && each.binds === binds))
+    return undefined;
+  return { ...state, approvals: [...approvals, { by, role: 'approver', reason: 'read it', at: NOW, ring: course.ring, binds }] };
+}
+
 /** Everybody takes back what they decided. */
 export function takeBack(state: State): State {
   const hosts = state.hosts.map((host) => {
@@ -54,7 +75,12 @@ export function takeBack(state: State): State {
 }
 
 /** Something that a person decided stands. */
-export function isHeld(state: State): boolean {
+export function isHeld(state: State, { policy }: Scene): boolean {
   const { freeze, stops = [] } = ordersOf(state);
-  return freeze !== undefined || stops.length > 0 || state.hosts.some(({ row }) => row.held !== undefined || row.ordered.length > 0);
+  return (
+    hasApprovals(policy) ||
+    freeze !== undefined ||
+    stops.length > 0 ||
+    state.hosts.some(({ row }) => row.held !== undefined || row.ordered.length > 0)
+  );
 }

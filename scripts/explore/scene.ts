@@ -23,6 +23,8 @@ export interface Scene {
   /** How often each of these may happen. */
   readonly limits: Limits;
   /** What people do when nothing else happens, in order: each is a line to begin from. */
+  /** From this revision on the policy names a stepping stone. */
+  readonly stone?: Revision;
   readonly lines: readonly (readonly RegExp[])[];
 }
 
@@ -38,4 +40,10 @@ export interface Limits {
   readonly holds: number;
   readonly bans: number;
   readonly stops: number;
+  /** Of an author of the commit. */
+  readonly approvals: number;
+  /** Another host is built late. */
+  readonly builds: number;
+  /** A probe says no, or nothing for long. */
+  readonly alarms: number;
 }

@@ -2,7 +2,7 @@ import { defaultGates, DEFAULT_POLICY, type RingPolicy, type RolloutPolicy } fro
 import { SOAK_MS, type Limits, type Scene } from './scene.ts';
 
 /** Two rings with a soak, and one host at a time. */
-function policy(): RolloutPolicy {
+function policy(changes: Readonly<Record<number, Partial<RingPolicy>>> = {}): RolloutPolicy {
   const ring = (index: number): RingPolicy => ({
     name: `ring-${index}`,
     members: { hosts: [], labels: [], share: undefined },
@@ -14,6 +14,7 @@ function policy(): RolloutPolicy {
     approvals: undefined,
     probes: [],
     pauseAfter: false,
+    ...changes[index],
   });
   return { ...DEFAULT_POLICY, rings: [ring(0), ring(1)], maxInFlight: 1 };
 }
@@ -30,9 +31,13 @@ const NOBODY: Limits = {
   holds: 0,
   bans: 0,
   stops: 0,
+  approvals: 0,
+  builds: 0,
+  alarms: 0,
 };
 
 const PUBLISHED = /^revision \d is published$/;
+const BOB = /^bob approves/;
 const RESUMED = /^a person resumes$/;
 
 const CANARY: Scene = {
@@ -78,6 +83,39 @@ export const SCENES = {
       [PUBLISHED, /^a person aborts/, PUBLISHED],
     ],
   },
+  approval: {
+    ...CANARY,
+    policy: policy({ 1: { approvals: { count: 1, role: 'approver', notAuthor: true } } }),
+    limits: { ...NOBODY, approvals: 1, builds: 1, holds: 1, resumes: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED, BOB],
+      [PUBLISHED, PUBLISHED, /^eve/, /is built late$/, BOB],
+      [PUBLISHED, PUBLISHED, /^b: a person holds/, /^b: the hold ends/, BOB],
+    ],
+  },
+  probe: {
+    ...CANARY,
+    policy: policy({ 0: { probes: [{ name: 'errors', everyMs: SOAK_MS }] } }),
+    limits: { ...NOBODY, alarms: 1, resumes: 1, aborts: 1, holds: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED],
+      [PUBLISHED, RESUMED],
+      [PUBLISHED, /^a: a person holds/, PUBLISHED],
+    ],
+  },
+  stone: {
+    ...CANARY,
+    rings: [0, 0],
+    revisions: 4,
+    bad: new Set([2]),
+    stone: 1,
+    limits: { ...NOBODY, bans: 1, resumes: 1 },
+    lines: [
+      [PUBLISHED],
+      [/^b: loses its connection/, PUBLISHED, PUBLISHED, PUBLISHED, /^b: connects/],
+      [/^b: loses its connection/, PUBLISHED, PUBLISHED, /^b: connects/],
+    ],
+  },
 } as const satisfies Record<string, Scene>;
 
 /** What happens in each. */
@@ -88,4 +126,7 @@ export const ABOUT: Readonly<Record<keyof typeof SCENES, string>> = {
   hold: 'a person holds a host where it is, or has one that failed try again',
   ban: 'a person says of a revision that it does not run on a host',
   stop: 'a person stops the hosts of a label',
+  approval: 'the second ring is approved, by somebody who pushed none of it, for what it gets',
+  probe: 'something outside is asked, which may say no, or nothing',
+  stone: 'a host that was away has to pass a stepping stone',
 };

@@ -2,6 +2,9 @@ import {
   admit,
   decideRollout,
   failuresOf,
+  hasApprovals,
+  hasArrived,
+  pendingStone,
   isActivating,
   nextRollout,
   NO_ORDERS,
@@ -27,11 +30,12 @@ import {
   type RolloutDecision,
   type RolloutFacts,
   type RolloutOrders,
+  type SteppingStone,
   type StorePath,
   type Went,
 } from '@floe/model';
 import { NOW, type Revision, type Scene } from './scene.ts';
-import { revisionOf, startCourse, systemOf, withHost, type Host, type Report, type Row, type State } from './state.ts';
+import { NOT_ASKED, revisionOf, startCourse, systemOf, withHost, type Host, type Report, type Row, type State } from './state.ts';
 
 // The server's side: the real decideRollout(), resolve() and admit(), and a store that is a value. Each function is one transaction.
 
@@ -45,9 +49,10 @@ export function ringOf(state: State, host: Host, { rings }: Scene): number {
 
 const SAID = { by: 'ada', reason: 'it is bad', at: NOW };
 
-export function ordersOf({ isFrozen, stopped, resumeOf, isReverted }: State): RolloutOrders {
+export function ordersOf({ isFrozen, stopped, approvals, resumeOf, isReverted }: State): RolloutOrders {
   return {
     ...NO_ORDERS,
+    approvals,
     stops: stopped.map((label) => ({ ...SAID, label, until: undefined })),
     freeze: isFrozen ? { by: 'ada', reason: 'holidays', at: NOW, until: undefined } : undefined,
     abort: isReverted ? { ...SAID, role: 'operator', isRevert: true } : undefined,
@@ -80,7 +85,10 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
     const progress = progressTowards(host, toplevel);
     const isOrderedAway = row.ordered.includes(toplevel) && progress !== 'failed';
     const isStoppedAway = stopsOf(state, host, scene).length > 0 && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
-    const isElsewhere = isOrderedAway || isStoppedAway || row.held !== undefined || row.isOverridden;
+    const stone = stoneOf(host);
+    const isStuck =
+      stone !== undefined && stone.toplevel !== toplevel && (row.quarantined.includes(stone.toplevel) || row.ordered.includes(stone.toplevel));
+    const isElsewhere = isStuck || isOrderedAway || isStoppedAway || row.held !== undefined || row.isOverridden;
     const isStable = systemOf(host.name, row.stable) === toplevel;
     return {
       host: host.name,
@@ -96,7 +104,21 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
     };
   });
   const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
-  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes: [], authors: [], hasOtherAdministrator: true, weaker: [] };
+  const binds = hasApprovals(scene.policy) ? bindsOf(state) : undefined;
+  const { answers: probes } = state.probe;
+  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes, binds, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+}
+
+/** What an approval is for. */
+export function bindsOf({ newest, builds }: State): string {
+  return `${newest}.${builds}`;
+}
+
+function stoneOf(host: Host): SteppingStone | undefined {
+  const { stones, told } = host.row;
+  if (stones.length === 0) return undefined;
+  const named = stones.map((revision) => ({ ...releaseOf(host, revision), name: 'key' }));
+  return pendingStone(named, { floor: told + 1, hasArrived: (toplevel) => hasArrived(reportedBy(host), toplevel) });
 }
 
 /** The stops of its labels. */
@@ -115,8 +137,15 @@ export function look(state: State, scene: Scene): State {
   const decision = decideNow(state, scene);
   if (decision === undefined || decision.steps.length === 0) return state;
   const isComplete = decision.course.state === 'COMPLETE';
-  const hosts = isComplete ? advanceStable(state, new Set(unaskedIn(decision, factsOf(state, scene)))) : state.hosts;
-  return { ...state, course: decision.course, hosts };
+  const hosts = isComplete ? complete(state, new Set(unaskedIn(decision, factsOf(state, scene))), scene) : state.hosts;
+  return { ...state, course: decision.course, hosts, probe: { ...state.probe, isAskedAtEnd: false, isGoodAtEnd: false } };
+}
+
+function complete(state: State, unasked: ReadonlySet<string>, { stone }: Scene): State['hosts'] {
+  const hosts = advanceStable(state, unasked);
+  // It is the first complete one whose policy has the name.
+  if (stone === undefined || state.newest < stone || hosts.some(({ row }) => row.stones.length > 0)) return hosts;
+  return hosts.map((host) => (host.row.stable === state.newest ? { ...host, row: { ...host.row, stones: [state.newest] } } : host));
 }
 
 /** Not of hosts that were not asked, nor of those on which a person said that it does not run. */
@@ -144,6 +173,7 @@ export function situationOf(state: State, host: Host, scene: Scene): HostSituati
     quarantined: new Set(row.quarantined),
     ordered: new Map(row.ordered.map((system) => [system, orderOf(system)])),
     stops: stopsOf(state, host, scene),
+    stone: stoneOf(host),
   };
 }
 
@@ -244,7 +274,16 @@ export function publishedIn({ newest, next }: State): Revision {
 }
 
 function begin(state: State, revision: Revision): State {
-  return { ...state, newest: revision, next: undefined, course: startCourse(), resumeOf: undefined, isReverted: false };
+  return {
+    ...state,
+    newest: revision,
+    next: undefined,
+    course: startCourse(),
+    approvals: [],
+    probe: NOT_ASKED,
+    resumeOf: undefined,
+    isReverted: false,
+  };
 }
 
 /** Whether the rollout that hosts follow is finished before a newer one begins. */
@@ -267,7 +306,13 @@ export function resumePause(state: State, scene: Scene): State {
     if (system === undefined || host.row.acknowledged.includes(system)) return host;
     return { ...host, row: { ...host.row, acknowledged: [...host.row.acknowledged, system] } };
   });
-  return { ...state, hosts, resumeOf: state.course.since };
+  const seen = state.course.pause?.cause === 'probe' ? state.course.pause.answers : [];
+  const answers = state.probe.answers.map((each) =>
+    seen.some(({ name, number }) => name === each.name && number === each.number) && each.ring === state.course?.ring
+      ? { ...each, isAcknowledged: true }
+      : each,
+  );
+  return { ...state, hosts, probe: { ...state.probe, answers }, resumeOf: state.course.since };
 }
 
 /** The time comes by which its watchdog must have acted: no `go` is under way so late, and nothing is armed any more. */

@@ -4,6 +4,8 @@ import {
   type AgentJob,
   type AgentJournal,
   type AgentState,
+  type Approval,
+  type StoredAnswer,
   type HostName,
   type RolloutCourse,
   type StorePath,
@@ -26,6 +28,8 @@ export interface Row {
   readonly held: Revision | undefined;
   /** Systems that a person said do not run on it. */
   readonly ordered: readonly StorePath[];
+  /** Stepping stones: it runs each before anything newer. */
+  readonly stones: readonly Revision[];
   readonly acknowledged: readonly StorePath[];
   /** It got a `go`, and has not reported since that it is over. `isExpired`: its watchdog must have acted. */
   readonly went: { readonly toplevel: StorePath; readonly isExpired: boolean } | undefined;
@@ -85,6 +89,18 @@ export interface Host {
   readonly verified: readonly StorePath[];
 }
 
+/** What was asked outside about the rollout that hosts follow. */
+export interface Probe {
+  readonly answers: readonly StoredAnswer[];
+  /** On its way. */
+  readonly asked: { readonly ring: number; readonly at: number } | undefined;
+  /** For the invariants only: it was asked when the soak was over, and all was well. */
+  readonly isAskedAtEnd: boolean;
+  readonly isGoodAtEnd: boolean;
+}
+
+export const NOT_ASKED: Probe = { answers: [], asked: undefined, isAskedAtEnd: false, isGoodAtEnd: false };
+
 export interface State {
   readonly hosts: readonly Host[];
   /** The one whose rollout hosts follow. */
@@ -96,6 +112,11 @@ export interface State {
   readonly isFrozen: boolean;
   /** Labels that a person stopped. */
   readonly stopped: readonly string[];
+  /** Of the rollout that hosts follow. */
+  readonly approvals: readonly Approval[];
+  /** How many hosts were built late: what is approved then is another thing. */
+  readonly builds: number;
+  readonly probe: Probe;
   readonly resumeOf: number | undefined;
   /** A person aborted the newest rollout, and wants its hosts back on stable. */
   readonly isReverted: boolean;
@@ -127,6 +148,7 @@ export function initialState(scene: Scene): State {
       quarantined: [],
       held: undefined,
       ordered: [],
+      stones: [],
       acknowledged: [],
       went: undefined,
     };
@@ -141,6 +163,9 @@ export function initialState(scene: Scene): State {
     course: undefined,
     isFrozen: false,
     stopped: [],
+    approvals: [],
+    builds: 0,
+    probe: NOT_ASKED,
     resumeOf: undefined,
     isReverted: false,
     left: scene.limits,

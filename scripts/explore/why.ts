@@ -22,14 +22,23 @@ export function whyOf(state: State, host: Host, scene: Scene): readonly WhyNot[]
   return whyNot(facts, NOW);
 }
 
+/** The approvals of the host's ring are not there. */
+export function isUnapproved(state: State, host: Host, scene: Scene): boolean {
+  const ring = ringOf(state, host, scene);
+  if (state.course === undefined || scene.policy.rings[ring]?.approvals === undefined) return false;
+  const binds = `${state.newest}.${state.builds}`;
+  return !state.approvals.some((each) => each.ring === ring && each.by !== 'eve' && each.binds === binds);
+}
+
 /** The rules by which a person keeps the host from the newest revision. */
 export function heldBy(state: State, host: Host, scene: Scene): readonly WhyRule[] {
-  const { hold, ordered, stops = [] } = situationOf(state, host, scene);
+  const { hold, ordered, stone, stops = [] } = situationOf(state, host, scene);
   const newest = systemOf(host.name, state.newest);
   return [
     ...(state.isFrozen ? (['freeze'] as const) : []),
     ...(stops.length > 0 ? (['label-stop'] as const) : []),
     ...(hold !== undefined && hold.toplevel !== newest ? (['hold'] as const) : []),
+    ...(stone !== undefined && stone.toplevel !== newest && ordered?.has(stone.toplevel) === true ? (['stepping-stone'] as const) : []),
     ...(ordered?.has(newest) === true ? (['ordered-quarantine'] as const) : []),
   ];
 }
