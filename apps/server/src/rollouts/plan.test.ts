@@ -108,3 +108,19 @@ test('a window by each host’s time begins with the first host that the ring as
   const rollout = fleet.rollout && { ...fleet.rollout, rings: new Map([...(fleet.rollout.rings ?? []), ['fox' as HostName, 1]]) };
   expect(beginsAt({ ...fleet, rollout, hosts: two })).toBe(Date.UTC(2026, 10, 2, 13));
 });
+
+test('a host that is still built is planned like one that has its release', () => {
+  const now = Date.UTC(2026, 0, 1);
+  fc.assert(
+    fc.property(fc.subarray(['ada', 'bob', 'eve']), fc.constantFrom<RingWindow[]>([], [NIGHT]), (building, windows) => {
+      const { rollout, hosts } = fleetWith(windows, now);
+      const without = (each: FleetHost): FleetHost => ({ ...each, situation: { ...each.situation, rollout: undefined } });
+      const coming = new Map(hosts.flatMap(({ row, situation }) => (building.includes(row.host) ? [[row.host, situation.rollout?.toplevel as StorePath]] : [])));
+      const part: Fleet = {
+        rollout: rollout && { ...rollout, coming },
+        hosts: hosts.map((each) => (building.includes(each.row.host) ? without(each) : each)),
+      };
+      expect(viewPlan(part, now)).toEqual(viewPlan({ rollout, hosts }, now));
+    }),
+  );
+});

@@ -8,6 +8,7 @@ import {
   type RolloutFacts,
   type RolloutPolicy,
   type RolloutState,
+  type StorePath,
 } from '@floe/model';
 import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
 import { ringWindowState } from '@floe/runtime';
@@ -21,8 +22,11 @@ type Plan = Omit<RolloutPlanView, 'sha'>;
 /** What is to come of the rollout that hosts follow. Undefined: there is none. Pure. */
 export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefined {
   if (rollout === undefined) return undefined;
-  const facts = rolloutFacts(rollout, hosts, now);
-  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, facts, hosts, now), stopped: viewStopped(rollout, facts, hosts, now) };
+  const { coming, ...built } = rollout;
+  // As it is when all is built: the earliest there can be.
+  const those = hosts.map((each) => asReleased(each, coming?.get(each.row.host)));
+  const facts = rolloutFacts(built, those, now);
+  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, facts, those, now), stopped: viewStopped(rollout, facts, those, now) };
 }
 
 /** A published revision that waits, with its policy and what its hosts came to. */
@@ -41,7 +45,7 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
     policy,
     evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring })),
   );
-  const hosts = fleet.hosts.map((each) => withRelease(each, there.get(each.row.host), next));
+  const hosts = fleet.hosts.map((each) => withRelease(each, there.get(each.row.host)));
   const of = { revisionId: next.revisionId, policy, rings: ringOf };
   const begun: RolloutFacts = {
     policy,
@@ -59,11 +63,16 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
 }
 
 /** As it will be when the revision is the one that hosts follow; one that has nothing for the host leaves it with what it has. */
-function withRelease(each: FleetHost, evaluation: Evaluation | undefined, { sequence }: NextOfFleet): FleetHost {
-  const { host } = each.row;
-  const toplevel = evaluation?.toplevel;
-  if (toplevel === undefined || (evaluation !== undefined && isNotRolledOut(evaluation.outcome))) return each;
-  return { ...each, timeZone: evaluation?.timeZone, situation: { ...each.situation, rollout: { id: '', host, sequence, toplevel } } };
+function withRelease(each: FleetHost, evaluation: Evaluation | undefined): FleetHost {
+  if (evaluation === undefined || isNotRolledOut(evaluation.outcome)) return each;
+  return { ...asReleased(each, evaluation.toplevel), timeZone: evaluation.timeZone };
+}
+
+/** With a release of this system, for a plan. */
+function asReleased(each: FleetHost, toplevel: StorePath | undefined): FleetHost {
+  if (toplevel === undefined) return each;
+  const { host, acceptedSequence } = each.row;
+  return { ...each, situation: { ...each.situation, rollout: { id: '', host, sequence: acceptedSequence, toplevel } } };
 }
 
 /** Who would change, were it not for the pause of a label: their ring goes on without them, so that no ring's times are theirs. */
