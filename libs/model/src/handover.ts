@@ -14,6 +14,8 @@ export type HandoverState = (typeof HANDOVER_STATES)[number];
 export const MAX_HANDOVER_HOSTS = 10_000;
 /** So many of a repository wait at a time. */
 export const MAX_WAITING_HANDOVERS = 20;
+/** So many of these are of one person, so that nobody shuts out the others. */
+export const MAX_WAITING_HANDOVERS_OF_ONE = 5;
 
 const NOT_A_COMMIT = '0'.repeat(16);
 

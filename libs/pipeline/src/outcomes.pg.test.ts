@@ -554,6 +554,23 @@ describe('what a CI submits', () => {
     );
   });
 
+  test('of one person passes nothing of the same, and what others submitted', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const missing = 'f'.repeat(40) as CommitSha;
+    world.unknownCommits.add(missing);
+    const waits = await world.submit('ada', 7, missing);
+    const next = await world.submit('ada', 8);
+    await world.submitted(await world.submit('bob', 9, undefined, 'eve'), 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 1, bob: 9 });
+    expect((await world.store.handovers.get(next))?.state).toBe('WAITING');
+    world.laterMs = 10 * 60_000;
+    expect(await refusal(waits)).toContain('does not have the commit');
+    await world.submitted(next, 'PUBLISHED');
+    expect(await world.released()).toEqual({ ada: 8, bob: 9 });
+  });
+
   test('is not said of a commit that was refused or failed itself', async () => {
     world.commits.push({ ada: { evaluates: 1 } });
     await world.start(dir);

@@ -25,8 +25,8 @@ export type HandoverSystems = ReadonlyMap<HostName, { readonly toplevel: StorePa
 export type HandoverRequested =
   /** `isRepeat`: the same file waits already, or is the newest revision. */
   | { readonly kind: 'requested'; readonly id: string; readonly isRepeat: boolean }
-  /** As many wait as may. */
-  | { readonly kind: 'too-many' };
+  /** As many wait as may, of that person or of all. */
+  | { readonly kind: 'too-many'; readonly whose: 'own' | 'all' };
 
 export interface HandoverStore {
   /** Stores one that waits, and wakes the repository's worker. */
@@ -41,7 +41,7 @@ export interface HandoverStore {
   waiting(repositoryId: string): Promise<readonly Handover[]>;
   /** Of one that waits: what for. */
   note(id: string, result: string): Promise<void>;
-  /** It comes to nothing. False: it does not wait any more. */
+  /** It comes to nothing, and its systems are forgotten. False: it does not wait any more. */
   refuse(id: string, result: string, at: Timestamp, entry: AuditEntry): Promise<boolean>;
   /**
    * Makes it the newest revision, which supersedes nothing. `systems`: with what each is for. `busy`: two revisions are unfinished.

@@ -1,4 +1,4 @@
-import { MAX_WAITING_HANDOVERS, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { MAX_WAITING_HANDOVERS, MAX_WAITING_HANDOVERS_OF_ONE, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Revision, Repository } from './records.ts';
 import {
@@ -23,11 +23,11 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
 
   const systems = (host: HostName): ReadonlyMap<HostName, StorePath> => new Map([[host, path('system')]]);
   let clock = 0;
-  async function request(repository: Repository, contentHash: string, host = newHost()): Promise<string> {
+  async function request(repository: Repository, contentHash: string, host = newHost(), person = 'ada'): Promise<string> {
     clock += 1;
-    const asked = { repositoryId: repository.id, contentHash, by: 'ci', person: 'ada', at: 100 + clock, systems: systems(host) };
+    const asked = { repositoryId: repository.id, contentHash, by: 'ci', person, at: 100 + clock, systems: systems(host) };
     const requested = await world.store.handovers.request(asked);
-    if (requested.kind !== 'requested') throw new Error('too many wait');
+    if (requested.kind !== 'requested') throw new Error(`too many of ${requested.whose} wait`);
     return requested.id;
   }
   const ABOUT = { subject: '1 system', authorName: 'ci', authorEmail: '', committedAt: 1 };
@@ -133,11 +133,20 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
     expect(again).toMatchObject({ sequence: submitted.sequence + 1, state: 'RECEIVED' });
   });
 
-  test('so many wait at most', async () => {
+  test('so many wait at most, of all and of one person', async () => {
     const repository = await newRepository(world.store);
-    for (let n = 0; n < MAX_WAITING_HANDOVERS; n += 1) await request(repository, `n${n}`);
-    await expect(request(repository, 'more')).rejects.toThrow('too many wait');
-    expect(await request(repository, 'n0')).toBeDefined();
+    const people = Array.from({ length: MAX_WAITING_HANDOVERS / MAX_WAITING_HANDOVERS_OF_ONE }, (_, n) => `p${n}`);
+    for (const person of people) {
+      for (let n = 0; n < MAX_WAITING_HANDOVERS_OF_ONE; n += 1) await request(repository, `${person} ${n}`, newHost(), person);
+      await expect(request(repository, 'more', newHost(), person)).rejects.toThrow('too many of own wait');
+    }
+    await expect(request(repository, 'more', newHost(), 'eve')).rejects.toThrow('too many of all wait');
+    const again = await request(repository, 'p0 0');
+    // What was refused keeps no place, and none of its systems.
+    expect((await world.store.handovers.systems(again)).size).toBe(1);
+    await world.store.handovers.refuse(again, 'not valid', 500, { at: 500, actor: 'floe', action: 'submit-release', subject: 'x', detail: '' });
+    expect((await world.store.handovers.systems(again)).size).toBe(0);
+    expect(await request(repository, 'more', newHost(), 'p0')).toBeDefined();
   });
 
   test.each(['given way', 'refused'] as const)('a commit that was %s before what was submitted was complete has its author still', async (fate) => {

@@ -6,6 +6,7 @@ import {
   isEndedRevision,
   MAX_HANDOVER_HOSTS,
   MAX_WAITING_HANDOVERS,
+  MAX_WAITING_HANDOVERS_OF_ONE,
   storableText,
   type HostName,
 } from '@floe/model';
@@ -63,10 +64,11 @@ async function request(db: Database, asked: Parameters<HandoverStore['request']>
     const same = await sameAgain(tx, repositoryId, contentHash);
     if (same !== undefined) return { kind: 'requested', id: same, isRepeat: true };
     const [waiting] = await tx
-      .select({ count: count() })
+      .select({ count: count(), own: sql<number>`count(*) filter (where ${handovers.person} = ${storableText(person, 200)})::int` })
       .from(handovers)
       .where(and(eq(handovers.repositoryId, repositoryId), isWaiting));
-    if ((waiting?.count ?? 0) >= MAX_WAITING_HANDOVERS) return { kind: 'too-many' };
+    if ((waiting?.own ?? 0) >= MAX_WAITING_HANDOVERS_OF_ONE) return { kind: 'too-many', whose: 'own' };
+    if ((waiting?.count ?? 0) >= MAX_WAITING_HANDOVERS) return { kind: 'too-many', whose: 'all' };
     const [row] = await tx
       .insert(handovers)
       .values({
@@ -184,7 +186,8 @@ export function createHandoverStore(db: Database): HandoverStore {
       await db.transaction(async (tx) => {
         const ended = await tx
           .update(handovers)
-          .set({ state: 'REFUSED', result: storableText(result, MAX_RESULT_CHARACTERS), endedAt: at })
+          // Its systems are of no use any more, and may be thousands.
+          .set({ state: 'REFUSED', result: storableText(result, MAX_RESULT_CHARACTERS), endedAt: at, systems: [] })
           .where(and(eq(handovers.id, id), isWaiting))
           .returning({ id: handovers.id });
         if (ended.length > 0) await createAuditStore(tx).append(entry);

@@ -18,7 +18,7 @@ function serving(known: readonly string[], outcome: 'new' | 'repeat' | 'too-many
         async request(handover) {
           requested.push(handover);
           return await Promise.resolve(
-            outcome === 'too-many' ? { kind: 'too-many' } : { kind: 'requested', id: 'an-id', isRepeat: outcome === 'repeat' },
+            outcome === 'too-many' ? { kind: 'too-many', whose: 'own' } : { kind: 'requested', id: 'an-id', isRepeat: outcome === 'repeat' },
           );
         },
       },
@@ -82,7 +82,7 @@ describe('is refused, and nothing stored:', () => {
 
   test('more files than may wait', async () => {
     const { submit, audit } = serving(['ada'], 'too-many');
-    expect(await submit(systems('ada'))).toMatchObject({ status: 409, code: 'SUBMISSIONS_TOO_MANY' });
+    expect(await submit(systems('ada'))).toMatchObject({ status: 409, code: 'SUBMISSIONS_TOO_MANY', message: expect.stringMatching(/^5 files of \S+ wait/) as string });
     expect(audit).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { handoverSha, type CommitSha } from '@floe/model';
+import { handoverSha, MAX_WAITING_HANDOVERS_OF_ONE, type CommitSha } from '@floe/model';
 import { foreign, ReleaseSubmission, ReleaseSubmitted, SubmittedReleaseView, type RevisionView } from '@floe/protocol';
 import { stableJson, type Clock, type Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
@@ -67,7 +67,14 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
         at: clock.now(),
       });
       if (requested.kind === 'too-many')
-        return refuse(c, 409, 'SUBMISSIONS_TOO_MANY', 'as many submitted files wait to be published as may: try again when they are');
+        return refuse(
+          c,
+          409,
+          'SUBMISSIONS_TOO_MANY',
+          requested.whose === 'own'
+            ? `${MAX_WAITING_HANDOVERS_OF_ONE} files of ${person} wait to be published, as many as may of one person: try again when they are`
+            : 'as many submitted files wait to be published as may: try again when they are',
+        );
       const { id, isRepeat } = requested;
       const count = `${paths.size} ${paths.size === 1 ? 'host' : 'hosts'}`;
       if (!isRepeat)

@@ -17,15 +17,18 @@ const CONCURRENCY = 4;
 const NAMED = 20;
 
 /**
- * Publishes what CIs submitted, one file after another, and makes each a revision once all of its systems are in the cache: then it is signed
+ * Publishes what CIs submitted, one file after another of each person, and makes each a revision once all of its systems are in the cache: then it is signed
  * and rolled out as any other. One bad entry refuses the whole file. Each step can be repeated: a process that died is continued by the next
  * holder of the lease. Resolves to true when nothing is left to try again.
  */
 export async function publishHandovers(deps: HandoverDeps, repositoryId: string, signal: AbortSignal, onTaken: () => void): Promise<boolean> {
   const { store, clock, logger } = deps;
+  // In the order in which they came: a later one does not pass it. Those of others may, so that no CI keeps others from the fleet.
+  const held = new Set<string>();
   for (const handover of await store.handovers.waiting(repositoryId)) {
     signal.throwIfAborted();
-    const { id, at } = handover;
+    const { id, at, person } = handover;
+    if (held.has(person)) continue;
     try {
       const waits = await publishOne(deps, handover, signal);
       if (waits === undefined) {
@@ -33,19 +36,18 @@ export async function publishHandovers(deps: HandoverDeps, repositoryId: string,
         continue;
       }
       await store.handovers.note(id, waits);
-      // In the order in which they came: a later one does not pass it.
-      return false;
+      held.add(person);
     } catch (error) {
       signal.throwIfAborted();
       logger.warn('what was submitted could not be published', { handover: id, error, code: isFloeError(error) ? error.code : 'BUG' });
       const why = isFloeError(error) ? describeError(error) : 'Floe failed on it because of a bug: see the log of the server';
       if (isFloeError(error) && error.retryable && clock.now() - at < TRY_FOR_MS) {
         await store.handovers.note(id, why);
-        return false;
+        held.add(person);
       } else await refuse(deps, handover, why);
     }
   }
-  return true;
+  return held.size === 0;
 }
 
 async function refuse({ store, clock, logger }: HandoverDeps, { id, commit, contentHash }: Handover, why: string): Promise<void> {

@@ -57,6 +57,8 @@ export class World {
   onBuild: (host: string) => void = () => undefined;
   /** Called with the paths of each publication. */
   onPublish: (paths: readonly StorePath[]) => void | Promise<void> = () => undefined;
+  /** Commits that the branch does not have. */
+  readonly unknownCommits = new Set<CommitSha>();
   changedPaths: () => Promise<never[]> = async () => [];
   repository!: Repository;
   readonly store: Store;
@@ -127,9 +129,9 @@ export class World {
   }
 
   /** As a CI does. */
-  async submit(host: string, system: number, commit?: CommitSha): Promise<string> {
+  async submit(host: string, system: number, commit?: CommitSha, person = 'ci'): Promise<string> {
     const toplevel = `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
-    const asked = { repositoryId: this.repository.id, contentHash: `${system}`.padStart(64, 'c'), by: 'ci', person: 'ci', at: systemClock.now() };
+    const asked = { repositoryId: this.repository.id, contentHash: `${system}`.padStart(64, 'c'), by: 'ci', person, at: systemClock.now() };
     const requested = await this.store.handovers.request({ ...asked, commit, systems: new Map([[host as HostName, toplevel]]) });
     if (requested.kind !== 'requested') throw new Error('too many wait');
     return requested.id;
@@ -168,7 +170,10 @@ export class World {
       },
       branches: async () => await Promise.resolve({ branches: [], isComplete: true }),
       accept: async () => undefined,
-      commit: async () => ({ subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 }) as never,
+      commit: async (sha) => {
+        if (this.unknownCommits.has(sha)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
+        return { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 } as never;
+      },
       changedPaths: async () => await this.changedPaths(),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,
