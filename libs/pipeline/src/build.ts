@@ -10,7 +10,7 @@ import { evaluateHosts } from './evaluate.ts';
 import { ReadyHosts } from './ready-hosts.ts';
 
 /** Safely below the kernel's limit for one command line, 2 MiB. */
-const PATHS_PER_COMMAND = 1_000;
+export const PATHS_PER_COMMAND = 1_000;
 
 /** A host's toplevel, as read back from the cache. */
 export interface PublishedHost {
@@ -24,10 +24,10 @@ export interface PublishedHost {
 }
 
 /** What became of a revision's hosts: they are released, as far as they build; or none of them is. */
-export type BuildOutcome = { readonly kind: 'built'; readonly hosts?: undefined } | { readonly kind: 'failed'; readonly error: string };
+export type BuildOutcome = { readonly kind: 'built' } | { readonly kind: 'failed'; readonly error: string };
 
 /** Signs and hands out the releases of these hosts. */
-export type Release = (hosts: readonly PublishedHost[]) => Promise<void>;
+export type HandOut = (hosts: readonly PublishedHost[]) => Promise<void>;
 
 interface Wanted {
   readonly host: HostName;
@@ -43,7 +43,7 @@ interface Wanted {
  * and keeps its last release. A check of the policy that does not build fails the revision before. Throws retryable errors (cache full
  * or unreachable): then the step is repeated for those that have no release yet.
  */
-export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal, release: Release): Promise<BuildOutcome> {
+export async function buildRevision(deps: PipelineDeps, revision: Revision, signal: AbortSignal, handOut: HandOut): Promise<BuildOutcome> {
   const evaluations = await deps.store.revisions.evaluations(revision.id);
   const error = await failedCheck(deps, revision, signal);
   if (error !== undefined) {
@@ -62,7 +62,7 @@ export async function buildRevision(deps: PipelineDeps, revision: Revision, sign
     revision,
     changed.filter(({ host }) => !done.has(host)),
     signal,
-    release,
+    handOut,
     done.size,
   );
 }
@@ -73,13 +73,13 @@ export async function buildHosts(
   revision: Revision,
   evaluations: readonly Evaluation[],
   signal: AbortSignal,
-  release: Release,
+  handOut: HandOut,
   done = 0,
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
   const queue = await builtHere(deps, revision, evaluations.flatMap(wantedOf), signal);
   const triesBefore = new Map(evaluations.map(({ host, tries }) => [host, tries ?? 0]));
-  const ready = new ReadyHosts<Wanted>(async (hosts) => await release(await publishHosts(deps, revision, hosts, signal)));
+  const ready = new ReadyHosts<Wanted>(async (hosts) => await handOut(await publishHosts(deps, revision, hosts, signal)));
   let built = done;
   let first: string | undefined;
   async function worker(): Promise<void> {
@@ -100,8 +100,10 @@ export async function buildHosts(
       first ??= `${host}: ${result.error}`;
     }
   }
-  await Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, queue.length)) }, worker));
-  await ready.end();
+  // What is being published is finished, also when a build could not be noted down: the step is repeated, and must not meet itself.
+  const [building] = await Promise.allSettled([Promise.all(Array.from({ length: Math.max(1, Math.min(limits.builds, queue.length)) }, worker))]);
+  const [publishing] = await Promise.allSettled([ready.end()]);
+  for (const part of [building, publishing]) if (part.status === 'rejected') throw part.reason;
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   return built === 0 && first !== undefined ? { kind: 'failed', error: `nothing could be built; ${first}` } : { kind: 'built' };
 }

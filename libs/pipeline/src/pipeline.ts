@@ -1,7 +1,7 @@
 import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
-import { buildRevision, type Release } from './build.ts';
+import { buildRevision, type HandOut } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateRevision } from './evaluate.ts';
 import { compareHandover } from './handovers/compare.ts';
@@ -254,17 +254,16 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       return false;
     }
     case 'BUILDING': {
-      const release: Release = async (hosts) => {
+      const handOut: HandOut = async (hosts) => {
         await releaseHosts(deps, repository, revision, hosts, false);
         logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
       };
-      const outcome =
-        revision.handoverId === undefined
-          ? await buildRevision(deps, revision, signal, release)
-          : { kind: 'built' as const, hosts: await readHandover(deps, revision) };
-      if (outcome.kind === 'failed') await record('build-failed', outcome.error);
+      const isSubmitted = revision.handoverId !== undefined;
+      const outcome = isSubmitted ? undefined : await buildRevision(deps, revision, signal, handOut);
+      if (outcome?.kind === 'failed') await record('build-failed', outcome.error);
       else {
-        await releaseHosts(deps, repository, revision, outcome.hosts ?? []);
+        // Of what was submitted all systems are there, and are handed out together.
+        await releaseHosts(deps, repository, revision, isSubmitted ? await readHandover(deps, revision) : []);
         const left = await store.hosts.forgetLeft(repository.id, revision.id);
         if (left.length > 0) logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
       }
@@ -300,10 +299,12 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
   }
 }
 
-/** A newer one goes first. False: there is none. */
+/** A newer one goes first. False: there is none, or what was submitted waits until a commit that hosts have releases of is built. */
 async function giveWay({ store, clock }: PipelineDeps, revision: Revision): Promise<boolean> {
   const newest = await store.revisions.newest(revision.repositoryId);
   if (newest === undefined || newest.sequence <= revision.sequence) return false;
+  // It has no systems for the other hosts, and the commit would not be taken in again.
+  if (newest.handoverId !== undefined && (await store.releases.hostsOf(revision.id)).size > 0) return false;
   await store.revisions.supersede(revision.id, newest.sha, clock.now());
   return true;
 }

@@ -1,10 +1,9 @@
 import { isHandingOut, nextRevisionState, type HostName, type RevisionState } from '@floe/model';
-import { and, asc, eq, isNotNull, isNull, or, sql } from 'drizzle-orm';
+import { and, eq, isNotNull, isNull, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
-import type { NewRelease, Release } from './records.ts';
-import { toRelease } from './release-rows.ts';
+import type { NewRelease } from './records.ts';
 import { isOneOf } from './rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { freezeRollout } from './rollout-stories.ts';
@@ -17,11 +16,6 @@ import { isToBeBuilt } from './to-be-built.ts';
 
 /** Rows per insert: Postgres takes 65,535 parameters in one statement, and a row has 8. */
 const ROWS_PER_INSERT = 5_000;
-
-async function ofRevision(db: Database, revisionId: string): Promise<Release[]> {
-  const rows = await db.select().from(releases).where(eq(releases.revisionId, revisionId)).orderBy(asc(releases.host));
-  return rows.flatMap(toRelease);
-}
 
 export async function hostsWithRelease(db: Database, revisionId: string): Promise<ReadonlySet<HostName>> {
   const rows = await db.select({ host: releases.host }).from(releases).where(eq(releases.revisionId, revisionId));
@@ -137,7 +131,7 @@ export async function publish(db: Database, revisionId: string, news: readonly N
     const isPublished = revision.state === 'PUBLISHED';
     if (!isPublished && nextRevisionState(revision.state, 'built') === null) return { kind: 'stale', state: revision.state };
     const known = await hostsWithRelease(tx, revisionId);
-    if (isPublished && news.every(({ host }) => known.has(host))) return { kind: 'published', releases: await ofRevision(tx, revisionId) };
+    if (isPublished && news.every(({ host }) => known.has(host))) return { kind: 'published' };
     // Hosts that are built late do not change the state of a published revision.
     if (!isPublished) {
       const lastBuilt = tx
@@ -150,7 +144,7 @@ export async function publish(db: Database, revisionId: string, news: readonly N
       await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt, publishedAt } });
     }
     await handOut(tx, revisionId, revision, news, known.size === 0, at);
-    return { kind: 'published', releases: await ofRevision(tx, revisionId) };
+    return { kind: 'published' };
   });
 }
 

@@ -25,21 +25,22 @@ export async function pushersOf(db: Database, revisionId: string, forge: string)
   const { repositoryId } = revision;
   const last = await lastComplete(db, repositoryId, revisionId);
   if (last === undefined) return undefined;
-  const [sha, complete] = [await commitAt(db, repositoryId, revision.sequence), { sha: await publishedAt(db, repositoryId, last.sequence) }];
-  if (sha === undefined || complete.sha === undefined) return undefined;
+  const head = await commitAt(db, repositoryId, revision.sequence);
+  const base = await publishedAt(db, repositoryId, last.sequence);
+  if (head === undefined || base === undefined) return undefined;
   const d = webhookDeliveries;
   const isPush = sql`d.repository_id = ${repositoryId} and d.forge = ${forge} and d.outcome = 'accepted' and d.after = back.commit`;
   const pushes = readRows(
     Push,
     await db.execute(sql`
     with recursive back(commit) as (
-      select ${sha}::text
+      select ${head}::text
       union
-      select coalesce(d.before, '') from back join ${d} d on ${isPush} where back.commit <> ${complete.sha}
+      select coalesce(d.before, '') from back join ${d} d on ${isPush} where back.commit <> ${base}
     )
-    select d.pusher as pusher, exists (select from back where back.commit = ${complete.sha}) as "isReached"
+    select d.pusher as pusher, exists (select from back where back.commit = ${base}) as "isReached"
     from (select commit from back limit ${MAX_PUSHES + 1}) back left join ${d} d on ${isPush}
-    where back.commit <> ${complete.sha} limit ${MAX_PUSHES + 1}`),
+    where back.commit <> ${base} limit ${MAX_PUSHES + 1}`),
   );
   // Pushes that move the branch forth and back explain each other, and hide one that was not told: some way has to lead to the complete one.
   if (pushes.some(({ isReached }) => !isReached)) return undefined;

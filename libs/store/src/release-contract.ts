@@ -2,7 +2,7 @@ import type { HostName, ReleaseRef, RevisionState } from '@floe/model';
 import type { CommitOfSystem, NewRelease, Release, Revision, SystemOfHost, Timestamp } from './records.ts';
 
 export type Published =
-  | { readonly kind: 'published'; readonly releases: readonly Release[] }
+  | { readonly kind: 'published' }
   /** The revision was not BUILDING (superseded meanwhile): nothing was stored. */
   | { readonly kind: 'stale'; readonly state: RevisionState };
 

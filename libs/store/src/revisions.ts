@@ -9,7 +9,7 @@ import {
   storableText,
   type RolloutPolicy,
 } from '@floe/model';
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, like, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, gt, inArray, isNull, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -266,7 +266,11 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     nextUnfinished: async (repositoryId) =>
       (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), MAX_UNFINISHED)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
-    newestFinished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1))[0],
+    newestFinished: async (repositoryId) => {
+      const hasRollout = sql`exists (select from ${rollouts} where ${rollouts.revisionId} = ${revisions.id})`;
+      const isBuilt = and(eq(revisions.state, 'BUILDING'), hasRollout);
+      return (await newestFirst(db, and(ofRepository(repositoryId), or(inArray(revisions.state, FINISHED), isBuilt)), 1))[0];
+    },
     list: async (repositoryId, limit, before) => await list(db, repositoryId, limit, leftOut, before),
     listToTell: async (repositoryId, limit) => {
       const newest = await list(db, repositoryId, limit, leftOut);

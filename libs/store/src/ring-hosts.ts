@@ -12,6 +12,11 @@ export function ringHosts(
   return hosts.flatMap((each) => toRingHost(each, { ring: ringOf(each.row.host), revisionId: rollout.revisionId, now }) ?? []);
 }
 
+/** Its enrolment holds: a rollout may ask it. */
+export function takesPart({ publicKey, revokedAt, clonedAt, unreadable }: FleetHost['row']): boolean {
+  return publicKey !== undefined && revokedAt === undefined && clonedAt === undefined && unreadable === undefined;
+}
+
 interface In {
   readonly ring: number;
   readonly revisionId: string;
@@ -25,7 +30,7 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
   const lastWord = lastWordOf(row);
   const isQuarantined = situation.quarantined.has(toplevel);
   const facts = { ...lastWord, isConnected: row.isConnected, toplevel, isQuarantined, went: row.went };
-  const isIn = row.publicKey !== undefined && row.revokedAt === undefined && row.clonedAt === undefined && row.unreadable === undefined;
+  const isIn = takesPart(row);
   // Nobody gets past a stone that failed on it.
   const { stone } = situation;
   const isStuck =

@@ -258,7 +258,7 @@ async function save(
   at: number,
 ): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
-  const isOfThem = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
+  const hasHosts = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
   return await db.transaction(async (tx) => {
     const [moved] = await tx
       .update(rollouts)
@@ -270,7 +270,7 @@ async function save(
         ...(pushers === undefined ? {} : { pushers }),
         ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
       })
-      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), isOfThem))
+      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
       .returning({ revisionId: rollouts.revisionId });
     if (moved === undefined) return false;
     if (course.state === 'COMPLETE') {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ringIn, type ComingHost, type RolloutFacts } from '@floe/model';
 import { stableJson } from '@floe/runtime';
-import { ringHosts, type CurrentRollout, type FleetHost } from '@floe/store';
+import { ringHosts, takesPart, type CurrentRollout, type FleetHost } from '@floe/store';
 import { windowFacts } from './windows.ts';
 
 /** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
@@ -27,12 +27,8 @@ function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[]): readonl
   const { coming } = rollout;
   if (coming === undefined || coming.size === 0) return undefined;
   const ringOf = ringIn(rollout);
-  const present = new Set(hosts.filter(({ row }) => isThere(row)).map(({ row }) => row.host));
+  const present = new Set(hosts.filter(({ row }) => takesPart(row) && row.isConnected).map(({ row }) => row.host));
   return [...coming.keys()].map((host) => ({ host, ring: ringOf(host), isPresent: present.has(host) }));
-}
-
-function isThere({ publicKey, revokedAt, clonedAt, unreadable, isConnected }: FleetHost['row']): boolean {
-  return publicKey !== undefined && revokedAt === undefined && clonedAt === undefined && unreadable === undefined && isConnected;
 }
 
 /**

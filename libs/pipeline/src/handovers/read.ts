@@ -1,9 +1,6 @@
 import type { Revision } from '@floe/store';
-import type { PublishedHost } from '../build.ts';
+import { PATHS_PER_COMMAND, type PublishedHost } from '../build.ts';
 import type { PipelineDeps } from '../deps.ts';
-
-/** Safely below the kernel's limit for one command line, 2 MiB. */
-const PATHS_PER_COMMAND = 1_000;
 
 /** What is to be signed of a submitted revision: its changed hosts, as read back from the cache once more. Throws as `readBack()`. */
 export async function readHandover(
