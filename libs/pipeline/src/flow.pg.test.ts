@@ -186,7 +186,7 @@ test(
           let number = 1;
           // What a CI hands over in between is the newest, or what is pushed then is.
           const submitted = new Map<string, number>();
-          let handed = 100;
+          let lastSystem = 100;
           const content = new Map(HOSTS.map((host) => [host, { evaluates: number }]));
           own.commits.push(Object.fromEntries(content));
           await own.start(folder);
@@ -202,8 +202,8 @@ test(
                 await own.push(Object.fromEntries(content));
                 break;
               case 'submit':
-                submitted.set(each.host, (handed += 1));
-                await own.submit(each.host, handed);
+                submitted.set(each.host, (lastSystem += 1));
+                await own.submit(each.host, lastSystem);
                 break;
               case 'refuse':
                 refusals = 1;
@@ -220,8 +220,8 @@ test(
             const list = await own.store.revisions.list(own.repository.id, 50);
             return waiting.length === 0 && list.every(({ revision }) => isEndedRevision(revision.state)) ? true : undefined;
           });
-          const released = await own.released();
-          for (const host of HOSTS) expect([content.get(host)?.evaluates, submitted.get(host)], host).toContain(released[host]);
+          const systems = await own.released();
+          for (const host of HOSTS) expect([content.get(host)?.evaluates, submitted.get(host)], host).toContain(systems[host]);
           // Whoever is released was built: its row says so, and nothing that is over is left to be built.
           const revisions = await own.store.revisions.list(own.repository.id, 50);
           for (const { revision } of revisions) {

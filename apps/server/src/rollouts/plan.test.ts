@@ -115,7 +115,9 @@ test('a host that is still built is planned like one that has its release', () =
     fc.property(fc.subarray(['ada', 'bob', 'eve']), fc.constantFrom<RingWindow[]>([], [NIGHT]), (building, windows) => {
       const { rollout, hosts } = fleetWith(windows, now);
       const without = (each: FleetHost): FleetHost => ({ ...each, situation: { ...each.situation, rollout: undefined } });
-      const coming = new Map(hosts.flatMap(({ row, situation }) => (building.includes(row.host) ? [[row.host, situation.rollout?.toplevel as StorePath]] : [])));
+      const coming = new Map(
+        hosts.flatMap(({ row, situation }) => (building.includes(row.host) ? [[row.host, situation.rollout?.toplevel as StorePath]] : [])),
+      );
       const part: Fleet = {
         rollout: rollout && { ...rollout, coming },
         hosts: hosts.map((each) => (building.includes(each.row.host) ? without(each) : each)),

@@ -82,7 +82,11 @@ describe('is refused, and nothing stored:', () => {
 
   test('more files than may wait', async () => {
     const { submit, audit } = serving(['ada'], 'too-many');
-    expect(await submit(systems('ada'))).toMatchObject({ status: 409, code: 'SUBMISSIONS_TOO_MANY', message: expect.stringMatching(/^5 files of \S+ wait/) as string });
+    expect(await submit(systems('ada'))).toMatchObject({
+      status: 409,
+      code: 'SUBMISSIONS_TOO_MANY',
+      message: expect.stringMatching(/^5 files of \S+ wait/) as string,
+    });
     expect(audit).toEqual([]);
   });
 });
