@@ -9,7 +9,8 @@ const { isReady: hasNewSystemd } = await isLabReady('trixie');
 
 const RESTARTS = { policy: { reboot: { when: 'idle' } } };
 const NAMES = ['ada', ...(hasNewSystemd ? ['eve'] : [])];
-const BACKUP = 'systemd-inhibit --what=shutdown --mode=block --who=Backup --why="the disk is being copied" /bin/sleep infinity';
+// By default it blocks idle, sleep and shutdown.
+const BACKUP = 'systemd-inhibit --mode=block --who=Backup --why="the disk is being copied" /bin/sleep infinity';
 
 describe.skipIf(!isReady)(`programs that block a restart${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;

@@ -172,14 +172,17 @@ in
         type = types.nullOr hours;
         default = null;
         example = 168;
-        description = "After this time the machine restarts, whatever it waits for, also with `when = \"never\"`. Null: it waits forever.";
+        description = ''
+          After this time the machine restarts, whatever it waits for, also with `when = "never"`. Null: it waits forever, also for a
+          program of a user that blocks a restart.
+        '';
       };
       respectInhibitors = mkOption {
         type = types.bool;
         default = false;
         description = ''
           Whether a restart waits for programs that block it (`systemd-inhibit --what=shutdown`, such as a backup) beyond
-          `deadlineHours`, too. Before the deadline it always does. A rollback never waits for them.
+          `deadlineHours`, too. Before the deadline, and without one, it always does. `floe-agent now` and a rollback never wait for them.
         '';
       };
     };

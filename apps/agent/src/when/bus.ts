@@ -1,4 +1,4 @@
-import { printableLine } from '@floe/model';
+import { oneLine, storableText } from '@floe/model';
 import type { Exec } from '@floe/runtime';
 import * as v from 'valibot';
 import { INHIBITOR_NAME } from '../machines/nixos/scripts.ts';
@@ -75,6 +75,9 @@ const SessionAnswer = answer(
   ]),
 );
 
+/** What is looked at of a text that somebody else chose, before it is cut. */
+const MAX_WORDS = 1_000;
+
 /** What, who, why, mode, user id, process id. */
 const InhibitorsAnswer = answer('a(ssssuu)', v.tuple([v.array(v.tuple([v.string(), v.string(), v.string(), v.string(), v.number(), v.number()]))]));
 
@@ -106,12 +109,12 @@ export async function readInhibitors(deps: BusDeps): Promise<readonly Inhibitor[
   const [rows] = listed.output.data;
   return rows
     .filter(([, who, , , userId]) => who !== INHIBITOR_NAME || userId !== 0)
-    .map(([what, who, why, mode]) => ({ what: what.split(':'), who: shown(who, 60), why: shown(why, 120), mode }));
+    .map(([what, who, why, mode]) => ({ what: what.split(':'), who: shown(who, 60) || 'a program', why: shown(why, 120), mode }));
 }
 
 /** Any user may choose these words, and others read them. */
 function shown(text: string, length: number): string {
-  return printableLine(text.slice(0, length)).trim();
+  return storableText(oneLine(text.slice(0, MAX_WORDS)), length);
 }
 
 /** Null for a session that is not a user's, or that has ended. */

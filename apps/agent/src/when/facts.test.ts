@@ -1,4 +1,6 @@
+import { oneLine } from '@floe/model';
 import { systemClock, type Clock, type Exec } from '@floe/runtime';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -147,6 +149,40 @@ describe('inhibitors', () => {
     const [first] = (await of(listed(['idle', 'a\u001b[2Jb\nc', 'x'.repeat(5000), 'block', 1000, 1]))) ?? [];
     expect([...(first?.who ?? '\n')].every((character) => character >= ' ')).toBe(true);
     expect(first?.why).toHaveLength(120);
+  });
+
+  test('whatever programs write, each is read once, by a name, in short words on one line that can be stored', async () => {
+    const someWords = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 300 }),
+      fc.array(fc.constantFrom('😀', '\u001b[2J', '\u202e', '\n', ' ', 'x', '\u0301'), { maxLength: 300 }).map((parts) => parts.join('')),
+    );
+    const someRow = fc.record({
+      what: fc.subarray(['shutdown', 'sleep', 'idle', 'handle-lid-switch', 'handle-power-key'], { minLength: 1 }),
+      who: fc.oneof(someWords, fc.constantFrom('', ' ', 'floe-agent', 'Backup')),
+      why: someWords,
+      mode: fc.constantFrom('block', 'block-weak', 'delay', 'some-mode-to-come'),
+      userId: fc.constantFrom(0, 1000),
+      processId: fc.nat(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(someRow, { maxLength: 6 }), async (rows) => {
+        const answered = rows.map(({ what, who, why, mode, userId, processId }) => [what.join(':'), who, why, mode, userId, processId]);
+        const read = (await of(listed(...answered))) ?? [];
+        const others = rows.filter(({ who, userId }) => who !== 'floe-agent' || userId !== 0);
+        expect(read.map(({ what, mode }) => ({ what, mode }))).toEqual(others.map(({ what, mode }) => ({ what, mode })));
+        for (const { who, why } of read) {
+          expect(who.trim()).not.toBe('');
+          expect(who.length).toBeLessThanOrEqual(60);
+          expect(why.length).toBeLessThanOrEqual(120);
+          for (const words of [who, why]) expect(words).toBe(oneLine(words));
+        }
+      }),
+    );
+  });
+
+  test('a name that is cut ends between characters', async () => {
+    const [first] = (await of(listed(['idle', `x${'😀'.repeat(60)}`, '', 'block', 1000, 1]))) ?? [];
+    expect(first?.who).toBe(`x${'😀'.repeat(29)}…`);
   });
 
   test.each(['', '{', '{"type":"a(ssssuu)","data":[[["idle"]]]}'])('an answer of another form is none: %s', async (text) => {

@@ -486,6 +486,23 @@ describe('whatever the policy and the machine', () => {
     );
   });
 
+  test('a block of a restart is waited for until the deadline, with its name said once, and beyond it where the policy respects it', () => {
+    const blocks: Inhibitor = { what: ['idle', 'sleep', 'shutdown'], who: 'Backup of the disk', why: 'busy', mode: 'block' };
+    fc.assert(
+      fc.property(some, fc.option(someUrgency), (each, urgent) => {
+        const facts = { ...each.facts, inhibitors: [...(each.facts.inhibitors ?? []), blocks] };
+        const result = judgeReboot({ ...each, facts, ...(urgent === null ? {} : { urgent }) });
+        const { deadlineHours, respectInhibitors } = each.policy.reboot;
+        if (result.kind === 'clear') {
+          expect(respectInhibitors).toBe(false);
+          expect(deadlineHours).not.toBeNull();
+          return;
+        }
+        expect(result.message.split('Backup of the disk: busy').length - 1).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
   test('less impact never waits where more does not', () => {
     const order: readonly Impact[] = ['none', 'units', 'session'];
     fc.assert(
@@ -553,7 +570,9 @@ describe('what other programs block', () => {
     ['a video call', call, 'waits: Firefox is running'],
     ['a weak block, which counts for people, too', { ...backup, mode: 'block-weak' }, 'waits: Backup: backup of the disk is running'],
     ['what only delays it for seconds', { ...backup, mode: 'delay' }, null],
-    ['what only keeps the lid from doing anything', { ...backup, what: ['handle-lid-switch', 'sleep'] }, null],
+    ['what plays music to somebody who touches nothing', { ...call, what: ['sleep'] }, 'waits: Firefox is running'],
+    ['what systemd-inhibit blocks by default', { ...backup, what: ['idle', 'sleep', 'shutdown'] }, 'waits: Backup: backup of the disk is running'],
+    ['what only keeps the lid from doing anything', { ...backup, what: ['handle-lid-switch'] }, null],
   ])('%s holds up a restart, and says so', (_what, inhibitor, message) => {
     const restart = judgeReboot(input({ policy: { reboot: { when: 'idle' } }, facts: { sessions: [], inhibitors: [inhibitor] } }));
     expect(restart).toMatchObject(message === null ? CLEAR : { kind: 'wait', code: 'INHIBITED', message, until: NOW + MINUTE });
@@ -570,6 +589,21 @@ describe('what other programs block', () => {
     const policy = policyOf({ session: 'ignore', windows: [{ ...TUESDAY_2, cron: '0 12 * * *', timeZone: 'UTC' }], reboot: { when: 'window' } });
     expect(judgeReboot(input({ policy, facts: { inhibitors: [call] } }))).toEqual(CLEAR);
     expect(judgeReboot(input({ policy, facts: { inhibitors: [backup] } }))).toMatchObject({ code: 'INHIBITED' });
+  });
+
+  test('a restart in a window waits for a call, not for what only keeps the machine awake', () => {
+    const policy = policyOf({ windows: [{ ...TUESDAY_2, cron: '0 12 * * *', timeZone: 'UTC' }], reboot: { when: 'window' } });
+    const facts = { sessions: [], inhibitors: [{ ...call, what: ['sleep'] }] };
+    expect(judgeReboot(input({ policy, facts }))).toEqual(CLEAR);
+    expect(judgeReboot(input({ policy, facts: { sessions: [], inhibitors: [call] } }))).toMatchObject({ code: 'INHIBITED' });
+  });
+
+  test('several are named in the same order, however they are listed', () => {
+    const read = (inhibitors: readonly Inhibitor[]) =>
+      judgeReboot(input({ policy: { reboot: { when: 'idle' } }, facts: { sessions: [], inhibitors } }));
+    const both = { ...call, what: ['shutdown'] };
+    expect(read([backup, both])).toEqual(read([both, backup]));
+    expect(read([backup, both])).toMatchObject({ message: 'waits: Backup: backup of the disk is running, Firefox is running' });
   });
 
   test('the deadline passes over a block, unless the policy respects it', () => {

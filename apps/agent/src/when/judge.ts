@@ -80,10 +80,12 @@ export function judgeActivation(input: JudgeInput & { readonly impact: Impact })
 export function judgeReboot(input: JudgeInput): Judgement {
   const { policy } = input;
   const here = circumstances(input);
-  const { when, deadlineHours } = policy.reboot;
+  const { when, deadlineHours, respectInhibitors } = policy.reboot;
   const deadlineAt = deadlineOf(here.deferral, deadlineHours);
+  const blocked = whileInhibited(here, ['shutdown']).map((each) => ({ ...each, outlivesDeadline: respectInhibitors }));
   if (when === 'never') {
-    return conclude(here, [{ code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null }], deadlineAt);
+    const left: Condition = { code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null };
+    return conclude(here, respectInhibitors && deadlineAt !== null ? [left, ...blocked] : [left], deadlineAt);
   }
   const isUrgent = stillUrgent(input) !== undefined;
   const conditions = isUrgent ? [] : whileLater(here);
@@ -93,11 +95,12 @@ export function judgeReboot(input: JudgeInput): Judgement {
   }
   conditions.push(...whileOnBattery(here));
   if (when === 'idle') conditions.push(...whileSessionsUnknown(here));
-  const sparesUsers = when === 'idle' || policy.session !== 'ignore';
-  if (sparesUsers) conditions.push(...whileInUse(here, 'all', (name) => `${name}'s session would end`));
-  if (sparesUsers) conditions.push(...whileInhibited(here, ['idle']));
-  const blocked = whileInhibited(here, ['shutdown']);
-  conditions.push(...blocked.map((each) => ({ ...each, outlivesDeadline: policy.reboot.respectInhibitors })));
+  if (when === 'idle' || policy.session !== 'ignore') {
+    conditions.push(...whileInUse(here, 'all', (name) => `${name}'s session would end`));
+    // What keeps the machine awake while nobody touches it (a copy, music) is work, too. A window is agreed.
+    conditions.push(...whileInhibited(here, when === 'idle' ? ['idle', 'sleep'] : ['idle'], 'shutdown'));
+  }
+  conditions.push(...blocked);
   return conclude(here, conditions, deadlineAt);
 }
 

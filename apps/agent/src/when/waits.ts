@@ -44,6 +44,9 @@ export interface Circumstances {
 
 /** When to check a condition again that has no known end, e.g. battery power. */
 const LOOK_AGAIN_MS = MINUTE_MS;
+/** What a program may keep the machine from. */
+type Inhibited = 'idle' | 'shutdown' | 'sleep';
+
 const GRAPHICAL = new Set(['x11', 'wayland', 'mir']);
 
 /** How long users are told of what an administrator asks for before it begins, in minutes. */
@@ -114,14 +117,17 @@ export function whileInUse({ policy, facts, now }: Circumstances, whose: 'at-mac
 }
 
 /**
- * Programs keep the machine from `what` (a video call from going idle, a backup from shutting down). Those that only delay it for some
- * seconds are logind's matter.
+ * Programs keep the machine from `what` (a video call from going idle, a backup from shutting down), and not from `except`. Those that only
+ * delay it for some seconds are logind's matter.
  */
-export function whileInhibited({ facts, now }: Circumstances, what: readonly ('idle' | 'shutdown')[]): Condition[] {
-  const blocking = (facts.inhibitors ?? []).filter((each) => each.mode !== 'delay' && what.some((one) => each.what.includes(one)));
+export function whileInhibited({ facts, now }: Circumstances, what: readonly Inhibited[], except?: Inhibited): Condition[] {
+  const blocking = (facts.inhibitors ?? []).filter(
+    (each) => each.mode !== 'delay' && what.some((one) => each.what.includes(one)) && !each.what.some((one) => one === except),
+  );
   if (blocking.length === 0) return [];
   const texts = blocking.map(({ who, why }) => (why === '' ? `${who} is running` : `${who}: ${why}`));
-  return [{ code: 'INHIBITED', text: [...new Set(texts)].slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
+  // In the same order each time: users and the server are told of each new message.
+  return [{ code: 'INHIBITED', text: [...new Set(texts)].toSorted().slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
 }
 
 /** A reboot must not guess, unlike an activation: it could cost a user's unsaved work. */
