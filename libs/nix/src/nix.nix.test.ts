@@ -1,5 +1,5 @@
 import { chmod, cp, lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -459,6 +459,26 @@ describe('publishing and downloading', () => {
       await expect(machine('away-talks').realise(toplevel, options)).rejects.toMatchObject({
         code: 'STORE_PATH_NOT_AVAILABLE',
       });
+    } finally {
+      http.closeAllConnections();
+      http.close();
+    }
+  });
+
+  it.each([
+    ['sends its page for every file', (response: ServerResponse) => response.end('<html><title>Welcome</title></html>')],
+    ['redirects to its page', (response: ServerResponse) => response.writeHead(302, { location: '/login' }).end()],
+    ['does not get through', (response: ServerResponse) => response.writeHead(502).end('Bad Gateway')],
+  ])('takes a captive portal or proxy that %s for no lie of the cache', async (_what, answer) => {
+    const { toplevel, publicKey } = await published('portal');
+    const http = createServer((request, response) => (request.url === '/login' ? response.end('<html>Welcome</html>') : answer(response)));
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    try {
+      const substituters = [`http://127.0.0.1:${(http.address() as AddressInfo).port}`];
+      const options = { root: join(dir, 'away-portal/root'), substituters, trustedPublicKeys: [publicKey] };
+      const away = machine('away-portal');
+      await expect(away.realise(toplevel, options)).rejects.toMatchObject({ code: 'STORE_PATH_NOT_AVAILABLE', retryable: true });
+      expect(await away.cacheTrust(toplevel, options)).toBe('absent');
     } finally {
       http.closeAllConnections();
       http.close();

@@ -8,7 +8,7 @@ import type { Machine } from '../machines/machine.ts';
 import { Connection } from '../server/connection.ts';
 import { ContactCheck } from '../server/contact.ts';
 import type { Identity } from '../server/identity.ts';
-import { isNetworkThere } from '../server/network.ts';
+import { isNetworkThere, whoAnswers } from '../server/network.ts';
 import { ProgressSender } from '../server/progress.ts';
 import { TimeQuestion } from '../server/time-question.ts';
 import type { ReportQueue } from '../state/report-queue.ts';
@@ -76,6 +76,7 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     ...deps,
     now,
     contact: async (timeoutMs, signal) => await contact.renew(timeoutMs, signal),
+    whoAnswers: async (signal) => await whoAnswers(substituters, signal),
     holdDownload: async (journal) => await conditions.holdDownload(journal, now()),
     assess: async (journal, directive, signal) => await conditions.assess(journal, directive, now(), signal),
     onProgress: (epoch, done) => progress.send(epoch, done),

@@ -95,8 +95,10 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
     return failed({ code: 'CACHE_REFUSES', message: `with the caches and keys of this system no download would be possible: ${what}` }, true);
   }
   if (contact === 'none' || (contact === 'network' && !isSameServer)) {
+    const answer = contact === 'none' ? await deps.whoAnswers(signal) : null;
+    const others = answer?.kind === 'other' ? `; ${answer.who}, in place of the cache ${answer.url}` : '';
     return failed(
-      { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${timeLimit(contactMs)} of the switch` },
+      { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${timeLimit(contactMs)} of the switch${others}` },
       true,
     );
   }

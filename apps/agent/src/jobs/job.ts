@@ -4,6 +4,7 @@ import type { Clock, Exec, Logger } from '@floe/runtime';
 import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
 import type { ActivationPlan, Machine } from '../machines/machine.ts';
 import type { Contact } from '../server/contact.ts';
+import type { WhoAnswers } from '../server/network.ts';
 import type { Assessment } from '../when/conditions.ts';
 
 export interface JobSettings {
@@ -39,6 +40,8 @@ export interface JobDeps {
   readonly settings: JobSettings;
   /** What a new connection shows within `timeoutMs`. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
+  /** Who answers at the addresses of the caches. */
+  readonly whoAnswers: (signal: AbortSignal) => Promise<WhoAnswers>;
   /** Why a download must wait; null: it need not. */
   readonly holdDownload: (journal: AgentJournal) => Promise<AgentWait | null>;
   /** How disruptive the switch would be, and what it waits for. */

@@ -1,7 +1,8 @@
 import { type AgentDetail, type AgentEvent, type AgentJournal, urgencyOf, isOn, rollbackTarget } from '@floe/model';
 import { AGENT_POLICY_FILE } from '@floe/protocol';
+import { FloeError, isFloeError } from '@floe/runtime';
 import { allowsTrials } from '../when/policy.ts';
-import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job } from './job.ts';
+import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job, type JobDeps } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether the machine runs and boots the system already. */
@@ -15,7 +16,7 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
   if (held !== null) return { type: 'download-held', epoch, wait: held };
   const full = await lackOfRoom(deps, { ...release, signal });
   if (full !== null) return { type: 'download-failed', epoch, tookMs: 0, detail: full, isRetryable: true };
-  await machine.download(release.toplevel, {
+  const downloading = machine.download(release.toplevel, {
     keptAs: 'next',
     substituters: settings.substituters,
     trustedPublicKeys: settings.cachePublicKeys,
@@ -25,8 +26,21 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
     signal,
     onProgress: (progress) => deps.onProgress(epoch, progress),
   });
+  await downloading.catch(async (error: unknown) => {
+    throw (await withoutCache(deps, error, signal)) ?? error;
+  });
   return { type: 'downloaded', epoch, tookMs: 0 };
 };
+
+/** Nix takes the login page of a hotel for a corrupt file of the cache. Undefined: a cache answers, or nobody, and Nix is right. */
+async function withoutCache({ logger, whoAnswers }: JobDeps, error: unknown, signal: AbortSignal): Promise<FloeError | undefined> {
+  if (!isFloeError(error, 'STORE_PATH_NOT_AVAILABLE') || signal.aborted) return undefined;
+  const answer = await whoAnswers(signal);
+  if (answer.kind !== 'other') return undefined;
+  logger.info('a download failed', { error });
+  const message = `${answer.who}, in place of the cache ${answer.url}: log in to this network, or have the proxy corrected; the agent tries again`;
+  return new FloeError('CACHE_NOT_REACHED', message, { retryable: true });
+}
 
 /** A user said "now", or an administrator asks for it now or had it try again. */
 function isHurried(journal: AgentJournal, now: number): boolean {

@@ -1,6 +1,7 @@
 import { decide, type AgentJournal, type AgentState, type Observed, type StorePath } from '@floe/model';
-import { exec, silentLogger, systemClock } from '@floe/runtime';
-import { expect, test } from 'vitest';
+import { exec, FloeError, silentLogger, systemClock } from '@floe/runtime';
+import { describe, expect, test } from 'vitest';
+import type { WhoAnswers } from '../server/network.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
 import type { JobDeps } from './job.ts';
@@ -49,6 +50,7 @@ function depsOf(machine: FakeMachine): JobDeps {
       bootLimitMs: 1,
     },
     contact: async () => 'trusted',
+    whoAnswers: async () => ({ kind: 'cache' }),
     holdDownload: async () => null,
     assess: async () => ({ impact: 'none', wait: null }),
     onProgress: () => undefined,
@@ -247,4 +249,55 @@ test.each([
   const journal = rolling({ verdict: 'no-contact', detail: { code: 'SERVER_MISSED', message: '' } });
   const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact) };
   expect(await runJob('roll-back', deps, journal, signal)).toMatchObject({ type: 'rolled-back', hasContact });
+});
+
+describe('where something else answers in place of the caches', () => {
+  const portal = { kind: 'other', url: 'http://cache.example', who: 'a captive portal or a proxy answered: a page of its own (status 200)' } as const;
+  const corrupt = "NAR info file '0.narinfo' from 'http://cache.example' is corrupt";
+  const failing = (code: string): FakeMachine => {
+    const machine = new FakeMachine();
+    machine.before = async (what) => {
+      if (what.startsWith('download')) throw new FloeError(code, corrupt, { retryable: true });
+      await Promise.resolve();
+    };
+    return machine;
+  };
+  const journal = journalWith({ state: 'DOWNLOADING', directive: directiveWith(NEW) });
+  const failure = async (code: string, answer: WhoAnswers) =>
+    await runJob('download', { ...depsOf(failing(code)), whoAnswers: async () => await Promise.resolve(answer) }, journal, signal);
+
+  test('a failed download says so, and not that the cache is corrupt', async () => {
+    expect(await failure('STORE_PATH_NOT_AVAILABLE', portal)).toMatchObject({
+      type: 'download-failed',
+      isRetryable: true,
+      detail: {
+        code: 'CACHE_NOT_REACHED',
+        message: `${portal.who}, in place of the cache http://cache.example: log in to this network, or have the proxy corrected; the agent tries again`,
+      },
+    });
+  });
+
+  test.each([
+    ['a cache answers', 'STORE_PATH_NOT_AVAILABLE', { kind: 'cache' }],
+    ['nobody answers', 'STORE_PATH_NOT_AVAILABLE', { kind: 'nobody' }],
+    ['the cache lies', 'STORE_PATH_UNTRUSTED', portal],
+  ] as const)('Nix’s own reason stays where %s', async (_what, code, answer) => {
+    expect(await failure(code, answer)).toMatchObject({ detail: { code, message: corrupt } });
+  });
+
+  test('it proves nothing about a system: without the server that is rolled back, and says who answered', async () => {
+    const machine = new FakeMachine();
+    machine.observed = on(NEW, OLD);
+    const verifying = journalWith({ state: 'VERIFYING', directive: directiveWith(NEW) });
+    const deps: JobDeps = {
+      ...depsOf(machine),
+      contact: async () => await Promise.resolve('none'),
+      whoAnswers: async () => await Promise.resolve(portal),
+    };
+    expect(await runJob('verify', deps, verifying, signal)).toMatchObject({
+      type: 'verify-failed',
+      isContactLost: true,
+      detail: { code: 'NO_CONTACT', message: expect.stringContaining(portal.who) as string },
+    });
+  });
 });

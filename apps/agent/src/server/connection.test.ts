@@ -1,7 +1,12 @@
 import { CLOSE_CODES, MAX_FRAME_BYTES, type Hello } from '@floe/protocol';
 import { createLogger, systemClock, type Clock } from '@floe/runtime';
+import fc from 'fast-check';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { WebSocketServer, type WebSocket } from 'ws';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Connection, endingOf, type ConnectionHandlers } from './connection.ts';
+import { Connection, type ConnectionHandlers } from './connection.ts';
+import { endingOf } from './ending.ts';
 import { HOST, MACHINE_ID } from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
 import { until } from '../test/until.ts';
@@ -44,7 +49,7 @@ const hello: Hello = {
   capabilities: [],
 };
 
-function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock): { connection: Connection; events: string[] } {
+function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock, serverUrl = server.url): { connection: Connection; events: string[] } {
   const events: string[] = [];
   const handlers: ConnectionHandlers = {
     hello: async () => await Promise.resolve(hello),
@@ -61,7 +66,7 @@ function connect(changes: Partial<ConnectionHandlers> = {}, withClock = clock): 
     ...changes,
   };
   const logger = createLogger({ level: 'debug', write: (line) => lines.push(line) });
-  const connection = new Connection({ serverUrl: server.url, slowRetryMs: 60_000, clock: withClock, logger, random: () => 0.5 });
+  const connection = new Connection({ serverUrl, slowRetryMs: 60_000, clock: withClock, logger, random: () => 0.5 });
   running = connection.run(handlers, stop.signal);
   return { connection, events };
 }
@@ -209,6 +214,67 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
+/** What is found out at an address where this listens. */
+async function foundAt(stranger: Server): Promise<{ renewed: string; events: string[]; why: string }> {
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+  try {
+    const { connection, events } = connect({}, systemClock, `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`);
+    const renewed = await connection.renew(200, stop.signal);
+    stop.abort();
+    await running;
+    return { renewed, events, why: lines.filter((line) => line.includes('cannot be reached')).join('\n') };
+  } finally {
+    stop = new AbortController();
+    stranger.closeAllConnections();
+    await new Promise((resolve) => stranger.close(resolve));
+  }
+}
+
+test.each<[string, number, Record<string, string>, string]>([
+  ['a redirect to a login page', 302, { location: 'http://login.hotel.example/?next=x' }, 'a captive portal or a proxy answered: a redirect'],
+  ['the login page itself', 200, {}, 'a captive portal or a proxy answered: a page of its own'],
+  ['a network that asks for a login', 511, {}, 'it asks for a login'],
+  ['a proxy that does not get through', 502, {}, 'a proxy answered, which does not get through'],
+])('%s is not the server, and is named', async (_what, status, headers, words) => {
+  const portal = createServer((_request, response) => response.writeHead(status, headers).end('<html>Welcome</html>'));
+  portal.on('upgrade', (_request, socket) => socket.end(`HTTP/1.1 ${status} X\r\nlocation: http://x/\r\ncontent-length: 0\r\n\r\n`));
+  const { renewed, events, why } = await foundAt(portal);
+  expect({ renewed, events }).toEqual({ renewed: 'not-reached', events: [] });
+  expect(why).toContain(words);
+});
+
+test('nobody who says no challenge is the server, nor refuses anything, whatever is said and however it ends', async () => {
+  const someFrame = fc.oneof(
+    fc.string({ maxLength: 50 }),
+    fc.constantFrom(
+      '{"type":"refusal","code":"X","message":"go away"}',
+      '{"type":"welcome","serverTime":1,"reportSeq":0}',
+      '{"type":"go","epoch":1,"leaseMs":1}',
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(someFrame, { maxLength: 3 }),
+      fc.constantFrom(1000, 1011, ...Object.values(CLOSE_CODES), undefined),
+      async (frames, code) => {
+        const http = createServer();
+        const sockets = new WebSocketServer({ server: http });
+        sockets.on('connection', (socket: WebSocket) => {
+          socket.on('error', () => undefined);
+          for (const frame of frames) socket.send(frame);
+          if (code === undefined) socket.terminate();
+          else socket.close(code, 'bye');
+        });
+        const { renewed, events, why } = await foundAt(http);
+        sockets.close();
+        expect({ renewed, events }).toEqual({ renewed: 'not-reached', events: [] });
+        expect(why).not.toBe('');
+      },
+    ),
+    { numRuns: 15 },
+  );
+});
+
 test('a machine that slept knows what time it is, hears nothing that was said before, and reconnects', async () => {
   let sleptMs = 0;
   const { connection, events } = connect({}, { ...systemClock, sinceBoot: () => systemClock.sinceBoot() + sleptMs });
@@ -234,7 +300,7 @@ test('no connection is waited for that a server would take at once, however ofte
 });
 
 test('every close code that needs a person has a sentence of its own', () => {
-  const facts = { reason: '', refusal: undefined, wasOpen: true, wasWelcomed: true, isUnderstood: true, failure: '' };
+  const facts = { reason: '', refusal: undefined, wasChallenged: true, wasWelcomed: true, isUnderstood: true, failure: '' };
   const endings = [4400, 4401, 4406, 4409, 4423].map((code) => endingOf({ ...facts, code }));
   expect(new Set(endings.map((ending) => ending.kind === 'refused' && ending.message)).size).toBe(5);
   expect(endings.every(({ kind }) => kind === 'refused')).toBe(true);

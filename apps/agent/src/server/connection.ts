@@ -14,6 +14,8 @@ import { timeLimit } from '@floe/model';
 import { describeError, fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { endingOf, type Ending } from './ending.ts';
+import { describeStranger } from './other-answer.ts';
 import { openTunnel } from './tunnel.ts';
 
 /** The server must welcome the agent within this time, in ms. */
@@ -32,15 +34,6 @@ const HURRIED_HANDSHAKE_MS = 4_000;
 const SLEPT_MS = 2_000;
 /** With more unsent bytes than this, lossy messages are dropped. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
-
-/** How a connection ended. */
-export type Ending =
-  | { readonly kind: 'not-reached'; readonly why: string }
-  | { readonly kind: 'lost'; readonly closeCode: number; readonly wasWelcomed: boolean }
-  /** The server broke the protocol, and this agent closed the connection. */
-  | { readonly kind: 'not-understood' }
-  /** The server refuses this agent until an administrator changes something. */
-  | { readonly kind: 'refused'; readonly closeCode: number; readonly code: string; readonly message: string };
 
 export interface ConnectionHandlers {
   /** The answer to a challenge. */
@@ -266,6 +259,11 @@ export class Connection {
 
     const reject = (why: string): void => {
       isUnderstood = false;
+      if (nonce === undefined) {
+        // A server of Floe begins with a challenge.
+        socket.close();
+        return;
+      }
       logger.error('the server broke the protocol: is it newer than this agent? Closing the connection, and trying again', {
         why: why.slice(0, 300),
       });
@@ -345,11 +343,13 @@ export class Connection {
           else take(data.toString('utf8'));
         });
         socket.on('error', (error) => {
-          failure = error.message;
+          failure = describeStranger(error) ?? error.message;
           if (wasOpen) logger.warn('the connection is broken', { error });
         });
         socket.on('close', (code, reason) =>
-          resolve(endingOf({ code, reason: reason.toString('utf8'), refusal, wasOpen, wasWelcomed, isUnderstood, failure })),
+          resolve(
+            endingOf({ code, reason: reason.toString('utf8'), refusal, wasChallenged: nonce !== undefined, wasWelcomed, isUnderstood, failure }),
+          ),
         );
       });
     } finally {
@@ -365,32 +365,4 @@ export class Connection {
 /** How long the machine slept, from an arbitrary start. */
 function asleepMs(clock: Clock): number {
   return clock.sinceBoot() - clock.monotonic();
-}
-
-const REFUSALS: ReadonlyMap<number, string> = new Map([
-  [CLOSE_CODES.unauthorized, 'the enrolment of this machine is not valid: run "floe enrol HOST", and enrol it again'],
-  [CLOSE_CODES.cloned, 'the key of this machine was used by two machines: an administrator has to decide'],
-  [CLOSE_CODES.protocolUnsupported, 'the server does not speak the protocol of this agent: upgrade the older of the two'],
-  [CLOSE_CODES.replaced, 'another agent with the same key is connected: stop one of them'],
-  [CLOSE_CODES.badMessage, 'the server could not read a message of this agent'],
-]);
-
-/** What the end of a socket means. Pure. */
-export function endingOf(facts: {
-  readonly code: number;
-  readonly reason: string;
-  readonly refusal: Refusal | undefined;
-  readonly wasOpen: boolean;
-  readonly wasWelcomed: boolean;
-  readonly isUnderstood: boolean;
-  readonly failure: string;
-}): Ending {
-  const { code, refusal } = facts;
-  if (!facts.isUnderstood) return { kind: 'not-understood' };
-  const meaning = REFUSALS.get(code);
-  if (meaning !== undefined)
-    return { kind: 'refused', closeCode: code, code: refusal?.code ?? (facts.reason || 'REFUSED'), message: refusal?.message ?? meaning };
-  if (!facts.wasOpen || facts.failure.startsWith('the server did not welcome'))
-    return { kind: 'not-reached', why: facts.failure || 'the connection was closed' };
-  return { kind: 'lost', closeCode: code, wasWelcomed: facts.wasWelcomed };
 }

@@ -2,21 +2,26 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { isNetworkThere } from './network.ts';
+import { describeStranger } from './other-answer.ts';
+import { isNetworkThere, whoAnswers, type WhoAnswers } from './network.ts';
 
 const INFO = 'StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n';
 const { signal } = new AbortController();
 
-/** What is said of the network when the cache's address is answered like this. */
-async function isThere(listener: RequestListener): Promise<boolean> {
+/** Who is said to answer when the cache's address is answered like this. */
+async function whoIs(listener: RequestListener): Promise<WhoAnswers> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
-    return await isNetworkThere([`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`], signal);
+    return await whoAnswers([`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`], signal);
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
+}
+
+async function isThere(listener: RequestListener): Promise<boolean> {
+  return (await whoIs(listener)).kind === 'cache';
 }
 
 test('the network works when a cache answers as caches do', async () => {
@@ -49,6 +54,71 @@ test('nothing that does not begin as the file of a cache is one, whatever its st
     }),
     { numRuns: 40 },
   );
+});
+
+test.each<[string, RequestListener, string]>([
+  [
+    'a redirect',
+    (_request, response) => response.writeHead(302, { location: 'http://login.hotel.example/a?b' }).end(),
+    'a captive portal or a proxy answered: a redirect to login.hotel.example (status 302)',
+  ],
+  ['a page', (_request, response) => response.end('<html>'), 'a captive portal or a proxy answered: a page of its own (status 200)'],
+  [
+    'a page without end',
+    (_request, response) => response.write('<html>'.repeat(10_000)),
+    'a captive portal or a proxy answered: a page of its own (status 200)',
+  ],
+  ['a login', (_request, response) => response.writeHead(511).end(), 'a captive portal or a proxy answered: it asks for a login (status 511)'],
+  ['a proxy', (_request, response) => response.writeHead(502).end(), 'a proxy answered, which does not get through (status 502)'],
+  ['another host', (_request, response) => response.writeHead(404).end(), 'something answered with status 404'],
+])('%s is named, and where', async (_what, listener, who) => {
+  expect(await whoIs(listener)).toEqual({ kind: 'other', who, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/cache$/) as string });
+});
+
+test('where a cache answers, what else answers does not matter', async () => {
+  const portal = createServer((_request, response) => response.end('<html>'));
+  await new Promise<void>((resolve) => portal.listen(0, '127.0.0.1', resolve));
+  const at = `http://127.0.0.1:${(portal.address() as AddressInfo).port}`;
+  const cache = createServer((_request, response) => response.end(INFO));
+  await new Promise<void>((resolve) => cache.listen(0, '127.0.0.1', resolve));
+  try {
+    expect(await whoAnswers([at, `http://127.0.0.1:${(cache.address() as AddressInfo).port}`, 'http://127.0.0.1:1'], signal)).toEqual({
+      kind: 'cache',
+    });
+    expect((await whoAnswers(['http://127.0.0.1:1', at], signal)).kind).toBe('other');
+  } finally {
+    await Promise.all([portal, cache].map(async (each) => (each.closeAllConnections(), await new Promise((resolve) => each.close(resolve)))));
+  }
+});
+
+test('the names of hosts to which one is sent are short and plain, whatever the portal writes', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.webUrl(),
+        fc.domain().map((host) => `http://${host.repeat(9)}/`),
+        fc.constantFrom('/login', 'http://', 'javascript:x', 'http://ex\u0301ample/'),
+      ),
+      async (location) => {
+        const found = await whoIs((_request, response) => response.writeHead(302, { location: encodeURI(location) }).end());
+        expect(found).toMatchObject({
+          kind: 'other',
+          who: expect.stringMatching(/^a captive portal or a proxy answered: a redirect(?: to [!-~]{1,100})? \(status 302\)$/) as string,
+        });
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test('the certificate of another host is named, and so is a clock that may be wrong', () => {
+  const failed = (code: string) => new TypeError('fetch failed', { cause: Object.assign(new Error('x'), { code }) });
+  expect(describeStranger(failed('ERR_TLS_CERT_ALTNAME_INVALID'))).toBe(
+    'another host answered, a captive portal or by a wrong name (ERR_TLS_CERT_ALTNAME_INVALID)',
+  );
+  expect(describeStranger(failed('CERT_NOT_YET_VALID'))).toContain('clock');
+  expect(describeStranger(new Error('Proxy response (407) !== 200 when HTTP Tunneling'))).toContain('asks for a login');
+  expect(describeStranger(failed('ECONNREFUSED'))).toBeUndefined();
 });
 
 test('a folder and an address where nobody listens prove nothing', async () => {

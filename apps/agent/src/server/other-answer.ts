@@ -1,0 +1,41 @@
+import { oneLine } from '@floe/model';
+
+/** Errors of TLS by which another host answers than the one that was asked. */
+const OTHER_HOST: ReadonlySet<string> = new Set([
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+]);
+/** Errors of TLS by which this machine's clock may be wrong. */
+const OTHER_TIME: ReadonlySet<string> = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
+const MAX_HOST_CHARACTERS = 100;
+
+/** Who an answer with this status seems to be from, when it is not from whom was asked. `location`: of a redirect. */
+export function describeStatus(status: number, location?: string | null): string {
+  if (status >= 300 && status < 400) return `a captive portal or a proxy answered: a redirect${hostOf(location)} (status ${status})`;
+  if (status >= 200 && status < 300) return `a captive portal or a proxy answered: a page of its own (status ${status})`;
+  if (status === 407 || status === 511) return `a captive portal or a proxy answered: it asks for a login (status ${status})`;
+  if (status === 502 || status === 504) return `a proxy answered, which does not get through (status ${status})`;
+  return `something answered with status ${status}`;
+}
+
+/** The same of a failed connection; undefined: nobody answered, or it is not known who. */
+export function describeStranger(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== undefined && OTHER_HOST.has(code)) return `another host answered, a captive portal or by a wrong name (${code})`;
+    if (code !== undefined && OTHER_TIME.has(code)) return `its certificate is not valid at the time of this machine's clock (${code})`;
+    // Of ws, and of Node where it goes through a proxy.
+    const status = /^(?:Unexpected server response: |Proxy response \()(\d{3})\b/.exec(cause.message)?.[1];
+    if (status !== undefined) return describeStatus(Number(status));
+  }
+  return undefined;
+}
+
+function hostOf(location: string | null | undefined): string {
+  const host = location == null || !URL.canParse(location) ? '' : oneLine(new URL(location).host);
+  return host === '' || host.length > MAX_HOST_CHARACTERS ? '' : ` to ${host}`;
+}
