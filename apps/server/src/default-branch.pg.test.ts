@@ -1,8 +1,11 @@
 import { eventually, startGitOrigin, type GitOrigin } from '@floe/testkit';
 import { FleetView } from '@floe/protocol';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { startTestServer, type TestServer } from './test/test-server.ts';
+import { enrolHost, startTestServer, TestAgent, TOPLEVEL, type TestHost, type TestServer } from './test/test-server.ts';
 
 // A whole server that no branch was set for, and a real git server.
 vi.setConfig({ testTimeout: 60_000 });
@@ -10,6 +13,10 @@ vi.setConfig({ testTimeout: 60_000 });
 let origin: GitOrigin;
 beforeAll(async () => void (origin = await startGitOrigin()));
 afterAll(async () => await origin[Symbol.asyncDispose]());
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+}
 
 async function repositoryOf(server: TestServer): Promise<FleetView['repository']> {
   const response = await server.request('/api/fleet');
@@ -39,4 +46,28 @@ test('the branch that HEAD names is followed, stays when HEAD names another one,
 
   await repository.setDefaultBranch('trunk');
   await eventually('it is over', async () => (await repositoryOf(server)).notices.length === 0 || undefined);
+});
+
+test('another branch in the settings takes the hosts along: they are shown, and told what they were told before', async () => {
+  const repository = await origin.repository('renamed');
+  const dataDir = await mkdtemp(join(tmpdir(), 'floe-renamed-'));
+  try {
+    const started = async (branch: string): Promise<TestServer> =>
+      await startTestServer({ dataDir, env: { FLOE_REPOSITORY_URL: repository.url, FLOE_REPOSITORY_BRANCH: branch }, runPipeline: untilAborted });
+    let ada: TestHost;
+    {
+      await using server = await started('main');
+      const { store } = server.context;
+      ada = await enrolHost(store, await store.repositories.ensure({ url: repository.url, branch: 'main', now: 1 }), 'ada', TOPLEVEL);
+    }
+    await using server = await started('trunk');
+    const shown = v.parse(FleetView, await (await server.request('/api/fleet')).json());
+    expect(shown.repository).toMatchObject({ branch: 'trunk' });
+    expect(shown.hosts.map(({ host }) => host)).toEqual(['ada']);
+    expect(server.lines.join('')).toContain('another branch is followed than before, by the same hosts');
+    await using agent = await TestAgent.welcome(server.url, ada);
+    expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
 });

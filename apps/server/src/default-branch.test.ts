@@ -77,5 +77,7 @@ test('an empty repository is asked again when a push is told of, and not because
 
 test('another default branch is said, and the same is not', () => {
   expect(otherDefault('main', 'main')).toBeUndefined();
-  expect(otherDefault('master', 'main')).toMatch(/is now main, and Floe goes on with master.*set FLOE_REPOSITORY_BRANCH to master to stay/);
+  expect(otherDefault('master', 'main')).toMatch(
+    /is now main, and Floe goes on with master.*set FLOE_REPOSITORY_BRANCH to main to move there, with all hosts, or to master to stay/,
+  );
 });

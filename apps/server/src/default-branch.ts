@@ -68,5 +68,5 @@ async function look({ store, clock, logger, find, nameSettings }: DefaultBranchD
 /** The notice while HEAD names another branch than the one that is followed, where none is set. */
 export function otherDefault(followed: string, named: string): string | undefined {
   if (followed === named) return undefined;
-  return `the repository's default branch is now ${named}, and Floe goes on with ${followed}, because releases belong to a branch: set FLOE_REPOSITORY_BRANCH to ${followed} to stay there. Enrolled hosts do not move to another branch by that setting`;
+  return `the repository's default branch is now ${named}, and Floe goes on with ${followed}, because releases belong to a branch: set FLOE_REPOSITORY_BRANCH to ${named} to move there, with all hosts, or to ${followed} to stay`;
 }

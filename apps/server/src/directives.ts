@@ -91,9 +91,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
       ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
-      ...(freshnessEnvelope !== undefined && (envelope === undefined || isOfBranch(release, freshnessEnvelope))
-        ? { freshness: freshnessEnvelope }
-        : {}),
+      ...(freshnessEnvelope !== undefined && isOfBranch(release, freshnessEnvelope) ? { freshness: freshnessEnvelope } : {}),
       issuedAt,
       expiresAt,
       nonce: session.nonce,
@@ -168,7 +166,7 @@ function asOfIn(freshness: Envelope): number {
   return opened.kind === 'opened' ? opened.statement.asOf : 0;
 }
 
-/** Agents refuse a statement that is of another branch than the release: that of the tracked one says nothing of a testing branch. */
+/** Agents refuse a statement that is of another branch than the release: a testing branch, or what the tracked one was called before. */
 function isOfBranch(release: Envelope, freshness: Envelope): boolean {
   const [opened, stated] = [peek(release, ReleaseStatement), peek(freshness, FreshnessStatement)];
   return opened.kind === 'opened' && stated.kind === 'opened' && opened.statement.ref === stated.statement.ref;

@@ -13,7 +13,7 @@ export interface EnsureDeps {
 }
 
 /**
- * The row of the repository and branch of the settings. Where they name no branch, it is the one that was followed before: by the
+ * The row of the repository and branch of the settings: the one that it was before, when they name another branch. Where they name no branch, it is the one that was followed before: by the
  * database, or by the statement log, when the database is lost.
  */
 export async function ensureRepository(
@@ -22,7 +22,11 @@ export async function ensureRepository(
   now: number,
 ): Promise<Repository> {
   const { repositories } = deps.store;
-  if (branch !== undefined) return await repositories.ensure({ url, branch, now });
+  if (branch !== undefined) {
+    const { formerBranch, ...followed } = await repositories.ensure({ url, branch, now });
+    if (formerBranch !== undefined) deps.logger.info('another branch is followed than before, by the same hosts', { url, branch, formerBranch });
+    return followed;
+  }
   const known = await repositories.ensureDefault({ url, now });
   if (known.branch !== '') return known;
   const ref = await loggedRef(deps, url);

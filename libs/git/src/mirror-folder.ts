@@ -50,7 +50,20 @@ export function openMirrorFolder(dir: string, url: string, branch: string): Mirr
       await fs.mkdir(join(dir, part), { recursive: true });
     }
     await writeIfChanged('config', configuration(url));
+    await renameBranch();
     await writeIfChanged('HEAD', `ref: refs/heads/${branch}\n`);
+  }
+
+  /**
+   * The branch may have another name than when the mirror was used last: until the next fetch it is at the commit of the former one, of which Nix is
+   * to find what was taken in. Where the new name cannot be beside the former one, the fetch makes room.
+   */
+  async function renameBranch(): Promise<void> {
+    const read = async (path: string): Promise<string | undefined> => await readFileIfPresent(join(dir, path)).catch(() => undefined);
+    const former = /^ref: (refs\/heads\/.+)\n$/.exec((await read('HEAD')) ?? '')?.[1];
+    if (former === undefined || former === `refs/heads/${branch}` || (await read(`refs/heads/${branch}`)) !== undefined) return;
+    const sha = await read(former);
+    if (sha !== undefined) await writeWhole(join(dir, `refs/heads/${branch}`), sha).catch(() => undefined);
   }
 
   async function clear(): Promise<void> {

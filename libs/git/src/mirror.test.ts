@@ -161,6 +161,30 @@ describe('fetch', () => {
     expect(again.kind).toBe('unchanged');
   });
 
+  it('has what was fetched under the new name of its branch, before the next fetch', async () => {
+    const server = await origin();
+    const repository = await server.repository('fleet');
+    const head = await repository.commit({ a: '1' }, 'one');
+    const mirror = await mirrorOf(repository.url);
+    await mirror.fetch(undefined);
+    await mirror[Symbol.asyncDispose]();
+
+    // The old name is in the way of this one: the next fetch makes room.
+    const beside = await mirrorOf(repository.url, { dir: mirror.dir, branch: 'main/25.05' });
+    expect(await beside.commit(head)).toMatchObject({ sha: head });
+    await beside[Symbol.asyncDispose]();
+    const back = await mirrorOf(repository.url, { dir: mirror.dir });
+    await back.commit(head);
+    await back[Symbol.asyncDispose]();
+
+    const renamed = await mirrorOf(repository.url, { dir: mirror.dir, branch: 'trunk' });
+    expect(await renamed.commit(head)).toMatchObject({ sha: head });
+    expect(await nativeGit(mirror.dir, 'rev-parse', 'refs/heads/trunk')).toBe(head);
+    const next = await repository.commit({ a: '2' }, 'two', { branch: 'trunk' });
+    expect(await renamed.fetch(head)).toMatchObject({ head: next });
+    expect(await nativeGit(mirror.dir, 'rev-parse', 'refs/heads/trunk')).toBe(next);
+  });
+
   it('tracks a branch with a slash, and recreates a mirror of another repository', async () => {
     const server = await origin();
     const one = await server.repository('one');

@@ -15,7 +15,7 @@ import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.
 // A rebuild with a checkpoint comes to the same as one that reads the whole log, whatever the history and the checkpoint.
 
 const URLS = ['https://forge.example/fleet.git', 'https://forge.example/other.git'] as const;
-const REF = 'refs/heads/main';
+const REFS = ['refs/heads/main', 'refs/heads/trunk'] as const;
 const [signer, stranger] = [1, 2].map(() => signerFromPem('release-1', generateKeyPem())) as [Signer, Signer];
 
 let server: PostgresServer;
@@ -36,6 +36,8 @@ interface Told {
   readonly system: number;
   readonly repository: 0 | 1;
   readonly isTrusted: boolean;
+  /** What the branch was called then. */
+  readonly branch?: 0 | 1;
   /** Of another commit than the revision with its sequence that the database knows: it may have been handed out. */
   readonly isForgotten?: boolean;
 }
@@ -44,11 +46,11 @@ function shaOf(sequence: number): CommitSha {
   return String(sequence).padStart(40, '0') as CommitSha;
 }
 
-function statementOf({ host, sequence, system, repository, isForgotten = false }: Told): ReleaseStatement {
+function statementOf({ host, sequence, system, repository, branch = 0, isForgotten = false }: Told): ReleaseStatement {
   return {
     version: 1,
     repository: URLS[repository],
-    ref: REF,
+    ref: REFS[branch],
     commit: shaOf(sequence + (isForgotten ? 100 : 0)),
     sequence,
     host: `${repository === 0 ? 'host' : 'other'}${host}` as HostName,
@@ -81,6 +83,7 @@ const told: fc.Arbitrary<Told> = fc.record({
   system: fc.nat(2),
   repository: fc.constantFrom(0 as const, 0 as const, 1 as const),
   isTrusted: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
+  branch: fc.constantFrom(0 as const, 1 as const),
   isForgotten: fc.integer({ min: 0, max: 3 }).map((n) => n === 0),
 });
 const SPOILS = ['none', 'none', 'none', 'gone', 'cut', 'flipped', 'garbage', 'stranger', 'stale', 'folder', 'link', 'huge'] as const;
@@ -166,6 +169,19 @@ test('a release that only the whole log tells is restored: those of the checkpoi
   // The database knows the revisions 1 to 3, and that they were never published.
   const latest = [['host0', 0, `/nix/store/${'0'.repeat(32)}-0`]];
   expect(await outcome(at, { received: 4, imported: [] })).toMatchObject({ releases: 1, latest });
+});
+
+test('a release from before the branch got another name is restored, and the commit that was reached under the new one', async () => {
+  const at = join(dir, 'renamed');
+  const about = { system: 0, repository: 0, isTrusted: true } as const;
+  await append(at, { ...about, host: 0, sequence: 1, branch: 1 });
+  await append(at, { ...about, host: 1, sequence: 1, branch: 1 });
+  await append(at, { ...about, host: 1, sequence: 2, branch: 0 });
+  const latest = [
+    ['host0', 1, `/nix/store/${'0'.repeat(32)}-0`],
+    ['host1', 2, `/nix/store/${'0'.repeat(32)}-0`],
+  ];
+  expect(await outcome(at, { received: 0, imported: [] })).toMatchObject({ latest, sequence: 2, acceptedCommit: shaOf(2) });
 });
 
 /** A log with a checkpoint, what is logged when it is read, and how many statements that took. */

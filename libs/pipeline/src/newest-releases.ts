@@ -22,7 +22,7 @@ export class NewestReleases {
 
   /** Of two of one sequence the first one that is added comes first. */
   add(release: NewestRelease): void {
-    const key = JSON.stringify([release.repository, release.ref, release.host]);
+    const key = JSON.stringify([release.repository, release.host]);
     const known = this.#byHost.get(key) ?? [];
     this.#byHost.set(
       key,
@@ -30,9 +30,9 @@ export class NewestReleases {
     );
   }
 
-  /** Of each host of the repository, newest first. */
-  of(repository: string, ref: string): readonly (readonly NewestRelease[])[] {
-    return [...this.#byHost.values()].filter(([first]) => first?.repository === repository && first.ref === ref);
+  /** Of each host of the repository, newest first, whatever its branch was called. */
+  of(repository: string): readonly (readonly NewestRelease[])[] {
+    return [...this.#byHost.values()].filter(([first]) => first?.repository === repository);
   }
 
   /** The ref of the repository's newest release. */

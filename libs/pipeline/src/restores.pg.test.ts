@@ -39,6 +39,7 @@ interface Agent {
 class World {
   store!: Store;
   #url = '';
+  #branch = 'main';
   readonly #statements: StatementLog;
   readonly #commits: Commit[] = [];
   readonly #dumps: string[] = [];
@@ -65,7 +66,12 @@ class World {
   }
 
   async repository(): Promise<Repository> {
-    return await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: 1 });
+    return await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: this.#branch, now: 1 });
+  }
+
+  /** The branch gets another name at the forge, and in the settings. */
+  rename(): void {
+    this.#branch = this.#branch === 'main' ? 'trunk' : 'main';
   }
 
   push(commit: Commit): void {
@@ -226,7 +232,7 @@ function presenceOf(agent: Agent): HostPresence {
 
 type Action =
   | { readonly kind: 'push'; readonly commit: Commit }
-  | { readonly kind: 'takeIn' | 'step' | 'dump' }
+  | { readonly kind: 'takeIn' | 'step' | 'dump' | 'rename' }
   | { readonly kind: 'die'; readonly after: number }
   | { readonly kind: 'hello'; readonly host: number }
   | { readonly kind: 'restore'; readonly which: number };
@@ -247,7 +253,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 10, arbitrary: fc.constant({ kind: 'step' as const }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('hello' as const), host: fc.nat(2) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('die' as const), after: fc.nat(2) }) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'dump' as const }) },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'dump' as const }, { kind: 'rename' as const }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), which: fc.nat(2) }) },
 );
 

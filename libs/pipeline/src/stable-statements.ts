@@ -71,7 +71,7 @@ export interface StableRestoreDeps {
  * Takes from the statement log which releases are stable, as far as the database lacks it: of each host the one with the highest sequence that
  * was released to it. What the log does not tell is not stable. Resolves to the files that are no statements.
  */
-export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Repository, 'id' | 'url' | 'ref'>): Promise<readonly string[]> {
+export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Repository, 'id' | 'url'>): Promise<readonly string[]> {
   const { store, statements, logger } = deps;
   const { number } = await store.stable.unlogged(repository.id);
   const highest = await statements.highestStable();
@@ -93,22 +93,22 @@ export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Re
 }
 
 /** What the newest statement that tells something of the policy says of it; undefined: none does. */
-function loggedPolicy({ url, ref }: Pick<Repository, 'url' | 'ref'>, logged: readonly StableStatement[]): StableStatement['policy'] {
-  const telling = logged.filter((each) => each.policy !== undefined && each.repository === url && each.ref === ref);
+function loggedPolicy({ url }: Pick<Repository, 'url'>, logged: readonly StableStatement[]): StableStatement['policy'] {
+  const telling = logged.filter((each) => each.policy !== undefined && each.repository === url);
   return telling.reduce<StableStatement | undefined>((newest, each) => (each.number > (newest?.number ?? -1) ? each : newest), undefined)?.policy;
 }
 
 /** The releases that trusted statements call stable: of each host the highest few, the highest first. */
 function candidates(
   { logger, renames }: StableRestoreDeps,
-  repository: Pick<Repository, 'url' | 'ref'>,
+  repository: Pick<Repository, 'url'>,
   logged: readonly StableStatement[],
 ): Map<HostName, readonly StableRelease[]> {
   const byHost = new Map<HostName, readonly StableRelease[]>();
   const numbers = new Set<number>();
   for (const statement of logged) {
     numbers.add(statement.number);
-    if (statement.repository !== repository.url || statement.ref !== repository.ref) continue;
+    if (statement.repository !== repository.url) continue;
     for (const signed of statement.hosts) {
       const each = { ...signed, host: renames.nameNow(signed.host, signed.sequence) };
       const known = byHost.get(each.host) ?? [];
@@ -128,7 +128,7 @@ function candidates(
 /** Restores the release that a statement names, if it is in the log, signed for this host, by its name then, and with this system. */
 async function restoreReleaseOf(
   { statements, releaseKeys, renames, restoreRelease }: StableRestoreDeps,
-  repository: Pick<Repository, 'url' | 'ref'>,
+  repository: Pick<Repository, 'url'>,
   { host, sequence, toplevel }: StableRelease,
 ): Promise<void> {
   for (const name of renames.namesOf(host)) {
@@ -138,7 +138,7 @@ async function restoreReleaseOf(
     const opened = open(logged.envelope, 'floe/release', ReleaseStatement, releaseKeys, verifySignature);
     if (opened.kind !== 'opened') continue;
     const { statement } = opened;
-    const isOf = statement.repository === repository.url && statement.ref === repository.ref && statement.purpose === undefined;
+    const isOf = statement.repository === repository.url && statement.purpose === undefined;
     if (!isOf || statement.host !== name || statement.sequence !== sequence || statement.toplevel !== toplevel) continue;
     await restoreRelease({ envelope: logged.envelope, statement });
     return;

@@ -73,6 +73,7 @@ class World {
   #commits = 0;
   #backup: string | undefined;
   #isReplaced = false;
+  #branch = 'main';
 
   constructor(at: string) {
     this.dir = at;
@@ -88,7 +89,12 @@ class World {
   }
 
   async repository(): Promise<Repository> {
-    return await this.store.repositories.ensure({ url: URL, branch: 'main', now: 1 });
+    return await this.store.repositories.ensure({ url: URL, branch: this.#branch, now: 1 });
+  }
+
+  /** The branch gets another name at the forge, and in the settings. */
+  rename(): void {
+    this.#branch = this.#branch === 'main' ? 'trunk' : 'main';
   }
 
   async hosts(): Promise<readonly FleetHost[]> {
@@ -296,6 +302,19 @@ test('a fleet of three rings whose database is rebuilt during a bad rollout: who
   });
 });
 
+test('a database that is lost after the branch got another name has what is stable from before', async () => {
+  await withWorld(async (world) => {
+    await runThrough(world);
+    await runThrough(world);
+    world.rename();
+    await world.restore(true);
+    expect(await world.stable()).toEqual({ canary: 2, early: 2, rest: 2 });
+    await world.publish(true);
+    expect(await world.lost()).toEqual({ isDefault: false });
+    expect(await world.told()).toEqual({ canary: '3 rollout', early: '2 stable', rest: '2 stable' });
+  });
+});
+
 test('the first commit in an empty database, or in an older backup, is one whose policy is compared with none, until it is complete', async () => {
   for (const isEmpty of [true, false])
     await withWorld(async (world) => {
@@ -343,7 +362,7 @@ test('from a log of a time before stable was logged, nobody is told anything but
 
 type Action =
   | { readonly kind: 'publish'; readonly isNew: boolean }
-  | { readonly kind: 'next' | 'complete' | 'log' | 'die' | 'backUp' }
+  | { readonly kind: 'next' | 'complete' | 'log' | 'die' | 'backUp' | 'rename' }
   | { readonly kind: 'move'; readonly state: RolloutState }
   | { readonly kind: 'hello'; readonly host: number }
   | { readonly kind: 'restore'; readonly isEmpty: boolean };
@@ -354,7 +373,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom({ kind: 'log' as const }, { kind: 'die' as const }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('move' as const), state: fc.constantFrom<RolloutState>('PAUSED', 'ROLLING', 'ABORTED') }) },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('hello' as const), host: fc.nat(2) }) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'backUp' as const }) },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'backUp' as const }, { kind: 'rename' as const }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('restore' as const), isEmpty: fc.boolean() }) },
 );
 
@@ -366,6 +385,7 @@ async function act(world: World, step: Action): Promise<void> {
   else if (step.kind === 'move') await world.move(step.state);
   else if (step.kind === 'hello') await world.hello(HOSTS[step.host]!);
   else if (step.kind === 'restore') await world.restore(step.isEmpty);
+  else if (step.kind === 'rename') world.rename();
   else await world.backUp();
 }
 
@@ -403,8 +423,10 @@ test('what somebody did to the log makes nothing stable that was not proved, and
     await world.restore(true);
     expect(await world.stable()).toEqual(whole);
     // Of a host's release that was never made, or that is another system than the one released.
-    const sealed = (number: number, hosts: StableStatement['hosts'], by = signer!, ref = 'refs/heads/main'): string =>
-      JSON.stringify(seal(by, 'floe/stable', { version: 1, repository: URL, ref, number, hosts, issuedAt: 1 } satisfies StableStatement));
+    const sealed = (number: number, hosts: StableStatement['hosts'], by = signer!, repository = URL): string =>
+      JSON.stringify(
+        seal(by, 'floe/stable', { version: 1, repository, ref: 'refs/heads/main', number, hosts, issuedAt: 1 } satisfies StableStatement),
+      );
     const [canary, early, rest] = HOSTS as [HostName, HostName, HostName];
     await world.publish(true);
     const bad = world.system(canary);
@@ -415,11 +437,11 @@ test('what somebody did to the log makes nothing stable that was not proved, and
         { host: early, sequence: 4, toplevel: bad },
       ]),
     );
-    // By another key, or of another branch.
+    // By another key, or of another repository.
     await writeFile(join(folder, '000000000000011-b.json'), sealed(11, [{ host: rest, sequence: 4, toplevel: world.system(rest) }], stranger));
     await writeFile(
       join(folder, '000000000000012-c.json'),
-      sealed(12, [{ host: rest, sequence: 4, toplevel: world.system(rest) }], signer, 'refs/heads/other'),
+      sealed(12, [{ host: rest, sequence: 4, toplevel: world.system(rest) }], signer, 'https://forge.example/other.git'),
     );
     await writeFile(join(folder, 'garbage.json'), '[[[');
     await world.restore(true);

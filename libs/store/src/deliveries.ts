@@ -13,11 +13,11 @@ const REDELIVERY_MS = 5_000;
 /** Number of the newest pushes that are awaited, so that an old one that is repeated does not hide a newer one. */
 const AWAITED_PUSHES = 20;
 
-/** Whether the delivery was stored before, longer ago than {@link REDELIVERY_MS}; then its time is updated. */
-async function isRenewed(db: Database, { forge, id, receivedAt }: Delivery): Promise<boolean> {
+/** Whether the delivery was stored before, longer ago than {@link REDELIVERY_MS}; then its time is updated, and what it is of: the branch may be followed only now. */
+async function isRenewed(db: Database, { forge, id, receivedAt, outcome }: Delivery): Promise<boolean> {
   const renewed = await db
     .update(webhookDeliveries)
-    .set({ receivedAt })
+    .set({ receivedAt, outcome })
     .where(and(eq(webhookDeliveries.forge, forge), eq(webhookDeliveries.id, id), lt(webhookDeliveries.receivedAt, receivedAt - REDELIVERY_MS)))
     .returning({ id: webhookDeliveries.id });
   return renewed.length > 0;
@@ -33,9 +33,10 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         const isHint = isTracked || (delivery.repositoryId !== undefined && delivery.outcome === 'testing-branch');
         // An administrator may ask the forge to deliver again because nothing happened. A recorded push can be sent again by
         // anyone who has it: it costs a look every five seconds at most.
-        if (isHint && (isNew || (await isRenewed(tx, delivery)))) await wakeRepository(tx, delivery.repositoryId);
+        const isNews = isHint && (isNew || (await isRenewed(tx, delivery)));
+        if (isNews) await wakeRepository(tx, delivery.repositoryId);
         // Who pushed is known by it, which a rollout may wait for.
-        if (isTracked && isNew && delivery.pusher !== undefined) await notify(tx, { topic: 'host', host: '*' });
+        if (isTracked && isNews && delivery.pusher !== undefined) await notify(tx, { topic: 'host', host: '*' });
         return isNew ? 'stored' : 'duplicate';
       }),
     async latestFor(repositoryId, commit) {

@@ -93,7 +93,55 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       const made = await newRepository(store);
       expect(made).toMatchObject({ branch: 'main', ref: 'refs/heads/main', sequence: 0, hintCount: 0 });
       expect(await store.repositories.ensure({ url: made.url, branch: 'main', now: 99 })).toEqual(made);
-      expect((await store.repositories.ensure({ url: made.url, branch: 'next', now: 99 })).id).not.toBe(made.id);
+    });
+
+    test('whose branch gets another name is the same one, with its hosts, whatever rows a trial of another branch has left', async () => {
+      const { store } = world;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.record({ branch: fc.constantFrom('main', 'trunk', 'a', ''), enrols: fc.boolean(), fetches: fc.boolean() }), {
+            minLength: 1,
+            maxLength: 6,
+          }),
+          async (steps) => {
+            const url = `https://forge.example/${newHost()}.git`;
+            const enrolled = new Set<string>();
+            for (const [at, { branch, enrols, fetches }] of steps.entries()) {
+              const { repositories } = store;
+              const row = branch === '' ? await repositories.ensureDefault({ url, now: at }) : await repositories.ensure({ url, branch, now: at });
+              if (branch !== '') expect(row).toMatchObject({ branch, ref: `refs/heads/${branch}` });
+              expect(await store.repositories.get(row.id)).toMatchObject({ branch: row.branch });
+              const hosts = (await store.hosts.list(row.id)).map(({ host }) => host);
+              expect(new Set(hosts)).toEqual(enrolled);
+              if (fetches && row.branch !== '') await store.repositories.recordFetch(row.id, { now: at + 10 });
+              if (!enrols) continue;
+              const host = newHost();
+              await store.hosts.enrol({ host, repositoryId: row.id, machineId: 'm', publicKey: 'k', at });
+              enrolled.add(host);
+            }
+          },
+        ),
+        { numRuns: fc.readConfigureGlobal().numRuns ?? 30 },
+      );
+    });
+
+    test('of which an earlier server made a row without hosts for another branch: the one with the hosts gets its name', async () => {
+      const { store, query } = world;
+      // No store makes such rows any more.
+      if (query === undefined) return;
+      const url = 'https://forge.example/renamed.git';
+      const made = await store.repositories.ensure({ url, branch: 'main', now: 1 });
+      const empty = await store.repositories.ensure({ url: `${url}?`, branch: 'trunk', now: 2 });
+      await query(`update repositories set url = '${url}' where id = '${empty.id}'`);
+      await store.hosts.enrol({ host: newHost(), repositoryId: made.id, machineId: 'm', publicKey: 'k', at: 3 });
+      for (const [at, { id }] of [made, empty].entries()) await store.repositories.recordFetch(id, { now: at });
+      expect(await store.repositories.ensure({ url, branch: 'trunk', now: 4 })).toMatchObject({ id: made.id, branch: 'trunk', formerBranch: 'main' });
+      expect(await store.repositories.get(empty.id)).toMatchObject({ branch: 'main' });
+      expect(await store.repositories.ensureDefault({ url, now: 5 })).toMatchObject({ id: made.id });
+      // One that has hosts, too, keeps its name.
+      await store.hosts.enrol({ host: newHost(), repositoryId: empty.id, machineId: 'm', publicKey: 'k', at: 6 });
+      expect(await store.repositories.ensure({ url, branch: 'main', now: 7 })).toMatchObject({ id: empty.id, branch: 'main' });
+      expect(await store.repositories.ensure({ url, branch: 'trunk', now: 8 })).toMatchObject({ id: made.id, branch: 'trunk' });
     });
 
     test('of which no branch is set is the one that was followed last, or waits for its name, which it is given once', async () => {
@@ -105,10 +153,9 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await store.repositories.nameBranch(waiting.id, 'master')).toBe(true);
       expect(await store.repositories.nameBranch(waiting.id, 'main')).toBe(false);
       await store.repositories.recordFetch(waiting.id, { now: 5 });
-      const set = await store.repositories.ensure({ url, branch: 'next', now: 6 });
       expect(await store.repositories.ensureDefault({ url, now: 7 })).toMatchObject({ id: waiting.id, branch: 'master', ref: 'refs/heads/master' });
-      await store.repositories.recordFetch(set.id, { now: 8 });
-      expect(await store.repositories.ensureDefault({ url, now: 9 })).toMatchObject({ id: set.id, branch: 'next' });
+      expect(await store.repositories.ensure({ url, branch: 'next', now: 8 })).toMatchObject({ id: waiting.id, formerBranch: 'master' });
+      expect(await store.repositories.ensureDefault({ url, now: 9 })).toMatchObject({ id: waiting.id, branch: 'next' });
     });
 
     test('whose branch was set wrongly, and never fetched, waits for its name, and keeps its row', async () => {
@@ -193,6 +240,17 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         { after: commit('b'), receivedAt: 30_000 },
         { after: commit('c'), receivedAt: 21_000 },
       ]);
+    });
+
+    test('of a branch that is followed only later is known once the forge repeats it', async () => {
+      const { store } = world;
+      const repository = await newRepository(store);
+      const push = { ...delivery, id: `early ${repository.id}`, repositoryId: repository.id, ref: 'refs/heads/trunk', after: commit('d') };
+      await store.deliveries.record({ ...push, outcome: 'other-branch', receivedAt: 10_000 });
+      expect(await store.deliveries.newestPushes(repository.id)).toEqual([]);
+      expect(await store.deliveries.record({ ...push, receivedAt: 20_000 })).toBe('duplicate');
+      expect(await store.deliveries.newestPushes(repository.id)).toEqual([{ after: commit('d'), receivedAt: 20_000 }]);
+      expect((await store.repositories.get(repository.id)).hintCount).toBe(1);
     });
 
     test('that nothing follows from wakes nobody, and is forgotten in time', async () => {

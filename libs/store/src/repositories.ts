@@ -1,8 +1,9 @@
 import { storableText } from '@floe/model';
 import type { Clock } from '@floe/runtime';
-import { and, desc, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
+import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
+import { followBranch, followDefault, type RepositoryRow } from './followed-repository.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import type { Repository } from './records.ts';
@@ -12,9 +13,7 @@ import { repositories, revisions } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 import { readableCounter } from './unreadable.ts';
 
-type Row = typeof repositories.$inferSelect;
-
-function toRepository(row: Row): Repository {
+function toRepository(row: RepositoryRow): Repository {
   const { problemCode, problemMessage, problemSince, heldReason, heldSince } = row;
   const reader = new RowReader();
   const heldCommit = reader.commit('held_commit', row.heldCommit);
@@ -84,33 +83,6 @@ async function unclaim(db: Database, id: string, owner: string): Promise<void> {
     .where(and(eq(repositories.id, id), eq(repositories.leaseOwner, owner)));
 }
 
-/**
- * Two servers that do this at the same time both insert the row without a branch: the second waits for the first's commit, and then
- * has nothing to insert.
- */
-async function ensureDefault(db: Database, url: string, now: number): Promise<Repository> {
-  const isFetched = sql`(${repositories.lastFetchAt} is not null or ${repositories.sequence} > 0)`;
-  const [followed] = await db
-    .select()
-    .from(repositories)
-    .where(and(eq(repositories.url, url), isFetched))
-    .orderBy(sql`${repositories.lastFetchAt} desc nulls last`, desc(repositories.createdAt))
-    .limit(1);
-  if (followed !== undefined) return toRepository(followed);
-  const known = await db.select().from(repositories).where(eq(repositories.url, url)).orderBy(desc(repositories.createdAt)).for('update');
-  const [newest] = known;
-  if (newest !== undefined && known.every(({ branch }) => branch !== '')) {
-    // A branch that does not exist was set, and then none.
-    await db.update(repositories).set({ branch: '' }).where(eq(repositories.id, newest.id));
-  } else await db.insert(repositories).values({ url, branch: '', createdAt: now }).onConflictDoNothing();
-  const [row] = await db
-    .select()
-    .from(repositories)
-    .where(and(eq(repositories.url, url), eq(repositories.branch, '')));
-  if (row === undefined) throw missingRow('repository', url);
-  return toRepository(row);
-}
-
 async function recordFetch(db: Database, id: string, outcome: Parameters<RepositoryStore['recordFetch']>[1]): Promise<void> {
   const { now, problem, held } = outcome;
   const keepsHeld = problem !== undefined && held === undefined;
@@ -138,16 +110,8 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
 
 export function createRepositoryStore(db: Database, clock: Clock): RepositoryStore {
   return {
-    async ensure({ url, branch, now }) {
-      await db.insert(repositories).values({ url, branch, createdAt: now }).onConflictDoNothing();
-      const [row] = await db
-        .select()
-        .from(repositories)
-        .where(and(eq(repositories.url, url), eq(repositories.branch, branch)));
-      if (row === undefined) throw missingRow('repository', url);
-      return toRepository(row);
-    },
-    ensureDefault: async ({ url, now }) => await db.transaction(async (tx) => await ensureDefault(tx, url, now)),
+    ensure: async ({ url, branch, now }) => await db.transaction(async (tx) => await followBranch(tx, url, branch, now, toRepository)),
+    ensureDefault: async ({ url, now }) => await db.transaction(async (tx) => await followDefault(tx, url, now, toRepository)),
     async nameBranch(id, branch) {
       const named = await db
         .update(repositories)

@@ -1,11 +1,17 @@
 import type { CommitSha } from '@floe/model';
 import type { Repository, Timestamp } from './records.ts';
 
+/** A repository whose branch is set. */
+export interface FollowedRepository extends Repository {
+  /** What the branch was called before, when that has just changed. */
+  readonly formerBranch?: string | undefined;
+}
+
 export interface RepositoryStore {
-  /** The repository's row, made on first use. */
-  ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<Repository>;
+  /** The repository's row, made on first use. With another branch than before it is the same row, with its hosts, under the new name. */
+  ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<FollowedRepository>;
   /**
-   * The row of the branch that was followed last of this repository; of none of its branches, one is made whose branch is not
+   * The row of the branch that was followed last of this repository, one with hosts if there is one; of none of its branches, one is made whose branch is not
    * known yet (`''`). So is the branch of a row that was never fetched.
    */
   ensureDefault(repository: { readonly url: string; readonly now: Timestamp }): Promise<Repository>;

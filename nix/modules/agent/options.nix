@@ -120,7 +120,8 @@ in
       example = "refs/heads/main";
       description = ''
         Accept releases of this branch only, beside those that are only tried (`trials.enable`). Null: of any that a release key
-        signed. To move to another branch, first deploy this option with the new name, or null.
+        signed. Before the branch gets another name, deploy null: a machine that still has the old name refuses what comes after, and one that has the new
+        name too early rolls that system back.
       '';
     };
 

@@ -88,7 +88,8 @@ export function openOrder<T extends Order>(
   }
   // A system of another branch can be tried; it does not move this machine there.
   if (context.ref !== undefined && ref !== context.ref && purpose !== 'test') {
-    return refuse('RELEASE_WRONG_REF', `the release is of ${ref}, this machine follows ${context.ref}`, toplevel);
+    const next = `have the server follow ${context.ref} again, and commit services.floe.agent.ref = null there before it moves`;
+    return refuse('RELEASE_WRONG_REF', `the release is of ${ref}, and this machine follows ${context.ref} alone: ${next}`, toplevel);
   }
   // It was made for this connection: if it has expired, the server's clock was set.
   if (order.expiresAt <= context.serverNow) {

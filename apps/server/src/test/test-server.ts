@@ -75,7 +75,8 @@ export async function startTestServer(
     await running;
   });
   const token = (await readFile(join(dataDir, 'admin-token'), 'utf8')).trim();
-  const repository = await context.store.repositories.ensure({ url, branch: 'main', now: Date.now() });
+  const branch = options.env?.['FLOE_REPOSITORY_BRANCH'] ?? 'main';
+  const repository = await context.store.repositories.ensure({ url, branch: branch === '' ? 'main' : branch, now: Date.now() });
   const owned = stack.move();
   const request = async (path: string, init: RequestInit = {}): Promise<Response> => {
     const headers = new Headers(init.headers);

@@ -1,0 +1,82 @@
+import { desc, eq, sql } from 'drizzle-orm';
+import type { Database } from './database.ts';
+import { missingRow } from './errors.ts';
+import type { Repository } from './records.ts';
+import type { FollowedRepository } from './repository-contract.ts';
+import { hosts, repositories } from './tables/index.ts';
+
+export type RepositoryRow = typeof repositories.$inferSelect;
+type ToRepository = (row: RepositoryRow) => Repository;
+
+interface Known {
+  readonly row: RepositoryRow;
+  readonly enrolled: number;
+}
+
+/** The rows of a repository, locked: the one that was fetched last comes first. */
+async function rowsOf(db: Database, url: string): Promise<readonly Known[]> {
+  const rows = await db
+    .select()
+    .from(repositories)
+    .where(eq(repositories.url, url))
+    .orderBy(sql`${repositories.lastFetchAt} desc nulls last`, desc(repositories.createdAt))
+    .for('update');
+  const known = [];
+  for (const row of rows) known.push({ row, enrolled: await enrolledIn(db, row.id) });
+  return known;
+}
+
+async function enrolledIn(db: Database, repositoryId: string): Promise<number> {
+  const [counted] = await db
+    .select({ count: sql<number>`count(*)::int` })
+    .from(hosts)
+    .where(sql`${hosts.repositoryId} = ${repositoryId} and ${hosts.enrolledAt} is not null`);
+  return counted?.count ?? 0;
+}
+
+/**
+ * The row of a branch. There is one fleet: when the branch has another name than before, the row with the hosts gets it, with everything that is
+ * known, and not a row without hosts. Whether the new branch goes on from the old one is asked when it is fetched, as after a force-push.
+ * Two servers that do this at the same time lock the same rows, or insert the same one: the second waits, and finds the branch named.
+ */
+export async function followBranch(db: Database, url: string, branch: string, now: number, toRepository: ToRepository): Promise<FollowedRepository> {
+  const known = await rowsOf(db, url);
+  const named = known.find(({ row }) => row.branch === branch);
+  const most = known.reduce<Known | undefined>((found, each) => (each.enrolled > (found?.enrolled ?? 0) ? each : found), undefined);
+  const followed = named !== undefined && named.enrolled > 0 ? named : (most ?? named ?? known[0]);
+  if (followed === undefined) {
+    await db.insert(repositories).values({ url, branch, createdAt: now }).onConflictDoNothing();
+    const made = (await rowsOf(db, url)).find(({ row }) => row.branch === branch);
+    if (made === undefined) throw missingRow('repository', url);
+    return toRepository(made.row);
+  }
+  const { row } = followed;
+  if (row.branch === branch) return toRepository(row);
+  // No branch has such a name: the two are exchanged, and no two rows may have one.
+  if (named !== undefined) await rename(db, named.row.id, `${named.row.id} `);
+  await rename(db, row.id, branch);
+  if (named !== undefined) await rename(db, named.row.id, row.branch);
+  return { ...toRepository({ ...row, branch }), ...(row.branch === '' ? {} : { formerBranch: row.branch }) };
+}
+
+async function rename(db: Database, id: string, branch: string): Promise<void> {
+  await db.update(repositories).set({ branch }).where(eq(repositories.id, id));
+}
+
+/**
+ * The row of the branch that was followed last, where no branch is set. Two servers that do this at the same time both insert the row without a
+ * branch: the second waits for the first's commit, and then has nothing to insert.
+ */
+export async function followDefault(db: Database, url: string, now: number, toRepository: ToRepository): Promise<Repository> {
+  const known = await rowsOf(db, url);
+  const wasFollowed = ({ row }: Known): boolean => row.lastFetchAt !== null || row.sequence > 0;
+  const followed = known.find((each) => each.enrolled > 0 && wasFollowed(each)) ?? known.find(wasFollowed);
+  if (followed !== undefined) return toRepository(followed.row);
+  const newest = known.toSorted((one, other) => other.enrolled - one.enrolled || other.row.createdAt - one.row.createdAt)[0];
+  // A branch that does not exist was set, and then none.
+  if (newest !== undefined && known.every(({ row }) => row.branch !== '')) await rename(db, newest.row.id, '');
+  else await db.insert(repositories).values({ url, branch: '', createdAt: now }).onConflictDoNothing();
+  const waiting = (await rowsOf(db, url)).find(({ row }) => row.branch === '');
+  if (waiting === undefined) throw missingRow('repository', url);
+  return toRepository(waiting.row);
+}
