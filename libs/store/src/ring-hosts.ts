@@ -49,6 +49,7 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
     host: row.host,
     ring,
     toplevel,
+    change: rollout.sequence,
     platform: row.system,
     timeZone,
     isEligible: isIn && !isKeptElsewhere && toplevel !== stable?.toplevel,

@@ -15,11 +15,12 @@ export function ringName({ rings }: NamedRings, ring: number): string {
   return rings[ring]?.name ?? `number ${ring + 1}`;
 }
 
-/** "none of the 2 hosts with the same change (pi-1, pi-2) has run it" */
+/** "none of the 2 hosts with the same change (pi-1, pi-2) has run it"; of one host: "pi-1 has not run a change that others are to get" */
 export function untriedWords(groups: readonly UntriedGroup[]): string {
   const [first] = groups;
   if (first === undefined) return '';
   const more = groups.length === 1 ? '' : `, and of ${count(groups.length - 1, 'more group')} neither`;
+  if (first.count === 1) return `${listNames(first.hosts, 1)} has not run a change that others are to get${more}`;
   return `none of the ${hosts(first.count)} with the same change (${listNames(first.hosts, first.count)}) has run it${more}`;
 }
 

@@ -109,6 +109,33 @@ describe('a rollout', () => {
       expect(decideRollout(rolling, on(['a:0 verified', `p:0 ${alone}`], pis), 2).course.state).toBe('COMPLETE');
   });
 
+  test('leaves no ring before somebody in it runs each commit that later rings get, too (O29)', () => {
+    const policy = policyOf(2, [{ deadlineMs: HOUR }]);
+    const rolling: RolloutCourse = { ...beginRollout(0), state: 'ROLLING' };
+    const after = (...hosts: readonly string[]): string => decideRollout(rolling, factsOf(policy, hosts), 1).course.state;
+    // The canary that an older commit changed says nothing of the newer one.
+    expect(after('c:0 verified#1', 'd:0 away#2', 'w:1 to-come#2')).toBe('ROLLING');
+    expect(after('c:0 verified#1', 'd:0 verified#2', 'w:1 to-come#2')).toBe('SOAKING');
+    // It is the last one that changes anybody there; no canary is asked to run it; somebody runs it.
+    expect(after('c:0 verified#1', 'd:0 away#2', 'w:1 to-come#1')).toBe('SOAKING');
+    expect(after('c:0 verified#1', 'd:0 away-#2', 'w:1 to-come#2')).toBe('SOAKING');
+    expect(after('c:0 verified#1', 'd:0 failed!#2', 'w:1 to-come#2')).toBe('SOAKING');
+    expect(after('c:0 verified#1', 'd:0 away#2', 'w:1 to-come#2', 'v:1 verified#2')).toBe('SOAKING');
+    const overdue = factsOf(policy, ['c:0 verified#1', 'd:0 away#2', 'w:1 to-come#2'], {}, { windows: [{ isOpen: true, openMs: HOUR }] });
+    expect(decideRollout(rolling, overdue, HOUR).course.pause).toMatchObject({
+      cause: 'deadline',
+      missing: 0,
+      untried: [{ hosts: ['d'], count: 1 }],
+    });
+    // Kept elsewhere when the gate passed, and not any more before the soak is over.
+    const soaking: RolloutCourse = { ...rolling, state: 'SOAKING', provedRing: 0 };
+    const back = factsOf(policy, ['c:0 verified#1', 'd:0 to-come#2', 'w:1 to-come#2']);
+    expect(eventsOf(soaking, back, HOUR)).toEqual(['grown']);
+    // Each ring asks as many as it says, or all that there are.
+    const two = factsOf(policyOf(2, [{ minVerified: 2 }]), ['c:0 verified#1', 'b:0 verified#1', 'd:0 verified#2', 'e:0 away#2', 'w:1 to-come#2']);
+    expect(decideRollout(rolling, two, 1).course.state).toBe('ROLLING');
+  });
+
   test('pauses for a host of a later ring that failed with the very system that a ring reached is asked to run', () => {
     const facts = factsOf(TWO, ['c:0 to-come', 'w:1 failed', 'v:1 to-come']);
     const twins = { ...facts, hosts: facts.hosts.map((host) => ({ ...host, toplevel: pathOf('image') })) };

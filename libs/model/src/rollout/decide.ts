@@ -2,7 +2,7 @@ import { isApproved, isNotWhatWasApproved, missingApprovals, type MissingApprova
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
-import { boundGroups, twinsThatFailed, untriedGroups, type UntriedGroup } from './groups.ts';
+import { boundGroups, twinsThatFailed, untriedChanges, untriedGroups, type UntriedGroup } from './groups.ts';
 import { isPassedNow } from './hotfix-now.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
 import { hasGoodAnswers, probesOf, stoppingAnswers } from './probes.ts';
@@ -204,10 +204,17 @@ function isUntried({ provedRing }: RolloutCourse, { hosts }: RolloutFacts): bool
   return untriedGroups(hosts).length > 0;
 }
 
+/** The groups of which somebody has to run it before the ring is left: each commit that later rings get, too; in the last one those of O4. */
+export function untriedIn(course: RolloutCourse, { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>): readonly UntriedGroup[] {
+  const { ring } = course;
+  return ring + 1 >= policy.rings.length ? untriedGroups(hosts) : untriedChanges(hosts, ring, gatesOf(policy, course).minVerified);
+}
+
 /** The gate passed because nobody was there to be asked, and now somebody is. */
 function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts): boolean {
   if (isLastRing(course, facts) && isUntried(course, facts)) return true;
   if (isPassedNow(course, facts)) return false;
+  if (untriedIn(course, facts).length > 0) return true;
   return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
@@ -221,15 +228,16 @@ function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   const gates = gatesOf(facts.policy, course);
   const openMs = Math.min(facts.windows[course.ring]?.openMs ?? 0, now - course.ringSince);
   const isOverdue = gates.deadlineMs !== undefined && openMs >= gates.deadlineMs;
-  const isLast = isLastRing(course, facts);
+  const untried = untriedIn(course, facts);
+  const isHeld = isLastRing(course, facts) ? isUntried(course, facts) : untried.length > 0;
   // Nobody is late who could not begin.
   if (isAwaited(course, facts) && !isPassedNow(course, facts)) return undefined;
-  if ((!isLast || !isUntried(course, facts)) && isPassed(gates, counts, isOverdue)) {
+  if (!isHeld && isPassed(gates, counts, isOverdue)) {
     return { event: 'passed', also: { provedRing: course.provedRing ?? (counts.verified > 0 ? course.ring : undefined) } };
   }
   if (isPassedNow(course, facts)) return { event: 'passed' };
   if (course.isReopened === true && isQuiet(course, facts)) return leave(course, facts, now);
-  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, isLast ? untriedGroups(facts.hosts) : []) } } : undefined;
+  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, untried) } } : undefined;
 }
 
 /** Nobody of the rings reached is on the way, or failed unseen: who is left is away, or waits for a user, and that is nobody's fault. */
@@ -248,7 +256,7 @@ function leave(course: RolloutCourse, facts: RolloutFacts, now: number): Due {
 function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly UntriedGroup[]): RolloutPause {
   const { eligible, verified, inFlight, toCome } = counts;
   const missing = Math.max(0, neededVerified(gates, counts) - verified);
-  return { cause: 'deadline', missing, present: inFlight + toCome, eligible, untried: boundGroups(untried) };
+  return { cause: 'deadline', missing, present: inFlight + toCome, eligible, untried: missing === 0 ? boundGroups(untried) : [] };
 }
 
 /** The failures that a pause is about: what a person who resumes it has seen. */

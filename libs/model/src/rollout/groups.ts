@@ -30,22 +30,51 @@ export function boundGroups(groups: readonly UntriedGroup[]): readonly UntriedGr
  * that is away or failed keeps nobody waiting, and a host whose failure a person acknowledged is not asked any more.
  */
 export function untriedGroups(hosts: readonly RingHost[]): readonly UntriedGroup[] {
-  const asked = hosts.filter(({ isEligible, progress, isAcknowledged }) => isEligible && !(progress === 'failed' && isAcknowledged));
+  const asked = hosts.filter(isAsked);
   const tried = new Set(asked.filter(({ progress }) => progress === 'verified').map(({ toplevel }) => toplevel));
   return [...groupsBy(asked, tried, ({ toplevel }) => toplevel), ...groupsBy(asked, tried, ({ ring, platform }) => `${ring} ${platform ?? ''}`)];
+}
+
+/**
+ * The commits that hosts of rings after `ring` are to get, that hosts of the rings up to it are asked to run, too, and that fewer than
+ * `minVerified` run, or all that can. Each as those hosts. A rollout contains what the commits before it changed since the last complete
+ * one, and a host says nothing of a commit that did not change it: without this, canaries that had verified an older commit would let
+ * a newer one pass, which only changes others.
+ */
+export function untriedChanges(hosts: readonly RingHost[], ring: number, minVerified: number): readonly UntriedGroup[] {
+  const isToCome = ({ isEligible, progress }: RingHost): boolean => isEligible && progress !== 'verified' && progress !== 'failed';
+  const toCome = new Set(hosts.filter((host) => host.ring > ring && isToCome(host)).map(({ change }) => change));
+  if (toCome.size === 0) return [];
+  const verified = Map.groupBy(
+    hosts.filter(({ progress }) => progress === 'verified'),
+    ({ change }) => change,
+  );
+  const asked = hosts.filter((host) => host.ring <= ring && isAsked(host) && toCome.has(host.change));
+  return [...Map.groupBy(asked, ({ change }) => change)]
+    .filter(([change, group]) => (verified.get(change)?.length ?? 0) < Math.min(minVerified, group.length))
+    .map(([, group]) => named(group.filter(({ progress }) => progress !== 'verified')))
+    .toSorted(byFirstName);
+}
+
+/** It is eligible, and not one whose failure a person acknowledged. */
+function isAsked({ isEligible, progress, isAcknowledged }: RingHost): boolean {
+  return isEligible && !(progress === 'failed' && isAcknowledged);
+}
+
+function named(group: readonly RingHost[]): UntriedGroup {
+  const names = group.map(({ host }) => host).toSorted();
+  return { hosts: names.slice(0, MAX_GROUP_NAMES), count: names.length };
+}
+
+function byFirstName(one: UntriedGroup, other: UntriedGroup): number {
+  return (one.hosts[0] ?? '') < (other.hosts[0] ?? '') ? -1 : 1;
 }
 
 function groupsBy(asked: readonly RingHost[], tried: ReadonlySet<StorePath>, keyOf: (host: RingHost) => string): readonly UntriedGroup[] {
   return [...Map.groupBy(asked, keyOf).values()]
     .filter((group) => group.length > 1 && !group.some(({ toplevel }) => tried.has(toplevel)))
-    .map((group) => ({
-      hosts: group
-        .map(({ host }) => host)
-        .toSorted()
-        .slice(0, MAX_GROUP_NAMES),
-      count: group.length,
-    }))
-    .toSorted((one, other) => ((one.hosts[0] ?? '') < (other.hosts[0] ?? '') ? -1 : 1));
+    .map(named)
+    .toSorted(byFirstName);
 }
 
 /**

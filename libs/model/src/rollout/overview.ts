@@ -1,9 +1,9 @@
 import { missingApprovals, type MissingApprovals } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
-import { gatesOf, soakEnd } from './decide.ts';
+import { gatesOf, soakEnd, untriedIn } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified, type RingCounts } from './gate.ts';
-import { boundGroups, untriedGroups, type UntriedGroup } from './groups.ts';
+import { boundGroups, type UntriedGroup } from './groups.ts';
 import type { StoredAnswer } from './probe-answer.ts';
 import { answerOf, isProbing, probesOf } from './probes.ts';
 
@@ -20,7 +20,7 @@ export interface RingOverview {
   readonly building: number;
   /** So many hosts must be verified for its gate. */
   readonly needed: number;
-  /** Of the last ring: one host of each of these must be verified, too. */
+  /** One host of each of these must be verified, too: of the ring that it is at, and of the last one. */
   readonly untried: readonly UntriedGroup[];
   readonly soakMs: number;
   /** While it soaks. */
@@ -46,6 +46,7 @@ export function resultsOfRings(course: RolloutCourse, { policy, hosts }: Pick<Ro
 
 /** The rings of a rollout, from what its decisions are made from. */
 export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): readonly RingOverview[] {
+  const isLast = (ring: number): boolean => ring + 1 >= facts.policy.rings.length;
   return resultsOfRings(course, facts).map(({ name, state, counts }, ring) => {
     const gates = gatesOf(facts.policy, course, ring);
     // What is after the ring that it is at does not come first: somebody of that ring is expected to prove it.
@@ -56,7 +57,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
       counts,
       building: facts.coming?.filter((each) => each.ring === ring).length ?? 0,
       needed: neededVerified(gates, counts),
-      untried: state === 'passed' || ring + 1 < facts.policy.rings.length ? [] : boundGroups(untriedGroups(facts.hosts)),
+      untried: state === 'passed' || (state === 'to-come' && !isLast(ring)) ? [] : boundGroups(untriedIn({ ...course, ring }, facts)),
       soakMs: gates.soakMs,
       soakUntil: state === 'current' && course.state === 'SOAKING' && facts.orders.hotfix === undefined ? soakEnd(course, facts) : undefined,
       probes:

@@ -92,6 +92,8 @@ export interface RingHost {
   readonly host: HostName;
   readonly ring: number;
   readonly toplevel: StorePath;
+  /** The sequence of the commit that changed it last: hosts with the same one have a change in common. Undefined: not known. */
+  readonly change?: number | undefined;
   /** As its agent says, e.g. `x86_64-linux`. */
   readonly platform: string | undefined;
   /** Of its configuration, an IANA name; undefined: it has none. */

@@ -100,6 +100,19 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
       expect((isNow && !isLast) || counts.eligible === 0 || counts.verified >= neededVerified(gates, counts)).toBe(true);
       if (gates.errors.percent === 0 && gates.errors.minStarted === 1) expect(counts.failed).toBe(0);
     }
+    // O29: a commit that hosts of later rings are to get has been run, where hosts of the rings reached are asked to.
+    if (event === 'passed' || event === 'soaked') {
+      const isProved = (change: number | undefined): boolean => facts.hosts.some((host) => host.change === change && host.progress === 'verified');
+      const isAskedYet = (change: number | undefined): boolean =>
+        facts.hosts.some(
+          (host) => host.change === change && host.ring <= before.ring && host.isEligible && !(host.progress === 'failed' && host.isAcknowledged),
+        );
+      const later = facts.hosts.filter(
+        (host) => host.ring > before.ring && host.isEligible && host.progress !== 'verified' && host.progress !== 'failed',
+      );
+      const untried = later.filter(({ change }) => gates.minVerified > 0 && isAskedYet(change) && !isProved(change));
+      if (facts.orders.hotfix?.now === undefined || facts.orders.hotfix.now.length === 0) expect(untried.map(({ host }) => host)).toEqual([]);
+    }
     if (event === 'soaked' || event === 'finished' || event === 'skipped') expect(isAwaited).toBe(false);
     // O9: nobody leaves a ring but by its gate and its soak, unless nobody is in it.
     // O28: of what was complete already, with nobody of it there.
@@ -609,6 +622,45 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           }
       }),
       { numRuns: runs(200) },
+    );
+  });
+
+  test('a bad commit on top of unfinished ones is tried in the first ring that it changes, and nowhere else (O29)', () => {
+    const gates = { minVerified: 1, soakMs: 0, deadlineMs: undefined, errors: { percent: 0, minStarted: 1 } };
+    const anyHosts = fc.uniqueArray(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 6 });
+    const anyDays = fc.array(fc.record({ changes: anyHosts, there: fc.array(anyHosts, { minLength: 1, maxLength: 8 }) }), {
+      minLength: 2,
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 3 }), anyDays, (rings, days) => {
+        const world = play(policyOf(rings, [gates, gates, gates]), [['enrol', 0]]);
+        const begun = new Set<WorldHost>();
+        let bad: ReadonlySet<WorldHost> = new Set();
+        for (const [day, { changes, there }] of days.entries()) {
+          const isLast = day === days.length - 1;
+          const changed = new Set(world.hosts.filter((_, index) => day === 0 || changes.includes(index)));
+          if (isLast) bad = changed;
+          world.publish(
+            (host) => changed.has(host),
+            () => isLast,
+          );
+          for (const present of there) {
+            for (const [index, host] of world.hosts.entries())
+              if (present.includes(index)) world.connect(host);
+              else if (host.is.state !== 'ACTIVATING') world.disconnect(host);
+            world.pass(2 * MINUTE);
+            world.tick();
+            for (const host of world.hosts) if (host.isConnected) world.advance(host, 'as-is');
+            if (isLast)
+              for (const host of bad) if (host.is.state === 'ACTIVATING' && host.is.subject?.endsWith(`-${days.length}`) === true) begun.add(host);
+            for (const host of world.hosts) if (host.is.state === 'ACTIVATING') world.advance(host, 'as-is');
+          }
+        }
+        const first = Math.min(...[...bad].map(({ ring }) => ring));
+        expect([...begun].filter(({ ring }) => ring !== first).map(({ name }) => name)).toEqual([]);
+      }),
+      { numRuns: runs(300) },
     );
   });
 

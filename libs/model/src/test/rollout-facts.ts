@@ -20,13 +20,14 @@ export function policyOf(ringCount: number, changes: readonly Partial<RingPolicy
   return { ...DEFAULT_POLICY, ...rest, rings };
 }
 
-/** `canary:0 verified`: a host, its ring and how far it is; `!` at the end: acknowledged, `-`: not eligible, `~`: briefly away. */
+/** `canary:0 verified`: a host, its ring and how far it is; `!` at the end: acknowledged, `-`: not eligible, `~`: briefly away; `#2`: of change 2. */
 export function ringHost(text: string): RingHost {
-  const [, host = '', ring = '', progress = '', mark] = /^(\w+):(\d) ([a-z-]*[a-z])([!~-]?)$/.exec(text) ?? [];
+  const [, host = '', ring = '', progress = '', mark, change] = /^(\w+):(\d) ([a-z-]*[a-z])([!~-]?)(?:#(\d))?$/.exec(text) ?? [];
   return {
     host: host as HostName,
     ring: Number(ring),
     toplevel: pathOf(host),
+    ...(change === undefined ? {} : { change: Number(change) }),
     platform: undefined,
     isEligible: mark !== '-',
     progress: progress as HostProgress,

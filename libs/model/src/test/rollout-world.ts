@@ -135,6 +135,7 @@ export class RolloutWorld {
           host: host.name,
           ring: this.ringOf(host),
           toplevel,
+          change: this.revisions.find(({ toplevels }) => toplevels.get(host.name) === toplevel)?.sequence,
           platform: host.platform,
           timeZone: host.timeZone,
           isKept: isElsewhere && host.stable?.toplevel !== toplevel,
