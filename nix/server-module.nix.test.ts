@@ -80,6 +80,26 @@ it('tells the server its probes, and hands it their secrets alone', async () => 
   expect(await evaluate('', 'unit.environment.FLOE_PROBES_FILE or "unset"')).toBe('unset');
 });
 
+it('tells the server how private inputs are fetched, and hands it their secrets alone', async () => {
+  const settings = `services.floe.server.inputs = {
+    "github.com".tokenFile = "/run/secrets/github";
+    "git.example.org:8443" = { tokenFile = "/run/secrets/git"; user = "floe"; };
+  };`;
+  const credentials = '/run/credentials/floe-server.service';
+  expect(JSON.parse(await evaluate<string>(settings, 'etc."floe/inputs.json".text'))).toEqual({
+    inputs: {
+      'git.example.org:8443': { tokenFile: `${credentials}/input-git.example.org-8443-tokenFile`, user: 'floe' },
+      'github.com': { tokenFile: `${credentials}/input-github.com-tokenFile` },
+    },
+  });
+  expect(await evaluate(settings, 'unit.serviceConfig.LoadCredential')).toEqual([
+    'input-git.example.org-8443-tokenFile:/run/secrets/git',
+    'input-github.com-tokenFile:/run/secrets/github',
+  ]);
+  expect(await evaluate(settings, 'unit.environment.FLOE_INPUTS_FILE')).toBe('/etc/floe/inputs.json');
+  expect(await evaluate('', 'unit.environment.FLOE_INPUTS_FILE or "unset"')).toBe('unset');
+});
+
 it('tells the server its notification targets, and hands it their secrets alone', async () => {
   const settings = `services.floe.server.notifications = {
     ops = { kind = "webhook"; url = "https://hooks.example.org/"; secretFile = "/run/secrets/ops"; events = [ "commit-held" ]; };

@@ -40,6 +40,21 @@ let
   };
   notifications = withSecrets "notify" [ "secretFile" "urlFile" "tokenFile" "passwordFile" ] cfg.notifications;
   probes = withSecrets "probe" [ "secretFile" "passwordFile" ] cfg.probes;
+  # host → option → the name of the unit's credential, which has no colon. Those that are set.
+  inputSecrets = lib.mapAttrs (
+    host: input:
+    lib.mapAttrs (option: _: "input-${lib.replaceStrings [ ":" ] [ "-" ] host}-${option}") (
+      lib.filterAttrs (option: value: value != null && lib.elem option [ "tokenFile" ]) input
+    )
+  ) cfg.inputs;
+  inputsFile = builtins.toJSON {
+    inputs = lib.mapAttrs (
+      host: input: isSet input // lib.mapAttrs (_: name: "/run/credentials/floe-server.service/${name}") inputSecrets.${host}
+    ) cfg.inputs;
+  };
+  inputCredentials = lib.concatMap (
+    host: lib.mapAttrsToList (option: name: "${name}:${cfg.inputs.${host}.${option}}") inputSecrets.${host}
+  ) (builtins.attrNames cfg.inputs);
   notifyFile = builtins.toJSON { targets = notifications.entries; };
   probesFile = builtins.toJSON { probes = probes.entries; };
 
@@ -70,6 +85,7 @@ let
     FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
     FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
     FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
+    FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/floe/inputs.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_FORGE = cfg.forge;
@@ -286,6 +302,25 @@ in
       );
     };
 
+    inputs = mkOption {
+      default = { };
+      example = {
+        "github.com".tokenFile = "/run/secrets/inputs-github";
+      };
+      description = ''
+        How private inputs of the flake are fetched, by the git host as in its https:// URL (docs/configuration.md, "Private inputs").
+        Whoever may push to the fleet's repository can read what can be read with it, but not the token.
+      '';
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            tokenFile = secretFile "Token that may read the inputs, and nothing else.";
+            user = orNull types.str "The login for the token. Null: x-access-token, which forges accept.";
+          };
+        }
+      );
+    };
+
     database = {
       createLocally = lib.mkEnableOption "Postgres on this machine, with a database for Floe, instead of the embedded one";
       urlFile = secretFile "postgres:// URL of a database elsewhere.";
@@ -400,6 +435,7 @@ in
     environment.etc = lib.mkMerge [
       (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
       (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
+      (lib.mkIf (cfg.inputs != { }) { "floe/inputs.json".text = inputsFile; })
     ];
 
     services.postgresql = lib.mkIf cfg.database.createLocally {
@@ -432,7 +468,7 @@ in
       ++ lib.optional cfg.database.createLocally "postgresql.service";
 
       path = [ config.nix.package ];
-      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile ++ lib.optional (cfg.probes != { }) probesFile;
+      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile ++ lib.optional (cfg.probes != { }) probesFile ++ lib.optional (cfg.inputs != { }) inputsFile;
 
       environment =
         lib.mapAttrs (_: escape) (settings // cfg.environment)
@@ -448,7 +484,7 @@ in
         StateDirectory = "floe";
         StateDirectoryMode = "0700";
         UMask = "0077";
-        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifications.credentials ++ probes.credentials;
+        LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") secrets ++ notifications.credentials ++ probes.credentials ++ inputCredentials;
 
         # Nix's daemon builds, in its own sandbox; here only evaluations run, each in a sandbox of bubblewrap. It needs user
         # namespaces with mounts in them, and a /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { FORGES, STATUS_FORGES, type Forge, type GithubAuth, type StatusForge } from '@floe/forge';
 import type { PolicyFloor } from '@floe/model';
+import type { InputAccess } from '@floe/nix';
 import { parsePolicyFloor, PublicKey } from '@floe/protocol';
 import {
   FloeError,
@@ -19,6 +20,7 @@ import {
 } from '@floe/runtime';
 import * as v from 'valibot';
 import { parseRepositoryConfig, type RepositoryConfig, type SecretSettingsReader } from './repository-config.ts';
+import { parseInputs } from './inputs-config.ts';
 import { parseNotifyTargets, type NotifyTarget } from './notifications/notify-config.ts';
 import { parseProbes, type ConfiguredProbe } from './probes/probes-config.ts';
 import { nameSettings } from './setting-names.ts';
@@ -66,6 +68,8 @@ export interface Config {
   readonly policyFloor: PolicyFloor | undefined;
   /** What rings may be asked about outside, by the names that policies use. */
   readonly probes: readonly ConfiguredProbe[];
+  /** How private inputs of the flake are fetched. */
+  readonly inputAccess: readonly InputAccess[];
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -136,8 +140,11 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     return text === undefined ? undefined : new Secret(text);
   }
   /** Read now, so that a mistake is reported at the start, and read again for each use. */
-  function secretSource(name: string, path = value(name)): SecretSource | undefined {
-    if (path === undefined || readSecret(name, path) === undefined) return undefined;
+  function secretSource(name: string, path = value(name), problemOf?: (text: string) => string | undefined): SecretSource | undefined {
+    const secret = path === undefined ? undefined : readSecret(name, path);
+    if (path === undefined || secret === undefined) return undefined;
+    const wrong = problemOf?.(secret.reveal());
+    if (wrong !== undefined) problem(`${name}: the file ${shortened(path)} ${wrong}`);
     return secretFile(path, nameSettings(name, configuredBy));
   }
   function count(name: string, fallback: number, unit: string): number {
@@ -169,6 +176,8 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const notifyText = notifyFile === undefined ? undefined : readText('FLOE_NOTIFY_FILE', notifyFile);
   const probesFile = value('FLOE_PROBES_FILE');
   const probesText = probesFile === undefined ? undefined : readText('FLOE_PROBES_FILE', probesFile);
+  const inputsFile = value('FLOE_INPUTS_FILE');
+  const inputsText = inputsFile === undefined ? undefined : readText('FLOE_INPUTS_FILE', inputsFile);
   const previousSecret = secretSource('FLOE_WEBHOOK_PREVIOUS_SECRET_FILE');
   const config: Config = {
     listenHost,
@@ -185,6 +194,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     policyFloor: parseFloor(read),
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
+    inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),

@@ -20,8 +20,8 @@ export interface RepositoryConfig {
 /** The reader that {@link parseConfig} passes; it collects problems. */
 export interface SecretSettingsReader extends SettingsReader {
   count(name: string, fallback: number, unit: string): number;
-  /** The secret in the file that the setting names, or in the one at `path`. */
-  secretSource(name: string, path?: string): SecretSource | undefined;
+  /** The secret in the file that the setting names, or in the one at `path`. `problemOf` says what is wrong with its content. */
+  secretSource(name: string, path?: string, problemOf?: (text: string) => string | undefined): SecretSource | undefined;
   problem(message: string): void;
 }
 

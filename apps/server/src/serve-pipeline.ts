@@ -52,7 +52,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     mirror: deps.fetches.watching(mirror),
     testing,
     nix,
-    repositoryNix: createRepositoryNix({ exec, logger, sandbox }, nix),
+    repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },
     limits: {
       evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),

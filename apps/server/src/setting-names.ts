@@ -21,6 +21,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_NOTIFY_FILE', 'notifications'],
   ['FLOE_POLICY_FLOOR', 'policyFloor'],
   ['FLOE_PROBES_FILE', 'probes'],
+  ['FLOE_INPUTS_FILE', 'inputs'],
   ['FLOE_LISTEN', 'listen'],
   ['FLOE_PUBLIC_URL', 'publicUrl'],
   ['FLOE_TRUSTED_PROXIES', 'trustedProxies'],

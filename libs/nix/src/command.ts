@@ -1,6 +1,8 @@
 import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
+import type { LockedInput } from './flake-lock.ts';
+import { accessOf, belongingsFor, type InputAccess } from './input-access.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
 import { needsNoSandbox, type NixProgram } from './unsandboxed.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
@@ -96,6 +98,8 @@ export interface RepositoryNixDeps {
   readonly exec: Exec;
   readonly logger: Logger;
   readonly sandbox: Sandbox;
+  /** How private inputs are fetched. Default: they are not. */
+  readonly inputAccess?: readonly InputAccess[] | undefined;
 }
 
 /** Runs Nix on input from the repository (a flake, an expression, a derivation), in the sandbox. */
@@ -141,6 +145,26 @@ export class RepositoryCommand {
     const { exec, sandbox } = this.#deps;
     return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], await sandbox.prepare(program, []), options);
   }
+
+  /** How the input is fetched; undefined: without a login. */
+  accessOf({ remote }: LockedInput): InputAccess | undefined {
+    return accessOf(remote, this.#deps.inputAccess ?? []);
+  }
+
+  /**
+   * Fetches a locked input into the store, with the login for its server if there is one. Nothing else gets a login, and no code of the
+   * flake runs here: the expression is Floe's own, and the lock file's entry is data in it.
+   */
+  async fetchInput(input: LockedInput, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+    const expression = `"\${builtins.fetchTree (builtins.fromJSON ${nixString(input.locked)})}"`;
+    const all = ['eval', '--raw', ...args, '--expr', expression];
+    const access = this.accessOf(input);
+    if (access === undefined || input.remote === undefined) return await this.run('nix', all, options);
+    const { exec, sandbox } = this.#deps;
+    const belongings = await belongingsFor(input.remote, access);
+    const command = await sandbox.prepareWith('nix', [], belongings);
+    return await runNix(exec, 'nix', [...all, ...NOT_FROM_FLAKES], command, options, belongings.hidden);
+  }
 }
 
 /** An expression that fetches `git+file://PATH?ref=REF&rev=REV` and runs nothing of it; undefined for another address. */
@@ -164,6 +188,7 @@ async function runNix(
   args: readonly string[],
   command: SandboxedCommand,
   options: CommandOptions,
+  hidden: readonly string[] = [],
 ): Promise<CommandResult> {
   await using launch = command;
   const log = new FailureLog();
@@ -178,7 +203,8 @@ async function runNix(
       timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
       maxMemoryBytes: options.maxMemoryBytes,
       maxStdoutBytes: options.maxStdoutBytes,
-      onStderrLine(line) {
+      onStderrLine(told) {
+        const line = hidden.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), told);
         if (status?.take(line) === true) return;
         const event = parseLogLine(line);
         log.add(line, event);
@@ -193,6 +219,7 @@ async function runNix(
       throw new FloeError('NIX_FAILED', `the sandbox could not be created: ${log.plainLines.at(-1) ?? 'no reason given'}`, { retryable: true });
     if (result.exitCode > SIGNAL_STATUS) result = { ...result, end: 'killed', exitCode: -1, signal: signalOf(result.exitCode - SIGNAL_STATUS) };
   }
+  if (hidden.length > 0) result = { ...result, stderr: '' };
   return { result, log, isOk: result.end === 'exited' && result.exitCode === 0 };
 }
 

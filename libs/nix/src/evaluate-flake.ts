@@ -22,6 +22,9 @@ export interface FlakeQuestion extends ReadLimits {
   readonly maxAnswerBytes?: number | undefined;
 }
 
+/** A copy of the repository that was damaged, and inputs that were missing. */
+const MAX_MENDED = 2;
+
 /**
  * Asks something about the outputs of the flake, in JSON. Looks why it failed, and asks again when that may help. A result that failed
  * nevertheless is the flake's own error. Throws FLAKE_LOCK_INVALID, and retryable INPUT_AWAY, DISK_FULL, NIX_STORE_AWAY, NIX_FAILED,
@@ -33,8 +36,8 @@ export async function evaluateFlake(command: RepositoryCommand, flakeUrl: string
   const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `let flake = builtins.getFlake ${nixString(flakeUrl)}; in ${expression}`];
   const ask = async (): Promise<CommandResult> => await command.run('nix', args, { ...limits, maxStdoutBytes });
   await command.keepRepository(flakeUrl, limits);
-  const asked = await ask();
-  if (!asked.isOk && (await mend(command, flakeUrl, asked, question))) return await ask();
+  let asked = await ask();
+  for (let mended = 0; !asked.isOk && mended < MAX_MENDED && (await mend(command, flakeUrl, asked, question)); mended += 1) asked = await ask();
   return asked;
 }
 
@@ -56,8 +59,10 @@ async function mend(command: RepositoryCommand, flakeUrl: string, { result, log 
   if (problem !== undefined) throw new FloeError('FLAKE_LOCK_INVALID', problem);
   const { away, arrived } = await lookForInputs(command, source.inputs ?? [], limits);
   if (limits.signal.aborted) throw stopped(what);
+  // They may be all that is asked for.
+  if (arrived > 0) return true;
   if (away.length > 0) throw new FloeError('INPUT_AWAY', describeAway(away), { retryable: true });
-  return arrived > 0;
+  return false;
 }
 
 /** Why the flake could not be asked, for people: "listing its hosts took longer than 5 min and was stopped". */

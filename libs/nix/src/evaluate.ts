@@ -98,8 +98,8 @@ class Evaluation {
     if (diagnosis.kind !== 'own') return await this.#outcome(host, first);
     const looked = await this.#lookForInputs();
     if (this.#options.signal.aborted) return undefined;
-    // An input that was missing has become available.
-    if (looked.away.length === 0 && looked.arrived > 0) return await this.#outcome(host, await this.#run(host));
+    // An input that was missing has become available; it may be all that this host needs.
+    if (looked.arrived > 0) return await this.#outcome(host, await this.#run(host));
     return await this.#outcome(host, first);
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { storableText } from '@floe/model';
 import * as v from 'valibot';
+import { remoteOf, type InputRemote } from './input-remote.ts';
 import { mapOf } from './map-of.ts';
 
 /** An input of a flake, or of one of its inputs, from `flake.lock`. */
@@ -13,6 +14,8 @@ export interface LockedInput {
   readonly locked: string;
   /** The store path of its files once they are fetched; undefined when the lock file does not determine it. */
   readonly storePath: string | undefined;
+  /** Undefined when it needs no login. */
+  readonly remote: InputRemote | undefined;
 }
 
 const Attribute = v.union([v.string(), v.number(), v.boolean()]);
@@ -53,7 +56,7 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
       // A list of names "follows" another input, which has its own node. At the top its name counts as present.
       if (typeof target !== 'string') {
         const url = storableText(target.join('/'), MAX_NAME_CHARACTERS);
-        if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined });
+        if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined, remote: undefined });
         continue;
       }
       const node = lock.nodes.get(target);
@@ -77,6 +80,7 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
     url: storableText(urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)), MAX_NAME_CHARACTERS),
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),
+    remote: remoteOf(locked),
   };
 }
 

@@ -9,6 +9,7 @@ export { POLICY_EXPRESSION, policyOfAnswer } from './fleet-policy.ts';
 export type { LackingSettings } from './flake-settings.ts';
 export type { FoundSystem } from './find-system.ts';
 export type { NixError, NixErrorCode } from './failure.ts';
+export { TOKEN_FORM, type InputAccess } from './input-access.ts';
 export { mapOf } from './map-of.ts';
 export { createNix, createRepositoryNix, type Nix, type RepositoryNix } from './nix.ts';
 export { OWN_SETTINGS, readOwnSettings } from './own-settings.ts';

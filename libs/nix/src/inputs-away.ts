@@ -1,4 +1,3 @@
-import { nixString } from '@floe/runtime';
 import { storableText } from '@floe/model';
 import { NO_EVAL_CACHE } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
@@ -37,7 +36,8 @@ const ONE_TRY = ['--option', 'connect-timeout', '15', '--option', 'stalled-downl
 export async function lookForInputs(command: RepositoryCommand, inputs: readonly LockedInput[], limits: ProbeLimits): Promise<InputsLooked> {
   const missing = await missingInputs(command, inputs, limits);
   const away: InputAway[] = [];
-  const queue = [...missing];
+  // What can be fetched with a login first: too many that cannot be fetched end the look.
+  const queue = missing.toSorted((a, b) => Number(command.accessOf(a) === undefined) - Number(command.accessOf(b) === undefined));
   const signal = AbortSignal.any([limits.signal, AbortSignal.timeout(LOOK_MS)]);
   let arrived = 0;
   async function worker(): Promise<void> {
@@ -67,10 +67,8 @@ async function missingInputs(command: RepositoryCommand, inputs: readonly Locked
 }
 
 /** Why it cannot be fetched; undefined: it was fetched. */
-async function fetchInput(command: RepositoryCommand, { locked }: LockedInput, limits: ProbeLimits): Promise<string | undefined> {
-  const expression = `"\${builtins.fetchTree (builtins.fromJSON ${nixString(locked)})}"`;
-  const args = ['eval', '--raw', ...NO_EVAL_CACHE, ...ONE_TRY, '--expr', expression];
-  const { result, log, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
+async function fetchInput(command: RepositoryCommand, input: LockedInput, limits: ProbeLimits): Promise<string | undefined> {
+  const { result, log, isOk } = await command.fetchInput(input, [...NO_EVAL_CACHE, ...ONE_TRY], { ...limits, timeoutMs: TIMEOUT_MS });
   if (isOk) return undefined;
   if (result.end === 'timed-out') return `no answer within ${TIMEOUT_MS / 1000} s`;
   // git's own messages are not in Nix's format, and say more than Nix's message about it.

@@ -44,7 +44,12 @@ export function sandboxEnv(
     NIX_USER_CONF_FILES: '',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_TERMINAL_PROMPT: '0',
-    ...(own.settings === undefined ? {} : { NIX_CONFIG: `${env['NIX_CONFIG'] ?? ''}\n${own.settings}` }),
+    ...(own.settings === undefined ? {} : withSettings({ NIX_CONFIG: env['NIX_CONFIG'] }, [own.settings])),
     ...(own.nixRemote === undefined ? {} : { NIX_REMOTE: own.nixRemote }),
   };
+}
+
+/** The environment with more lines of Nix's settings. */
+export function withSettings(env: NodeJS.ProcessEnv, settings: readonly string[]): NodeJS.ProcessEnv {
+  return settings.length === 0 ? env : { ...env, NIX_CONFIG: [env['NIX_CONFIG'] ?? '', ...settings].join('\n') };
 }

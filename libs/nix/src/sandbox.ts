@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError, type Exec } from '@floe/runtime';
-import { sandboxEnv } from './sandbox-env.ts';
+import { sandboxEnv, withSettings } from './sandbox-env.ts';
 import { findProgram, machineMounts, nixMounts } from './sandbox-mounts.ts';
 import { linkCopies, SandboxFolders, type RunFolders } from './sandbox-folders.ts';
 import { buildsOutsideNixSandbox, probeSandbox, programsInStore, sandboxProblem } from './sandbox-probe.ts';
@@ -33,13 +33,27 @@ export interface SandboxStatus {
   hasRun(): boolean;
 }
 
+/** What one command gets besides: secrets, so no untrusted code runs in it. */
+export interface Belongings {
+  /** Files in its home, by name. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Variables; `home` is its home as the command sees it. */
+  readonly env: (home: string) => Readonly<Record<string, string>>;
+  /** Lines of Nix's settings. */
+  readonly settings: (home: string) => readonly string[];
+  /** What must not be seen of its output: a server can repeat what it is told. */
+  readonly hidden: readonly string[];
+}
+
 /** Where Nix runs on input from the repository. */
 export interface Sandbox {
   /** Where commands write besides the store; the path outside. */
   readonly folder: string;
   /** A command with a new home and new temporary files, which are not used again. */
   prepare(file: string, args: readonly string[]): Promise<SandboxedCommand>;
-  /** The same in the kept home, whose copies of repositories all later commands get. Only for commands without untrusted code. */
+  /** The same with secrets. Only for commands without untrusted code. */
+  prepareWith(file: string, args: readonly string[], belongings: Belongings): Promise<SandboxedCommand>;
+  /** The same as `prepare` in the kept home, whose copies of repositories all later commands get. Only for commands without untrusted code. */
   prepareKept(file: string, args: readonly string[]): Promise<SandboxedCommand>;
   /** Empties the kept home; resolves to whether it had content. */
   forgetKept(): Promise<boolean>;
@@ -125,6 +139,11 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
   const sandbox: Sandbox = {
     folder: dir,
     prepare: async (file, args) => confine(await folders.make(), file, args),
+    prepareWith: async (file, args, belongings) => {
+      const run = await folders.make();
+      await writeBelongings(run.home, belongings);
+      return { ...confine(run, file, args), env: withBelongings(env, home, belongings) };
+    },
     prepareKept: async (file, args) => confine(await folders.keep(), file, args),
     forgetKept: async () => await folders.forget(),
     problem: async () => await sandboxProblem(exec, sandbox),
@@ -169,10 +188,26 @@ export async function openUnsafeSandbox({ exec, env, dir }: Pick<SandboxOptions,
   return {
     folder: dir,
     prepare: async (file, args) => await bare(await folders.make(), file, args),
+    prepareWith: async (file, args, belongings) => {
+      const run = await folders.make();
+      await writeBelongings(run.home, belongings);
+      const command = await bare(run, file, args);
+      return { ...command, env: withBelongings(command.env, run.home, belongings) };
+    },
     prepareKept: async (file, args) => await bare(await folders.keep(), file, args),
     forgetKept: async () => await folders.forget(),
     problem: async () => await Promise.resolve(undefined),
   };
+}
+
+/** Writes the files of `belongings` into a home outside, for its owner alone. They go with the home. */
+export async function writeBelongings(home: string, { files }: Belongings): Promise<void> {
+  for (const [name, content] of Object.entries(files)) await writeFile(join(home, name), content, { mode: 0o600, flag: 'wx' });
+}
+
+/** The environment of a command with them. */
+export function withBelongings(env: NodeJS.ProcessEnv, home: string, belongings: Belongings): NodeJS.ProcessEnv {
+  return { ...withSettings(env, belongings.settings(home)), ...belongings.env(home) };
 }
 
 function readStatus(): SandboxStatus {

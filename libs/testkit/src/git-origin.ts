@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
@@ -11,6 +12,8 @@ export interface GitOriginOptions {
   readonly dir?: string;
   /** When set, requests must send it as the Basic password or user name. */
   readonly token?: string;
+  /** With it the origin speaks TLS. */
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** Sees a request before git does, to answer it wrongly or not at all; returns false to pass it on. */
   readonly intercept?: (req: IncomingMessage, res: ServerResponse) => boolean;
 }
@@ -22,9 +25,9 @@ export interface OriginRequest {
   readonly status: number;
 }
 
-/** A git server over HTTP on 127.0.0.1. */
+/** A git server over HTTP or HTTPS on 127.0.0.1. */
 export interface GitOrigin extends AsyncDisposable {
-  /** `http://127.0.0.1:<port>`. */
+  /** `http://127.0.0.1:<port>`, or with https. */
   readonly url: string;
   readonly dir: string;
   /** The requests so far, in the order of the answers. */
@@ -79,7 +82,7 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
     projectRoot: dir,
     ...(token !== undefined && { authorise: (given) => given?.password === token || given?.username === token }),
   });
-  const server = createServer((req, res) => {
+  const listener = (req: IncomingMessage, res: ServerResponse): void => {
     // Recorded as it arrives: its client may have finished before the connection closes here.
     requests.push({
       method: req.method ?? '',
@@ -89,11 +92,12 @@ export async function startGitOrigin(options: GitOriginOptions = {}): Promise<Gi
       },
     });
     if (!options.intercept?.(req, res)) handler(req, res);
-  });
+  };
+  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the server has no port');
-  const url = `http://127.0.0.1:${address.port}`;
+  const url = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${address.port}`;
   return {
     url,
     dir,

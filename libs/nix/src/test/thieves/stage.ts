@@ -71,6 +71,7 @@ const places: Record<string, readonly [path: string, owner?: readonly [number, n
   'the database': [`${DATA_DIR}/database/base/1`],
   'a statement': [`${DATA_DIR}/statements/1.json`],
   'a credential': ['/run/credentials/floe-server.service/FLOE_WEBHOOK_SECRET_FILE'],
+  'a token for inputs': ['/run/credentials/floe-server.service/input-github.com-tokenFile'],
   'the repository token': ['/etc/floe/repository-token'],
   'the home of Nix': [`${DATA_DIR}/home/.config/nix/nix.conf.bak`],
   'a netrc': ['/etc/nix/netrc'],

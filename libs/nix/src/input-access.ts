@@ -1,0 +1,67 @@
+import { FloeError, reveal, type SecretSource } from '@floe/runtime';
+import { HTTPS_PORT, type InputRemote } from './input-remote.ts';
+import type { Belongings } from './sandbox.ts';
+
+/** How private inputs of flakes at one git host are fetched. */
+export interface InputAccess {
+  /** As in an https:// URL, in lower case: `git.example.org`, or with a port that is not the usual one. */
+  readonly host: string;
+  /** The login for the token. */
+  readonly user: string;
+  readonly token: SecretSource | undefined;
+}
+
+/** What a token may consist of: it is written into files that have no way to quote. */
+export const TOKEN_FORM = /^[\w.~+/=:-]{1,4096}$/;
+
+/**
+ * The access for what is fetched from `remote`. A token is for one port: another one may be anybody's. SSH shows nothing to a server that
+ * is not in the known hosts, so there any port of the host will do.
+ */
+export function accessOf(remote: InputRemote | undefined, all: readonly InputAccess[]): InputAccess | undefined {
+  if (remote === undefined) return undefined;
+  const { protocol, hostname, port } = remote;
+  const exact = all.find(({ host }) => host === `${hostname}:${port}`);
+  if (exact !== undefined) return exact;
+  return protocol === 'ssh' || port === HTTPS_PORT ? all.find(({ host }) => host === hostname) : undefined;
+}
+
+const NETRC = '.netrc';
+
+/** The files, variables and settings with which Nix and git fetch from `remote`, and from no other host. Throws SECRET_UNREADABLE, INPUT_TOKEN_INVALID. */
+export async function belongingsFor(remote: InputRemote, { host, user, token }: InputAccess): Promise<Belongings> {
+  const config: (readonly [name: string, value: string])[] = [
+    // A redirect or a submodule must not bring a login to where everybody can read it.
+    ['protocol.http.allow', 'never'],
+  ];
+  if (token === undefined) return { files: {}, env: () => gitConfig(config), settings: () => [], hidden: [] };
+  const text = await reveal(token);
+  if (!TOKEN_FORM.test(text)) throw new FloeError('INPUT_TOKEN_INVALID', `${token.setting}: what is in its file is no token`, { retryable: true });
+  const { forge } = remote;
+  const hidden = [text, Buffer.from(`${user}:${text}`).toString('base64')];
+  if (forge !== undefined) {
+    const form = forge === 'gitlab' && !/^(?:PAT|OAuth2):/.test(text) ? `PAT:${text}` : text;
+    return { files: {}, env: () => gitConfig(config), settings: () => [`extra-access-tokens = ${host}=${form}`], hidden };
+  }
+  if (remote.protocol === 'ssh') config.push([`url.https://${host}/.insteadOf`, sshPrefix(remote)]);
+  return {
+    files: { [NETRC]: `machine ${host.replace(/:\d+$/, '')}\nlogin ${user}\npassword ${text}\n` },
+    env: () => gitConfig(config),
+    settings: (home) => [`netrc-file = ${home}/${NETRC}`],
+    hidden,
+  };
+}
+
+/** As the lock file writes it, with the port only where that is another one. */
+function sshPrefix({ hostname, port, user }: InputRemote): string {
+  return `ssh://${user === '' ? '' : `${user}@`}${hostname}${port === 22 ? '' : `:${port}`}/`;
+}
+
+/** Settings of git as variables. */
+function gitConfig(settings: readonly (readonly [name: string, value: string])[]): Record<string, string> {
+  const each = settings.flatMap(([name, value], index) => [
+    [`GIT_CONFIG_KEY_${index}`, name],
+    [`GIT_CONFIG_VALUE_${index}`, value],
+  ]);
+  return { GIT_CONFIG_COUNT: String(settings.length), ...Object.fromEntries(each) };
+}
