@@ -18,8 +18,14 @@ export interface ReleaseNews {
   readonly seen: SubmittedReleaseView;
 }
 
-/** The states of a rollout that end the wait: one that paused needs a person. */
-const FAILED: ReadonlySet<RolloutState> = new Set(['PAUSED', 'ABORTED', 'SUPERSEDED']);
+/** What to do after each end that is none: whoever reads it in the log of a job may know nothing of Floe. */
+const NEXT = {
+  refused: 'No host was told anything. Mend what is named, and submit again.',
+  PAUSED:
+    'No other host is told it meanwhile. "floe rollout" says why, and what to do: once a person resumes it, it goes on without this job, so do not repeat the job.',
+  ABORTED: 'A person ended it, and the others are not told it. Submit or push a fix: that begins at the first ring.',
+  SUPERSEDED: 'There is nothing to do: hosts get the newer one, and need no job of this one.',
+} as const;
 
 /**
  * Waits for what the server makes of a file, and says what it does meanwhile. `untilRolledOut`: until the rollout is over, which it shows at
@@ -58,12 +64,15 @@ async function look({ out }: Cli, api: ApiClient, id: string): Promise<Submitted
 
 /** Undefined: it goes on. */
 function newsOf({ state, result, revision }: SubmittedReleaseView, untilRolledOut: boolean): Pick<ReleaseNews, 'kind' | 'text'> | undefined {
-  if (state === 'REFUSED') return { kind: 'failed', text: `nothing is released:\n${result}` };
+  if (state === 'REFUSED') return { kind: 'failed', text: `nothing is released:\n${result}\n${NEXT.refused}` };
   if (revision === null) return undefined;
   const { sequence, sha, error, rollout, supersededBy } = revision;
   const name = `revision #${sequence} (${shortSha(sha)})`;
   if (isEndedRevision(revision.state) && revision.state !== 'PUBLISHED')
-    return { kind: 'failed', text: `${name} ${endWords(revision.state, supersededBy)}${error === null ? '' : `: ${error}`}` };
+    return {
+      kind: 'failed',
+      text: `${name} ${endWords(revision.state, supersededBy)}${error === null ? '' : `: ${error}`}\n${NEXT[revision.state === 'SUPERSEDED' ? 'SUPERSEDED' : 'refused']}`,
+    };
   if (!untilRolledOut)
     return {
       kind: 'released',
@@ -71,9 +80,9 @@ function newsOf({ state, result, revision }: SubmittedReleaseView, untilRolledOu
     };
   if (rollout === null) return undefined;
   if (rollout.state === 'COMPLETE') return { kind: 'released', text: `the rollout of ${name} is complete: ${rollout.description}` };
-  return FAILED.has(rollout.state)
-    ? { kind: 'failed', text: `the rollout of ${name} ${stateWords(rollout.state, supersededBy)}: ${rollout.description}` }
-    : undefined;
+  if (rollout.state !== 'PAUSED' && rollout.state !== 'ABORTED' && rollout.state !== 'SUPERSEDED') return undefined;
+  const words = stateWords(rollout.state, supersededBy);
+  return { kind: 'failed', text: `the rollout of ${name} ${words}: ${rollout.description}\n${NEXT[rollout.state]}` };
 }
 
 function endWords(state: NonNullable<SubmittedReleaseView['revision']>['state'], by: string | null): string {

@@ -109,12 +109,15 @@ describe('floe release submit --wait', () => {
   });
 
   test.each<[View, RegExp]>([
+    [{ ...waiting, state: 'REFUSED', result: 'ada: it is nowhere' }, /ada: it is nowhere\nNo host was told anything/],
     ...REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'PUBLISHED').map((state): [View, RegExp] => [
       released(state, undefined, { error: 'why' }),
-      /revision #\d+ .*: why/,
+      state === 'SUPERSEDED' ? /: why\nThere is nothing to do/ : /revision #\d+ .*: why\nNo host was told anything/,
     ]),
-    ...(['PAUSED', 'ABORTED', 'SUPERSEDED'] as const).map((state): [View, RegExp] => [released('PUBLISHED', state), /the rollout of revision/]),
-  ])('ends with 1 when it comes to nothing', async (view, words) => {
+    [released('PUBLISHED', 'PAUSED'), /is paused, and needs a person: .*\n.*"floe rollout" says why.*do not repeat the job/],
+    [released('PUBLISHED', 'ABORTED'), /was aborted: .*\n.*Submit or push a fix/],
+    [released('PUBLISHED', 'SUPERSEDED'), /was superseded by .*\nThere is nothing to do/],
+  ])('ends with 1 when it comes to nothing, and says what to do', async (view, words) => {
     const floe = await serving([waiting, view]);
     expect(await floe('release', 'submit', file, '--wait')).toMatchObject({ code: 1, stdout: expect.stringMatching(words) as string });
   });

@@ -283,6 +283,11 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         const { parents, authorName, authorEmail, committedAt, subject, problem } = await knownCommit(sha);
         return { sha, parents, authorName, authorEmail, committedAt, subject, problem };
       }),
+    contains: (signal, sha, earlier) =>
+      reading(signal, async () => {
+        for (const each of [sha, earlier]) await knownCommit(each);
+        return await isFastForward(earlier, sha, async (each) => await ancestor(each, signal));
+      }),
     changedPaths: (signal, from, to) =>
       reading(signal, async () => {
         const target = (await knownCommit(to)).tree;

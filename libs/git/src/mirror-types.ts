@@ -68,6 +68,7 @@ export interface MirrorOperations {
   defaultBranch(token: string | undefined): Promise<string>;
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
+  contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
   inspect(sha: CommitSha): Promise<TreeReport>;
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;

@@ -126,6 +126,19 @@ describe('fetch', () => {
     expect(await mirror.fetch(rewritten)).toEqual({ kind: 'advanced', head: next, from: rewritten });
   });
 
+  it('says whether one commit is in the history of another', async () => {
+    const repository = await (await origin()).repository('fleet');
+    const one = await repository.commit({ a: '1' }, 'one');
+    const two = await repository.commit({ a: '2' }, 'two');
+    const three = await repository.commit({ a: '3' }, 'three');
+    const mirror = await mirrorOf(repository.url);
+    await mirror.fetch(undefined);
+    expect(await mirror.contains(three, one)).toBe(true);
+    expect(await mirror.contains(two, two)).toBe(true);
+    expect(await mirror.contains(two, three)).toBe(false);
+    expect(await failureOf(mirror.contains(three, 'f'.repeat(40) as CommitSha))).toMatchObject({ code: 'COMMIT_NOT_FOUND' });
+  });
+
   it('holds a branch that was moved back', async () => {
     const server = await origin();
     const repository = await server.repository('fleet');

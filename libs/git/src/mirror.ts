@@ -45,6 +45,8 @@ export interface GitMirror extends AsyncDisposable {
   /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways. Nix only sees commits of that branch. */
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
+  /** Whether `earlier` is in the history of a commit, or is that commit; 'unknown' when too many commits are between them. */
+  contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   /**
    * The paths that differ between two commits, sorted; `from` undefined: all paths, as added. 'unknown' when the mirror does not
    * have `from` any more (removed by a force-push), or when there are too many: callers only order hosts by them.
@@ -103,6 +105,7 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     branches: async (folder, signal) => await thread.call('branches', [folder, token && (await reveal(token))], signal),
     accept: (sha) => thread.call('accept', [sha]),
     commit: (sha) => thread.call('commit', [sha]),
+    contains: (sha, earlier) => thread.call('contains', [sha, earlier]),
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
     inspect: (sha) => thread.call('inspect', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),

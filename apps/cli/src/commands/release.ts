@@ -39,10 +39,18 @@ export function addRelease(program: Command, cli: Cli): void {
 Nothing is evaluated or built. Each path must be a NixOS system for its host's platform, in the store of the server or in its cache, signed
 there by the cache's key. The server publishes and signs them, and rolls them out as any commit, under the policy of the newest published
 one. Hosts that are not in the file keep their last release. One bad entry refuses the whole file. A newer commit supersedes it, as it
-would an older one. The same file again is nothing new while nothing newer came.
+would an older one. The same file again is nothing new while nothing newer came. With --commit, a job of an older commit than the one
+that is released, or being built, is refused; without it, the file takes the hosts back.
 
-It needs a token of the role submitter, or of an administrator. It ends with ${EXIT_CODES.failed} if the server refuses the file; with --wait, ${EXIT_CODES.ok} means that the
-rollout is complete, and ${EXIT_CODES.failed} that it paused, was aborted or superseded. Without --wait it waits half a minute for the server to take the file.
+It needs a token of the role submitter, or of an administrator. Without --wait it waits half a minute for the server to take the file. With
+--wait, ${EXIT_CODES.ok} means that the rollout is complete. It ends with ${EXIT_CODES.failed}, and says which, when
+
+  the server refused the file: no host was told anything. Mend what is named, and submit again
+  the rollout paused: "floe rollout" says why. Once a person resumes it, it goes on without the job
+  a person aborted it: submit or push a fix
+  something newer superseded it: there is nothing to do
+
+${EXIT_CODES.usage}: the file or the command is wrong; ${EXIT_CODES.unauthorized}: the token is; ${EXIT_CODES.unreachable}: the server does not answer; ${EXIT_CODES.notFound}: no such host.
 
 Examples:
   $ floe release submit systems.json --commit "$GITHUB_SHA" --wait

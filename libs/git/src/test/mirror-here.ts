@@ -29,6 +29,7 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     branches: async (folder, signal = never) => await mirror.branches(signal, folder, token && (await reveal(token))),
     accept: async (sha) => await mirror.accept(never, sha),
     commit: async (sha) => await mirror.commit(never, sha),
+    contains: async (sha, earlier) => await mirror.contains(never, sha, earlier),
     changedPaths: async (from, to) => await mirror.changedPaths(never, from, to),
     inspect: async (sha) => await mirror.inspect(never, sha),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),

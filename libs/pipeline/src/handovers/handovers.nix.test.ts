@@ -366,6 +366,46 @@ test('a commit that is named is one of the branch; one that is not there yet is 
   expect(await store.handovers.get(third)).toMatchObject({ state: 'REFUSED', result: expect.stringContaining('does not have the commit') as string });
 });
 
+// A job that is repeated, or was slower than the next one, takes no fleet back.
+test('a commit that is older than one that is released, or built, is refused; where the newer one failed, it is taken', async () => {
+  const [older, newer] = ['a', 'b'].map((digit) => `${digit.repeat(39)}1` as CommitSha) as [CommitSha, CommitSha];
+  const mirror = {
+    commit: async (sha: CommitSha) => await Promise.resolve({ ...ABOUT, sha, parents: [], problem: undefined }),
+    contains: async (sha: CommitSha, earlier: CommitSha) => await Promise.resolve(sha === newer && earlier === older),
+  } as unknown as Deps['mirror'];
+  let files = 0;
+  const result = async (commit?: CommitSha): Promise<string | undefined> => {
+    const id = await submit(new Map([[ADA, await add()]]), { commit, contentHash: `file ${(files += 1)}` });
+    await publishHandovers({ ...deps, mirror }, repository.id, signal, () => undefined);
+    const { state, result: why } = (await store.handovers.get(id))!;
+    return state === 'REFUSED' ? why : state;
+  };
+  const finish = async (): Promise<void> => await work({ mirror });
+  await push('a', [ADA]);
+  const built = await store.revisions.receive(repository.id, { sha: newer, ...ABOUT });
+  // It is being built.
+  expect(await result(older)).toContain(`the newer commit ${newer} is released already, or is being built`);
+  expect(await store.revisions.newest(repository.id)).toMatchObject({ sha: newer });
+  // It waits for a person.
+  await store.revisions.noteError(built.id, 'held: far fewer hosts');
+  expect(await result(older)).toBe('TAKEN');
+  for (const event of ['accepted', 'refused'] as const) await store.revisions.advance(built.id, event, 1, 'no');
+  await finish();
+  // It was refused.
+  expect(await result(older)).toBe('TAKEN');
+  await finish();
+  // It is released, by its own job.
+  const again = await push('c', [ADA]);
+  const newest = { ...mirror, contains: async (sha: CommitSha) => await Promise.resolve(sha === again.sha) } as unknown as Deps['mirror'];
+  const late = await submit(new Map([[ADA, await add()]]), { commit: older, contentHash: 'late' });
+  await work({ mirror: newest });
+  expect(await store.handovers.get(late)).toMatchObject({ state: 'REFUSED' });
+  // Without a commit it is a way back, and the newest commit itself is submitted as before.
+  expect(await result(again.sha)).toBe('TAKEN');
+  await finish();
+  expect(await result()).toBe('TAKEN');
+});
+
 test('what may succeed later is tried again, and nothing that came later passes it', async () => {
   const away = new FloeError('NIX_FAILED', 'the cache does not answer', { retryable: true });
   const first = await submit(new Map([[ADA, await add()]]));

@@ -1,17 +1,16 @@
-import { handoverSha, type HostName, type RevisionState, type StorePath } from '@floe/model';
+import { handoverSha, type HostName, type StorePath } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
-import type { CommitInfo, Handover, HandoverSystems } from '@floe/store';
+import type { Handover, HandoverSystems } from '@floe/store';
 import { buildRoot } from '../build-roots.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { publishSystem } from '../publish-system.ts';
 import { refusalToSubmit } from './compare.ts';
+import { commitOf } from './named-commit.ts';
 
 type HandoverDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor'>;
 
 /** What may succeed later is tried for so long. */
 const TRY_FOR_MS = 3600_000;
-/** A CI may be faster than the fetch that brings its commit. */
-const AWAIT_COMMIT_MS = 5 * 60_000;
 const CONCURRENCY = 4;
 /** So many entries are named in a refusal. */
 const NAMED = 20;
@@ -75,43 +74,16 @@ async function publishOne(deps: HandoverDeps, handover: Handover, signal: AbortS
     await refuse(deps, handover, [...refused.slice(0, NAMED), ...(refused.length > NAMED ? [`and ${refused.length - NAMED} more`] : [])].join('\n'));
     return undefined;
   }
+  // Large systems take minutes to publish: a newer commit may have come.
+  const now = await commitOf(deps, handover, paths.size);
+  if (now.kind === 'refused') {
+    await refuse(deps, handover, now.why);
+    return undefined;
+  }
   const revision = await store.handovers.take(id, commit.info, systems, clock.now());
   if (revision === 'busy') return 'it is published, and waits until the commits before it are built';
   if (revision !== undefined) logger.info('what was submitted is a revision', { by, sequence: revision.sequence, hosts: systems.size });
   return undefined;
-}
-
-type FoundCommit =
-  | { readonly kind: 'found'; readonly info: CommitInfo }
-  | { readonly kind: 'waits'; readonly why: string }
-  | { readonly kind: 'refused'; readonly why: string };
-
-/** Of the branch, and the branch's own revision of it came to nothing: what is submitted must not say otherwise on the commit. */
-const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
-
-/** A commit that is named must be one of the tracked branch, and not a failed one: the statuses go there. */
-async function commitOf({ store, mirror, clock }: HandoverDeps, handover: Handover, hosts: number): Promise<FoundCommit> {
-  const { commit, contentHash, by, at, repositoryId } = handover;
-  if (commit === undefined) {
-    const subject = `${hosts} ${hosts === 1 ? 'system' : 'systems'}, submitted by ${by}`;
-    return { kind: 'found', info: { sha: handoverSha(contentHash), subject, authorName: by, authorEmail: '', committedAt: at } };
-  }
-  const own = (await store.revisions.byShaPrefix(repositoryId, commit)).find(({ handoverId }) => handoverId === undefined);
-  if (own !== undefined && FAILED.has(own.state))
-    return {
-      kind: 'refused',
-      why: `the commit ${commit} itself was refused or failed (${own.error ?? own.state}): mend it, or submit without a commit`,
-    };
-  try {
-    return { kind: 'found', info: await mirror.commit(commit) };
-  } catch (error) {
-    if (!isFloeError(error, 'COMMIT_NOT_FOUND')) throw error;
-    if (clock.now() - at >= AWAIT_COMMIT_MS) return { kind: 'refused', why: `the tracked branch does not have the commit ${commit}` };
-    const why = `it waits until the tracked branch has the commit ${commit}`;
-    // Once: the hint comes back to this worker, too.
-    if (handover.result !== why) await store.repositories.wake(repositoryId);
-    return { kind: 'waits', why };
-  }
 }
 
 interface PublishedSystems {

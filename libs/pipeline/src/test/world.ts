@@ -174,6 +174,7 @@ export class World {
         if (this.unknownCommits.has(sha)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         return { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 } as never;
       },
+      contains: async () => false,
       changedPaths: async () => await this.changedPaths(),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,

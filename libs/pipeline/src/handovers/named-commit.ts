@@ -1,0 +1,67 @@
+import { handoverSha, isCommit, isEndedRevision, type CommitSha, type RevisionState } from '@floe/model';
+import { isFloeError } from '@floe/runtime';
+import type { CommitInfo, Handover, Revision } from '@floe/store';
+import type { PipelineDeps } from '../deps.ts';
+
+type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock'>;
+
+/** A CI may be faster than the fetch that brings its commit. */
+const AWAIT_COMMIT_MS = 5 * 60_000;
+
+export type FoundCommit =
+  | { readonly kind: 'found'; readonly info: CommitInfo }
+  | { readonly kind: 'waits'; readonly why: string }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Of the branch, and the branch's own revision of it came to nothing: what is submitted must not say otherwise on the commit. */
+const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
+
+/** A commit that is named must be one of the tracked branch, not a failed one, and not older than what is released: the statuses go there. */
+export async function commitOf(deps: CommitDeps, handover: Handover, hosts: number): Promise<FoundCommit> {
+  const { store, mirror, clock } = deps;
+  const { commit, contentHash, by, at, repositoryId } = handover;
+  if (commit === undefined) {
+    const subject = `${hosts} ${hosts === 1 ? 'system' : 'systems'}, submitted by ${by}`;
+    return { kind: 'found', info: { sha: handoverSha(contentHash), subject, authorName: by, authorEmail: '', committedAt: at } };
+  }
+  const own = (await store.revisions.byShaPrefix(repositoryId, commit)).find(({ handoverId }) => handoverId === undefined);
+  if (own !== undefined && FAILED.has(own.state))
+    return {
+      kind: 'refused',
+      why: `the commit ${commit} itself was refused or failed (${own.error ?? own.state}): mend it, or submit without a commit`,
+    };
+  try {
+    const info = await mirror.commit(commit);
+    const newer = await overtakenBy(deps, repositoryId, commit);
+    if (newer === undefined) return { kind: 'found', info };
+    const why = `the newer commit ${newer} is released already, or is being built, and these systems are of the older commit ${commit}: run the job of the newest commit. To go back, revert the commit and push, or submit without a commit`;
+    return { kind: 'refused', why };
+  } catch (error) {
+    if (!isFloeError(error, 'COMMIT_NOT_FOUND')) throw error;
+    if (clock.now() - at >= AWAIT_COMMIT_MS) return { kind: 'refused', why: `the tracked branch does not have the commit ${commit}` };
+    const why = `it waits until the tracked branch has the commit ${commit}`;
+    // Once: the hint comes back to this worker, too.
+    if (handover.result !== why) await store.repositories.wake(repositoryId);
+    return { kind: 'waits', why };
+  }
+}
+
+/** Whether hosts have, or are about to get, what a revision says. One that failed, or waits for a person, keeps nobody from an older commit. */
+function counts({ sha, state, error }: Revision): boolean {
+  return isCommit(sha) && (state === 'PUBLISHED' || (!isEndedRevision(state) && error === undefined));
+}
+
+/** A job that is repeated, or was slow, takes the fleet back to no older commit. */
+async function overtakenBy({ store, mirror }: CommitDeps, repositoryId: string, commit: CommitSha): Promise<CommitSha | undefined> {
+  const newest = [await store.revisions.newestOfBranch(repositoryId), await store.revisions.newestPublished(repositoryId)];
+  for (const revision of newest) {
+    if (revision === undefined || !counts(revision) || revision.sha === commit) continue;
+    // Of a branch that was rewritten, the mirror may have one of them no more.
+    const isNewer = await mirror.contains(revision.sha, commit).catch((error: unknown) => {
+      if (isFloeError(error, 'COMMIT_NOT_FOUND')) return false;
+      throw error;
+    });
+    if (isNewer === true) return revision.sha;
+  }
+  return undefined;
+}
