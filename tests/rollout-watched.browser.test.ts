@@ -127,6 +127,10 @@ test('pushes are watched to their end: a bad one stops at the canaries; the fix 
   await sees(administrator, 1, /waits for 1 more approval/);
   expect(await approver.audit()).toEqual([]);
   expect(await buttons(viewer)).toEqual([]);
+  // Who approved is not asked again.
+  await sees(approver, 1, /waits for 1 more approval/);
+  expect(await buttons(approver)).not.toContain('Approve everyone …');
+  expect(await buttons(administrator)).toContain('Approve everyone …');
   await decide(administrator, 'Approve everyone', 'good');
   await sees(viewer, 1, /^everyone Under way .*2 under way$/);
   // One at a time: its check lasts.

@@ -164,7 +164,7 @@ export function ringedRevision(now: number, over: Partial<Rollout> = {}): Revisi
       name: 'servers',
       state: 'to-come',
       counts: { ...none, eligible: 4, toCome: 3, away: 1 },
-      missingApprovals: { count: 1, role: 'approver', notAuthor: true, weaker: [] },
+      missingApprovals: { count: 1, role: 'approver', notAuthor: true, weaker: [], notAsked: ['grace'] },
     },
   ];
   const { rollout, ...revision } = revisionView({}, now);

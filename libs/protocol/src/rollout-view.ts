@@ -26,6 +26,8 @@ import { CommitSha, HostName } from './ids.ts';
 export const MAX_ORDERS_SHOWN = 100;
 /** Differences to the policy before. */
 export const MAX_WEAKER_SHOWN = 50;
+/** So many people are named whose approval would change nothing. */
+export const MAX_NOT_ASKED_SHOWN = 50;
 
 /** The standing of a host: see `HOST_STANDINGS` in libs/model. */
 export const HostStanding = v.picklist(HOST_STANDINGS);
@@ -49,6 +51,8 @@ export const MissingApprovalsView = v.object({
   notAuthor: v.boolean(),
   /** How its policy is weaker than the last one: an administrator has to approve that. */
   weaker: list(prose(), MAX_WEAKER_SHOWN),
+  /** People whose word would change nothing: they gave it, or they are authors. */
+  notAsked: v.optional(list(prose(64), MAX_NOT_ASKED_SHOWN), []),
 });
 
 /** A probe of a ring. */

@@ -109,7 +109,7 @@ test('whoever is asked to approve may: an administrator where the policy became 
       {
         state: 'WAITING_APPROVAL',
         pause: null,
-        rings: [{ name: 'canary', state: 'current', ...rest, missingApprovals: { count: 1, notAuthor: false, ...missing } }],
+        rings: [{ name: 'canary', state: 'current', ...rest, missingApprovals: { count: 1, notAuthor: false, notAsked: [], ...missing } }],
       },
       role,
     );

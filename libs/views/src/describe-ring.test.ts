@@ -12,7 +12,7 @@ const rings = fc.record({
   counts: fc
     .record({ verified: count, failed: count, acknowledged: count, inFlight: count, waiting: count, toCome: count, away: count })
     .map((counts) => ({ ...counts, eligible: Object.values(counts).reduce((sum, each) => sum + each, 0) })),
-  missingApprovals: fc.constantFrom<RingView['missingApprovals']>(null, { count: 1, role: 'approver', notAuthor: false, weaker: [] }),
+  missingApprovals: fc.constantFrom<RingView['missingApprovals']>(null, { count: 1, role: 'approver', notAuthor: false, weaker: [], notAsked: [] }),
 });
 const pauses = fc.constantFrom<PauseView | null>(
   null,
@@ -67,7 +67,7 @@ describe('the status of one ring', () => {
     expect(said({}, 'PAUSED', { cause: 'failures', description: '1 host failed: ada', failures: [], later: [], since: 1 })).toBe(
       'failure: paused: 1 host failed: ada',
     );
-    expect(said({ missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [] } }, 'WAITING_APPROVAL')).toBe(
+    expect(said({ missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [], notAsked: [] } }, 'WAITING_APPROVAL')).toBe(
       'pending: waits for approval: 1 more approval (approver or higher)',
     );
   });

@@ -35,6 +35,17 @@ describe('a hotfix --now', () => {
   });
 });
 
+test('an approval is offered to whoever may give one, but to nobody whose word would change nothing', () => {
+  const { sha, rollout } = revisionView();
+  if (rollout === null) throw new Error('no rollout');
+  const missingApprovals: RingView['missingApprovals'] = { count: 1, role: 'approver', notAuthor: true, weaker: [], notAsked: ['grace'] };
+  const waiting = { ...rollout, state: 'WAITING_APPROVAL' as const, rings: [{ ...ring('canary', 'current'), missingApprovals }] };
+  const approve = { kind: 'approve-rollout', commit: SHA, ring: 'canary' } as const;
+  expect(rolloutDecisions({ sha, rollout: waiting }, 'ada')).toContainEqual(approve);
+  expect(rolloutDecisions({ sha, rollout: waiting })).toContainEqual(approve);
+  expect(rolloutDecisions({ sha, rollout: waiting }, 'grace')).not.toContainEqual(approve);
+});
+
 describe('the pause of a label', () => {
   const stop = { label: 'role=dns', by: 'ada', reason: 'moved', at: NOW, until: null } as const;
   const { sha, rollout } = revisionView();

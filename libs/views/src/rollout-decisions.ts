@@ -57,8 +57,8 @@ export function rolloutRequest({ kind, ...about }: RolloutDecision) {
   return { method: 'POST', path: `/api/rollout/${VERBS[kind]}`, body: about } as const;
 }
 
-/** What can be decided now about the rollout of a revision, whoever looks. */
-export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'rollout'>): readonly RolloutDecision[] {
+/** What can be decided now about the rollout of a revision; with `person`, by that one. */
+export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'rollout'>, person?: string): readonly RolloutDecision[] {
   // A frozen one is not the one that hosts follow.
   if (rollout === null || rollout.frozenAt !== null || rollout.rings.length === 0) return [];
   const { state, pause, freeze, stops, rings, orders } = rollout;
@@ -66,7 +66,8 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
   const isAsked = (kind: 'abort' | 'hotfix'): boolean => orders.some((order) => order.kind === kind);
   const current = rings.find((ring) => ring.state === 'current');
   const decisions: RolloutDecision[] = [];
-  if (!isOver && current !== undefined && current.missingApprovals !== null)
+  const missing = current?.missingApprovals ?? null;
+  if (!isOver && current !== undefined && missing !== null && (person === undefined || !missing.notAsked.includes(person)))
     decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name });
   if (freeze !== null || (state === 'PAUSED' && pause !== null))
     decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });

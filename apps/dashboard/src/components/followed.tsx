@@ -25,7 +25,7 @@ export function Followed({ dashboard, fleet }: FollowedProps) {
         <span class="aside">{rollout.description}</span>
       </p>
       <Rings rollout={rollout} fleet={fleet} now={dashboard.now} />
-      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions({ sha, rollout })} />
+      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions({ sha, rollout }, dashboard.actor.value?.person)} />
     </section>
   );
 }

@@ -45,7 +45,7 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       <StageList revision={revision} now={now} />
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
       {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} now={now} />}
-      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision)} />
+      <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision, dashboard.actor.value?.person)} />
       <RevisionErrors revision={revision} />
     </>
   );

@@ -21,7 +21,7 @@ import {
   type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
-import { MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
+import { MAX_NOT_ASKED_SHOWN, MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, NextOfFleet } from '@floe/store';
 import { describePause, probeWords, untriedWords } from '@floe/views';
@@ -145,7 +145,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     deadlineAt: (isChanging && deadlineMs !== undefined ? timeAfterOpenMs(windows, course.ringSince, deadlineMs) : undefined) ?? null,
     opensAt: (window.isOpen ? undefined : window.changesAt) ?? null,
     probes: probes.map(viewProbe),
-    missingApprovals: viewMissing(ring.missingApprovals),
+    missingApprovals: viewMissing(ring.missingApprovals, ring.notAsked),
   };
 }
 
@@ -153,9 +153,10 @@ function viewProbe({ name, answer }: RingOverview['probes'][number]): RingView['
   return { name, verdict: answer?.verdict ?? null, text: storableText(probeWords(name, answer)) };
 }
 
-export function viewMissing(missing: MissingApprovals | undefined): RingView['missingApprovals'] {
+export function viewMissing(missing: MissingApprovals | undefined, people: readonly string[] = []): RingView['missingApprovals'] {
   if (missing === undefined) return null;
-  return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)) };
+  const notAsked = people.slice(0, MAX_NOT_ASKED_SHOWN).map((person) => storableText(person, 64));
+  return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)), notAsked };
 }
 
 function viewPause({ pause, since }: RolloutCourse, { later, logs }: { later: PauseView['later']; logs?: Looked['logs'] }): PauseView | null {

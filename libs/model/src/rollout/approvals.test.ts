@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loosened } from '../test/loosened.ts';
 import { factsOf, policyOf } from '../test/rollout-facts.ts';
-import { missingApprovals, personOf } from './approvals.ts';
+import { mayLoosen, missingApprovals, peopleNotAsked, personOf, type ApprovalFacts } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import { decideRollout } from './decide.ts';
 import { PROGRESS } from './progress.ts';
@@ -165,4 +165,44 @@ test('a ring that has begun waits for approval again when what was approved chan
     { numRuns: Math.max(5_000, fc.readConfigureGlobal().numRuns ?? 0) },
   );
   expect(again).toBeGreaterThan(20);
+});
+
+test('whoever is not asked any more would change nothing, whatever their role, and anybody else with the highest role does', () => {
+  const PEOPLE = ['eve', 'ada', 'bob'] as const;
+  const anyRole = fc.constantFrom('approver' as const, 'administrator' as const);
+  let [asked, notAsked] = [0, 0];
+  fc.assert(
+    fc.property(
+      fc.array(anyApproval, { maxLength: 4 }),
+      fc.record({ count: fc.nat({ max: 3 }), role: anyRole, notAuthor: fc.boolean() }),
+      fc.record({
+        authors: fc.option(fc.subarray([...PEOPLE]), { nil: undefined }),
+        hasOtherAdministrator: fc.boolean(),
+        weaker: fc.constantFrom([], loosened('ring-0: pauses later')),
+        binds: fc.constantFrom(undefined, 'now'),
+      }),
+      anyRole,
+      (approvals, needed, rest, role) => {
+        const facts: ApprovalFacts = factsOf(policyOf(RINGS, [{ approvals: needed }]), [], { approvals }, rest);
+        const course = { ring: 0, provedRing: undefined };
+        const before = missingApprovals(course, facts);
+        const silent = peopleNotAsked(course, facts);
+        for (const person of PEOPLE) {
+          const helps = (as: typeof role): boolean => {
+            const by = { by: `${person}-laptop`, person, role: as, reason: '', at: 2, ring: 0, binds: rest.binds };
+            const loosens = mayLoosen(by, facts) ? rest.weaker.map(({ id }) => id) : [];
+            const after = missingApprovals(course, { ...facts, orders: { ...facts.orders, approvals: [...approvals, { ...by, loosens }] } });
+            return before !== undefined && (after === undefined || after.count < before.count || after.weaker.length < before.weaker.length);
+          };
+          const isKnown = rest.authors?.includes(person) === true || approvals.some((each) => personOf(each) === person);
+          if (silent.includes(person)) expect(helps(role), person).toBe(false);
+          else if (before !== undefined && isKnown) expect(helps('administrator'), person).toBe(true);
+          if (silent.includes(person)) notAsked += 1;
+          else asked += 1;
+        }
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+  expect(Math.min(asked, notAsked)).toBeGreaterThan(100);
 });

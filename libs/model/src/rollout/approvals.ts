@@ -90,6 +90,19 @@ export function missingApprovals(course: Pick<RolloutCourse, 'ring' | 'provedRin
   return missing === 0 && weaker.length === 0 ? undefined : { count: missing, role, notAuthor, weaker };
 }
 
+/** Of those who approved, and of the authors, the people whose word would change nothing, whatever their role: nobody asks them. */
+export function peopleNotAsked(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): readonly string[] {
+  const { orders, authors = [], weaker, binds } = facts;
+  const before = missingApprovals(course, facts);
+  if (before === undefined) return [];
+  return [...new Set([...orders.approvals.map(personOf), ...authors])].toSorted().filter((person) => {
+    const by = { by: person, person, role: 'administrator', reason: '', at: 0, ring: course.ring, binds } as const;
+    const loosens = mayLoosen(by, facts) ? weaker.map(({ id }) => id) : [];
+    const after = missingApprovals(course, { ...facts, orders: { ...orders, approvals: [...orders.approvals, { ...by, loosens }] } });
+    return after?.count === before.count && after.weaker.length === before.weaker.length;
+  });
+}
+
 /** Its own approvals, apart from those of the first ring and of a weaker policy. */
 export function isApproved(ring: number, { policy, orders, authors, binds }: ApprovalFacts): boolean {
   const own = policy.rings[ring]?.approvals;

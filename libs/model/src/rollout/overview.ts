@@ -1,4 +1,4 @@
-import { missingApprovals, type MissingApprovals } from './approvals.ts';
+import { missingApprovals, peopleNotAsked, type MissingApprovals } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import { gatesOf, soakEnd, untriedIn } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
@@ -29,6 +29,8 @@ export interface RingOverview {
   readonly probes: readonly { readonly name: string; readonly answer: StoredAnswer | undefined }[];
   /** The approvals that it still needs, or will need. */
   readonly missingApprovals: MissingApprovals | undefined;
+  /** Whose approval would change nothing, in the ring that it is at. */
+  readonly notAsked: readonly string[];
 }
 
 /** What came of a ring: what is kept of it. */
@@ -65,6 +67,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
           ? probesOf(facts.policy, course).map((probe) => ({ name: probe.name, answer: answerOf(course, facts, probe.name) }))
           : [],
       // What the policy loosens is asked for once, where it is now.
+      notAsked: state === 'current' ? peopleNotAsked(at, facts) : [],
       missingApprovals: state === 'passed' ? undefined : missingApprovals(at, state === 'current' ? facts : { ...facts, weaker: [] }),
     };
   });
