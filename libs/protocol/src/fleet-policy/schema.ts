@@ -66,7 +66,7 @@ function durationText(minMs: number, maxMs: number) {
   );
 }
 
-const PERCENT_RULE = 'is not a percentage: write 80 or "80%"';
+const PERCENT_RULE = 'is not a percentage from 0 to 100: write 80 or "80%"';
 const Percent = v.union(
   [
     v.pipe(
@@ -74,7 +74,7 @@ const Percent = v.union(
       v.minValue(0, PERCENT_RULE),
       v.maxValue(100, PERCENT_RULE),
       // 0.8 may mean 80 % or 0.8 %.
-      v.check((number) => number === 0 || number >= 1, 'is less than one percent: write 80 for 80 %, or a text such as "0.5%"'),
+      v.check((number) => number <= 0 || number >= 1, 'is less than one percent: write 80 for 80 %, or a text such as "0.5%"'),
     ),
     v.pipe(v.string(PERCENT_RULE), v.maxLength(8, PERCENT_RULE), v.regex(/^(?:100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?) ?%$/, PERCENT_RULE)),
   ],
