@@ -44,6 +44,8 @@
             pkgs.git
             pkgs.nix
             pkgs.bubblewrap
+            pkgs.openssh
+            pkgs.gnupg
             pkgs.postgresql
             pkgs.pgbouncer
             pkgs.chromium

@@ -9,6 +9,8 @@
   nodejs-slim_24,
   bubblewrap,
   gitMinimal,
+  gnupg,
+  openssh,
   util-linux,
 }:
 let
@@ -105,9 +107,11 @@ in
       "apps"
       "node_modules"
     ];
-    # bwrap keeps repository code apart. Nix itself fetches the mirror with git. Nix is the machine's own.
+    # bwrap keeps repository code apart. Nix itself fetches the mirror with git. Who signed a commit is asked of ssh-keygen and gpg. Nix is the machine's own.
     path = [
       bubblewrap
+      gnupg
+      openssh
       gitMinimal
       util-linux
     ];

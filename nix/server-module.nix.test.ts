@@ -56,6 +56,16 @@ it('tells the server its forge, and refuses the settings of another one', async 
   expect(await evaluate(both, 'failed')).toEqual([expect.stringMatching(/server\.github is set, and forge is forgejo/)]);
 });
 
+it('hands the signers of commits to the server, as files', async () => {
+  const variable = (name: string): string => `unit.environment.${name} or "unset"`;
+  expect(await evaluate('', variable('FLOE_SSH_SIGNERS_FILE'))).toBe('unset');
+  const settings = 'services.floe.server.signers = { ssh = [ "ada ssh-ed25519 A" "bob ssh-ed25519 B" ]; openPgp = [ "-----BEGIN" ]; };';
+  expect(await evaluate(settings, variable('FLOE_SSH_SIGNERS_FILE'))).toBe('/etc/floe/ssh-signers');
+  expect(await evaluate(settings, 'etc."floe/ssh-signers".text')).toBe('ada ssh-ed25519 A\nbob ssh-ed25519 B\n');
+  expect(await evaluate(settings, variable('FLOE_OPENPGP_SIGNERS_FILE'))).toBe('/etc/floe/openpgp-signers');
+  expect(await evaluate(settings, 'etc."floe/openpgp-signers".text')).toBe('-----BEGIN\n');
+});
+
 it('bounds what builds may use, and lets the daemon go on when one of them is ended for it', async () => {
   expect(await evaluate('', 'daemon.serviceConfig')).toEqual({ MemoryMax: '80%', OOMPolicy: 'continue' });
   const settings = 'services.floe.server.buildMemoryMib = 4096;';

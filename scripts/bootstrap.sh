@@ -116,6 +116,9 @@ use_postgres() {
   find_postgres || fail "Postgres was installed, but its initdb was not found in PATH or /usr/lib/postgresql"
 }
 
+# Who signed a commit is asked of these.
+use_signing() { { command -v ssh-keygen && command -v gpg; } >/dev/null 2>&1 || use_debian openssh-client gnupg; }
+
 use_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 || use_debian pgbouncer; }
 
 use_chromium() {

@@ -17,7 +17,7 @@ case $task in
   simulate) case "$*" in *postgres*) use_postgres ;; esac ;;
   fuzz) use_nix && use_sandbox && use_postgres && use_nginx && use_lab ;;
   test)
-    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx
+    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx && use_signing
     case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac

@@ -1,5 +1,6 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execInTest } from '@floe/runtime';
 import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -98,6 +99,50 @@ describe('the repository', () => {
     await fleet.startServer();
     await pushGood();
     await noProblem();
+  });
+});
+
+describe('a commit that nobody allowed signed', () => {
+  it('is refused with who and what to do, on the page and on the commit; signed anew and accepted, it goes through', async () => {
+    const [key, signers] = [join(fleet.dir, 'signing-key'), join(fleet.dir, 'allowed_signers')];
+    await execInTest('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'x', '-f', key]);
+    await writeFile(signers, `ada@example.org ${await readFile(`${key}.pub`, 'utf8')}`);
+    await fleet.server.stop();
+    await fleet.startServer({ FLOE_SSH_SIGNERS_FILE: signers });
+    try {
+      const base = await headOfWorkTree();
+      const unsigned = await fleet.push('Not signed', { 'README.md': 'by somebody' });
+      const refused = await fleet.settled(unsigned);
+      expect(refused).toMatchObject({ state: 'REJECTED', error: expect.stringContaining('FLOE_SSH_SIGNERS_FILE') as string });
+      expect(refused.error).toContain(`- ${unsigned.slice(0, 10)} (Not signed, by `);
+      await eventually('the commit says so', () =>
+        /signed/.test(fleet.forge.statusOf(unsigned, 'floe/evaluate')?.description ?? '') ? true : undefined,
+      );
+      // As the refusal says.
+      await fleet.git('-C', fleet.workTree, 'config', 'gpg.format', 'ssh');
+      await fleet.git('-C', fleet.workTree, 'config', 'user.signingkey', `${key}.pub`);
+      await fleet.git('-C', fleet.workTree, 'rebase', '-q', '--exec', 'git commit -q --amend --no-edit -S', base);
+      const signed = await headOfWorkTree();
+      await fleet.git('-C', fleet.workTree, 'push', '-q', '--force-with-lease', 'origin', 'HEAD:main');
+      await eventually('it is held', async () => ((await fleet.fleetView()).repository.held?.commit === signed ? true : undefined));
+      const accepted = await fleet.request('/api/repository/accept', {
+        method: 'POST',
+        body: JSON.stringify({ commit: signed, reason: 'signed now' }),
+      });
+      expect(accepted.status).toBe(204);
+      expect(await fleet.settled(signed)).toMatchObject({ state: 'PUBLISHED' });
+      // A signed commit on top of an unsigned one does not bring that along.
+      await fleet.git('-C', fleet.workTree, 'commit', '-q', '--allow-empty', '-m', 'Hidden');
+      const hidden = await headOfWorkTree();
+      await fleet.git('-C', fleet.workTree, 'commit', '-q', '--allow-empty', '-S', '-m', 'On top');
+      await fleet.git('-C', fleet.workTree, 'push', '-q', 'origin', 'HEAD:main');
+      const both = await fleet.settled(await headOfWorkTree());
+      expect(both).toMatchObject({ state: 'REJECTED', error: expect.stringContaining(`- ${hidden.slice(0, 10)} (Hidden, by `) as string });
+    } finally {
+      await fleet.server.stop();
+      await fleet.startServer({ FLOE_SSH_SIGNERS_FILE: undefined });
+    }
+    await pushGood();
   });
 });
 

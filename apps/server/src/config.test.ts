@@ -69,6 +69,13 @@ describe('the configuration', () => {
     expect(parseConfig(minimal, readFile).policyFloor).toBeUndefined();
     expect(problemsOf({ ...minimal, FLOE_POLICY_FLOOR: '{"firstRing":{"sok":"1h"}}' })).toContain('FLOE_POLICY_FLOOR: firstRing.sok: unknown key');
   });
+  test('files of signers are looked at, and stay files: they are read at each use', () => {
+    const signersOf = (more: object) => parseConfig({ ...minimal, ...more }, readFile).signers;
+    expect(signersOf({})).toBeUndefined();
+    expect(signersOf({ FLOE_SSH_SIGNERS_FILE: '/run/token' })).toEqual({ sshFile: '/run/token', openPgpFile: undefined });
+    expect(problemsOf({ ...minimal, FLOE_OPENPGP_SIGNERS_FILE: '/run/missing' })).toContain('FLOE_OPENPGP_SIGNERS_FILE: the file /run/missing');
+    expect(problemsOf({ ...minimal, FLOE_SSH_SIGNERS_FILE: 'signers' })).toContain('FLOE_SSH_SIGNERS_FILE');
+  });
   test('a secret is called as its reader set it', () => {
     const env = { ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', FLOE_CONFIGURED_BY: 'nixos' };
     expect(parseConfig(env, readFile).repository.token?.setting).toBe('services.floe.server.repository.tokenFile');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { FORGES, STATUS_FORGES, type Forge, type GithubAuth, type StatusForge } from '@floe/forge';
 import type { PolicyFloor } from '@floe/model';
 import type { InputAccess } from '@floe/nix';
+import type { AllowedSigners } from '@floe/pipeline';
 import { parsePolicyFloor, PublicKey } from '@floe/protocol';
 import {
   FloeError,
@@ -66,6 +67,8 @@ export interface Config {
   readonly notify: readonly NotifyTarget[];
   /** What every policy of the fleet must have at least; undefined: nothing. */
   readonly policyFloor: PolicyFloor | undefined;
+  /** Who may sign commits; undefined: nobody has to. */
+  readonly signers: AllowedSigners | undefined;
   /** What rings may be asked about outside, by the names that policies use. */
   readonly probes: readonly ConfiguredProbe[];
   /** How private inputs of the flake are fetched. */
@@ -106,8 +109,8 @@ const Url = v.pipe(
 /** A path short enough for sockets and locks below it. */
 const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
 const MAX_PROBLEM_CHARACTERS = 600;
-/** Larger than any key or URL. */
-const MAX_SECRET_BYTES = 64 * 1024;
+/** Larger than any key or URL, and than the keys of hundreds of people. */
+const MAX_FILE_BYTES = 1024 ** 2;
 // The maximum of a timer in seconds; in MiB more than any machine has.
 const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1), v.maxValue(Math.floor(MAX_TIMER_MS / 1000)));
 const MIB = 1024 ** 2;
@@ -174,6 +177,12 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
   const webhookSecret = secretSource('FLOE_WEBHOOK_SECRET_FILE');
   const notifyFile = value('FLOE_NOTIFY_FILE');
   const notifyText = notifyFile === undefined ? undefined : readText('FLOE_NOTIFY_FILE', notifyFile);
+  // Read by the programs that check signatures; here, so that a mistake is reported at the start.
+  const [sshFile, openPgpFile] = ['FLOE_SSH_SIGNERS_FILE', 'FLOE_OPENPGP_SIGNERS_FILE'].map((name) => {
+    const path = checked<string | undefined>(name, Folder, undefined, 'the absolute path of a file');
+    if (path !== undefined) readText(name, path);
+    return path;
+  });
   const probesFile = value('FLOE_PROBES_FILE');
   const probesText = probesFile === undefined ? undefined : readText('FLOE_PROBES_FILE', probesFile);
   const inputsFile = value('FLOE_INPUTS_FILE');
@@ -193,6 +202,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     statuses,
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     policyFloor: parseFloor(read),
+    signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile },
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
     inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
@@ -249,10 +259,10 @@ function isDatabaseUrl(text: string): boolean {
 function readSmallFile(path: string): string {
   const file = openSync(path, 'r');
   try {
-    const bytes = Buffer.alloc(MAX_SECRET_BYTES + 1);
+    const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
     let length = 0;
     for (let read = -1; read !== 0 && length < bytes.length; length += read) read = readSync(file, bytes, length, bytes.length - length, null);
-    if (length > MAX_SECRET_BYTES) throw Object.assign(new Error('too large'), { code: `more than ${MAX_SECRET_BYTES} bytes` });
+    if (length > MAX_FILE_BYTES) throw Object.assign(new Error('too large'), { code: `more than ${MAX_FILE_BYTES} bytes` });
     return bytes.toString('utf8', 0, length);
   } finally {
     closeSync(file);

@@ -63,6 +63,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
+    signers: config.signers,
     notifyTargets: config.notify.map(({ name }) => name),
     policyFloor: config.policyFloor,
     probes: config.probes.map(({ name }) => name),

@@ -20,6 +20,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_DATABASE_URL_FILE', 'database.urlFile'],
   ['FLOE_NOTIFY_FILE', 'notifications'],
   ['FLOE_POLICY_FLOOR', 'policyFloor'],
+  ['FLOE_SSH_SIGNERS_FILE', 'signers.ssh'],
+  ['FLOE_OPENPGP_SIGNERS_FILE', 'signers.openPgp'],
   ['FLOE_PROBES_FILE', 'probes'],
   ['FLOE_INPUTS_FILE', 'inputs'],
   ['FLOE_LISTEN', 'listen'],

@@ -27,6 +27,8 @@ Settings (environment; files hold one secret each)
   FLOE_TAKE_OVER_FROM              release key of another server whose database this one is to take over with its own keys
   FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
+  FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
+  FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192

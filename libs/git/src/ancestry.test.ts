@@ -1,7 +1,7 @@
 import type { CommitSha } from '@floe/model';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isFastForward, type AncestryCommit } from './ancestry.ts';
+import { isFastForward, newCommits, type AncestryCommit } from './ancestry.ts';
 
 type Graph = ReadonlyMap<CommitSha, AncestryCommit>;
 
@@ -74,5 +74,27 @@ describe('isFastForward', () => {
     const startedAt = performance.now();
     expect(await isFastForward(name(0), name(width + 1), reader(graph))).toBe(true);
     expect(performance.now() - startedAt).toBeLessThan(20_000);
+  });
+});
+
+describe('newCommits', () => {
+  it('are those that the other history has not, in any history', async () => {
+    await fc.assert(
+      fc.asyncProperty(parentLists, fc.nat(), fc.nat(), fc.infiniteStream(fc.nat(9)), fc.boolean(), async (parents, a, b, clock, isRight) => {
+        const graph = graphOf(parents, isRight ? undefined : parents.map(() => clock.next().value));
+        const [from, to] = [name(a % parents.length), name(b % parents.length)];
+        const found = await newCommits(from, to, reader(graph));
+        const known = historyOf(graph, from);
+        const expected = [...historyOf(graph, to)].filter((sha) => !known.has(sha));
+        // With clocks that are wrong, old ones may be among them.
+        if (isRight) expect([...found].toSorted()).toEqual(expected.toSorted());
+        else expect(found).toEqual(expect.arrayContaining(expected));
+      }),
+    );
+  });
+
+  it('does not say which when there are too many', async () => {
+    const parents = Array.from({ length: 1000 }, (_, index) => (index < 2 ? [] : [index - 2]));
+    expect(await newCommits(name(998), name(999), reader(graphOf(parents)), 100)).toBe('unknown');
   });
 });

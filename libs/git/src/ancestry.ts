@@ -32,6 +32,32 @@ export async function isFastForward(
   maxCommits = MAX_COMPARED_COMMITS,
 ): Promise<boolean | 'unknown'> {
   if (from === to) return true;
+  const found = await compare(from, to, read, maxCommits, (parent) => parent === from);
+  return typeof found === 'string' ? found === 'enough' || 'unknown' : false;
+}
+
+/**
+ * The commits that `to` has and `from` has not; 'unknown' when finding them takes more than `maxCommits`. With clocks of committers that
+ * are far wrong, old commits may be among them; a new one is always.
+ */
+export async function newCommits(
+  from: CommitSha,
+  to: CommitSha,
+  read: (sha: CommitSha) => Promise<AncestryCommit>,
+  maxCommits = MAX_COMPARED_COMMITS,
+): Promise<readonly CommitSha[] | 'unknown'> {
+  const found = await compare(from, to, read, maxCommits, () => false);
+  return typeof found === 'string' ? 'unknown' : [...found].flatMap(([sha, { isKnown }]) => (isKnown ? [] : [sha]));
+}
+
+/** The commits that it came to. `isEnough`: of a parent of a commit that `from` has not. */
+async function compare(
+  from: CommitSha,
+  to: CommitSha,
+  read: (sha: CommitSha) => Promise<AncestryCommit>,
+  maxCommits: number,
+  isEnough: (parent: CommitSha) => boolean,
+): Promise<ReadonlyMap<CommitSha, Visit> | 'enough' | 'unknown'> {
   const visits = new Map<CommitSha, Visit>();
   const queue: Visit[] = []; // The newest last.
   let unknownInQueue = 0;
@@ -70,9 +96,9 @@ export async function isFastForward(
     visit.isQueued = false;
     if (!visit.isKnown) unknownInQueue -= 1;
     for (const parent of visit.commit.parents) {
-      if (!visit.isKnown && parent === from) return true;
+      if (!visit.isKnown && isEnough(parent)) return 'enough';
       await reach(parent, visit.isKnown);
     }
   }
-  return false;
+  return visits;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { LAST_SECOND, parseCommit } from './commit.ts';
+import { LAST_SECOND, parseCommit, signedParts } from './commit.ts';
 
 const EMPTY_TREE = '4b825dc642cb6eb9a060e54bf8d69288fbee4904';
 const SHA = 'a'.repeat(40) as CommitSha;
@@ -165,4 +165,36 @@ it('reads other encodings, and merges', () => {
 it('refuses what is not a commit, with a reason', () => {
   expect(() => parseCommit(SHA, Buffer.from('author A <a> 1 +0000\n\nx'))).toThrow(/has no tree/);
   expect(() => parseCommit(SHA, Buffer.alloc(0))).toThrow(expect.objectContaining({ code: 'COMMIT_UNREADABLE', retryable: false }));
+});
+
+it('takes the signature out, and nothing else, whatever stands around it', () => {
+  const line = fc.string({ unit: fc.constantFrom('a', '-', '=', ' ', 'g'), maxLength: 12 });
+  const others = fc.constantFrom(
+    '',
+    'mergetag object 1\n gpgsig x\n tagger Z <z@z> 9 +0000\n',
+    'encoding UTF-8\n',
+    'gpgsigx y\n gpgsig z\n',
+    'gpgsig\n',
+  );
+  fc.assert(
+    fc.property(
+      others,
+      others,
+      fc.array(line, { maxLength: 4 }),
+      paragraph,
+      fc.constantFrom('gpgsig', 'gpgsig-sha256'),
+      (before, after, lines, rest, key) => {
+        const message = `subject\n\n${rest}gpgsig in the message\n more\n`;
+        const signature = ['-----BEGIN', ...lines].join('\n');
+        const header = `${key} ${signature.replaceAll('\n', '\n ')}\n`;
+        const plain = commitText({ headers: before + after, message });
+        const found = signedParts(commitText({ headers: before + header + after, message }));
+        expect(Buffer.from(found.payload).toString()).toBe(plain.toString());
+        expect(found.signature).toBe(key === 'gpgsig' ? `${signature}\n` : undefined);
+        expect(signedParts(plain)).toEqual({ payload: plain, signature: undefined });
+        // Nobody knows which of two would count.
+        expect(signedParts(commitText({ headers: header + before + header, message })).signature).toBeUndefined();
+      },
+    ),
+  );
 });

@@ -63,6 +63,43 @@ function unreadable(sha: CommitSha, reason: string): Error {
   });
 }
 
+/** What a signature is of, and the signature, armored. */
+export interface SignedParts {
+  /** The commit without its signature. */
+  readonly payload: Uint8Array;
+  /** Undefined: it has none, or several, or none of the kind that repositories of this format have. */
+  readonly signature: string | undefined;
+}
+
+const SIGNATURE_HEADERS: ReadonlySet<string> = new Set(['gpgsig', 'gpgsig-sha256']);
+
+/** Takes a commit apart as git does when it checks a signature. */
+export function signedParts(bytes: Buffer): SignedParts {
+  const end = bytes.indexOf('\n\n');
+  const headerEnd = end < 0 ? bytes.length : end + 1;
+  const kept: Buffer[] = [];
+  const signatures: { readonly key: string; readonly lines: string[] }[] = [];
+  let isSignature = false;
+  for (let at = 0; at < headerEnd;) {
+    const newline = bytes.indexOf(0x0a, at);
+    const next = newline < 0 ? bytes.length : newline + 1;
+    const line = bytes.subarray(at, next);
+    at = next;
+    const isContinued = line[0] === 0x20;
+    if (!isContinued) {
+      const key = line.toString('latin1', 0, Math.max(0, line.indexOf(0x20)));
+      isSignature = SIGNATURE_HEADERS.has(key);
+      if (isSignature) signatures.push({ key, lines: [line.toString('latin1', key.length + 1)] });
+    } else if (isSignature) signatures.at(-1)?.lines.push(line.toString('latin1', 1));
+    if (!isSignature) kept.push(line);
+  }
+  const [only, ...others] = signatures;
+  return {
+    payload: Buffer.concat([...kept, bytes.subarray(headerEnd)]),
+    signature: only?.key === 'gpgsig' && others.length === 0 ? only.lines.join('') : undefined,
+  };
+}
+
 interface Headers {
   first(key: string): Buffer | undefined;
   all(key: string): Buffer[];

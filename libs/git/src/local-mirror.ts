@@ -1,8 +1,8 @@
 import type { CommitSha } from '@floe/model';
 import { Secret, type LogFields } from '@floe/runtime';
 import { readAdvertisement, type Advertisement } from './advertisement.ts';
-import { isFastForward, type AncestryCommit } from './ancestry.ts';
-import { parseCommit, type RawCommit } from './commit.ts';
+import { isFastForward, newCommits, type AncestryCommit } from './ancestry.ts';
+import { parseCommit, signedParts, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
 import { gitError, hideToken, isTranslated, translateFolderError } from './errors.ts';
 import { createGitHttp, type GitHttp } from './git-http.ts';
@@ -296,6 +296,18 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         if (from !== undefined && start === undefined) return 'unknown';
         const changes = await diffTrees(start?.tree, target, readTreeAlive);
         return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
+      }),
+    newCommits: (signal, from, to, most) =>
+      reading(signal, async () => {
+        await knownCommit(to);
+        if ((await readCommit(from)) === undefined) return 'unknown';
+        const found = await newCommits(from, to, async (sha) => await ancestor(sha, signal));
+        return found === 'unknown' || found.length > most ? 'too-many' : found;
+      }),
+    signedParts: (signal, sha) =>
+      reading(signal, async () => {
+        await knownCommit(sha);
+        return signedParts((await objects.read(sha))?.bytes ?? Buffer.alloc(0));
       }),
     inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),
     without: (signal, sha, paths) =>

@@ -1,4 +1,5 @@
 import type { CommitSha } from '@floe/model';
+import type { SignedParts } from './commit.ts';
 import type { PathChange } from './path-changes.ts';
 
 /** The result of a look at the tracked branch. */
@@ -70,6 +71,8 @@ export interface MirrorOperations {
   commit(sha: CommitSha): Promise<CommitInfo>;
   contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  newCommits(from: CommitSha, to: CommitSha, most: number): Promise<readonly CommitSha[] | 'unknown' | 'too-many'>;
+  signedParts(sha: CommitSha): Promise<SignedParts>;
   inspect(sha: CommitSha): Promise<TreeReport>;
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
 }

@@ -24,6 +24,10 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.contains(signal, ...call.args);
     case 'changedPaths':
       return mirror.changedPaths(signal, ...call.args);
+    case 'newCommits':
+      return mirror.newCommits(signal, ...call.args);
+    case 'signedParts':
+      return mirror.signedParts(signal, ...call.args);
     case 'inspect':
       return mirror.inspect(signal, ...call.args);
     case 'without':

@@ -4,6 +4,7 @@ import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } fr
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
 import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, TreeReport } from './mirror-types.ts';
+import type { SignedParts } from './commit.ts';
 import type { PathChange } from './path-changes.ts';
 import type { ThreadData } from './thread-messages.ts';
 import { VARIANT_BRANCH } from './variant.ts';
@@ -52,6 +53,10 @@ export interface GitMirror extends AsyncDisposable {
    * have `from` any more (removed by a force-push), or when there are too many: callers only order hosts by them.
    */
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  /** The commits that `to` has and `from` has not; 'unknown' when the mirror does not have `from` any more, 'too-many' above `most`. */
+  newCommits(from: CommitSha, to: CommitSha, most: number): Promise<readonly CommitSha[] | 'unknown' | 'too-many'>;
+  /** A commit as its signature was made of it. */
+  signedParts(sha: CommitSha): Promise<SignedParts>;
   /** Inspects all files of a commit. Throws `REPOSITORY_TOO_LARGE` for a tree that must not be checked out. */
   inspect(sha: CommitSha): Promise<TreeReport>;
   /** The flake URL of a commit like `sha` in which these files cannot be read. */
@@ -107,6 +112,8 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     commit: (sha) => thread.call('commit', [sha]),
     contains: (sha, earlier) => thread.call('contains', [sha, earlier]),
     changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
+    newCommits: (from, to, most) => thread.call('newCommits', [from, to, most]),
+    signedParts: (sha) => thread.call('signedParts', [sha]),
     inspect: (sha) => thread.call('inspect', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),

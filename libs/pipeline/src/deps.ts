@@ -4,6 +4,7 @@ import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './trial-branches/testing-deps.ts';
+import type { AllowedSigners } from './signers/signers.ts';
 import type { StatementLog } from './statement-log.ts';
 
 export interface PipelineLimits {
@@ -48,6 +49,8 @@ export interface PipelineDeps {
   readonly notifyTargets?: readonly string[];
   /** What every policy must have at least, by the server's settings; undefined: nothing. */
   readonly policyFloor?: PolicyFloor | undefined;
+  /** Who may sign commits, by the server's settings; undefined: nobody has to. */
+  readonly signers?: AllowedSigners | undefined;
   /** The probes that the server's settings have: the same. */
   readonly probes?: readonly string[];
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */

@@ -26,7 +26,7 @@ export interface ExecOptions {
   readonly cwd?: string | undefined;
   /** The whole environment of the child. Default: this process's. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  readonly stdin?: string | undefined;
+  readonly stdin?: string | Uint8Array | undefined;
   /** Default: 16 MiB. A program that writes more is killed, because an incomplete answer is useless. */
   readonly maxStdoutBytes?: number | undefined;
   readonly beyondStdout?: BeyondLimit | undefined;

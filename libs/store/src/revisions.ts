@@ -266,6 +266,8 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     nextUnfinished: async (repositoryId) =>
       (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state)), MAX_UNFINISHED)).at(-1),
     newestPublished: async (repositoryId) => (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED')), 1))[0],
+    newestPublishedOfBranch: async (repositoryId) =>
+      (await newestFirst(db, and(ofRepository(repositoryId), eq(revisions.state, 'PUBLISHED'), isOfBranch()), 1))[0],
     newestFinished: async (repositoryId) => {
       const hasRollout = sql`exists (select from ${rollouts} where ${rollouts.revisionId} = ${revisions.id})`;
       const isBuilt = and(eq(revisions.state, 'BUILDING'), hasRollout);

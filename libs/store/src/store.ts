@@ -127,6 +127,8 @@ export interface RevisionStore extends GlassStore {
   /** The one to be worked on: the oldest, where several are unfinished (SPEC R2). */
   nextUnfinished(repositoryId: string): Promise<Revision | undefined>;
   newestPublished(repositoryId: string): Promise<Revision | undefined>;
+  /** The same, of commits of the tracked branch. */
+  newestPublishedOfBranch(repositoryId: string): Promise<Revision | undefined>;
   /** The newest that is PUBLISHED, REJECTED, EVAL_FAILED or BUILD_FAILED, or is still built and has a rollout: the standing of hosts refers to it. */
   newestFinished(repositoryId: string): Promise<Revision | undefined>;
   /** Newest first, with their rollouts; of those with a sequence below `before`. */

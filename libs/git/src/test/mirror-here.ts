@@ -31,6 +31,8 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     commit: async (sha) => await mirror.commit(never, sha),
     contains: async (sha, earlier) => await mirror.contains(never, sha, earlier),
     changedPaths: async (from, to) => await mirror.changedPaths(never, from, to),
+    newCommits: async (from, to, most) => await mirror.newCommits(never, from, to, most),
+    signedParts: async (sha) => await mirror.signedParts(never, sha),
     inspect: async (sha) => await mirror.inspect(never, sha),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),

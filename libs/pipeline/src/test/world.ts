@@ -176,6 +176,8 @@ export class World {
       },
       contains: async () => false,
       changedPaths: async () => await this.changedPaths(),
+      newCommits: async () => [],
+      signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,
       flakeUrl: (sha) => sha,

@@ -20,12 +20,19 @@ export type OneEvaluated =
   | { readonly kind: 'refused'; readonly why: string };
 export type OneBuilt = { readonly kind: 'built'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
 
-type OneDeps = Pick<PipelineDeps, 'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger'> & { readonly mirror: GitMirror };
+type OneDeps = Pick<PipelineDeps, 'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger' | 'signers' | 'nameSettings'> & {
+  readonly mirror: GitMirror;
+};
 
 /** Evaluates one host of a commit, under the rules of the tracked branch. Throws when it is stopped, and what may succeed later. */
-export async function evaluateOne(deps: OneDeps, host: HostName, sha: CommitSha, signal: AbortSignal): Promise<OneEvaluated> {
+export async function evaluateOne(
+  deps: OneDeps,
+  { repositoryId, host }: { readonly repositoryId: string; readonly host: HostName },
+  sha: CommitSha,
+  signal: AbortSignal,
+): Promise<OneEvaluated> {
   const { mirror, repositoryNix, limits } = deps;
-  const refusal = await refusalOfCommit(mirror, sha);
+  const refusal = await refusalOfCommit(deps, repositoryId, sha);
   if (refusal !== undefined) return { kind: 'refused', why: refusal };
   let result: HostEvaluation | undefined;
   await repositoryNix.evaluateHosts(mirror.flakeUrl(sha), [host], {

@@ -168,7 +168,7 @@ export class TestingBranches {
       return;
     }
     const deps = { ...this.#deps, mirror };
-    const evaluated = await evaluateOne(deps, host, head, signal);
+    const evaluated = await evaluateOne(deps, { repositoryId: repository.id, host }, head, signal);
     if (evaluated.kind === 'refused') {
       await this.#finish(branch, evaluated);
       return;

@@ -1,0 +1,55 @@
+import type { GitMirror } from '@floe/git';
+import type { CommitSha } from '@floe/model';
+import { exec } from '@floe/runtime';
+import type { PipelineDeps } from '../deps.ts';
+import { checkingSigners } from './signers.ts';
+
+/** So many new commits are checked: each takes some hundredths of a second. */
+const MAX_CHECKED = 2_000;
+/** So many unsigned commits are named. */
+const NAMED = 3;
+const SETTINGS = 'FLOE_SSH_SIGNERS_FILE or FLOE_OPENPGP_SIGNERS_FILE';
+
+export type SignerDeps = Pick<PipelineDeps, 'signers' | 'nameSettings'> & {
+  readonly store: Pick<PipelineDeps['store'], 'revisions'>;
+  readonly mirror: GitMirror;
+};
+
+/**
+ * Why a commit must not be used: it, or one that it brought since the newest commit that was published, is not signed by an allowed signer.
+ * Before the first publication, and where the branch does not have that commit any more, it alone counts. Undefined: it may be used, or
+ * the server's settings name no signers.
+ */
+export async function refusalOfSigners(
+  { mirror, store, signers, nameSettings = (message) => message }: SignerDeps,
+  repositoryId: string,
+  sha: CommitSha,
+): Promise<string | undefined> {
+  if (signers === undefined) return undefined;
+  const base = (await store.revisions.newestPublishedOfBranch(repositoryId))?.sha;
+  const found = base === undefined ? 'unknown' : await mirror.newCommits(base, sha, MAX_CHECKED);
+  if (found === 'too-many') return `it brings more than ${MAX_CHECKED} commits, and each has to be signed: push it in parts`;
+  // Also of a branch that was set back to a commit from before.
+  const commits = new Set([...(found === 'unknown' ? [] : found), sha]);
+  const problems = await checkingSigners(signers, exec, async (verdictOf) => {
+    const refused: string[] = [];
+    for (const commit of commits) {
+      const verdict = await verdictOf(await mirror.signedParts(commit));
+      if (verdict.kind === 'refused') refused.push(await nameOf(mirror, commit, verdict.why));
+      if (refused.length === NAMED) break;
+    }
+    return refused;
+  });
+  if (problems.length === 0) return undefined;
+  const sign = base === undefined ? 'git commit --amend --no-edit -S' : `git rebase --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`;
+  return [
+    nameSettings(`this server takes only commits that an allowed signer signed (${SETTINGS}):`),
+    ...problems,
+    `Sign them, e.g. with: ${sign}; then push with --force-with-lease, and run: floe accept COMMIT --reason "…"`,
+  ].join('\n');
+}
+
+async function nameOf(mirror: GitMirror, sha: CommitSha, why: string): Promise<string> {
+  const { subject, authorName } = await mirror.commit(sha);
+  return `- ${sha.slice(0, 10)} (${subject || 'no subject'}, by ${authorName || 'nobody'}): ${why}`;
+}

@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SignedParts } from '@floe/git';
+import type { Exec } from '@floe/runtime';
+import { openPgpVerdict } from './openpgp.ts';
+import { sshVerdict } from './ssh.ts';
+
+/** Who may sign commits, by the server's settings. At least one is given. */
+export interface AllowedSigners {
+  /** A file as OpenSSH has it for `allowed_signers` (ssh-keygen(1)). */
+  readonly sshFile?: string | undefined;
+  /** A file with OpenPGP public keys, as `gpg --export` writes them, armored or not. */
+  readonly openPgpFile?: string | undefined;
+}
+
+/** `who`: as the file of signers names them. */
+export type Verdict = { readonly kind: 'signed'; readonly who: string } | { readonly kind: 'refused'; readonly why: string };
+
+export interface VerdictDeps {
+  readonly exec: Exec;
+  /** A folder that only this check uses. */
+  readonly dir: string;
+}
+
+/** Larger than any commit that a person makes, so that no check takes long. */
+const MAX_PAYLOAD_BYTES = 1024 ** 2;
+const MAX_SIGNATURE_CHARACTERS = 64 * 1024;
+
+/**
+ * Runs `check` with a function that says whether somebody allowed signed a commit. It asks ssh-keygen and gpg, in a folder of their own, so
+ * that no settings or keys of a user or the machine count. A key counts while it is valid by the clock of this machine: dates in a commit are
+ * what its author likes. Throws retryable errors where a program or a file of keys cannot be used: nothing passes unchecked.
+ */
+export async function checkingSigners<Result>(
+  { sshFile, openPgpFile }: AllowedSigners,
+  exec: Exec,
+  check: (verdictOf: (commit: SignedParts) => Promise<Verdict>) => Promise<Result>,
+): Promise<Result> {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-signers-'));
+  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ exec, dir }, openPgpFile);
+  try {
+    return await check(async ({ payload, signature }) => {
+      if (signature === undefined) return { kind: 'refused', why: 'it has no signature' };
+      if (payload.length > MAX_PAYLOAD_BYTES || signature.length > MAX_SIGNATURE_CHARACTERS)
+        return { kind: 'refused', why: 'it is too large for its signature to be checked' };
+      if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
+        return sshFile === undefined
+          ? { kind: 'refused', why: 'it is signed with an SSH key, and only OpenPGP keys are allowed' }
+          : await sshVerdict({ exec, dir }, sshFile, { payload, signature });
+      if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
+        return openPgp === undefined
+          ? { kind: 'refused', why: 'it is signed with an OpenPGP key, and only SSH keys are allowed' }
+          : await openPgp({ payload, signature });
+      return { kind: 'refused', why: 'its signature is neither of SSH nor of OpenPGP' };
+    });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
