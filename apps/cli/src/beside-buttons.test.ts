@@ -11,7 +11,11 @@ import { makeHome, run, startServer } from './test/harness.ts';
 const stop = { label: 'role=dns', by: 'ada', reason: 'the resolvers are moved', at: NOW, until: null } as const;
 const freeze = { by: 'ada', reason: 'holidays', at: NOW, until: null };
 const pause = { cause: 'failures', description: '1 host failed', failures: [], later: [], since: NOW - 1_000 } as const;
-const current = ringView({ name: 'canary', state: 'current', missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [], notAsked: [] } });
+const current = ringView({
+  name: 'canary',
+  state: 'current',
+  missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [], notAsked: [] },
+});
 const rings: RingView[] = [current, ringView({ name: 'all', state: 'to-come' })];
 
 function rolledOut(over: Partial<RolloutView>): RevisionView {

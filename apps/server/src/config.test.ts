@@ -72,7 +72,7 @@ describe('the configuration', () => {
   test('files of signers are looked at, and stay files: they are read at each use', () => {
     const signersOf = (more: object) => parseConfig({ ...minimal, ...more }, readFile).signers;
     expect(signersOf({})).toBeUndefined();
-    expect(signersOf({ FLOE_SSH_SIGNERS_FILE: '/run/token' })).toEqual({ sshFile: '/run/token', openPgpFile: undefined });
+    expect(signersOf({ FLOE_SSH_SIGNERS_FILE: '/run/token' })).toEqual({ sshFile: '/run/token', openPgpFile: undefined, path: undefined });
     expect(problemsOf({ ...minimal, FLOE_OPENPGP_SIGNERS_FILE: '/run/missing' })).toContain('FLOE_OPENPGP_SIGNERS_FILE: the file /run/missing');
     expect(problemsOf({ ...minimal, FLOE_SSH_SIGNERS_FILE: 'signers' })).toContain('FLOE_SSH_SIGNERS_FILE');
   });

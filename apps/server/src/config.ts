@@ -202,7 +202,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     statuses,
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     policyFloor: parseFloor(read),
-    signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile },
+    signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile, path: env['PATH'] },
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
     inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),

@@ -1,7 +1,7 @@
 import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
 import { gitError } from './errors.ts';
-import type { CommitInfo } from './mirror-types.ts';
+import type { CommitInfo, SignedParts } from './mirror-types.ts';
 import { shownText } from './text.ts';
 
 const MAX_NAME_LENGTH = 200;
@@ -61,14 +61,6 @@ function unreadable(sha: CommitSha, reason: string): Error {
   return gitError('COMMIT_UNREADABLE', `the commit ${sha} cannot be read: ${reason}; rewrite it with "git commit --amend" and push`, {
     data: { sha, reason },
   });
-}
-
-/** What a signature is of, and the signature, armored. */
-export interface SignedParts {
-  /** The commit without its signature. */
-  readonly payload: Uint8Array;
-  /** Undefined: it has none, or several, or none of the kind that repositories of this format have. */
-  readonly signature: string | undefined;
 }
 
 const SIGNATURE_HEADERS: ReadonlySet<string> = new Set(['gpgsig', 'gpgsig-sha256']);

@@ -1,9 +1,8 @@
 export type { GitError, GitErrorCode } from './errors.ts';
 export { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 export * from './mirror.ts';
-export type { SignedParts } from './commit.ts';
 export { opaqueKind } from './opaque-kind.ts';
-export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, TreeReport } from './mirror-types.ts';
+export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, SignedParts, TreeReport } from './mirror-types.ts';
 export { shownText } from './text.ts';
 export type { PathChange } from './path-changes.ts';
 export { parseBranchName, parseRepositoryUrl } from './repository-url.ts';

@@ -1,5 +1,4 @@
 import type { CommitSha } from '@floe/model';
-import type { SignedParts } from './commit.ts';
 import type { PathChange } from './path-changes.ts';
 
 /** The result of a look at the tracked branch. */
@@ -26,6 +25,14 @@ export interface CommitInfo {
   readonly subject: string;
   /** Why Nix can evaluate no host at this commit, although git accepts it. */
   readonly problem: string | undefined;
+}
+
+/** What a signature is of, and the signature, armored. */
+export interface SignedParts {
+  /** The commit without its signature. */
+  readonly payload: Uint8Array;
+  /** Undefined: it has none, or several, or none of the kind that repositories of this format have. */
+  readonly signature: string | undefined;
 }
 
 /** Content that does not match the file's name: a Git LFS pointer, or the output of an encrypting git filter. */

@@ -4,7 +4,7 @@ import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './trial-branches/testing-deps.ts';
-import type { AllowedSigners } from './signers/signers.ts';
+import type { AllowedSigners } from './signers/types.ts';
 import type { StatementLog } from './statement-log.ts';
 
 export interface PipelineLimits {

@@ -3,7 +3,7 @@ export { loggedRef } from './newest-releases.ts';
 export * from './pipeline.ts';
 export * from './rebuild.ts';
 export { logStable } from './stable-statements.ts';
-export type { AllowedSigners } from './signers/signers.ts';
+export type { AllowedSigners } from './signers/types.ts';
 export * from './statement-log.ts';
 export { MAX_TRIAL_MS, sealTrial } from './trial-branches/seal-trial.ts';
 export { TESTING_FOLDER } from './trial-branches/plan.ts';

@@ -21,7 +21,15 @@ import {
   type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
-import { MAX_NOT_ASKED_SHOWN, MAX_ORDERS_SHOWN, MAX_WEAKER_SHOWN, type PauseView, type RingView, type RolloutOrderView, type RolloutView } from '@floe/protocol';
+import {
+  MAX_NOT_ASKED_SHOWN,
+  MAX_ORDERS_SHOWN,
+  MAX_WEAKER_SHOWN,
+  type PauseView,
+  type RingView,
+  type RolloutOrderView,
+  type RolloutView,
+} from '@floe/protocol';
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, NextOfFleet } from '@floe/store';
 import { describePause, probeWords, untriedWords } from '@floe/views';

@@ -168,7 +168,7 @@ test('a ring that has begun waits for approval again when what was approved chan
 });
 
 test('whoever is not asked any more would change nothing, whatever their role, and anybody else with the highest role does', () => {
-  const PEOPLE = ['eve', 'ada', 'bob'] as const;
+  const people = ['eve', 'ada', 'bob'] as const;
   const anyRole = fc.constantFrom('approver' as const, 'administrator' as const);
   let [asked, notAsked] = [0, 0];
   fc.assert(
@@ -176,7 +176,7 @@ test('whoever is not asked any more would change nothing, whatever their role, a
       fc.array(anyApproval, { maxLength: 4 }),
       fc.record({ count: fc.nat({ max: 3 }), role: anyRole, notAuthor: fc.boolean() }),
       fc.record({
-        authors: fc.option(fc.subarray([...PEOPLE]), { nil: undefined }),
+        authors: fc.option(fc.subarray([...people]), { nil: undefined }),
         hasOtherAdministrator: fc.boolean(),
         weaker: fc.constantFrom([], loosened('ring-0: pauses later')),
         binds: fc.constantFrom(undefined, 'now'),
@@ -187,7 +187,7 @@ test('whoever is not asked any more would change nothing, whatever their role, a
         const course = { ring: 0, provedRing: undefined };
         const before = missingApprovals(course, facts);
         const silent = peopleNotAsked(course, facts);
-        for (const person of PEOPLE) {
+        for (const person of people) {
           const helps = (as: typeof role): boolean => {
             const by = { by: `${person}-laptop`, person, role: as, reason: '', at: 2, ring: 0, binds: rest.binds };
             const loosens = mayLoosen(by, facts) ? rest.weaker.map(({ id }) => id) : [];

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError } from '@floe/runtime';
 import { lastWords, runChecker } from './program.ts';
-import type { Verdict, VerdictDeps } from './signers.ts';
+import type { Verdict, VerdictDeps } from './types.ts';
 
 /** Nothing of the user's, no agent, no network. */
 const APART = ['--no-options', '--batch', '--no-tty', '--no-autostart', '--no-permission-warning', '--no-auto-key-retrieve', '--no-auto-key-locate'];

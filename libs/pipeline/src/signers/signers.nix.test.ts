@@ -8,7 +8,7 @@ import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/tes
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { refusalOfSigners } from './refusal.ts';
-import type { AllowedSigners } from './signers.ts';
+import type { AllowedSigners } from './types.ts';
 
 // Git, ssh-keygen and gpg are real, the repository is fetched over HTTP. Of the database only the newest published commit is asked.
 
@@ -59,7 +59,7 @@ beforeAll(async () => {
   await writeFile(join(dir, 'all.asc'), all);
   await run('gpg', '--homedir', elsewhere, '--batch', '--import', join(dir, 'all.asc'), join(dir, 'revocation'));
   await writeFile(openPgpFile, await run('gpg', '--homedir', elsewhere, '--armor', '--export'));
-  signers = { sshFile, openPgpFile };
+  signers = { sshFile, openPgpFile, path: env.PATH };
   origin = await startGitOrigin();
 }, 120_000);
 afterAll(async () => {
@@ -195,16 +195,20 @@ test('settings of the user, of the machine and in the repository do not count', 
 test('a kind of key that nobody may use is named, and what cannot be checked is tried again, never passed', async () => {
   const repository = await opened();
   const [ssh, pgp] = [await commitAs(repository, 'ada', 'by ssh'), await commitAs(repository, 'grace', 'by pgp')];
-  expect(await asked(repository, ssh, pgp, { sshFile: signers.sshFile })).toMatch(/signed with an OpenPGP key, and only SSH keys are allowed/);
-  expect(await asked(repository, undefined, ssh, { openPgpFile: signers.openPgpFile })).toMatch(/signed with an SSH key, and only OpenPGP keys/);
+  expect(await asked(repository, ssh, pgp, { ...signers, openPgpFile: undefined })).toMatch(
+    /signed with an OpenPGP key, and only SSH keys are allowed/,
+  );
+  expect(await asked(repository, undefined, ssh, { ...signers, sshFile: undefined })).toMatch(/signed with an SSH key, and only OpenPGP keys/);
   const missing = join(dir, 'missing');
   for (const [head, by] of [
     [ssh, { sshFile: missing }],
+    [ssh, { sshFile: signers.sshFile, path: '/nonexistent' }],
     [pgp, { openPgpFile: missing }],
     [pgp, { openPgpFile: signers.sshFile }],
+    [pgp, { openPgpFile: signers.openPgpFile, path: '/nonexistent' }],
   ] as const)
-    await expect(asked(repository, undefined, head, by)).rejects.toMatchObject({ code: 'SIGNERS_UNCHECKED', retryable: true });
+    await expect(asked(repository, undefined, head, { path: env.PATH, ...by })).rejects.toMatchObject({ code: 'SIGNERS_UNCHECKED', retryable: true });
   // Nobody at all may sign.
   await writeFile(join(dir, 'empty'), '');
-  expect(await asked(repository, undefined, ssh, { sshFile: join(dir, 'empty') })).toMatch(/none of the allowed ones/);
+  expect(await asked(repository, undefined, ssh, { sshFile: join(dir, 'empty'), path: env.PATH })).toMatch(/none of the allowed ones/);
 });

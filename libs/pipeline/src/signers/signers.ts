@@ -5,23 +5,7 @@ import type { SignedParts } from '@floe/git';
 import type { Exec } from '@floe/runtime';
 import { openPgpVerdict } from './openpgp.ts';
 import { sshVerdict } from './ssh.ts';
-
-/** Who may sign commits, by the server's settings. At least one is given. */
-export interface AllowedSigners {
-  /** A file as OpenSSH has it for `allowed_signers` (ssh-keygen(1)). */
-  readonly sshFile?: string | undefined;
-  /** A file with OpenPGP public keys, as `gpg --export` writes them, armored or not. */
-  readonly openPgpFile?: string | undefined;
-}
-
-/** `who`: as the file of signers names them. */
-export type Verdict = { readonly kind: 'signed'; readonly who: string } | { readonly kind: 'refused'; readonly why: string };
-
-export interface VerdictDeps {
-  readonly exec: Exec;
-  /** A folder that only this check uses. */
-  readonly dir: string;
-}
+import type { AllowedSigners, Verdict } from './types.ts';
 
 /** Larger than any commit that a person makes, so that no check takes long. */
 const MAX_PAYLOAD_BYTES = 1024 ** 2;
@@ -33,12 +17,12 @@ const MAX_SIGNATURE_CHARACTERS = 64 * 1024;
  * what its author likes. Throws retryable errors where a program or a file of keys cannot be used: nothing passes unchecked.
  */
 export async function checkingSigners<Result>(
-  { sshFile, openPgpFile }: AllowedSigners,
+  { sshFile, openPgpFile, path }: AllowedSigners,
   exec: Exec,
   check: (verdictOf: (commit: SignedParts) => Promise<Verdict>) => Promise<Result>,
 ): Promise<Result> {
   const dir = await mkdtemp(join(tmpdir(), 'floe-signers-'));
-  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ exec, dir }, openPgpFile);
+  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ exec, path, dir }, openPgpFile);
   try {
     return await check(async ({ payload, signature }) => {
       if (signature === undefined) return { kind: 'refused', why: 'it has no signature' };
@@ -47,7 +31,7 @@ export async function checkingSigners<Result>(
       if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
         return sshFile === undefined
           ? { kind: 'refused', why: 'it is signed with an SSH key, and only OpenPGP keys are allowed' }
-          : await sshVerdict({ exec, dir }, sshFile, { payload, signature });
+          : await sshVerdict({ exec, path, dir }, sshFile, { payload, signature });
       if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
         return openPgp === undefined
           ? { kind: 'refused', why: 'it is signed with an OpenPGP key, and only SSH keys are allowed' }

@@ -2,7 +2,7 @@ import { access, constants, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FloeError } from '@floe/runtime';
 import { lastWords, runChecker } from './program.ts';
-import type { Verdict, VerdictDeps } from './signers.ts';
+import type { Verdict, VerdictDeps } from './types.ts';
 
 /** So many names of one key are tried. */
 const MAX_PRINCIPALS = 20;
