@@ -103,7 +103,7 @@ describe('the repository', () => {
 });
 
 describe('a commit that nobody allowed signed', () => {
-  it('is refused with who and what to do, on the page and on the commit; signed anew and accepted, it goes through', async () => {
+  it('is refused with who and what to do, on the page and on the commit; signed afterwards and accepted, it goes through', async () => {
     const [key, signers] = [join(fleet.dir, 'signing-key'), join(fleet.dir, 'allowed_signers')];
     await execInTest('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'x', '-f', key]);
     await writeFile(signers, `ada@example.org ${await readFile(`${key}.pub`, 'utf8')}`);
