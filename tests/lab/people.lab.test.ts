@@ -112,7 +112,8 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
     const waiting = await lab.told('bob', 'waits', ({ detail }) => detail?.code === 'WINDOW_CLOSED');
     expect(waiting.standing).toBe('waiting');
     expect((await lab.machine('bob')).current).toBe(old);
-    expect(await agent('bob', 'status')).toMatch(/maintenance window/);
+    expect(await agent('bob', 'status --verbose')).toMatch(/maintenance window/);
+    expect(await agent('bob', 'status')).toMatch(/^Your computer will update [a-z].* at \d\d:\d\d\./);
     const changes = await agent('bob', 'changes');
     for (const words of [`from ${old}`, `to   ${wanted}`]) expect(changes).toContain(words);
     expect(changes).toMatch(/hello +2\.12 → 2\.13/);

@@ -15,7 +15,7 @@ Commands
   forget WHAT       Reset the epoch, date or sequence, when it makes the agent refuse every directive.
 
 Commands for users of the machine: root, and one group
-  status            Show what runs, what should run, and what it waits for.
+  status            Say whether there is an update, and what it waits for.
   later [DURATION]  Defer the new system: 30m, 2h, 1d.
   now               Activate it now.
   rollback          Go back to the previous system, and stay there.
@@ -28,6 +28,7 @@ Commands for users of the machine: root, and one group
 Options
   --root DIR   Use a folder instead of the machine, with a store, profile and state of its own. The same as FLOE_ROOT.
   --json       Print one JSON object.
+  --verbose    With the details for administrators (status).
   --yes        Do not ask (rollback).
   --help       Show this text, or that of a command.
   --version    Show the version.
@@ -135,6 +136,7 @@ async function runForUser(deps: CliDeps, command: UserCommand, words: readonly s
     root,
     stateDir: stateDirOf(deps.env, root),
     isJson: values.json === true,
+    isVerbose: values.verbose === true,
     socketPath: socketPathOf(deps.env, root),
     words,
     isSure: values.yes === true,
@@ -152,6 +154,7 @@ function readArguments(args: readonly string[]) {
       options: {
         root: { type: 'string' },
         json: { type: 'boolean' },
+        verbose: { type: 'boolean' },
         yes: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },

@@ -91,6 +91,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       readPolicy: policy,
       closureChanges: async (before, after, signal) => await (await nix()).closureChanges(before, after, signal),
       clock: systemClock,
+      timeZone: options.timeZone,
     });
     await serveLocal(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: async () => await conditions.isSomeoneHere() });
     return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };

@@ -117,7 +117,8 @@ test('status and identity show what is there, for people and for programs', asyn
   const { log, child } = start();
   await until(() => log().includes('"connected"'));
   await end(child, 'SIGTERM');
-  expect((await run('status')).stdout).toContain('no directive received yet');
+  expect((await run('status', '--verbose')).stdout).toContain('no directive received yet');
+  expect((await run('status')).stdout).toContain('Its last state: There is no update for your computer.');
   expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ state: 'IDLE', desired: null, observed: { current: null } });
   const identity = JSON.parse((await run('identity', '--json')).stdout) as Record<string, unknown>;
   expect(identity).toMatchObject({ machineId: (await readFile(join(dir, 'machine/etc/machine-id'), 'utf8')).trim(), isEnrolled: true });

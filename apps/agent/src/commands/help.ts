@@ -7,17 +7,19 @@ const JSON_OPTION = '  --json       One JSON object; times are milliseconds sinc
 export const COMMAND_HELP: Readonly<Record<UserCommand, string>> = {
   status: `floe-agent status: show the state of this machine
 
-Usage: floe-agent status [--json] [--root DIR]
+Usage: floe-agent status [--verbose] [--json] [--root DIR]
 
-Shows what runs, what should run, what the agent does and what it waits for. Without a running agent, root sees its last state
-on disk.
+Says whether there is an update, when it begins and what it waits for. With --verbose: what runs, what should run, what the agent
+does, and why. Without a running agent, root sees its last state on disk.
 
 Options
+  --verbose    The details for administrators, with store paths and codes.
 ${JSON_OPTION}
   --root DIR   The folder that stands for the machine.
 
 Examples
   floe-agent status
+  floe-agent status --verbose
   floe-agent status --json | jq -r .state
 `,
   later: `floe-agent later: defer the new system

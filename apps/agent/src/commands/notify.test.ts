@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, exec, silentLogger } from '@floe/runtime';
@@ -66,6 +66,11 @@ async function serve(): Promise<UserSocket> {
 async function mode(text: 'actions' | 'plain' | 'none'): Promise<void> {
   await writeFile(join(dir, 'mode'), text);
 }
+/** What is pressed; '': it is closed. At once, as the other side may look while a file is written. */
+async function choose(action: string): Promise<void> {
+  await writeFile(join(dir, 'pressed'), action);
+  await rename(join(dir, 'pressed'), join(dir, 'choice'));
+}
 async function calls(): Promise<string[]> {
   return (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter((line) => line !== '');
 }
@@ -98,13 +103,13 @@ it('shows a notice with its actions, and does what is chosen', async () => {
   expect(call).toContain('--app-name=Floe');
   expect(call).toContain('--expire-time=0 --action=later=Later --action=now=Now -- A new system is ready It switches at 18:00');
   expect(call).not.toContain('--replace-id');
-  await writeFile(join(dir, 'choice'), 'later\n');
+  await choose('later\n');
   await until(() => requests.asked.length === 1);
   expect(requests.asked).toEqual([['later', undefined]]);
   requests.say(notice('two', { kind: 'switched', actions: ['rollback'] }));
   // What was answered is gone from the screen.
   expect((await called(2))[1]).not.toContain('--replace-id');
-  await writeFile(join(dir, 'choice'), 'rollback\n');
+  await choose('rollback\n');
   await until(() => requests.asked.length === 2);
   expect(requests.asked[1]).toBe('rollback');
 });
@@ -114,11 +119,11 @@ it('does nothing when the notification is closed, and only logs what is refused'
   requests.say(notice('one'));
   start();
   await called(1);
-  await writeFile(join(dir, 'choice'), '');
+  await choose('');
   await until(() => !existsSync(join(dir, 'choice')));
   requests.say(notice('two'));
   await called(2);
-  await writeFile(join(dir, 'choice'), 'now\n');
+  await choose('now\n');
   await until(() => log.join().includes('nothing waits'));
   expect(requests.asked).toEqual(['now']);
 });

@@ -4,12 +4,15 @@ import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/
 import { readJournal } from '../state/journal-file.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
+import { lastStatus } from './people-status.ts';
 import { describeState, localTime, systemRows, table, trialRow } from './text.ts';
 
 export interface StatusOptions {
   readonly root: string | undefined;
   readonly stateDir: string;
   readonly isJson: boolean;
+  /** With the details for administrators. */
+  readonly isVerbose: boolean;
   /** Default: the machine's clock. */
   readonly now?: number;
 }
@@ -32,6 +35,7 @@ export async function showStatus(options: StatusOptions): Promise<string> {
     return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed })}\n`;
   const { now = systemClock.now() } = options;
   const endsAt = reading.kind === 'read' && isTrialOpen(reading.journal) ? directive?.trial?.endsAt : undefined;
+  if (!options.isVerbose) return lastStatus(state, detail?.code ?? null, endsAt ?? null, { now });
   const trialRows = endsAt === undefined || desired === null ? [] : [trialRow(desired.commit, endsAt, { now })];
   return table([
     ['agent', 'not running; this is its last state on disk (sudo systemctl start floe-agent)'],
@@ -43,7 +47,7 @@ export async function showStatus(options: StatusOptions): Promise<string> {
 }
 
 /** The machine's identity towards its server, as text or JSON. */
-export async function showIdentity(options: StatusOptions): Promise<string> {
+export async function showIdentity(options: Omit<StatusOptions, 'isVerbose'>): Promise<string> {
   const paths = statePaths(options.stateDir);
   const [pem, machineId, enrolment] = await Promise.all([
     readable(readFileIfPresent(paths.key)),

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AFTER, BEFORE, CHANGES, STATUS } from '../test/fake-requests.ts';
 import { parseMinutes } from './duration.ts';
 import { groupId, groupName } from '../local/group.ts';
+import { peopleStatus } from './people-status.ts';
 import { bytes, changesText, localTime, statusText, table } from './text.ts';
 
 const NOW = Date.UTC(2026, 2, 1, 13, 5);
@@ -103,6 +104,53 @@ describe('status', () => {
     expect(text).toContain(`quarantined  ${AFTER}\n`);
     expect(text).toContain('https://floe.example.org, not connected\n');
     expect(text).not.toContain('later');
+  });
+
+  it('says the same to people in words of their own, without paths and codes', () => {
+    expect(peopleStatus(STATUS, time)).toBe(
+      [
+        'Your computer will update when it is plugged in or charged enough. It does so on Wednesday at 13:00 at the latest.',
+        'To put it off: floe-agent later (2 times more).',
+        'To begin at once: floe-agent now.',
+        'It is connected to its server since today at 09:00.',
+        'floe-agent status --verbose shows the details.',
+        '',
+      ].join('\n'),
+    );
+    const window = { what: 'switch' as const, codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 2, 1, 21), latestAt: null, programs: [] };
+    const waiting = { code: 'WINDOW_CLOSED', message: 'waits for the maintenance window', until: null };
+    expect(peopleStatus({ ...STATUS, waiting, detail: waiting, wait: window, laterLeft: 1 }, time)).toMatch(
+      /^Your computer will update tonight at 22:00\.\nTo put it off: floe-agent later \(once more\)\.\n/,
+    );
+  });
+
+  it.each([
+    [
+      'who chose another version',
+      { state: 'IDLE', waiting: null, wait: null, override: { toplevel: BEFORE, since: NOW, by: 'rollback' } },
+      'Somebody had this computer go back to an earlier version today at 14:05. It stays so until "floe-agent resume", or a newer update.',
+    ],
+    [
+      'that an administrator asks',
+      { urgent: { level: 'now', by: 'ada', reason: 'a hole in sshd', until: NOW } },
+      'Your administrator asks for it now (ada: a hole in sshd).',
+    ],
+    ['that it cannot be put off', { laterLeft: 0 }, 'It cannot be put off any more.'],
+    [
+      'what is tried',
+      { state: 'TRYING', waiting: null, wait: null, trial: { endsAt: NOW + 3600_000 } },
+      'Your computer tries an update, and goes back by itself today at 15:05.',
+    ],
+    [
+      'that it went back',
+      { state: 'ROLLED_BACK', waiting: null, wait: null, quarantined: [AFTER] },
+      'An update did not work, and your computer went back to how it was before.',
+    ],
+    ['that there is no connection', { server: { ...STATUS.server, connected: false, since: null } }, 'It is not connected to its server.'],
+  ] as const)('says %s', (_what, changes, words) => {
+    const text = peopleStatus({ ...STATUS, ...changes, quarantined: [AFTER] }, time);
+    expect(text).toContain(words);
+    expect(text).not.toMatch(/\/nix|[A-Z]{2,}_/);
   });
 
   it('cannot steer the terminal, and keeps the lines of a message together', () => {

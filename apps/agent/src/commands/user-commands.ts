@@ -3,6 +3,7 @@ import { showStatus, type StatusOptions } from './status.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
+import { peopleStatus } from './people-status.ts';
 import { changesText, localTime, statusText, type LocalTime } from './text.ts';
 
 /** Commands that talk to the running agent. */
@@ -42,7 +43,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       throw error;
     });
     if (status === undefined) deps.stdout(await showStatus(deps));
-    else print(deps, { isRunning: true, ...status }, statusText(status, time(deps)));
+    else print(deps, { isRunning: true, ...status }, (deps.isVerbose ? statusText : peopleStatus)(status, time(deps)));
     return 0;
   },
   async later(client, deps) {
@@ -61,7 +62,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   },
   async now(client, deps) {
     const answer = await client.now();
-    print(deps, answer, `Going ahead${answer.toplevel === null ? '' : ` with ${answer.toplevel}`}. "floe-agent status" shows the progress.\n`);
+    print(deps, answer, 'Going ahead. "floe-agent status" shows the progress.\n');
     return 0;
   },
   async rollback(client, deps) {
@@ -71,12 +72,12 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       return 1;
     }
     const answer = await client.rollback();
-    print(deps, answer, `Going back to ${answer.toplevel}. "floe-agent status" shows the progress; "floe-agent resume" follows the fleet again.\n`);
+    print(deps, answer, 'Going back to the previous system. "floe-agent status" shows the progress; "floe-agent resume" follows the fleet again.\n');
     return 0;
   },
   async resume(client, deps) {
     const answer = await client.resume();
-    print(deps, answer, `This machine follows its fleet again${answer.toplevel === null ? '' : `: ${answer.toplevel}`}.\n`);
+    print(deps, answer, 'This machine follows its fleet again.\n');
     return 0;
   },
   async changes(client, deps) {

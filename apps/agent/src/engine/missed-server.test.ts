@@ -72,6 +72,16 @@ test('one that is missed for too long has the previous system tried, which is ke
   expect(effects).toContainEqual({ type: 'start-job', job: 'roll-back' });
 });
 
+test.each([
+  [30_000, 'for 30 s, '],
+  [15 * 60_000, 'for 15 min, '],
+])('a time of %i ms is told as it is', async (limitMs, words) => {
+  const own = watch(limitMs);
+  await own.look(kept());
+  passed += limitMs;
+  expect(await own.look(kept())).toMatchObject({ detail: { message: expect.stringContaining(words) as string } });
+});
+
 test('a server that is there, and is not believed, is missed; one that is silent proves nothing', async () => {
   const own = watch();
   contact = 'refused';

@@ -1,4 +1,4 @@
-import { SERVER_AWAY, SERVER_MISSED, type AgentEvent, type AgentJournal } from '@floe/model';
+import { SERVER_AWAY, SERVER_MISSED, timeLimit, type AgentEvent, type AgentJournal } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import type { ServerContact } from '../server/contact.ts';
@@ -57,8 +57,7 @@ export class MissedServer {
     if (before?.toplevel == null || !(await machine.isValid(before.toplevel))) return null;
     if (contact === 'away' && (await reach())) return null;
     await machine.keep('before', before.toplevel);
-    const minutes = Math.round(limitMs / 60_000);
-    const message = `for ${minutes} minutes, this system had no connection to a server whose directives it accepts, although the network works`;
+    const message = `for ${timeLimit(limitMs)}, this system had no connection to a server whose directives it accepts, although the network works`;
     return { type: 'server-missed', epoch, detail: { code: SERVER_MISSED, message } };
   }
 

@@ -2,6 +2,7 @@ import type { Env } from '@floe/runtime';
 import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { StoredWaitFacts } from '../text/wait-facts.ts';
 
 // The local protocol between the agent and the machine's users: HTTP with JSON over a Unix socket. Requests reject unknown keys.
 // Answers ignore them, since after an upgrade either side may be the older one.
@@ -51,6 +52,8 @@ export const LocalStatus = v.object({
   since: Timestamp,
   detail: v.nullable(Detail),
   waiting: v.nullable(Waiting),
+  /** What the wait depends on. Agents from before do not say. */
+  wait: v.optional(v.nullable(StoredWaitFacts), null),
   /** An administrator asks for the system now: until then it waits for no window and no "later". */
   urgent: v.optional(v.nullable(v.object({ level: v.string(), by: v.string(), reason: v.string(), until: Timestamp })), null),
   /** How often the waiting system can still be deferred. */

@@ -1,4 +1,4 @@
-import { decide, emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
+import { decide, AGENT_STATES, emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
 import { AgentPolicy } from '@floe/protocol';
 import { systemClock } from '@floe/runtime';
 import * as v from 'valibot';
@@ -12,6 +12,7 @@ import type { Notice } from './protocol.ts';
 const OLD = storePath('old');
 const NEW = storePath('new');
 const NOW = 1_000_000;
+const TIME = { now: NOW, timeZone: 'Europe/Berlin' };
 
 function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   const machine = new FakeMachine();
@@ -45,6 +46,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
     closureChanges: async () =>
       await Promise.resolve({ packages: [], addedCount: 0, removedCount: 0, rebuiltCount: 1, sizeBeforeBytes: 1, sizeAfterBytes: 2 }),
     clock: systemClock,
+    timeZone: () => 'Europe/Berlin',
   });
   const set = { requests, agent, asked, machine, onPolicy: (): unknown => undefined, step: () => listeners.forEach((listener) => listener()) };
   return set;
@@ -88,8 +90,8 @@ test('what an administrator asks for cannot be deferred, only begun earlier; use
     message: 'it cannot be deferred: your administrator asks for this update now (ada: a hole in sshd)',
   });
   expect(await requests.status()).toMatchObject({ urgent: { level: 'soon', by: 'ada', until: NOW + 1 }, laterLeft: 0 });
-  expect(noticeOf(agent.journal, NOW)).toMatchObject({ title: 'Your administrator asks for this update now', actions: ['now'] });
-  expect(noticeOf({ ...agent.journal, state: 'ACTIVATING' }, NOW)).toMatchObject({ body: 'It begins (ada: a hole in sshd).', actions: [] });
+  expect(noticeOf(agent.journal, TIME)).toMatchObject({ title: 'Your administrator asks for this update now', actions: ['now'] });
+  expect(noticeOf({ ...agent.journal, state: 'ACTIVATING' }, TIME)).toMatchObject({ body: 'It begins. (ada: a hole in sshd)', actions: [] });
   expect(await requests.now()).toMatchObject({ kind: 'ok' });
   expect(asked).toHaveLength(1);
   const over = setUp({ ...waiting, directive: { ...directiveWith(NEW), urgent: { ...urgent, until: NOW } } });
@@ -166,21 +168,49 @@ test('changes are those that wait, or the last ones', async () => {
   expect(await setUp({ state: 'SUCCEEDED', previous: OLD }).requests.changes(signal)).toMatchObject({ subject: 'last', before: OLD, after: NEW });
 });
 
+const waitOf = (code: string, startsAt: number | null = null) => ({
+  code,
+  message: `waits for /nix/store/x (${code})`,
+  wait: { what: 'switch' as const, codes: [code], startsAt, latestAt: null, programs: [] },
+});
+
 test('a notice is told at once, and again only when it says something else', () => {
-  const { requests, agent, step } = setUp({ state: 'DEFERRED', detail: { code: 'ON_BATTERY', message: 'waits: on battery' } });
+  const { requests, agent, step } = setUp({ state: 'DEFERRED', detail: waitOf('ON_BATTERY') });
   const told: (Notice | null)[] = [];
   const end = requests.notices((notice) => void told.push(notice));
   step();
-  agent.journal = { ...agent.journal, detail: { code: 'LATER', message: 'waits: put off' } };
+  // More for administrators only.
+  agent.journal = { ...agent.journal, detail: { ...waitOf('ON_BATTERY'), message: 'waits: on battery, once more' } };
+  step();
+  agent.journal = { ...agent.journal, detail: waitOf('LATER', NOW) };
   step();
   agent.journal = { ...agent.journal, state: 'PRECHECK', detail: null };
   step();
   end();
-  expect(told.map((notice) => notice?.body ?? null)).toEqual(['waits: on battery', 'waits: put off', null]);
+  const battery = 'Your computer will update when it is plugged in or charged enough.';
+  expect(told.map((notice) => notice?.body ?? null)).toEqual([battery, 'Your computer will update soon.', null]);
+});
+
+test('a notice has the time of the machine, and stays the same from one day to the next', () => {
+  const at = Date.UTC(2026, 2, 1, 21);
+  const journal: AgentJournal = { ...emptyJournal(at), state: 'DEFERRED', directive: directiveWith(NEW), detail: waitOf('WINDOW_CLOSED', at) };
+  const [before, on] = [at - 30 * 3600_000, at - 3600_000].map((now) => noticeOf(journal, { ...TIME, now }));
+  expect([before?.body, on?.body]).toEqual(['Your computer will update tomorrow at 22:00.', 'Your computer will update tonight at 22:00.']);
+  expect(before?.id).toBe(on?.id);
+});
+
+test('no notice has a store path or a code, whatever the state', () => {
+  for (const state of AGENT_STATES) {
+    const detail = { code: 'SOME_CODE', message: 'failed at /nix/store/x: UNITS_FAILED' };
+    for (const each of [detail, { ...detail, wait: waitOf('WINDOW_CLOSED', NOW).wait }, null]) {
+      const notice = noticeOf({ ...emptyJournal(NOW), state, directive: directiveWith(NEW), detail: each }, TIME);
+      expect(`${notice?.title} ${notice?.body}`).not.toMatch(/\/nix|[A-Z]{2,}_/);
+    }
+  }
 });
 
 test('what happened long ago is no news', () => {
   const journal: AgentJournal = { ...emptyJournal(NOW), state: 'ROLLED_BACK', since: NOW, detail: { code: 'X', message: 'because' } };
-  expect(noticeOf(journal, NOW + 1)).toMatchObject({ kind: 'put-back', body: 'because' });
-  expect(noticeOf(journal, NOW + 2 * 3600_000)).toBeNull();
+  expect(noticeOf(journal, { ...TIME, now: NOW + 1 })).toMatchObject({ kind: 'put-back', title: 'An update did not work' });
+  expect(noticeOf(journal, { ...TIME, now: NOW + 2 * 3600_000 })).toBeNull();
 });

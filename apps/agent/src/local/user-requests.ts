@@ -34,6 +34,8 @@ export interface UserRequestsDeps {
   readonly readPolicy: () => Promise<AgentPolicy>;
   readonly closureChanges: (before: StorePath, after: StorePath, signal: AbortSignal) => Promise<ClosureChanges>;
   readonly clock: Clock;
+  /** IANA name, of the times in notices. */
+  readonly timeZone: () => string;
 }
 
 /** States in which a system waits for its time. */
@@ -69,14 +71,16 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { state, since, detail, directive, deferral, quarantined, override } = journal;
       const isWaiting = state === 'DEFERRED' || state === 'BOOT_STAGED';
       const { toplevel, commit, sequence } = directive?.release ?? {};
+      const told = detail === null ? null : { code: detail.code, message: detail.message };
       const urgent = WAITING.has(state) || isActivating(state) ? urgencyOf(journal, agent.now()) : undefined;
       return {
         host: deps.host,
         server: { url: deps.serverUrl, connected: connection.isConnected, since: connection.since },
         state,
         since,
-        detail,
-        waiting: isWaiting && detail !== null ? { ...detail, until: deferral?.laterUntil ?? null } : null,
+        detail: told,
+        waiting: isWaiting && told !== null ? { ...told, until: deferral?.laterUntil ?? null } : null,
+        wait: detail?.wait ?? null,
         urgent: urgent === undefined ? null : { level: urgent.level, by: urgent.by, reason: urgent.reason, until: urgent.until },
         laterLeft: urgent === undefined ? await laterLeft(journal) : 0,
         desired: toplevel === undefined || commit === undefined || sequence === undefined ? null : { toplevel, commit, sequence },
@@ -127,7 +131,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       if (previous === null) return refused('NO_PREVIOUS_SYSTEM', 'this agent has no record of an earlier system');
       if ((await machine.observe()).current === previous) return refused('ALREADY_BACK', 'the previous system runs already');
       if (!(await machine.isValid(previous))) {
-        return refused('PREVIOUS_SYSTEM_GONE', `the previous system (${previous}) is no longer in the store: it was garbage-collected`);
+        return refused('PREVIOUS_SYSTEM_GONE', 'the previous system is no longer on this machine: it was removed to free space');
       }
       const isTaken = await agent.ask({ type: 'rollback-asked', target: previous });
       if (!isTaken) return refused('BUSY', BUSY);
@@ -160,7 +164,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
     notices(listener) {
       let shown: Notice | null | undefined;
       const update = (): void => {
-        const notice = noticeOf(agent.journal, clock.now());
+        const notice = noticeOf(agent.journal, { now: clock.now(), timeZone: deps.timeZone() });
         if (shown !== undefined && notice?.id === shown?.id) return;
         shown = notice;
         listener(notice);

@@ -29,7 +29,7 @@ const directive: AgentDirective = {
 test('a journal comes back as it was written, with everything in it', async () => {
   const full = journalWith({
     state: 'ROLLING_BACK',
-    detail: { code: 'X', message: 'y' },
+    detail: { code: 'X', message: 'y', wait: { what: 'restart', codes: ['X'], startsAt: NOW, latestAt: null, programs: ['Backup'] } },
     directive,
     pending: { ...directive, epoch: 2 },
     epoch: 2,

@@ -3,6 +3,7 @@ import { AGENT_JOURNAL_VERSION, emptyJournal, URGENCIES, type AgentJournal } fro
 import { AgentState, CommitSha, Counter, DIRECTIVE_MODES, IMPACTS, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
+import { StoredWaitFacts } from '../text/wait-facts.ts';
 
 const Detail = v.object({ code: v.string(), message: v.string() });
 const Sequence = { repository: v.string(), ref: v.string(), sequence: Counter };
@@ -46,7 +47,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
   version: v.literal(AGENT_JOURNAL_VERSION),
   state: AgentState,
   since: Timestamp,
-  detail: v.nullable(Detail),
+  detail: v.nullable(v.object({ ...Detail.entries, wait: v.exactOptional(StoredWaitFacts) })),
   directive: v.nullable(StoredDirective),
   pending: v.nullable(StoredDirective),
   epoch: Counter,

@@ -13,6 +13,7 @@ export const STATUS: LocalStatus = {
   since: Date.UTC(2026, 2, 1, 12),
   detail: null,
   waiting: { code: 'ON_BATTERY', message: 'the battery is at 20 %', until: Date.UTC(2026, 2, 4, 12) },
+  wait: { what: 'switch', codes: ['ON_BATTERY'], startsAt: null, latestAt: Date.UTC(2026, 2, 4, 12), programs: [] },
   urgent: null,
   laterLeft: 2,
   desired: { toplevel: AFTER, commit: 'c'.repeat(40) as CommitSha, sequence: 17 },

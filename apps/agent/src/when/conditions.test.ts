@@ -146,6 +146,7 @@ describe('an activation', () => {
       detail: {
         code: 'WINDOW_CLOSED',
         message: 'waits for the maintenance window (opens Tue 02:00 UTC); goes ahead Tue 13:00 Europe/Berlin at the latest',
+        wait: { what: 'switch', codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 10, 3, 2), latestAt: Date.UTC(2026, 10, 3, 12), programs: [] },
       },
       until: Date.UTC(2026, 10, 3, 2),
     });
@@ -287,7 +288,11 @@ describe('a download', () => {
 
   test('that is held says until when, by its own beginning', async () => {
     const wait = (since: string) => ({
-      detail: { code: 'METERED', message: `waits: on a metered connection; goes ahead ${since} Europe/Berlin at the latest` },
+      detail: {
+        code: 'METERED',
+        message: `waits: on a metered connection; goes ahead ${since} Europe/Berlin at the latest`,
+        wait: expect.objectContaining({ what: 'download', codes: ['METERED'], startsAt: null }) as object,
+      },
       until: NOW + MINUTE,
     });
     expect(await held(METERED_LINE)).toEqual(wait('Thu 13:00'));

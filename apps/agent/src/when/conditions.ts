@@ -1,9 +1,10 @@
-import type { AgentDetail, AgentDirective, AgentImpact, AgentJournal, AgentWait } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentImpact, AgentJournal, AgentWait, WaitFacts } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import { gatherFacts, type MachineFacts } from './facts.ts';
 import { readImpact, toplevelFiles, type ImpactReport } from './impact.ts';
+import type { Judgement } from './judge.ts';
 
 /** How disruptive a switch would be, and what it waits for; `wait` null: nothing. */
 export interface Assessment {
@@ -106,7 +107,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
         if (judgement.because !== null) logger.warn('going ahead', { because: judgement.because });
         return { impact, wait: null };
       }
-      return { impact, wait: { detail: { code: judgement.code, message: judgement.message }, until: judgement.until } };
+      return { impact, wait: { detail: detailOf('switch', judgement), until: judgement.until } };
     },
 
     async holdDownload({ deferral, directive }, now) {
@@ -123,7 +124,7 @@ export function createConditions(deps: ConditionsDeps): Conditions {
         urgent: directive?.urgent,
         timeZone: timeZone(),
       });
-      if (judgement.kind === 'wait') return { detail: { code: judgement.code, message: judgement.message }, until: judgement.until };
+      if (judgement.kind === 'wait') return { detail: detailOf('download', judgement), until: judgement.until };
       if (judgement.because !== null) logger.warn('downloading', { because: judgement.because });
       return null;
     },
@@ -153,8 +154,12 @@ export function createConditions(deps: ConditionsDeps): Conditions {
           until: null,
         };
       }
-      const { code, message, until } = judgement;
-      return { isDue: false, detail: { code, message: `the next start runs it; ${message}` }, until };
+      const detail = detailOf('restart', judgement);
+      return { isDue: false, detail: { ...detail, message: `the next start runs it; ${detail.message}` }, until: judgement.until };
     },
   };
+}
+
+function detailOf(what: WaitFacts['what'], { code, message, facts }: Extract<Judgement, { kind: 'wait' }>): AgentDetail {
+  return { code, message, wait: { what, ...facts } };
 }

@@ -62,6 +62,7 @@ describe('an activation', () => {
       message: 'waits for the maintenance window (opens Tue 02:00 Europe/Berlin); goes ahead Thu 12:00 UTC at the latest',
       until: Date.UTC(2026, 10, 3, 1),
       deadlineAt: NOW + 72 * HOUR,
+      facts: { codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 10, 3, 1), latestAt: NOW + 72 * HOUR, programs: [] },
     });
     expect(judge({ policy: { windows: [TUESDAY_2] }, now: Date.UTC(2026, 10, 3, 1, 30) })).toEqual(CLEAR);
   });
@@ -140,6 +141,12 @@ describe('an activation', () => {
         "waits for the maintenance window (opens Tue 02:00 Europe/Berlin); on battery, below 30 %; on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
       until: Date.UTC(2026, 10, 3, 1),
       deadlineAt: NOW + 72 * HOUR,
+      facts: {
+        codes: ['WINDOW_CLOSED', 'ON_BATTERY', 'METERED', 'SESSION_ACTIVE'],
+        startsAt: Date.UTC(2026, 10, 3, 1),
+        latestAt: NOW + 72 * HOUR,
+        programs: [],
+      },
     });
   });
 
@@ -242,6 +249,7 @@ describe('a reboot', () => {
       message: 'waits for somebody to restart the machine',
       until: null,
       deadlineAt: null,
+      facts: { codes: ['REBOOT_LEFT_TO_PEOPLE'], startsAt: null, latestAt: null, programs: [] },
     });
   });
 
@@ -400,6 +408,12 @@ describe('whatever the policy and the machine', () => {
           expect(result.until).not.toBeNull();
           expect(result.until).toBeLessThanOrEqual(result.deadlineAt);
         }
+        const { codes, startsAt, latestAt } = result.facts;
+        expect(codes[0]).toBe(result.code);
+        // Never promised: a time after the deadline, or a deadline that something outlives.
+        expect(latestAt).toBe(result.message.endsWith('at the latest') ? result.deadlineAt : null);
+        if (startsAt !== null) expect(startsAt).toBeGreaterThan(NOW);
+        if (startsAt !== null && latestAt !== null) expect(startsAt).toBeLessThanOrEqual(latestAt);
       }),
     );
   });
@@ -617,6 +631,7 @@ describe('what other programs block', () => {
       message: 'waits: Backup: backup of the disk is running',
       until: NOW + MINUTE,
       deadlineAt: null,
+      facts: { codes: ['INHIBITED'], startsAt: null, latestAt: null, programs: ['Backup: backup of the disk is running'] },
     });
   });
 });

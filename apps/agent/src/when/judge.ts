@@ -1,4 +1,4 @@
-import type { Urgency } from '@floe/model';
+import type { Urgency, WaitFacts } from '@floe/model';
 import { DEFAULT_AGENT_POLICY, type AgentPolicy, type Impact } from '@floe/protocol';
 import {
   whileInhibited,
@@ -32,6 +32,7 @@ export type Judgement =
       readonly until: number | null;
       /** When it goes ahead whatever the conditions; null: never. */
       readonly deadlineAt: number | null;
+      readonly facts: Omit<WaitFacts, 'what'>;
     };
 
 export interface JudgeInput {
@@ -146,6 +147,21 @@ function conclude(here: Circumstances, conditions: readonly Condition[], deadlin
     message: `${texts.startsWith('for ') ? 'waits' : 'waits:'} ${texts}${latest}`,
     until: Number.isFinite(ends) ? ends : null,
     deadlineAt,
+    facts: factsOf(conditions, isCertain ? deadlineAt : null),
+  };
+}
+
+/** Reasons that time alone ends. */
+const BY_TIME: ReadonlySet<WaitCode> = new Set(['ADMINISTRATOR_ASKS', 'LATER', 'WINDOW_CLOSED', 'WINDOWS_INVALID']);
+
+function factsOf(conditions: readonly Condition[], latestAt: number | null): Omit<WaitFacts, 'what'> {
+  const ends = conditions.flatMap(({ code, mayEndAt }) => (BY_TIME.has(code) && mayEndAt !== null ? [mayEndAt] : []));
+  const startsAt = ends.length === 0 ? null : Math.min(Math.max(...ends), latestAt ?? Infinity);
+  return {
+    codes: [...new Set(conditions.map(({ code }) => code))],
+    startsAt,
+    latestAt,
+    programs: conditions.flatMap(({ programs }) => programs ?? []),
   };
 }
 

@@ -30,6 +30,8 @@ export interface Condition {
   readonly mayEndAt: number | null;
   /** It is waited for beyond the deadline. */
   readonly outlivesDeadline?: boolean;
+  /** What other programs say of themselves. */
+  readonly programs?: readonly string[];
 }
 
 /** What the conditions depend on. */
@@ -127,7 +129,8 @@ export function whileInhibited({ facts, now }: Circumstances, what: readonly Inh
   if (blocking.length === 0) return [];
   const texts = blocking.map(({ who, why }) => (why === '' ? `${who} is running` : `${who}: ${why}`));
   // In the same order each time: users and the server are told of each new message.
-  return [{ code: 'INHIBITED', text: [...new Set(texts)].toSorted().slice(0, 3).join(', '), mayEndAt: now + LOOK_AGAIN_MS }];
+  const programs = [...new Set(texts)].toSorted().slice(0, 3);
+  return [{ code: 'INHIBITED', text: programs.join(', '), mayEndAt: now + LOOK_AGAIN_MS, programs }];
 }
 
 /** A reboot must not guess, unlike an activation: it could cost a user's unsaved work. */

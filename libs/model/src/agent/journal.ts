@@ -56,7 +56,23 @@ export interface AgentDirective {
 /** See `Impact` in libs/protocol. */
 export type AgentImpact = 'none' | 'units' | 'session' | 'reboot';
 
-export type AgentDetail = Detail;
+/** What a wait depends on, for the words that users of the machine are told. It is not reported: the server has the message. */
+export interface WaitFacts {
+  readonly what: 'download' | 'switch' | 'restart';
+  /** Of all reasons. */
+  readonly codes: readonly string[];
+  /** When it goes ahead as far as time decides, ms; null: time alone ends no reason. */
+  readonly startsAt: number | null;
+  /** When it goes ahead in any case, ms; null: never. */
+  readonly latestAt: number | null;
+  /** What is waited for of other programs, in their words. */
+  readonly programs: readonly string[];
+}
+
+export interface AgentDetail extends Detail {
+  /** Set where a system or a restart waits. */
+  readonly wait?: WaitFacts;
+}
 export type AgentTimings = StageTimings;
 
 /** The highest sequence that was accepted of one repository and ref. */
