@@ -12,7 +12,8 @@ const MAX_REFUSAL_BYTES = 64 * 1024;
 export interface ApiClient {
   readonly serverUrl: string;
   get<Schema extends v.GenericSchema>(path: string, schema: Schema): Promise<v.InferOutput<Schema>>;
-  post<Schema extends v.GenericSchema>(path: string, body: object, schema: Schema): Promise<v.InferOutput<Schema>>;
+  /** `answerMs`: of what takes longer than other requests. */
+  post<Schema extends v.GenericSchema>(path: string, body: object, schema: Schema, answerMs?: number): Promise<v.InferOutput<Schema>>;
   /** A change whose answer has no content. */
   send(method: 'POST' | 'DELETE', path: string, body: object): Promise<void>;
   /** The body of an event stream, until `signal` aborts. */
@@ -56,8 +57,9 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     path: string,
     body: object | undefined,
     schema: Schema,
+    answerMs = ANSWER_MS,
   ): Promise<v.InferOutput<Schema>> {
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MS)]);
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(answerMs)]);
     const response = await request(method, path, body, 'application/json', signal);
     let json: unknown;
     try {
@@ -75,7 +77,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
   return {
     serverUrl,
     get: (path, schema) => answer('GET', path, undefined, schema),
-    post: (path, body, schema) => answer('POST', path, body, schema),
+    post: (path, body, schema, answerMs) => answer('POST', path, body, schema, answerMs),
     async send(method, path, body) {
       const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MS)]);
       const response = await request(method, path, body, 'application/json', signal);

@@ -3,6 +3,7 @@ import { FloeError, describeError, isFloeError } from '@floe/runtime';
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
+import { addCache } from './commands/cache.ts';
 import { addEnrol } from './commands/enrol.ts';
 import { addEvents } from './commands/events.ts';
 import { addHistory } from './commands/history.ts';
@@ -96,6 +97,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addEvents,
     addEnrol,
     addSteering,
+    addCache,
     addToken,
     addLog,
     addNotify,

@@ -6,6 +6,7 @@ import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
 import type { ClientAddresses } from './http/client-address.ts';
 import { auditRoutes, type AuditRouteDeps } from './routes/audit.ts';
+import { cacheGcRoutes, type CacheGcDeps } from './routes/cache-gc.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { deployRoutes, type DeployDeps } from './routes/deploys.ts';
@@ -60,6 +61,7 @@ export type AppDeps = OwnDeps &
       FleetRouteDeps &
       RolloutRouteDeps &
       ServerRouteDeps &
+      CacheGcDeps &
       TokenRouteDeps &
       AuditRouteDeps &
       NotificationRouteDeps &
@@ -103,6 +105,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/releases', releaseRoutes(routes));
   api.route('/rollout', rolloutRoutes(routes));
   api.route('/server', serverRoutes(routes));
+  api.route('/cache', cacheGcRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));
   api.route('/audit', auditRoutes(routes));
   api.route('/notifications', notificationRoutes(routes));

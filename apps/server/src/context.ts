@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
-import { loadOrCreateCacheKey } from '@floe/nix';
-import { openStatementLog, rebuildFromStatements } from '@floe/pipeline';
+import { CacheFolder, loadOrCreateCacheKey } from '@floe/nix';
+import { collectCache, openStatementLog, rebuildFromStatements } from '@floe/pipeline';
 import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
@@ -54,6 +54,9 @@ const OTHER_DEFAULT = 'DEFAULT_BRANCH_MOVED';
 
 /** Anybody may ask whether the server is ready, and each answer takes a write. */
 const PROBE_EVERY_MS = 1_000;
+
+/** So long a person waits for publications to end, before anything is removed from the cache. */
+const CACHE_PATIENCE_MS = 15_000;
 
 /** What only the process itself can give. */
 export interface System {
@@ -115,6 +118,7 @@ export async function createServerContext(
   const repository = await ensureRepository({ store, statements, releaseKeys: [releaseSigner], logger }, config.repository, clock.now());
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
 
+  const cacheFolder = new CacheFolder(paths.cache, () => clock.now());
   const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
   const rebuilt = await rebuildFromStatements(
     { store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger, checkpointSigner: releaseSigner },
@@ -243,6 +247,15 @@ export async function createServerContext(
     notifications,
     probes,
     cacheDir: paths.cache,
+    // Whoever works in the place of the pipeline does not publish to the folder.
+    keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await cacheFolder.keep(toplevel)),
+    collectCache: async (what) =>
+      await collectCache({ store, folder: cacheFolder }, repository.id, {
+        ...what,
+        patience: AbortSignal.timeout(CACHE_PATIENCE_MS),
+        signal: new AbortController().signal,
+      }),
+    cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(
       clock,
@@ -278,6 +291,7 @@ export async function createServerContext(
     statements,
     releaseSigner,
     cacheKey,
+    cacheFolder,
     sandbox,
     fetches,
     onOtherDefault: tellDefault,

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
-import { createNix, createRepositoryNix, estimateConcurrency, type CacheKey, type Sandbox } from '@floe/nix';
+import { createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey, type Sandbox } from '@floe/nix';
 import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
@@ -19,6 +19,7 @@ const BUILD_MEMORY_SHARE = 0.8;
 type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'logger' | 'random'> & {
   readonly config: Config;
   readonly cacheKey: CacheKey;
+  readonly cacheFolder: CacheFolder;
   readonly env: NodeJS.ProcessEnv;
   readonly sandbox: Sandbox;
   readonly fetches: FetchWatch;
@@ -28,7 +29,7 @@ type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock
 
 /** Runs the pipeline of the server's repository, with the mirror, cache and roots of its data folder. */
 export async function servePipeline(deps: Deps, repositoryId: string, signal: AbortSignal): Promise<void> {
-  const { config, cacheKey, logger, sandbox } = deps;
+  const { config, cacheKey, cacheFolder, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
   const opened = { ...config.repository, dir: paths.mirror, logger };
@@ -53,7 +54,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     testing,
     nix,
     repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess }, nix),
-    cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey },
+    cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
     limits: {
       evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
       builds: cores,

@@ -8,6 +8,7 @@ export * from './agent/state.ts';
 export { MAX_INTERRUPTIONS, TRIAL_OVER, type AgentStep } from './agent/step.ts';
 export * from './bounds.ts';
 export * from './brands.ts';
+export * from './cache-retention.ts';
 export * from './commit-status.ts';
 export * from './status-entry.ts';
 export * from './submission.ts';

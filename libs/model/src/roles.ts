@@ -42,6 +42,7 @@ const LOWEST_ROLE = {
   forget: 'administrator',
   rename: 'administrator',
   'accept-clock': 'administrator',
+  'collect-cache': 'administrator',
   'manage-tokens': 'administrator',
   'test-notification': 'administrator',
   'test-probe': 'administrator',

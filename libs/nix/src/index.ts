@@ -1,4 +1,5 @@
 export type { BuildFailureCode, BuildResult } from './build.ts';
+export { CacheFolder, GRACE_MS, type Collected, type RemovedPath } from './cache-folder/cache-folder.ts';
 export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
 export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';
@@ -6,6 +7,7 @@ export type { NixStore } from './command.ts';
 export { estimateConcurrency } from './concurrency.ts';
 export type { HostEvaluation } from './evaluate.ts';
 export { POLICY_EXPRESSION, policyOfAnswer } from './fleet-policy.ts';
+export type { PublishedPath } from './publish.ts';
 export type { LackingSettings } from './flake-settings.ts';
 export type { FoundSystem } from './find-system.ts';
 export type { NixError, NixErrorCode } from './failure.ts';

@@ -7,6 +7,7 @@ import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
 import { failedCheck } from './checks.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate.ts';
+import { publishClosures } from './publish-closures.ts';
 import { ReadyHosts } from './ready-hosts.ts';
 
 /** Safely below the kernel's limit for one command line, 2 MiB. */
@@ -147,13 +148,12 @@ function wantedOf({ host, drvPath, toplevel, system, formerHost }: EvaluationRow
 }
 
 async function publishHosts(deps: PipelineDeps, revision: Revision, built: readonly Wanted[], signal: AbortSignal): Promise<PublishedHost[]> {
-  const { store, nix, cache, logger } = deps;
+  const { store, logger } = deps;
   const hosts: PublishedHost[] = [];
   for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {
     const part = built.slice(start, start + PATHS_PER_COMMAND);
     const paths = part.map(({ toplevel }) => toplevel);
-    await nix.publish(paths, { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
-    const published = await nix.readBack(cache.url, paths, cache.publicKey);
+    const published = await publishClosures(deps, paths, signal);
     for (const { host, toplevel, system, formerHost } of part) {
       const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
       await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);

@@ -1,5 +1,5 @@
 import type { GitMirror } from '@floe/git';
-import type { Nix, RepositoryNix } from '@floe/nix';
+import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
 import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
@@ -25,6 +25,8 @@ export interface CacheTarget {
   readonly secretKeyFile: string;
   /** In Nix's format: `name:base64`. */
   readonly publicKey: string;
+  /** The same, if it is a folder of this server from which it removes what nobody needs. */
+  readonly folder?: Pick<CacheFolder, 'publishing' | 'keep'> | undefined;
 }
 
 export interface PipelineDeps {

@@ -1,3 +1,4 @@
+export { collectCache, type CollectWhat } from './collect-cache.ts';
 export * from './deps.ts';
 export { loggedRef } from './newest-releases.ts';
 export * from './pipeline.ts';

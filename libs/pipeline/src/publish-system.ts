@@ -3,6 +3,7 @@ import { bestEffort } from './best-effort.ts';
 import { buildRoot, submittedRootsDir, tidyBuildRoots } from './build-roots.ts';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
+import { publishClosures } from './publish-closures.ts';
 
 export type PublishSystemDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'logger' | 'rootsDir'>;
 
@@ -31,17 +32,15 @@ export async function publishSystem(
       kind: 'refused',
       why: `with all that it needs it has ${Math.ceil(found.closureSizeBytes / GIB)} GiB, of ${MAX_SUBMITTED_BYTES / GIB} at most`,
     };
-  if (found.isHere) {
-    await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
-    await nix.publish([toplevel], { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
+  if (found.isHere) await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
+  const published = (await publishClosures(deps, [toplevel], signal, !found.isHere)).get(toplevel);
+  if (found.isHere)
     await bestEffort(
       logger,
       'removing the GC roots of older systems',
       undefined,
       async () => await tidyBuildRoots(store, rootsDir, repositoryId, [host]),
     );
-  }
-  const published = (await nix.readBack(cache.url, [toplevel], cache.publicKey)).get(toplevel);
   if (published === undefined) return { kind: 'refused', why: 'the cache does not have it' };
   const { narHash, closureSizeBytes } = published;
   return { kind: 'published', published: { host, toplevel, system: found.system, narHash, closureSizeBytes } };

@@ -2,6 +2,7 @@ export * from './access.ts';
 export * from './agent-policy.ts';
 export * from './api.ts';
 export * from './bounds.ts';
+export * from './cache-view.ts';
 export * from './envelope.ts';
 export * from './event-stream.ts';
 export { isTimeZone } from './fleet-policy/cron-form.ts';

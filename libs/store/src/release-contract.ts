@@ -1,4 +1,4 @@
-import type { HostName, ReleaseRef, RevisionState } from '@floe/model';
+import type { HostName, ReleaseRef, RevisionState, StorePath } from '@floe/model';
 import type { CommitOfSystem, NewRelease, Release, Revision, SystemOfHost, Timestamp } from './records.ts';
 
 export type Published =
@@ -32,6 +32,8 @@ export interface ReleaseStore {
   ofRevision(revision: Pick<Revision, 'id' | 'repositoryId' | 'sequence'>, host: HostName): Promise<ReleaseRef | undefined>;
   /** The newest release of each host, of the fleet's. */
   latest(repositoryId: string): Promise<readonly Release[]>;
+  /** The systems that somebody may still be given, of all hosts: their closures stay in the cache. */
+  systemsInUse(repositoryId: string): Promise<ReadonlySet<StorePath>>;
   /** Those of store paths that hosts are kept on, or were told last. */
   submitted(repositoryId: string): Promise<readonly Release[]>;
   /**

@@ -10,6 +10,7 @@ import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
 import type { ReleaseStore } from './release-contract.ts';
 import { freshness, hosts, pins, releases, revisions } from './tables/index.ts';
+import { systemsInUse } from './systems-in-use.ts';
 import { readableCounter, readableTime, type LeftOutRows } from './unreadable.ts';
 
 /**
@@ -65,6 +66,7 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
       return { id: found.id, host, sequence: found.sequence, toplevel: found.toplevel };
     },
     latest: async (repositoryId) => await newestPerHost(db, repositoryId, (bad) => leftOut.set('releases', bad)),
+    systemsInUse: async (repositoryId) => await systemsInUse(db, repositoryId),
     async submitted(repositoryId) {
       const isKept = sql`exists (select from ${hosts} h where h.desired_release_id = ${releases.id} or exists (
         select from ${pins} p where p.host = h.host and p.release_id = ${releases.id}))`;

@@ -29,6 +29,19 @@ export function withShortPaths(text: string): string {
   return text.replaceAll(/\/nix\/store\/([0-9a-z]{8})[0-9a-z]{24}(?:-[\w.+?=-]+)?/g, '$1…');
 }
 
+const UNITS = ['kB', 'MB', 'GB', 'TB'] as const;
+
+/** In decimal units: "3.1 MB". */
+export function bytesInWords(bytes: number): string {
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(1)} ${UNITS[unit]}`;
+}
+
 /** A commit as people write it. */
 export function shortSha(sha: string): string {
   return sha.slice(0, 10);

@@ -30,6 +30,7 @@ const ACTION_WORDS: Readonly<Record<Action, string>> = {
   forget: 'forget',
   rename: 'rename',
   'accept-clock': 'accept clock',
+  'collect-cache': 'cache gc',
   'manage-tokens': 'token',
   'test-notification': 'notify test',
   'test-probe': 'probe test',

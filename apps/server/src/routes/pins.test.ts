@@ -19,6 +19,8 @@ interface Given {
   /** Of the last complete rollout. */
   readonly before?: RolloutPolicy;
   readonly lost?: LostRollout;
+  /** The cache has none of it. */
+  readonly isGone?: boolean;
 }
 
 function withHost(given: Given = {}) {
@@ -30,6 +32,7 @@ function withHost(given: Given = {}) {
     situation: { pin: undefined, hold: undefined, directed: release(3), ...situation },
   } as FleetHost;
   const app = fakeApp({
+    keepInCache: async () => await Promise.resolve(given.isGone !== true),
     store: {
       hosts: {
         fleet: async (_repository, [name] = []) =>
@@ -184,4 +187,13 @@ describe('a pin', () => {
     expect(await free.ask('DELETE', '/api/hosts/ada/pin', { reason })).toMatchObject({ status: 409, code: 'NOT_PINNED' });
     expect(await free.ask('DELETE', '/api/hosts/bob/pin', { reason })).toMatchObject({ status: 404, code: 'HOST_UNKNOWN' });
   });
+});
+
+test('a system that left the cache is pinned no more, and the refusal says what to do; what the host was told last is', async () => {
+  const { ask, written } = withHost({ isGone: true, released: release(2) });
+  const refused = await ask(...PIN, { reason, commit: 'ccccccc' });
+  expect(refused).toMatchObject({ status: 409, code: 'NOT_IN_CACHE' });
+  expect(refused.message).toContain(`floe pin ada ${toplevel}`);
+  expect(written).toEqual([]);
+  expect(await ask(...PIN, { reason })).toMatchObject({ status: 200 });
 });

@@ -10,6 +10,7 @@ import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
+import { notInCache, type KeepInCache } from './in-cache.ts';
 import { nameOfRelease } from './kept-back.ts';
 import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
@@ -30,6 +31,7 @@ export interface PinDeps {
     audit: 'append';
   }>;
   readonly repository: Repository;
+  readonly keepInCache: KeepInCache;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -118,6 +120,8 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         'ROLE_TOO_LOW',
         `${name} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
+    // What it was told it has, or is about to download.
+    if (wanted.id !== directed?.id && !(await deps.keepInCache(wanted.toplevel))) return notInCache(c, host, name, wanted.toplevel);
     const pin = { host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until };
     if (!(await store.hosts.pin(pin))) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
     const end = until === undefined ? '' : ` until ${utcTime(until)}`;

@@ -11,6 +11,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
+import { notInCache, type KeepInCache } from './in-cache.ts';
 import { releaseNamed } from './named-commit.ts';
 import { noteDecision } from './note-decision.ts';
 import { Reason, ReasonText, ShaPrefix } from './validation.ts';
@@ -43,6 +44,7 @@ export interface TrialDeps {
     audit: 'append';
   }>;
   readonly repository: Repository;
+  readonly keepInCache: KeepInCache;
   readonly hub: Pick<AgentHub, 'session'>;
   readonly releaseSigner: Signer;
   readonly clock: Clock;
@@ -93,6 +95,7 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
       const because = whyNoTrial(facts, toplevel);
       if (because !== undefined) return refuse(c, 409, because, noTrialWords(because, host));
+      if (!(await deps.keepInCache(toplevel))) return notInCache(c, host, shortSha(sha), toplevel);
       const now = clock.now();
       const envelope = sealTrial(releaseSigner, statement, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
       const trial = {

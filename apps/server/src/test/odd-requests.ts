@@ -34,6 +34,7 @@ const Path = fc.oneof(
     '/api/enrol',
     '/api/session',
     '/api/repository/accept',
+    '/api/cache/gc',
     '/api/notifications',
     '/api/probes',
     '/api/releases',

@@ -7,6 +7,7 @@ import { bestEffort } from '../best-effort.ts';
 import type { PublishedHost } from '../build.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from '../opaque-files.ts';
+import { publishClosures } from '../publish-closures.ts';
 import { refusalOfCommit } from '../verify.ts';
 
 export type OneEvaluated =
@@ -63,7 +64,7 @@ export async function buildOne(
   { drvPath, toplevel, system, formerHost }: Extract<OneEvaluated, { kind: 'evaluated' }>,
   signal: AbortSignal,
 ): Promise<OneBuilt> {
-  const { store, nix, repositoryNix, limits, cache, logger } = deps;
+  const { store, repositoryNix, limits, logger } = deps;
   const rootsDir = trialRootsDir(deps.rootsDir);
   const result = await repositoryNix.build(
     { drvPath, toplevel },
@@ -79,8 +80,7 @@ export async function buildOne(
     if (result.isRetryable) throw new FloeError(result.code, result.error, { retryable: true });
     return { kind: 'refused', why: result.error };
   }
-  await nix.publish([toplevel], { cacheUrl: cache.url, secretKeyFile: cache.secretKeyFile, signal });
-  const published = (await nix.readBack(cache.url, [toplevel], cache.publicKey)).get(toplevel);
+  const published = (await publishClosures(deps, [toplevel], signal)).get(toplevel);
   if (published === undefined)
     throw new FloeError('CACHE_PATH_MISSING', `${toplevel} was published, but the cache does not have it`, { retryable: true });
   await bestEffort(
