@@ -122,3 +122,12 @@ test('whoever is asked to approve may: an administrator where the policy became 
         if (!isAsked) expect(todo(role, { role: needed, weaker })).toBe(`ask an ${lowest} to approve it`);
       }
 });
+
+test('what the server and the repository say has its code, by which the docs name it', () => {
+  const [one, two] = ['DEFAULT_BRANCH_MOVED', 'REPOSITORY_UNAUTHORIZED'].map((code) => ({ code, message: 'so it is', since: NOW }));
+  const repository = { ...fleetView().repository, notices: [one!], problem: two! };
+  expect(attentionOf(fleetView({ ...calm, repository })).map(({ subject, code }) => [subject, code])).toEqual([
+    ['server', 'DEFAULT_BRANCH_MOVED'],
+    ['repository', 'REPOSITORY_UNAUTHORIZED'],
+  ]);
+});

@@ -21,6 +21,8 @@ export interface Attention {
   /** In a few words: "commit 3f9c2ab1d0 is held"; of a host without its name: "rolled back". */
   readonly words: string;
   readonly message: string;
+  /** By which docs/incidents.md and docs/operate.md name it. */
+  readonly code?: string;
   /** What an administrator does about it. Null where nothing but the message can say it. */
   readonly todo: string | null;
   /** The part of that which is decided here. */
@@ -33,11 +35,12 @@ export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
   const hosts = [...fleet.hosts].filter(needsAttention);
   const { repository, revision } = fleet;
   return [
-    ...repository.notices.map(({ message, since }): Attention => ({
+    ...repository.notices.map(({ code, message, since }): Attention => ({
       kind: 'server',
       subject: 'server',
       words: 'the server has a problem',
       message,
+      code,
       todo: null,
       decisions: [],
       since,
@@ -53,7 +56,10 @@ function attentionOfRepository(repository: RepositoryView): readonly Attention[]
   const { problem, held } = repository;
   const about = { kind: 'repository', subject: 'repository', decisions: [] } as const;
   const found: Attention[] = [];
-  if (problem !== null) found.push({ ...about, words: 'the repository has a problem', message: problem.message, todo: null, since: problem.since });
+  if (problem !== null) {
+    const { code, message, since } = problem;
+    found.push({ ...about, words: 'the repository has a problem', message, code, todo: null, since });
+  }
   if (held !== null) {
     const what = `commit ${shortSha(held.commit)} is held`;
     found.push({

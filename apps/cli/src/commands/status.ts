@@ -93,10 +93,10 @@ function acceptedText({ acceptedCommit, held }: FleetView['repository']): string
 const MESSAGE_LINES = 6;
 
 function formatAttention(attention: readonly Attention[], { now, style }: View): string {
-  const blocks = sameAttention(attention).map(({ subjects, message, todo, since }) => {
+  const blocks = sameAttention(attention).map(({ subjects, message, code, todo, since }) => {
     const lines = message.trim().split('\n');
     const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
-    const head = `${style('bad', nameMany(subjects))}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
+    const head = `${style('bad', nameMany(subjects))}${code === undefined ? '' : `  ${code}`}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
     return [`  ${head}`, formatBlock(cut.join('\n'), '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, '    ')])].join('\n');
   });
   return [style('strong', NEEDS_YOU), ...blocks].join('\n');

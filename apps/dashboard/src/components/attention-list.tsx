@@ -37,7 +37,7 @@ export function AttentionList({ dashboard, attention, hasHost }: AttentionListPr
 }
 
 function Trouble({ dashboard, group, hasHost }: { readonly group: SharedAttention } & Omit<AttentionListProps, 'attention'>) {
-  const { subjects, message, todo, since } = group;
+  const { subjects, message, code, todo, since } = group;
   const hidden = subjects.length - MAX_LINKS;
   return (
     <>
@@ -53,6 +53,7 @@ function Trouble({ dashboard, group, hasHost }: { readonly group: SharedAttentio
           </span>
         ))}
         {hidden > 0 && ` and ${hidden.toLocaleString('en')} more`}
+        {code !== undefined && <span class="aside"> {code}</span>}
         {since !== null && (
           <span class="aside">
             {' '}
