@@ -29,7 +29,7 @@ export function peopleStatus(status: LocalStatus, time: PeopleTime): string {
     lines.push('To begin at once: floe-agent now.');
   }
   if (state === 'TRYING') lines.push('To go back at once: floe-agent rollback.');
-  const since = server.since === null ? '' : ` since ${timeInWords(server.since, time).replace(/^on /, '')}`;
+  const since = server.since === null ? '' : ` (since ${timeInWords(server.since, time).replace(/^on /, '')})`;
   lines.push(server.connected ? `It is connected to its server${since}.` : `It is not connected to its server${since}.`);
   return `${[...lines, MORE].map(printable).join('\n')}\n`;
 }

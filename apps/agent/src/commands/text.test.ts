@@ -112,7 +112,7 @@ describe('status', () => {
         'Your computer will update when it is plugged in or charged enough. It does so on Wednesday at 13:00 at the latest.',
         'To put it off: floe-agent later (2 times more).',
         'To begin at once: floe-agent now.',
-        'It is connected to its server since today at 09:00.',
+        'It is connected to its server (since today at 09:00).',
         'floe-agent status --verbose shows the details.',
         '',
       ].join('\n'),

@@ -58,7 +58,7 @@ const AGAIN = 'Your computer tries again by itself.';
 const TROUBLES: Readonly<Record<string, string>> = {
   DISK_FULL: 'There is too little free space: please delete what you do not need.',
   BOOT_DISK_FULL: 'There is too little space for starting another version: please tell its administrator.',
-  CACHE_NOT_REACHED: 'This network does not lead there: if it has a login page, please log in.',
+  CACHE_NOT_REACHED: 'This network does not lead to it: if there is a login page, please log in.',
   SWITCH_HELD: 'It is being changed in another way.',
 };
 
