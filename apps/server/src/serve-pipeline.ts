@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
-import { createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey, type Sandbox } from '@floe/nix';
+import { createAskRemote, createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey, type Sandbox } from '@floe/nix';
 import { runPipeline, type PipelineDeps } from '@floe/pipeline';
 import { exec } from '@floe/runtime';
 import { dataPaths, type Config } from './config.ts';
@@ -53,7 +53,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     mirror: deps.fetches.watching(mirror),
     testing,
     nix,
-    repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess }, nix),
+    repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess, askRemote: createAskRemote(deps.env) }, nix),
     cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
     limits: {
       evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),

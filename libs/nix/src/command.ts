@@ -2,7 +2,8 @@ import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import type { LockedInput } from './flake-lock.ts';
-import { accessOf, belongingsFor, type InputAccess } from './input-access.ts';
+import type { AskRemote } from './ask-remote.ts';
+import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
 import { needsNoSandbox, type NixProgram } from './unsandboxed.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
@@ -100,6 +101,8 @@ export interface RepositoryNixDeps {
   readonly sandbox: Sandbox;
   /** How private inputs are fetched. Default: they are not. */
   readonly inputAccess?: readonly InputAccess[] | undefined;
+  /** Asks the server of an input that could not be fetched whether it admits us. Default: that is not known. */
+  readonly askRemote?: AskRemote | undefined;
 }
 
 /** Runs Nix on input from the repository (a flake, an expression, a derivation), in the sandbox. */
@@ -149,6 +152,14 @@ export class RepositoryCommand {
   /** How the input is fetched; undefined: without a login. */
   accessOf({ remote }: LockedInput): InputAccess | undefined {
     return accessOf(remote, this.#deps.inputAccess ?? []);
+  }
+
+  /** Whether the server of an input answers, and admits nobody with the login that there is. */
+  async isRefused(input: LockedInput, signal: AbortSignal): Promise<boolean> {
+    const { askRemote } = this.#deps;
+    if (askRemote === undefined || input.remote === undefined) return false;
+    const { remote, login } = await questionFor(input.remote, this.accessOf(input));
+    return await askRemote(remote, login, signal);
   }
 
   /**

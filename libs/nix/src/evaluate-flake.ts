@@ -27,7 +27,7 @@ const MAX_MENDED = 2;
 
 /**
  * Asks something about the outputs of the flake, in JSON. Looks why it failed, and asks again when that may help. A result that failed
- * nevertheless is the flake's own error. Throws FLAKE_LOCK_INVALID, and retryable INPUT_AWAY, DISK_FULL, NIX_STORE_AWAY, NIX_FAILED,
+ * nevertheless is the flake's own error. Throws FLAKE_LOCK_INVALID, INPUT_REFUSED, and retryable INPUT_AWAY, DISK_FULL, NIX_STORE_AWAY, NIX_FAILED,
  * NIX_STOPPED.
  */
 export async function evaluateFlake(command: RepositoryCommand, flakeUrl: string, question: FlakeQuestion): Promise<CommandResult> {
@@ -61,8 +61,9 @@ async function mend(command: RepositoryCommand, flakeUrl: string, { result, log 
   if (limits.signal.aborted) throw stopped(what);
   // They may be all that is asked for.
   if (arrived > 0) return true;
-  if (away.length > 0) throw new FloeError('INPUT_AWAY', describeAway(away), { retryable: true });
-  return false;
+  if (away.length === 0) return false;
+  const { code, error } = describeAway(away);
+  throw new FloeError(code, error, { retryable: code === 'INPUT_AWAY' });
 }
 
 /** Why the flake could not be asked, for people: "listing its hosts took longer than 5 min and was stopped". */

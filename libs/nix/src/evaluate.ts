@@ -17,7 +17,13 @@ interface Common {
 export type HostEvaluated = Common & HostAnswer;
 export interface HostFailed extends Common {
   readonly kind: 'failed';
-  readonly code: 'EVALUATION_FAILED' | 'EVALUATION_TIMED_OUT' | 'EVALUATION_OUT_OF_MEMORY' | 'EVALUATION_UNSUPPORTED' | 'INPUT_AWAY';
+  readonly code:
+    | 'EVALUATION_FAILED'
+    | 'EVALUATION_TIMED_OUT'
+    | 'EVALUATION_OUT_OF_MEMORY'
+    | 'EVALUATION_UNSUPPORTED'
+    | 'INPUT_AWAY'
+    | 'INPUT_REFUSED';
   /** For people, the cause first. */
   readonly error: string;
   /** It may succeed later without a change of the repository. */
@@ -154,7 +160,9 @@ class Evaluation {
       case 'own': {
         const { away } = await this.#lookForInputs();
         const [error, isSilent] = [await this.#explain(host, run), await this.#isSilent(host)];
-        return away.length > 0 ? fail('INPUT_AWAY', `${describeAway(away)}\n${error}`, isSilent) : fail('EVALUATION_FAILED', error, isSilent);
+        if (away.length === 0) return fail('EVALUATION_FAILED', error, isSilent);
+        const inputs = describeAway(away);
+        return fail(inputs.code, `${inputs.error}\n${error}`, isSilent);
       }
     }
   }

@@ -16,6 +16,8 @@ export interface LockedInput {
   readonly storePath: string | undefined;
   /** Undefined when it needs no login. */
   readonly remote: InputRemote | undefined;
+  /** It is a folder of some machine. */
+  readonly isFolder: boolean;
 }
 
 const Attribute = v.union([v.string(), v.number(), v.boolean()]);
@@ -56,7 +58,7 @@ export function readLock(text: string): readonly LockedInput[] | undefined {
       // A list of names "follows" another input, which has its own node. At the top its name counts as present.
       if (typeof target !== 'string') {
         const url = storableText(target.join('/'), MAX_NAME_CHARACTERS);
-        if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined, remote: undefined });
+        if (key === lock.root) inputs.push({ name: storableText(path), url, locked: '', storePath: undefined, remote: undefined, isFolder: false });
         continue;
       }
       const node = lock.nodes.get(target);
@@ -81,6 +83,7 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),
     remote: remoteOf(locked),
+    isFolder: locked['type'] === 'path' && String(locked['path']).startsWith('/'),
   };
 }
 

@@ -1,3 +1,4 @@
+export { createAskRemote } from './ask-remote.ts';
 export type { BuildFailureCode, BuildResult } from './build.ts';
 export { CacheFolder, GRACE_MS, type Collected, type RemovedPath } from './cache-folder/cache-folder.ts';
 export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';

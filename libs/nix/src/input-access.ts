@@ -1,5 +1,6 @@
 import { FloeError, reveal, type SecretSource } from '@floe/runtime';
-import { HTTPS_PORT, type InputRemote } from './input-remote.ts';
+import type { Login } from './ask-remote.ts';
+import { HTTPS_PORT, refsUrl, type InputRemote } from './input-remote.ts';
 import type { Belongings } from './sandbox.ts';
 
 /** How private inputs of flakes at one git host are fetched. */
@@ -19,7 +20,8 @@ export const TOKEN_FORM = /^[\w.~+/=:-]{1,4096}$/;
  * is not in the known hosts, so there any port of the host will do.
  */
 export function accessOf(remote: InputRemote | undefined, all: readonly InputAccess[]): InputAccess | undefined {
-  if (remote === undefined) return undefined;
+  // Plain http would show a token to the network.
+  if (remote === undefined || remote.protocol === 'http') return undefined;
   const { protocol, hostname, port } = remote;
   const exact = all.find(({ host }) => host === `${hostname}:${port}`);
   if (exact !== undefined) return exact;
@@ -50,6 +52,14 @@ export async function belongingsFor(remote: InputRemote, { host, user, token }: 
     settings: (home) => [`netrc-file = ${home}/${NETRC}`],
     hidden,
   };
+}
+
+/** What to ask of the server, and as whom, to know whether it lets us fetch. Throws SECRET_UNREADABLE. */
+export async function questionFor(remote: InputRemote, access: InputAccess | undefined): Promise<{ remote: InputRemote; login: Login | undefined }> {
+  if (access?.token === undefined) return { remote, login: undefined };
+  const login = { user: access.user, token: await reveal(access.token) };
+  // What is fetched over https instead of SSH.
+  return { remote: remote.protocol === 'ssh' ? { ...remote, askUrl: refsUrl(access.host, remote.path) } : remote, login };
 }
 
 /** As the lock file writes it, with the port only where that is another one. */

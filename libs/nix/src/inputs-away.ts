@@ -3,6 +3,7 @@ import { NO_EVAL_CACHE } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { explain } from './failure.ts';
 import type { LockedInput } from './flake-lock.ts';
+import { refusalOf } from './input-refusal.ts';
 import type { ProbeLimits } from './flake-source.ts';
 
 /** An input of the flake that cannot be fetched now. */
@@ -11,6 +12,8 @@ export interface InputAway {
   readonly url: string;
   /** For people. */
   readonly reason: string;
+  /** What to do about it, if it will not come by itself. */
+  readonly advice: string | undefined;
 }
 
 export interface InputsLooked {
@@ -36,6 +39,7 @@ const ONE_TRY = ['--option', 'connect-timeout', '15', '--option', 'stalled-downl
 export async function lookForInputs(command: RepositoryCommand, inputs: readonly LockedInput[], limits: ProbeLimits): Promise<InputsLooked> {
   const missing = await missingInputs(command, inputs, limits);
   const away: InputAway[] = [];
+  const refused: InputAway[] = [];
   // What can be fetched with a login first: too many that cannot be fetched end the look.
   const queue = missing.toSorted((a, b) => Number(command.accessOf(a) === undefined) - Number(command.accessOf(b) === undefined));
   const signal = AbortSignal.any([limits.signal, AbortSignal.timeout(LOOK_MS)]);
@@ -43,12 +47,16 @@ export async function lookForInputs(command: RepositoryCommand, inputs: readonly
   async function worker(): Promise<void> {
     for (let input = queue.shift(); input !== undefined && away.length < MAX_AWAY && !signal.aborted; input = queue.shift()) {
       const reason = await fetchInput(command, input, { ...limits, signal });
-      if (reason === undefined) arrived += 1;
-      if (reason !== undefined) away.push({ name: input.name, url: input.url, reason });
+      if (reason === undefined) {
+        arrived += 1;
+        continue;
+      }
+      const advice = await refusalOf(command, input, signal);
+      (advice === undefined ? away : refused).push({ name: input.name, url: input.url, reason, advice });
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return { away: away.slice(0, MAX_AWAY), arrived };
+  return { away: [...away, ...refused].slice(0, MAX_AWAY), arrived };
 }
 
 async function missingInputs(command: RepositoryCommand, inputs: readonly LockedInput[], limits: ProbeLimits): Promise<LockedInput[]> {
@@ -75,8 +83,12 @@ async function fetchInput(command: RepositoryCommand, input: LockedInput, limits
   return storableText([...log.plainLines.slice(-2), explain(log, result)].join('; '), REASON_CHARACTERS);
 }
 
-/** The missing inputs as a message. */
-export function describeAway(away: readonly InputAway[]): string {
-  const inputs = away.map(({ name, url, reason }) => `input ${name} (${url}): ${reason}`);
-  return `waiting for ${inputs.join('; ')}`;
+/**
+ * What to say of inputs that are not there. One that may come by itself is worth waiting for, also when others will not: nobody knows which of
+ * them are needed.
+ */
+export function describeAway(away: readonly InputAway[]): { readonly code: 'INPUT_AWAY' | 'INPUT_REFUSED'; readonly error: string } {
+  const isAway = away.some(({ advice }) => advice === undefined);
+  const inputs = away.map(({ name, url, reason, advice }) => `input ${name} (${url}): ${advice === undefined ? reason : `${advice} (${reason})`}`);
+  return { code: isAway ? 'INPUT_AWAY' : 'INPUT_REFUSED', error: `${isAway ? 'waiting for' : 'cannot fetch'} ${inputs.join('; ')}` };
 }

@@ -6,7 +6,7 @@ import type { HostName } from '@floe/model';
 import { exec, execInTest, Secret, silentLogger, type Exec, type SecretSource } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createNix, createRepositoryNix, openSandbox, type HostEvaluation, type InputAccess, type RepositoryNix } from './index.ts';
+import { createAskRemote, createNix, createRepositoryNix, openSandbox, type HostEvaluation, type InputAccess, type RepositoryNix } from './index.ts';
 import { commitFlake, SYSTEM } from './test/worlds.ts';
 
 // Private inputs on real servers: what is needed comes, and the login goes nowhere else.
@@ -85,7 +85,7 @@ async function nixWith(...inputAccess: readonly InputAccess[]): Promise<{ nix: R
     { secrets: [], programs: [], nonce: folder, mayBuildsChangeStore: true },
   );
   const own = createNix({ exec, logger: silentLogger, env });
-  return { nix: createRepositoryNix({ exec: recorded, logger: silentLogger, sandbox, inputAccess }, own), folder };
+  return { nix: createRepositoryNix({ exec: recorded, logger: silentLogger, sandbox, inputAccess, askRemote: createAskRemote(env) }, own), folder };
 }
 
 async function evaluate(nix: RepositoryNix, url: string): Promise<HostEvaluation> {
@@ -135,6 +135,20 @@ async function gitFleet(toplevel?: string): Promise<string> {
 async function texts(folder: string): Promise<string> {
   const names = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   return (await Promise.all(names.map(async (entry) => await readFile(join(entry.parentPath, entry.name), 'latin1')))).join('\n');
+}
+
+/** A lock file with these inputs, of which nothing is in the store: `lib`, or `none` and `away`. */
+function lockOf(...named: readonly object[]): string {
+  const names = named.length === 1 ? ['lib'] : ['none', 'away'];
+  const nodes = named.map((original, index) => [
+    names[index] ?? '',
+    { locked: { ...original, rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(42)}${index + 5}=`, lastModified: 1, revCount: 1 }, original },
+  ]);
+  return JSON.stringify({
+    nodes: { ...Object.fromEntries(nodes), root: { inputs: Object.fromEntries(names.map((name) => [name, name])) } },
+    root: 'root',
+    version: 7,
+  });
 }
 
 const ENCODED = Buffer.from(`x-access-token:${TOKEN}`).toString('base64');
@@ -229,14 +243,6 @@ describe('with a token, a private input', { timeout: 120_000 }, () => {
     expectNoToken(seen.join('\n'));
   });
 
-  it('is not fetched without it, or with a wrong one', async () => {
-    for (const all of [[], [access('wrong')], [{ ...access(), host: '127.0.0.1' }]]) {
-      const result = await evaluate((await nixWith(...all)).nix, await gitFleet());
-      expect(result).toMatchObject({ kind: 'failed' });
-      expectNoToken(JSON.stringify(result));
-    }
-  });
-
   it('gives the token to no other host, also when its own redirects there', async () => {
     const told: (string | undefined)[] = [];
     await using other = await startGitOrigin({
@@ -313,6 +319,102 @@ describe('with a token, a private input', { timeout: 120_000 }, () => {
     });
     const { nix } = await nixWith(access());
     expect(await evaluate(nix, flake)).toMatchObject({ kind: 'evaluated' });
+  });
+});
+
+describe('an input that is refused', { timeout: 120_000 }, () => {
+  const refused = { kind: 'failed', code: 'INPUT_REFUSED', isRetryable: false };
+  const ofGit = async (url: string, nix: RepositoryNix): Promise<HostEvaluation> => {
+    const named = { type: 'git', url, ref: 'main' };
+    const locked = { ...named, rev: 'a'.repeat(40), narHash: `sha256-${'A'.repeat(43)}=`, lastModified: 1, revCount: 1 };
+    return await evaluate(nix, await fleet({ url: `git+${url}?ref=main`, locked, original: named }));
+  };
+
+  it.each([
+    [
+      'without a token',
+      () => [],
+      (at: string) => `${at} gives no access to it, or has no such thing: if it is private, set inputs."${at}".tokenFile of this server`,
+    ],
+    [
+      'for a wrong token',
+      () => [access('wrong')],
+      (at: string) => `${at} gives no access to it, or has no such thing: see that the token of inputs."${at}".tokenFile may read it`,
+    ],
+  ])('%s names the host and the setting, and is not tried again', async (_why, all, message) => {
+    const { nix } = await nixWith(...all());
+    const url = await gitFleet();
+    const result = await evaluate(nix, url);
+    expect(result).toMatchObject({
+      ...refused,
+      error: expect.stringContaining(`cannot fetch input lib (https://${place()}/lib${made}.git): ${message(place())}`) as string,
+    });
+    expectNoToken(JSON.stringify(result));
+    const needed = await commitFlake(join(dir, 'mirror'), {
+      'flake.nix': `{ inputs.lib.url = "git+https://${place()}/none.git?ref=main"; outputs = { self, lib }: { nixosConfigurations = lib.hosts; }; }`,
+      'flake.lock': lockOf({ type: 'git', url: `https://${place()}/none.git`, ref: 'main' }),
+    });
+    await expect(nix.listHosts(needed, limits)).rejects.toMatchObject({
+      code: 'INPUT_REFUSED',
+      retryable: false,
+      message: expect.stringContaining(message(place())) as string,
+    });
+  });
+
+  it('because it is not there with any token, is said', async () => {
+    expect(await ofGit(`https://${place()}/none.git`, (await nixWith(access())).nix)).toMatchObject({
+      ...refused,
+      error: expect.stringContaining('has no such thing') as string,
+    });
+  });
+
+  it('over SSH, without any login, is said at once', async () => {
+    const result = await ofGit('ssh://git@git.example.org/lib.git', (await nixWith(access())).nix);
+    expect(result).toMatchObject({
+      ...refused,
+      error: expect.stringContaining('SSH needs a login: if it is private, set inputs."git.example.org".tokenFile') as string,
+    });
+  });
+
+  it('over plain http gets no token, and is said', async () => {
+    await using bare = await startGitOrigin({ token: TOKEN });
+    const { port } = new URL(bare.url);
+    const result = await ofGit(`http://localhost:${port}/none.git`, (await nixWith({ ...access(), host: `localhost:${port}` })).nix);
+    expect(result).toMatchObject({ ...refused, error: expect.stringContaining('a token is not sent over http://') as string });
+    expect(bare.requests.every(({ status }) => status === 401)).toBe(true);
+  });
+
+  it('because it is a folder of another machine, is said', async () => {
+    const named = { type: 'path', path: '/home/ada/lib' };
+    const flake = await fleet({
+      url: 'path:/home/ada/lib',
+      locked: { ...named, narHash: `sha256-${'A'.repeat(43)}=`, lastModified: 1 },
+      original: named,
+    });
+    const result = await evaluate((await nixWith()).nix, flake);
+    expect(result).toMatchObject({
+      ...refused,
+      error: expect.stringContaining('input lib (path:/home/ada/lib): it is a folder of the machine where flake.lock was written') as string,
+    });
+  });
+
+  it.each([500, 502, 503, 429, 302])('is something else than one whose server answers with %s: that one is tried again', async (status) => {
+    intercept = (_req, res) => {
+      res.writeHead(status, { location: '/elsewhere' }).end();
+      return true;
+    };
+    expect(await evaluate((await nixWith(access())).nix, await gitFleet())).toMatchObject({ kind: 'failed', code: 'INPUT_AWAY', isRetryable: true });
+  });
+
+  it('ends nothing while another one may come', async () => {
+    const flake = await commitFlake(join(dir, 'mirror'), {
+      'flake.nix': `{ inputs = { away.url = "git+http://127.0.0.1:9/a.git?ref=main"; none.url = "git+https://${place()}/none.git?ref=main"; }; outputs = { self, away, none }: { nixosConfigurations.ada = away.ada; }; }`,
+      'flake.lock': lockOf(
+        { type: 'git', url: `https://${place()}/none.git`, ref: 'main' },
+        { type: 'git', url: 'http://127.0.0.1:9/a.git', ref: 'main' },
+      ),
+    });
+    expect(await evaluate((await nixWith(access())).nix, flake)).toMatchObject({ code: 'INPUT_AWAY', isRetryable: true });
   });
 });
 
