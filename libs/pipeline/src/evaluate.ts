@@ -73,7 +73,7 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   await store.hosts.ensure(revision.repositoryId, hosts);
 
   const { isEnrolled } = await whoseHosts(store, revision);
-  const kept = await keptRows(deps, revision, hosts, released, isEnrolled);
+  const kept = await keptRows(deps, revision, hosts, await leftCache(deps, hosts, released), isEnrolled);
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
   const ordered = await bestEffort(logger, 'ordering the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
@@ -104,7 +104,7 @@ export async function evaluateHosts(
   isLate = false,
 ): Promise<readonly EvaluationRow[]> {
   const { store, mirror, repositoryNix, limits, clock, logger } = deps;
-  const released = await releasedToplevels(deps, revision);
+  const released = await leftCache(deps, hosts, await releasedToplevels(deps, revision));
   const { isEnrolled, wasNotOurs } = await whoseHosts(store, revision);
   const triesBefore = new Map((await store.revisions.evaluations(revision.id)).map(({ host, tries }) => [host, tries ?? 0]));
   const rows: EvaluationRow[] = [];
@@ -179,7 +179,8 @@ async function setAsideOpaque(deps: PipelineDeps, revision: Revision, rows: read
   );
 }
 
-function outcomeOf(host: EvaluatedHost, released: ReadonlyMap<HostName, StorePath>): 'NEW' | 'CHANGED' | 'UNCHANGED' {
+function outcomeOf(host: EvaluatedHost, { released, gone }: Released): 'NEW' | 'CHANGED' | 'UNCHANGED' {
+  if (gone.has(host.host)) return 'CHANGED';
   const { added, changed } = diffFleet([host], [], released);
   return added.length > 0 ? 'NEW' : changed.length > 0 ? 'CHANGED' : 'UNCHANGED';
 }
@@ -192,7 +193,7 @@ async function keptRows(
   { store }: PipelineDeps,
   revision: Revision,
   hosts: readonly HostName[],
-  released: ReadonlyMap<HostName, StorePath>,
+  released: Released,
   isEnrolled: (host: HostName) => boolean,
 ): Promise<readonly EvaluationRow[]> {
   const listed = new Set(hosts);
@@ -206,6 +207,27 @@ async function keptRows(
     }
     return row.outcome === 'EVAL_ERROR' && row.retryAt === undefined ? [{ ...known, outcome: 'EVAL_ERROR', error }] : [];
   });
+}
+
+interface Released {
+  readonly released: ReadonlyMap<HostName, StorePath>;
+  /** The hosts whose last release is not in the cache any more: it is published again, and released, though nothing changed. */
+  readonly gone: ReadonlySet<HostName>;
+}
+
+/** What these hosts have stays in the cache from now on, until it is written down. */
+async function leftCache(
+  { cache, logger }: Pick<PipelineDeps, 'cache' | 'logger'>,
+  hosts: readonly HostName[],
+  released: ReadonlyMap<HostName, StorePath>,
+): Promise<Released> {
+  const gone = new Set<HostName>();
+  for (const host of hosts) {
+    const toplevel = released.get(host);
+    if (toplevel !== undefined && (await cache.folder?.keep(toplevel)) === false) gone.add(host);
+  }
+  if (gone.size > 0) logger.warn('the last releases of hosts are not in the cache any more; they are published again', { hosts: gone.size });
+  return { released, gone };
 }
 
 /**

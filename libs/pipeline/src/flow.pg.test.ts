@@ -83,6 +83,28 @@ describe('each host flows by itself', () => {
     expect((await revisionOf(shaOf(1)))?.supersededBy).toBe(shaOf(2));
   });
 
+  test('a host that a commit leaves as it is has its system published again, if that left the cache', async () => {
+    const published: string[] = [];
+    world.onPublish = (paths) => void published.push(...paths);
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await world.ended(shaOf(1), 'PUBLISHED');
+    const before = await world.store.releases.latest(world.repository.id);
+    const ofAda = before.filter(({ host }) => host === 'ada').map(({ toplevel }) => toplevel);
+    for (const toplevel of ofAda) world.gone.add(toplevel);
+    published.length = 0;
+    await world.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    const revision = await world.ended(shaOf(2), 'PUBLISHED');
+    expect(published).toEqual(ofAda);
+    expect([...world.gone]).toEqual([]);
+    expect(await world.row(revision, 'ada')).toMatchObject({ outcome: 'CHANGED' });
+    expect(await world.row(revision, 'bob')).toMatchObject({ outcome: 'UNCHANGED' });
+    const after = await world.store.releases.latest(world.repository.id);
+    expect(after.map(({ host, sequence, toplevel }) => [host, sequence, toplevel])).toEqual(
+      before.map(({ host, toplevel }) => [host, host === 'ada' ? 2 : 1, toplevel]),
+    );
+  });
+
   test('what is overtaken before a release is superseded', async () => {
     gate('ada');
     const builds: string[] = [];

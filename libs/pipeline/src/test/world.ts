@@ -5,7 +5,7 @@ import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix'
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
-import { runPipeline } from '../index.ts';
+import { runPipeline, type PipelineDeps } from '../index.ts';
 import { openStatementLog } from '../statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -57,6 +57,8 @@ export class World {
   onBuild: (host: string) => void = () => undefined;
   /** Called with the paths of each publication. */
   onPublish: (paths: readonly StorePath[]) => void | Promise<void> = () => undefined;
+  /** What left the cache, and was not published again. */
+  readonly gone = new Set<StorePath>();
   /** Commits that the branch does not have. */
   readonly unknownCommits = new Set<CommitSha>();
   changedPaths: () => Promise<never[]> = async () => [];
@@ -79,7 +81,7 @@ export class World {
         mirror: this.#mirror(),
         nix: this.#nix(),
         repositoryNix: this.#repositoryNix(),
-        cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key' },
+        cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key', folder: this.#folder() },
         statements: openStatementLog(join(folder, 'statements'), silentLogger),
         releaseSigner: signer,
         clock,
@@ -257,6 +259,17 @@ export class World {
     }
     const isRetryable = evaluates === 'waits';
     return { ...common, kind: 'failed', code: isRetryable ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error: evaluates, isRetryable };
+  }
+
+  #folder(): NonNullable<PipelineDeps['cache']['folder']> {
+    return {
+      publishing: async (paths, work) => {
+        const result = await work();
+        for (const path of paths) this.gone.delete(path);
+        return result;
+      },
+      keep: async (path) => await Promise.resolve(!this.gone.has(path)),
+    };
   }
 
   #nix(): Nix {
