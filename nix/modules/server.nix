@@ -92,6 +92,8 @@ let
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/floe/inputs.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
     FLOE_CACHE_URL = cfg.cacheUrl;
+    FLOE_CACHE_KEEP_DAYS = cfg.cacheKeepDays;
+    FLOE_CACHE_MAX_GIB = cfg.cacheMaxGib;
     FLOE_FORGE = cfg.forge;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
     FLOE_GITHUB_API_URL = cfg.github.apiUrl;
@@ -351,6 +353,10 @@ in
     takeOverFrom = orNull types.str "Release key of another server whose database this server takes over (docs/operate.md).";
 
     cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
+    cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the server's own cache, every hour. Null: nothing goes by its age.";
+    cacheMaxGib = orNull types.ints.positive ''
+      When the server's own cache has more, the oldest of what no host needs leaves it, every hour. Null: nothing goes by the size.
+    '';
 
     pollSeconds = mkOption {
       type = types.ints.positive;

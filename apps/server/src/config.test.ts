@@ -32,6 +32,7 @@ describe('the configuration', () => {
       dataDir: '/var/lib/floe',
       databaseUrl: undefined,
       substituter: 'http://127.0.0.1:8420/cache',
+      cacheLimits: { unusedForMs: undefined, maxBytes: undefined },
       pollMs: 180_000,
       repository: { url: minimal.FLOE_REPOSITORY_URL, branch: undefined },
     });
@@ -54,6 +55,13 @@ describe('the configuration', () => {
     ]) {
       expect(message).toContain(part);
     }
+  });
+  test('what leaves the cache by itself is a number of days, a size, or both', () => {
+    expect(parseConfig({ ...minimal, FLOE_CACHE_KEEP_DAYS: '30', FLOE_CACHE_MAX_GIB: '2' }).cacheLimits).toEqual({
+      unusedForMs: 30 * 24 * 3600_000,
+      maxBytes: 2 * 1024 ** 3,
+    });
+    expect(problemsOf({ ...minimal, FLOE_CACHE_KEEP_DAYS: '0' })).toContain('FLOE_CACHE_KEEP_DAYS');
   });
   test('a repository is at one forge, GitHub unless another is said; its statuses go nowhere else', () => {
     expect(parseConfig(minimal, readFile)).toMatchObject({ forge: 'github', statuses: undefined });

@@ -25,6 +25,7 @@ import { parseInputs } from './inputs-config.ts';
 import { parseNotifyTargets, type NotifyTarget } from './notifications/notify-config.ts';
 import { parseProbes, type ConfiguredProbe } from './probes/probes-config.ts';
 import { nameSettings } from './setting-names.ts';
+import type { CacheLimits } from './cache-keeper.ts';
 
 export interface GithubConfig {
   readonly kind: 'github';
@@ -73,6 +74,8 @@ export interface Config {
   readonly probes: readonly ConfiguredProbe[];
   /** How private inputs of the flake are fetched. */
   readonly inputAccess: readonly InputAccess[];
+  /** What is removed from the server's own cache by itself. */
+  readonly cacheLimits: CacheLimits;
   /** The substituter for agents. */
   readonly substituter: string;
   readonly pollMs: number;
@@ -154,6 +157,10 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
   }
 
+  function optional(name: string, factor: number, unit: string): number | undefined {
+    return value(name) === undefined ? undefined : factor * count(name, 1, unit);
+  }
+
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problem);
   const publicUrl = withoutTrailingSlashes(
     checked(
@@ -206,6 +213,10 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
     inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     substituter: checked('FLOE_CACHE_URL', Url, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
+    cacheLimits: {
+      unusedForMs: optional('FLOE_CACHE_KEEP_DAYS', 24 * 3600 * 1000, 'days'),
+      maxBytes: optional('FLOE_CACHE_MAX_GIB', 1024 ** 3, 'GiB'),
+    },
     pollMs: 1000 * count('FLOE_POLL_SECONDS', 180, 'seconds'),
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),
     limits: {
@@ -213,7 +224,7 @@ export function parseConfig(env: Env, readFile: (path: string) => string = readS
       evaluationMemoryBytes: MIB * count('FLOE_EVALUATION_MEMORY_MIB', 8192, 'MiB'),
       buildTimeoutMs: 1000 * count('FLOE_BUILD_TIMEOUT_SECONDS', 7200, 'seconds'),
     },
-    buildMemoryBytes: value('FLOE_BUILD_MEMORY_MIB') === undefined ? undefined : MIB * count('FLOE_BUILD_MEMORY_MIB', 1, 'MiB'),
+    buildMemoryBytes: optional('FLOE_BUILD_MEMORY_MIB', MIB, 'MiB'),
     isRepositoryCodeUnconfined:
       checked('FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',
     mayBuildsChangeStore: checked('FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes',

@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
-import { CacheFolder, loadOrCreateCacheKey } from '@floe/nix';
-import { collectCache, openStatementLog, rebuildFromStatements } from '@floe/pipeline';
+import { CacheFolder, loadOrCreateCacheKey, type Collected } from '@floe/nix';
+import { collectCache, openStatementLog, type CollectWhat, rebuildFromStatements } from '@floe/pipeline';
 import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
@@ -13,6 +13,7 @@ import { AgentHub } from './agents/hub.ts';
 import { ReportWriter, type HostReport } from './agents/report-writer.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
+import { keepCache } from './cache-keeper.ts';
 import { dataPaths, type Config } from './config.ts';
 import { lockDataFolder } from './data-folder.ts';
 import { FleetFeed } from './feed.ts';
@@ -209,6 +210,7 @@ export async function createServerContext(
     logger,
     keepMs: KEEP_AUDIT_MS,
   });
+  const collect = async (what: CollectWhat): Promise<Collected> => await collectCache({ store, folder: cacheFolder }, repository.id, what);
   const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
   const addresses = trustProxies(config.trustedProxies);
   const app = createApp({
@@ -249,12 +251,7 @@ export async function createServerContext(
     cacheDir: paths.cache,
     // Whoever works in the place of the pipeline does not publish to the folder.
     keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await cacheFolder.keep(toplevel)),
-    collectCache: async (what) =>
-      await collectCache({ store, folder: cacheFolder }, repository.id, {
-        ...what,
-        patience: AbortSignal.timeout(CACHE_PATIENCE_MS),
-        signal: new AbortController().signal,
-      }),
+    collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
     cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
     notReady: atMostEvery(
@@ -282,6 +279,7 @@ export async function createServerContext(
     if (notices.list().some(({ code, message }) => code === OTHER_DEFAULT && message !== notice)) tellNotice(told, OTHER_DEFAULT, undefined);
     tellNotice(told, OTHER_DEFAULT, notice);
   };
+  const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles };
   const pipelineDeps = {
     ...system,
     clock,
@@ -330,6 +328,10 @@ export async function createServerContext(
         runPipeline(running),
         auditHeads.run(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
+        keepCache(
+          { ...cacheKeeping, onTooLarge: (message) => tellNotice(watched, 'CACHE_TOO_LARGE', message && config.nameSettings(message)) },
+          running,
+        ),
       ];
       if (config.statuses !== undefined)
         loops.push(postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running));

@@ -29,6 +29,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_TRUSTED_PROXIES', 'trustedProxies'],
   ['FLOE_TAKE_OVER_FROM', 'takeOverFrom'],
   ['FLOE_CACHE_URL', 'cacheUrl'],
+  ['FLOE_CACHE_KEEP_DAYS', 'cacheKeepDays'],
+  ['FLOE_CACHE_MAX_GIB', 'cacheMaxGib'],
   ['FLOE_POLL_SECONDS', 'pollSeconds'],
   ['FLOE_HISTORY_DAYS', 'historyDays'],
   ['FLOE_EVALUATION_TIMEOUT_SECONDS', 'evaluationTimeoutSeconds'],

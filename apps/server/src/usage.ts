@@ -26,6 +26,8 @@ Settings (environment; files hold one secret each)
   DATABASE_URL                     postgres:// URL, or FLOE_DATABASE_URL_FILE; default: embedded, in the data folder
   FLOE_TAKE_OVER_FROM              release key of another server whose database this one is to take over with its own keys
   FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
+  FLOE_CACHE_KEEP_DAYS             what nobody has needed for so long leaves the server's own cache; default: nothing does
+  FLOE_CACHE_MAX_GIB               above that the oldest that nobody needs leaves the cache; default: nothing does
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
   FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
   FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
