@@ -17,7 +17,7 @@ import {
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { lastWordOf } from './host-facts.ts';
@@ -95,6 +95,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
         endedTrial: trials.ended.get(row.host),
         submission: toSubmission(ofHost.get(row.host)?.submission),
         quarantines: own,
+        wentSequence: toSequence(ofHost.get(row.host)?.wentSequence),
         acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
         desiredCommit: commits.get(row.host),
         deploy: deployOf(row, deploysByHost.get(row.host)),
@@ -246,24 +247,44 @@ interface InQuarantine {
   readonly ordered: HostSituation['ordered'];
 }
 
+/** Of the last commit that had this system for the host. */
+function sequenceOf(toplevel: SQL): SQL {
+  const { host, sequence, isSubmitted } = releases;
+  return sql`select max(${sequence}) from ${releases}
+    where ${host} = ${hosts.host} and ${releases.toplevel} = ${toplevel} and not ${isSubmitted} and ${isReadableCounter(sequence)}`;
+}
+
 /** What belongs to each host, read with its row: a statement of its own for each would cost as much again. */
 const OF_HOST = {
   quarantines: sql<unknown>`(
-    select json_agg(json_build_array(${quarantines.toplevel}, ${quarantines.reason}, ${quarantines.createdAt}) order by ${quarantines.createdAt})
+    select json_agg(json_build_array(${quarantines.toplevel}, ${quarantines.reason}, ${quarantines.createdAt},
+      (${sequenceOf(sql`${quarantines.toplevel}`)})) order by ${quarantines.createdAt})
     from ${quarantines} where ${quarantines.host} = ${hosts.host})`,
+  wentSequence: sql<unknown>`(${sequenceOf(sql`${hosts.wentToplevel}`)})`,
   acknowledged: sql<unknown>`(select json_agg(${acknowledgements.toplevel}) from ${acknowledgements} where ${acknowledgements.host} = ${hosts.host})`,
 };
 const Path = v.pipe(
   v.string(),
   v.transform((text) => text as StorePath),
 );
-const Quarantines = v.array(v.tuple([Path, v.string(), v.number()]));
+const Quarantines = v.array(v.tuple([Path, v.string(), v.number(), v.nullable(v.number())]));
 const Acknowledged = v.array(Path);
 
 /** The oldest first. */
 function toQuarantines(host: HostName, stored: unknown): readonly Quarantine[] {
   if (stored === null || stored === undefined) return [];
-  return v.parse(Quarantines, stored).map(([toplevel, reason, at]) => ({ host, toplevel, reason: storableText(reason), at: boundedTime(at) }));
+  return v.parse(Quarantines, stored).map(([toplevel, reason, at, sequence]) => ({
+    host,
+    toplevel,
+    ...(sequence === null ? {} : { sequence }),
+    reason: storableText(reason),
+    at: boundedTime(at),
+  }));
+}
+
+/** The driver gives a bigint as text. */
+function toSequence(stored: unknown): number | undefined {
+  return stored === null || stored === undefined ? undefined : Number(stored);
 }
 
 function toAcknowledged(stored: unknown): ReadonlySet<StorePath> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_POLICY, type HostName, type ReleaseRef, type RolloutState } from '@floe/model';
 import type { HostRow, Repository } from './records.ts';
+import { ringHosts } from './ring-hosts.ts';
 import {
   commit,
   newestRelease,
@@ -485,12 +486,47 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
       await store.hosts.quarantine(host, second.toplevel, 'again', 20);
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([second.toplevel]));
-      expect(await quarantinesOf(store, repository.id)).toEqual([{ host, toplevel: second.toplevel, reason: 'no network', at: 10 }]);
+      expect(await quarantinesOf(store, repository.id)).toEqual([
+        { host, toplevel: second.toplevel, sequence: second.sequence, reason: 'no network', at: 10 },
+      ]);
       await store.hosts.quarantine(host, first.toplevel, 'no sound', 30);
       await store.hosts.quarantine(host, path('invented'), 'never released to it', 40);
       await store.hosts.retry(host, second.toplevel);
       // The host's agent keeps what it rolled back too, and is told about this one alone.
       expect((await situationOf(repository, host)).quarantined).toEqual(new Set([first.toplevel]));
+    });
+
+    test('has what failed on it of earlier commits, until it was proved to run a newer one (O12)', async () => {
+      const { store, clock } = world;
+      const { host, repository, first, second } = await withReleases();
+      const failedBefore = async () => {
+        const { rollout, hosts } = await store.hosts.fleet(repository.id);
+        const [asked, ...others] = rollout === undefined ? [] : ringHosts(rollout, hosts, clock.time);
+        expect([asked?.change, others]).toEqual([second.sequence, []]);
+        return asked?.failedBefore?.map(({ failure, ...rest }) => ({ ...rest, isNamed: failure?.includes('no network') }));
+      };
+      expect(await failedBefore()).toBeUndefined();
+      await store.hosts.quarantine(host, second.toplevel, 'no network', 10);
+      await store.hosts.quarantine(host, path('invented'), 'never released to it', 20);
+      expect(await failedBefore()).toBeUndefined();
+      await store.hosts.quarantine(host, first.toplevel, 'no network', 30);
+      const { toplevel, sequence: change } = first;
+      expect(await failedBefore()).toEqual([{ toplevel, change, isAcknowledged: false, isNamed: true }]);
+      const { rollout } = await store.hosts.fleet(repository.id);
+      const word = { by: 'ada', role: 'operator', reason: 'seen', at: 40 } as const;
+      await store.rollouts.order({ rolloutId: rollout?.id ?? '', kind: 'resume', subject: 1, acknowledged: [{ host, toplevel }], ...word });
+      expect(await failedBefore()).toEqual([{ toplevel, change, isAcknowledged: true, isNamed: true }]);
+      // A person has it try again: what failed is not known to fail.
+      await store.hosts.retry(host, toplevel);
+      expect(await failedBefore()).toBeUndefined();
+      // Silent since its go.
+      await store.hosts.takeSlot(repository.id, host, () => ({ toplevel, until: 50 }));
+      clock.time = 49;
+      expect(await failedBefore()).toBeUndefined();
+      clock.time = 51;
+      expect(await failedBefore()).toMatchObject([{ toplevel, change, isNamed: false }]);
+      await moveRollout(store, repository.id, 'COMPLETE', 60);
+      expect(await failedBefore()).toBeUndefined();
     });
 
     test('is of those that were asked for, or of all of the repository', async () => {
@@ -590,7 +626,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         report(host, 3, { state: 'ROLLED_BACK', toplevel: path('invented'), detail }),
       ];
       await store.reports.store(batch);
-      expect(await quarantinesOf(store, repository.id)).toEqual([{ host, toplevel, reason: 'no network', at: 1_002 }]);
+      expect(await quarantinesOf(store, repository.id)).toMatchObject([{ host, toplevel, reason: 'no network', at: 1_002 }]);
       await store.hosts.retry(host, toplevel);
       await store.reports.store(batch); // sent again: it is no news
       expect(await quarantinesOf(store, repository.id)).toEqual([]);

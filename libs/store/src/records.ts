@@ -260,10 +260,11 @@ export interface HostPresence {
   readonly at: Timestamp;
 }
 
-/** A toplevel that a host rolled back from: not offered there again until an administrator retries it. */
+/** A toplevel that a host rolled back from: not offered there again until an administrator retries it. `sequence`: of its last commit, if known. */
 export interface Quarantine {
   readonly host: HostName;
   readonly toplevel: StorePath;
+  readonly sequence?: number | undefined;
   readonly reason: string;
   readonly at: Timestamp;
 }
@@ -305,6 +306,7 @@ export interface FleetHost {
   readonly submission?: Submission | undefined;
   /** The oldest first. */
   readonly quarantines: readonly Quarantine[];
+  readonly wentSequence?: number | undefined; // Of the commit that its `go` was for.
   /** Systems whose failure on the host a person saw before resuming a rollout. */
   readonly acknowledged: ReadonlySet<StorePath>;
   /** Of the release that `row.desired` names. */

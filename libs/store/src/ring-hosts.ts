@@ -1,4 +1,4 @@
-import { isBrieflyAway, isLost, isStopped, progressOf, ringIn, type RingHost } from '@floe/model';
+import { isBrieflyAway, isLost, isStopped, progressOf, ringIn, type ReleaseRef, type RingHost } from '@floe/model';
 import { lastWordOf } from './host-facts.ts';
 import type { CurrentRollout, FleetHost } from './records.ts';
 
@@ -17,13 +17,16 @@ export function takesPart({ publicKey, revokedAt, clonedAt, unreadable }: FleetH
   return publicKey !== undefined && revokedAt === undefined && clonedAt === undefined && unreadable === undefined;
 }
 
+const LOST = 'came to no verdict in time after it began';
+
 interface In {
   readonly ring: number;
   readonly revisionId: string;
   readonly now: number;
 }
 
-function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
+function toRingHost(each: FleetHost, { ring, revisionId, now }: In): RingHost | undefined {
+  const { row, timeZone, situation, quarantines, acknowledged } = each;
   const { trial, pin, hold, rollout, stable } = situation;
   if (rollout === undefined) return undefined;
   const { toplevel } = rollout;
@@ -57,12 +60,31 @@ function toRingHost({ row, timeZone, situation, quarantines, acknowledged }: Fle
     wasAsked: isIn && !isKeptElsewhere && row.stableBy === revisionId && toplevel === stable?.toplevel,
     progress,
     isBrieflyAway: isBrieflyAway(row.lastSeenAt ?? row.enrolledAt, now),
-    failure:
-      progress !== 'failed'
-        ? undefined
-        : isLost(facts, now)
-          ? 'came to no verdict in time after it began'
-          : (quarantines.find((some) => some.toplevel === toplevel)?.reason ?? said),
+    failure: progress !== 'failed' ? undefined : isLost(facts, now) ? LOST : (quarantines.find((some) => some.toplevel === toplevel)?.reason ?? said),
     isAcknowledged: acknowledged.has(toplevel),
+    failedBefore: isIn && !isKeptElsewhere ? failedBefore(each, rollout, now) : undefined,
   };
+}
+
+/**
+ * What failed on it of the commits since its stable one, other than what the rollout has for it. One that was lost after its `go` for such a
+ * system, too: undefined, where nothing did.
+ */
+function failedBefore(
+  { row, situation: { stable }, quarantines, wentSequence, acknowledged }: FleetHost,
+  { toplevel, sequence }: ReleaseRef,
+  now: number,
+): RingHost['failedBefore'] {
+  const lost =
+    row.went !== undefined && isLost({ ...lastWordOf(row), isConnected: row.isConnected, went: row.went, toplevel: row.went.toplevel }, now);
+  const failed = [
+    ...quarantines,
+    ...(lost && row.went !== undefined ? [{ toplevel: row.went.toplevel, sequence: wentSequence, reason: LOST }] : []),
+  ].flatMap(({ toplevel: system, sequence: change, reason }) => {
+    const isCarried = change !== undefined && system !== toplevel && change > (stable?.sequence ?? -1) && change < sequence;
+    if (!isCarried) return [];
+    const failure = `with an earlier commit, which other hosts are still to get: ${reason}`;
+    return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];
+  });
+  return failed.length === 0 ? undefined : failed;
 }

@@ -136,6 +136,43 @@ describe('a rollout', () => {
     expect(decideRollout(rolling, two, 1).course.state).toBe('ROLLING');
   });
 
+  test('pauses for what failed on a host with an earlier commit that others are still to get (O12)', () => {
+    const policy = policyOf(2, [{ deadlineMs: HOUR }]);
+    const old = { toplevel: pathOf('c-1'), change: 1, failure: 'a unit failed', isAcknowledged: false };
+    const factsWith = (c: string, others: readonly string[], changes: Partial<typeof old> = {}, more: Partial<RolloutFacts> = {}): RolloutFacts => {
+      const facts = factsOf(policy, [c, ...others], {}, more);
+      return { ...facts, hosts: facts.hosts.map((host) => (host.host === 'c' ? { ...host, failedBefore: [{ ...old, ...changes }] } : host)) };
+    };
+    const rolling: RolloutCourse = { ...beginRollout(0), state: 'ROLLING' };
+    // The canary has what a newer commit changed for it alone.
+    const carried = factsWith('c:0 verified#2', ['w:1 to-come#1']);
+    const { course } = decideRollout(rolling, carried, 1);
+    expect(course).toMatchObject({
+      state: 'PAUSED',
+      ring: 0,
+      pause: { cause: 'failures', count: 1, failures: [{ host: 'c', toplevel: old.toplevel }] },
+    });
+    expect(failuresOf(course, carried).map(({ toplevel }) => toplevel)).toEqual([old.toplevel]);
+    // Nobody is to get it; somebody runs it; a person saw it; its own new system is what is asked.
+    const { pause: _, ...begun } = rolling;
+    for (const facts of [
+      factsWith('c:0 verified#2', ['w:1 to-come#2']),
+      factsWith('c:0 verified#2', ['w:1 to-come#1', 'd:0 verified#1']),
+      factsWith('c:0 verified#2', ['w:1 to-come#1'], { isAcknowledged: true }),
+      factsWith('c:0 verified#2', ['w:1 to-come-#1']),
+    ])
+      expect(decideRollout({ ...begun, pause: undefined }, facts, 1).course.state).toBe('SOAKING');
+    // It ends as it began: by somebody who runs it, or by a person.
+    expect(eventsOf(course, factsWith('c:0 away#2', ['w:1 to-come#1', 'd:0 verified#1']), 2)[0]).toBe('resumed');
+    expect(eventsOf(course, factsWith('c:0 verified#2', ['w:1 to-come#1']), 2)).toEqual([]);
+    const resumed = factsWith('c:0 verified#2', ['w:1 to-come#1'], { isAcknowledged: true });
+    expect(eventsOf(course, { ...resumed, orders: { ...resumed.orders, resume: { ...order, of: course.since } } }, 2)[0]).toBe('resumed');
+    // A ring with room for failures counts it as one of its own.
+    const many = Array.from({ length: 30 }, (_each, index) => `a${index}:1 verified#2`);
+    const later = factsWith('c:1 verified#2', [...many, 'x:0 verified#1', 'w:1 to-come#3'], { change: 3 });
+    expect(decideRollout({ ...rolling, ring: 1, provedRing: 0 }, later, 1).course.state).not.toBe('PAUSED');
+  });
+
   test('pauses for a host of a later ring that failed with the very system that a ring reached is asked to run', () => {
     const facts = factsOf(TWO, ['c:0 to-come', 'w:1 failed', 'v:1 to-come']);
     const twins = { ...facts, hosts: facts.hosts.map((host) => ({ ...host, toplevel: pathOf('image') })) };

@@ -1,4 +1,5 @@
 import { isApproved, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
+import { carriedFailures } from './carried.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
@@ -132,9 +133,11 @@ function isPauseOver({ pause, since }: RolloutCourse, { orders, hosts }: Rollout
   if (pause === undefined || pause.cause === 'freeze') return true;
   if (orders.resume?.of === since) return true;
   if (pause.cause !== 'failures' || pause.count > pause.failures.length) return false;
-  // Whoever failed was tried again, and runs it.
+  // Whoever failed was tried again, and runs it; with an earlier commit: somebody else runs that, or nobody is to get it any more.
   const verified = new Set(hosts.filter(({ progress }) => progress === 'verified').map(({ host }) => host));
-  return pause.failures.every(({ host }) => verified.has(host));
+  const carried = new Set(carriedFailures(hosts).filter(isUnacknowledged).map(keyOf));
+  const earlier = new Set(hosts.flatMap(({ host, failedBefore = [] }) => failedBefore.map(({ toplevel }) => keyOf({ host, toplevel }))));
+  return pause.failures.every((failure) => (earlier.has(keyOf(failure)) ? !carried.has(keyOf(failure)) : verified.has(failure.host)));
 }
 
 /** It enters its ring again; the next one, where the policy wanted a person to look after this one. */
@@ -144,7 +147,8 @@ function afterPause(course: RolloutCourse, facts: RolloutFacts, now: number): Du
 }
 
 /** The hosts of the rings reached whose failures are too many for their ring, and those of other rings that failed with the same system. */
-function brokenRings(course: RolloutCourse, { policy, hosts }: RolloutFacts): readonly RingHost[] {
+function brokenRings(course: RolloutCourse, { policy, hosts: now }: RolloutFacts): readonly RingHost[] {
+  const hosts = [...now, ...carriedFailures(now)];
   const reached = hosts.filter(({ ring }) => ring <= course.ring);
   const failedLater = hosts.filter((host) => host.ring > course.ring && isUnacknowledged(host));
   return [...Map.groupBy(reached, ({ ring }) => ring)].flatMap(([ring, some]) => {
@@ -260,7 +264,8 @@ function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly Un
 }
 
 /** The failures that a pause is about: what a person who resumes it has seen. */
-export function failuresOf(course: RolloutCourse, { hosts }: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
+export function failuresOf(course: RolloutCourse, facts: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
+  const hosts = [...facts.hosts, ...carriedFailures(facts.hosts)];
   const reached = hosts.filter(({ ring }) => ring <= course.ring);
   const failed = hosts.filter(isUnacknowledged);
   return [...new Set([...failed.filter(({ ring }) => ring <= course.ring), ...twinsThatFailed(reached, failed)])];
@@ -270,6 +275,10 @@ export function failuresOf(course: RolloutCourse, { hosts }: Pick<RolloutFacts, 
 export function failuresSince(course: RolloutCourse, facts: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
   const { pause } = course;
   if (pause?.cause !== 'failures' || pause.count > pause.failures.length) return [];
-  const named = new Set(pause.failures.map(({ host, toplevel }) => `${host} ${toplevel}`));
-  return failuresOf(course, facts).filter(({ host, toplevel }) => !named.has(`${host} ${toplevel}`));
+  const named = new Set(pause.failures.map(keyOf));
+  return failuresOf(course, facts).filter((failure) => !named.has(keyOf(failure)));
+}
+
+function keyOf({ host, toplevel }: Pick<RingHost, 'host' | 'toplevel'>): string {
+  return `${host} ${toplevel}`;
 }

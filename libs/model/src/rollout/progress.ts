@@ -114,4 +114,15 @@ export interface RingHost {
   readonly failure: string | undefined;
   /** A person saw that failure, and resumed. */
   readonly isAcknowledged: boolean;
+  /** With what earlier commits had for it, since it was last proved to run something. */
+  readonly failedBefore?: readonly EarlierFailure[] | undefined;
+}
+
+/** A failure with a system that the rollout does not have any more for that host. */
+export interface EarlierFailure {
+  readonly toplevel: StorePath;
+  /** The sequence of its commit. */
+  readonly change: number;
+  readonly failure: string | undefined;
+  readonly isAcknowledged: boolean;
 }

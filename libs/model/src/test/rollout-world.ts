@@ -1,6 +1,7 @@
 import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
 import { isStopped, resolve, type Desired, type HostSituation, type LabelStop, type ReleaseRef } from '../resolve.ts';
+import { carriedFailures } from '../rollout/carried.ts';
 import { admit, mayBeginBy, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, standingStops, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
 import { decideRollout, soakEnd, type RolloutDecision } from '../rollout/decide.ts';
@@ -9,7 +10,7 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { unaskedIn } from '../rollout/rings.ts';
-import { progressOf, type RingHost } from '../rollout/progress.ts';
+import { progressOf, type EarlierFailure, type RingHost } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
@@ -135,7 +136,8 @@ export class RolloutWorld {
           host: host.name,
           ring: this.ringOf(host),
           toplevel,
-          change: this.revisions.find(({ toplevels }) => toplevels.get(host.name) === toplevel)?.sequence,
+          change: this.#changeOf(host, toplevel),
+          failedBefore: isElsewhere || !host.isEnrolled ? [] : this.#failedBefore(host, toplevel),
           platform: host.platform,
           timeZone: host.timeZone,
           isKept: isElsewhere && host.stable?.toplevel !== toplevel,
@@ -154,6 +156,19 @@ export class RolloutWorld {
     );
     const probes = [...this.answers.values()];
     return { policy, hosts, coming, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+  }
+
+  #changeOf({ name }: WorldHost, toplevel: StorePath): number | undefined {
+    return this.revisions.find(({ toplevels }) => toplevels.get(name) === toplevel)?.sequence;
+  }
+
+  #failedBefore(host: WorldHost, current: StorePath): readonly EarlierFailure[] {
+    const proved = host.stable === undefined ? 0 : (this.#changeOf(host, host.stable.toplevel) ?? 0);
+    return [...host.quarantined].flatMap((toplevel) => {
+      const change = this.#changeOf(host, toplevel) ?? 0;
+      const isAcknowledged = this.acknowledged.has(`${host.name} ${toplevel}`);
+      return toplevel === current || change <= proved ? [] : [{ toplevel, change, failure: undefined, isAcknowledged }];
+    });
   }
 
   /** As the server has it: for some of the hosts that the ring asks. */
@@ -329,7 +344,9 @@ export class RolloutWorld {
   resume(): void {
     const { course } = this;
     if (course?.state !== 'PAUSED') return;
-    for (const { host, toplevel, progress } of this.facts().hosts) if (progress === 'failed') this.acknowledged.add(`${host} ${toplevel}`);
+    const { hosts } = this.facts();
+    for (const { host, toplevel, progress } of [...hosts, ...carriedFailures(hosts)])
+      if (progress === 'failed') this.acknowledged.add(`${host} ${toplevel}`);
     const { ring, pause } = course;
     for (const { name, number } of pause?.cause === 'probe' ? pause.answers : []) {
       const answer = this.answers.get(`${ring} ${name}`);
