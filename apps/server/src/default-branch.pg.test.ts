@@ -48,23 +48,27 @@ test('the branch that HEAD names is followed, stays when HEAD names another one,
   await eventually('it is over', async () => (await repositoryOf(server)).notices.length === 0 || undefined);
 });
 
-test('another branch in the settings takes the hosts along: they are shown, and told what they were told before', async () => {
-  const repository = await origin.repository('renamed');
+test.each([
+  ['branch', 'renamed', 'trunk'],
+  ['repository address', 'moved', 'main'],
+])('another %s in the settings takes the hosts along: they are shown, and told what they were told before', async (what, name, branch) => {
+  const repository = await origin.repository(`fleet-${name}`);
+  const next = what === 'branch' ? repository : await origin.repository(name);
   const dataDir = await mkdtemp(join(tmpdir(), 'floe-renamed-'));
   try {
-    const started = async (branch: string): Promise<TestServer> =>
-      await startTestServer({ dataDir, env: { FLOE_REPOSITORY_URL: repository.url, FLOE_REPOSITORY_BRANCH: branch }, runPipeline: untilAborted });
+    const started = async (url: string, of: string): Promise<TestServer> =>
+      await startTestServer({ dataDir, env: { FLOE_REPOSITORY_URL: url, FLOE_REPOSITORY_BRANCH: of }, runPipeline: untilAborted });
     let ada: TestHost;
     {
-      await using server = await started('main');
+      await using server = await started(repository.url, 'main');
       const { store } = server.context;
       ada = await enrolHost(store, await store.repositories.ensure({ url: repository.url, branch: 'main', now: 1 }), 'ada', TOPLEVEL);
     }
-    await using server = await started('trunk');
+    await using server = await started(next.url, branch);
     const shown = v.parse(FleetView, await (await server.request('/api/fleet')).json());
-    expect(shown.repository).toMatchObject({ branch: 'trunk' });
+    expect(shown.repository).toMatchObject({ branch, url: next.url });
     expect(shown.hosts.map(({ host }) => host)).toEqual(['ada']);
-    expect(server.lines.join('')).toContain('another branch is followed than before, by the same hosts');
+    expect(server.lines.join('')).toContain(`another ${what} is followed than before, by the same hosts`);
     await using agent = await TestAgent.welcome(server.url, ada);
     expect((await agent.next('directive')).envelope.type).toBe('floe/directive');
   } finally {

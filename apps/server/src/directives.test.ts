@@ -9,10 +9,10 @@ const HOST = 'ada' as HostName;
 const TOPLEVEL = `/nix/store/${'0'.repeat(32)}-ada` as StorePath;
 const REPOSITORY = 'https://forge.example/fleet.git';
 
-function releaseOf(ref: string, purpose?: 'test'): ReleaseStatement {
+function releaseOf(ref: string, purpose?: 'test', repository = REPOSITORY): ReleaseStatement {
   const about = { host: HOST, toplevel: TOPLEVEL, narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt: 1, expiresAt: 2 };
   const trial = purpose === undefined ? {} : { purpose, endsAt: 2 };
-  return { version: 1, repository: REPOSITORY, ref, commit: 'a'.repeat(40) as ReleaseStatement['commit'], sequence: 7, ...about, ...trial };
+  return { version: 1, repository, ref, commit: 'a'.repeat(40) as ReleaseStatement['commit'], sequence: 7, ...about, ...trial };
 }
 
 /** The directive that an agent gets with this release, while the newest freshness statement is of this branch. */
@@ -67,6 +67,7 @@ async function told(release: ReleaseStatement, freshRef: string): Promise<Direct
 test.each([
   ['of the same branch', releaseOf('refs/heads/main'), 'refs/heads/main', true],
   ['from before the branch got another name', releaseOf('refs/heads/main'), 'refs/heads/trunk', false],
+  ['from before the repository got another address', releaseOf('refs/heads/main', undefined, 'https://old.example/fleet'), 'refs/heads/main', false],
   ['of a testing branch', releaseOf('refs/heads/testing/ada', 'test'), 'refs/heads/main', false],
 ] as const)('a release %s is told with a freshness statement of its branch alone', async (_name, release, freshRef, isWith) => {
   expect((await told(release, freshRef)).freshness !== undefined).toBe(isWith);

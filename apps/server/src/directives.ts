@@ -166,10 +166,11 @@ function asOfIn(freshness: Envelope): number {
   return opened.kind === 'opened' ? opened.statement.asOf : 0;
 }
 
-/** Agents refuse a statement that is of another branch than the release: a testing branch, or what the tracked one was called before. */
+/** Agents refuse a statement that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before. */
 function isOfBranch(release: Envelope, freshness: Envelope): boolean {
   const [opened, stated] = [peek(release, ReleaseStatement), peek(freshness, FreshnessStatement)];
-  return opened.kind === 'opened' && stated.kind === 'opened' && opened.statement.ref === stated.statement.ref;
+  if (opened.kind !== 'opened' || stated.kind !== 'opened') return false;
+  return (['repository', 'ref'] as const).every((of) => opened.statement[of] === stated.statement[of]);
 }
 
 function urgencyOf({ level, by, reason, expiresAt }: Deploy): Urgency {

@@ -6,14 +6,14 @@ import type { Repository, StorePart } from '@floe/store';
 const HEADS = 'refs/heads/';
 
 export interface EnsureDeps {
-  readonly store: StorePart<{ repositories: 'ensure' | 'ensureDefault' | 'nameBranch' }>;
+  readonly store: StorePart<{ repositories: 'ensure' | 'ensureDefault' | 'moveAddress' | 'nameBranch' }>;
   readonly statements: StatementLog;
   readonly releaseKeys: readonly TrustedKey[];
   readonly logger: Logger;
 }
 
 /**
- * The row of the repository and branch of the settings: the one that it was before, when they name another branch. Where they name no branch, it is the one that was followed before: by the
+ * The row of the repository and branch of the settings: the one that it was before, when they name another address or branch. Where they name no branch, it is the one that was followed before: by the
  * database, or by the statement log, when the database is lost.
  */
 export async function ensureRepository(
@@ -22,6 +22,8 @@ export async function ensureRepository(
   now: number,
 ): Promise<Repository> {
   const { repositories } = deps.store;
+  const formerUrl = await repositories.moveAddress(url);
+  if (formerUrl !== undefined) deps.logger.info('another repository address is followed than before, by the same hosts', { url, formerUrl });
   if (branch !== undefined) {
     const { formerBranch, ...followed } = await repositories.ensure({ url, branch, now });
     if (formerBranch !== undefined) deps.logger.info('another branch is followed than before, by the same hosts', { url, branch, formerBranch });
@@ -29,7 +31,7 @@ export async function ensureRepository(
   }
   const known = await repositories.ensureDefault({ url, now });
   if (known.branch !== '') return known;
-  const ref = await loggedRef(deps, url);
+  const ref = await loggedRef(deps);
   if (ref?.startsWith(HEADS) !== true) return known;
   await repositories.nameBranch(known.id, ref.slice(HEADS.length));
   return await repositories.ensureDefault({ url, now });

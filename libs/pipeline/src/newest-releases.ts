@@ -22,22 +22,21 @@ export class NewestReleases {
 
   /** Of two of one sequence the first one that is added comes first. */
   add(release: NewestRelease): void {
-    const key = JSON.stringify([release.repository, release.host]);
-    const known = this.#byHost.get(key) ?? [];
+    const known = this.#byHost.get(release.host) ?? [];
     this.#byHost.set(
-      key,
+      release.host,
       [...known, release].toSorted((one, other) => other.sequence - one.sequence),
     );
   }
 
-  /** Of each host of the repository, newest first, whatever its branch was called. */
-  of(repository: string): readonly (readonly NewestRelease[])[] {
-    return [...this.#byHost.values()].filter(([first]) => first?.repository === repository);
+  /** Of each host, newest first, whatever repository and branch were called. */
+  get all(): readonly (readonly NewestRelease[])[] {
+    return [...this.#byHost.values()];
   }
 
-  /** The ref of the repository's newest release. */
-  newestRef(repository: string): string | undefined {
-    const firsts = [...this.#byHost.values()].flatMap(([first]) => (first?.repository === repository ? [first] : []));
+  /** The ref of the newest release. */
+  newestRef(): string | undefined {
+    const firsts = this.all.flatMap(([first]) => first ?? []);
     return firsts.toSorted((one, other) => other.sequence - one.sequence)[0]?.ref;
   }
 
@@ -90,9 +89,9 @@ export async function readHistory(deps: HistoryDeps, options: { readonly isWhole
   return { logged, newest, files, checkpoint };
 }
 
-/** The ref that releases of this repository were signed for last; undefined: the log has none. */
-export async function loggedRef(deps: HistoryDeps, repository: string): Promise<string | undefined> {
-  return (await readHistory(deps, { isWhole: false })).newest.newestRef(repository);
+/** The ref that releases were signed for last; undefined: the log has none. */
+export async function loggedRef(deps: HistoryDeps): Promise<string | undefined> {
+  return (await readHistory(deps, { isWhole: false })).newest.newestRef();
 }
 
 function openRelease({ releaseKeys, logger }: HistoryDeps, release: LoggedRelease & { readonly file: string }): NewestRelease | undefined {

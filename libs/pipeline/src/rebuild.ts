@@ -11,7 +11,7 @@ import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-
  * Completes a database that lost rows (restored from a backup, or empty) from the statement log: the newest release of every
  * host and its stable one, the sequence and the accepted commit, and who is enrolled, renamed or revoked. Does nothing when the database is complete. Runs at
  * every start, before any evaluation, so that the next revision continues above every signed sequence and no machine is moved
- * back. The branch may have had another name when it was signed: sequences go on above it. A statement that the database rejects is skipped. What a checkpoint covers is not read again, unless the database lacks it.
+ * back. Branch and repository may have had other names when it was signed: there is one fleet, and sequences go on above it. A statement that the database rejects is skipped. What a checkpoint covers is not read again, unless the database lacks it.
  */
 export async function rebuildFromStatements(
   deps: {
@@ -23,7 +23,7 @@ export async function rebuildFromStatements(
     /** Signs checkpoints of the log; without it none is written. */
     readonly checkpointSigner?: Signer;
   },
-  repository: Pick<Repository, 'id' | 'url'>,
+  repository: Pick<Repository, 'id'>,
 ): Promise<{ readonly releases: number; readonly enrolments: number; readonly unusable: readonly string[] }> {
   const { store, logger } = deps;
   let history = await readHistory(deps, { isWhole: false });
@@ -118,7 +118,7 @@ export async function rebuildFromStatements(
   }
 
   async function restoreReleases({ newest }: LogHistory): Promise<boolean> {
-    for (const candidates of newest.of(repository.url)) if (!(await restoreNewest(candidates))) return false;
+    for (const candidates of newest.all) if (!(await restoreNewest(candidates))) return false;
     return true;
   }
 
@@ -132,12 +132,12 @@ export async function rebuildFromStatements(
     const opened = open(envelope, 'floe/release', ReleaseStatement, deps.releaseKeys, verifySignature);
     if (opened.kind !== 'opened' || opened.statement.purpose !== 'submitted') continue;
     const { statement } = opened;
-    if (statement.repository === repository.url && statement.sequence > (known.get(renames.nameNow(statement.host, statement.sequence)) ?? -1))
+    if (statement.sequence > (known.get(renames.nameNow(statement.host, statement.sequence)) ?? -1))
       await apart(statement.host, async () => void (await restore({ envelope, statement })));
   }
   const restoreRelease = async (logged: LoggedRelease): Promise<void> => await apart(logged.statement.host, async () => void (await restore(logged)));
   const unusable = [...history.logged.unusable, ...(await restoreStable({ ...deps, renames, restoreRelease }, repository))];
-  const newest = history.newest.of(repository.url).flat();
+  const newest = history.newest.all.flat();
   const highest = highestOf(newest);
   // What was submitted without a commit says nothing of the branch.
   const ofBranch = highestOf(newest.filter(({ commit }) => isCommit(commit)));

@@ -71,44 +71,39 @@ export interface StableRestoreDeps {
  * Takes from the statement log which releases are stable, as far as the database lacks it: of each host the one with the highest sequence that
  * was released to it. What the log does not tell is not stable. Resolves to the files that are no statements.
  */
-export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Repository, 'id' | 'url'>): Promise<readonly string[]> {
+export async function restoreStable(deps: StableRestoreDeps, repository: Pick<Repository, 'id'>): Promise<readonly string[]> {
   const { store, statements, logger } = deps;
   const { number } = await store.stable.unlogged(repository.id);
   const highest = await statements.highestStable();
   const read = await statements.readStable(number, deps.releaseKeys);
   if (highest < number) await store.stable.relog(repository.id);
-  const byHost = candidates(deps, repository, read.statements);
+  const byHost = candidates(deps, read.statements);
   // The next of a host, where the release of one is not there.
   for (let round = 0; round < KEEP_OF_HOST; round += 1) {
     const told = [...byHost.values()].flatMap((some) => some[round] ?? []);
     const missing = await store.stable.restore(repository.id, told);
-    for (const each of missing) await restoreReleaseOf(deps, repository, each);
+    for (const each of missing) await restoreReleaseOf(deps, each);
     const gone = await store.stable.restore(repository.id, missing);
     for (const { host, sequence } of gone) logger.warn('the statement log lacks a release that it calls stable', { host, sequence });
     const left = new Set(gone.map(({ host }) => host));
     for (const host of byHost.keys()) if (!left.has(host)) byHost.delete(host);
   }
-  await store.stable.noteLogged(repository.id, highest, [], loggedPolicy(repository, read.statements));
+  await store.stable.noteLogged(repository.id, highest, [], loggedPolicy(read.statements));
   return read.unusable;
 }
 
 /** What the newest statement that tells something of the policy says of it; undefined: none does. */
-function loggedPolicy({ url }: Pick<Repository, 'url'>, logged: readonly StableStatement[]): StableStatement['policy'] {
-  const telling = logged.filter((each) => each.policy !== undefined && each.repository === url);
+function loggedPolicy(logged: readonly StableStatement[]): StableStatement['policy'] {
+  const telling = logged.filter((each) => each.policy !== undefined);
   return telling.reduce<StableStatement | undefined>((newest, each) => (each.number > (newest?.number ?? -1) ? each : newest), undefined)?.policy;
 }
 
 /** The releases that trusted statements call stable: of each host the highest few, the highest first. */
-function candidates(
-  { logger, renames }: StableRestoreDeps,
-  repository: Pick<Repository, 'url'>,
-  logged: readonly StableStatement[],
-): Map<HostName, readonly StableRelease[]> {
+function candidates({ logger, renames }: StableRestoreDeps, logged: readonly StableStatement[]): Map<HostName, readonly StableRelease[]> {
   const byHost = new Map<HostName, readonly StableRelease[]>();
   const numbers = new Set<number>();
   for (const statement of logged) {
     numbers.add(statement.number);
-    if (statement.repository !== repository.url) continue;
     for (const signed of statement.hosts) {
       const each = { ...signed, host: renames.nameNow(signed.host, signed.sequence) };
       const known = byHost.get(each.host) ?? [];
@@ -128,7 +123,6 @@ function candidates(
 /** Restores the release that a statement names, if it is in the log, signed for this host, by its name then, and with this system. */
 async function restoreReleaseOf(
   { statements, releaseKeys, renames, restoreRelease }: StableRestoreDeps,
-  repository: Pick<Repository, 'url'>,
   { host, sequence, toplevel }: StableRelease,
 ): Promise<void> {
   for (const name of renames.namesOf(host)) {
@@ -138,8 +132,7 @@ async function restoreReleaseOf(
     const opened = open(logged.envelope, 'floe/release', ReleaseStatement, releaseKeys, verifySignature);
     if (opened.kind !== 'opened') continue;
     const { statement } = opened;
-    const isOf = statement.repository === repository.url && statement.purpose === undefined;
-    if (!isOf || statement.host !== name || statement.sequence !== sequence || statement.toplevel !== toplevel) continue;
+    if (statement.purpose !== undefined || statement.host !== name || statement.sequence !== sequence || statement.toplevel !== toplevel) continue;
     await restoreRelease({ envelope: logged.envelope, statement });
     return;
   }

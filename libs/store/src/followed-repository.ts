@@ -1,4 +1,4 @@
-import { desc, eq, sql } from 'drizzle-orm';
+import { and, desc, eq, ne, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import type { Repository } from './records.ts';
@@ -79,4 +79,33 @@ export async function followDefault(db: Database, url: string, now: number, toRe
   const waiting = (await rowsOf(db, url)).find(({ row }) => row.branch === '');
   if (waiting === undefined) throw missingRow('repository', url);
   return toRepository(waiting.row);
+}
+
+/**
+ * The repository has another address than before: its rows get it, with their hosts. Not where hosts are known under this address already, nor
+ * where none are known at all. Resolves to the address before. Two servers that do this at the same time lock the same rows.
+ */
+export async function moveAddress(db: Database, url: string): Promise<string | undefined> {
+  if ((await rowsOf(db, url)).some(({ enrolled }) => enrolled > 0)) return undefined;
+  const others = await db.selectDistinct({ url: repositories.url }).from(repositories).where(ne(repositories.url, url));
+  let former: { readonly url: string; readonly enrolled: number } | undefined;
+  for (const other of others) {
+    const enrolled = (await rowsOf(db, other.url)).reduce((sum, each) => sum + each.enrolled, 0);
+    if (enrolled > (former?.enrolled ?? 0)) former = { url: other.url, enrolled };
+  }
+  if (former === undefined) return undefined;
+  for (const { row } of await rowsOf(db, former.url)) {
+    const isSame = and(eq(repositories.url, url), eq(repositories.branch, row.branch));
+    // A row without hosts that has this address: no two rows may have one, and it gets the former one.
+    await db
+      .update(repositories)
+      .set({ url: `${row.id} ` })
+      .where(isSame);
+    await db.update(repositories).set({ url }).where(eq(repositories.id, row.id));
+    await db
+      .update(repositories)
+      .set({ url: former.url })
+      .where(eq(repositories.url, `${row.id} `));
+  }
+  return former.url;
 }

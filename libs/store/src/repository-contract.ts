@@ -15,6 +15,11 @@ export interface RepositoryStore {
    * known yet (`''`). So is the branch of a row that was never fetched.
    */
   ensureDefault(repository: { readonly url: string; readonly now: Timestamp }): Promise<Repository>;
+  /**
+   * Gives the repository that has hosts this address, unless hosts are known under it. Resolves to the address before; undefined: nothing was
+   * to be moved.
+   */
+  moveAddress(url: string): Promise<string | undefined>;
   /** Gives a row its branch, once: false when it has one. */
   nameBranch(id: string, branch: string): Promise<boolean>;
   get(id: string): Promise<Repository>;

@@ -111,7 +111,7 @@ in
       type = types.nullOr types.nonEmptyStr;
       default = null;
       example = "https://github.com/example/fleet.git";
-      description = "Accept releases of this repository only, named as the server names it. Null: of any that a release key signed.";
+      description = "Accept releases of this repository only, named as the server names it. Null: of any that a release key signed. Deploy null before the address changes.";
     };
 
     ref = mkOption {

@@ -84,7 +84,12 @@ export function openOrder<T extends Order>(
     return refuse('RELEASE_WRONG_HOST', `the release is for ${host}, this is ${context.host}`, toplevel);
   if (system !== context.system) return refuse('RELEASE_WRONG_SYSTEM', `the release is for ${system}, this machine is ${context.system}`, toplevel);
   if (context.repository !== undefined && repository !== context.repository) {
-    return refuse('RELEASE_WRONG_REPOSITORY', `the release is of ${repository}, this machine follows ${context.repository}`, toplevel);
+    const next = 'have the server follow that again, and commit services.floe.agent.repository = null there before it moves';
+    return refuse(
+      'RELEASE_WRONG_REPOSITORY',
+      `the release is of ${repository}, and this machine follows ${context.repository} alone: ${next}`,
+      toplevel,
+    );
   }
   // A system of another branch can be tried; it does not move this machine there.
   if (context.ref !== undefined && ref !== context.ref && purpose !== 'test') {
