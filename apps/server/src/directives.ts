@@ -16,6 +16,7 @@ import {
 } from '@floe/protocol';
 import { verifySignature, type Logger, type Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
+import type * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
 
@@ -69,7 +70,9 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const freshnessEnvelope = storedEnvelope(freshness);
 
   const sent: DirectiveRow[] = [];
-  const asOf = freshnessEnvelope === undefined ? 0 : asOfIn(freshnessEnvelope);
+  const stated = freshnessEnvelope === undefined ? undefined : statementIn(freshnessEnvelope, FreshnessStatement);
+  // The agent judges by the newest date that the release key signed, if its clock and the server's are behind that.
+  const asOf = stated?.asOf ?? 0;
   for (const addressee of untold) {
     const { session, desired, isRetry, envelope, deploy } = addressee;
     const known = releases.get(desired.releaseId);
@@ -80,7 +83,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
-    const permit = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
+    const statement = statementIn(release, ReleaseStatement);
+    const permit = statement && permitFor(addressee, statement, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
     const directive: Directive = {
       version: 1,
       host: session.calledAs,
@@ -91,7 +95,10 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
       ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
-      ...(freshnessEnvelope !== undefined && isOfBranch(release, freshnessEnvelope) ? { freshness: freshnessEnvelope } : {}),
+      // Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before.
+      ...(stated !== undefined && statement?.repository === stated.repository && statement.ref === stated.ref
+        ? { freshness: freshnessEnvelope }
+        : {}),
       issuedAt,
       expiresAt,
       nonce: session.nonce,
@@ -136,12 +143,14 @@ function signedOnce(addressee: Addressee, stored: Envelope, releaseSigner: Signe
 }
 
 /** Made again for each connection, from what is stored, and good on that one alone. It names the release by what the release says. */
-function permitFor(addressee: Addressee, release: Envelope, times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>): PermitStatement | undefined {
+function permitFor(
+  addressee: Addressee,
+  { repository, ref, sequence, toplevel }: ReleaseStatement,
+  times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>,
+): PermitStatement | undefined {
   const { session, desired, floor } = addressee;
   const { permit } = desired;
-  const opened = peek(release, ReleaseStatement);
-  if (permit === undefined || !needsPermit(desired, floor) || opened.kind !== 'opened') return undefined;
-  const { repository, ref, sequence, toplevel } = opened.statement;
+  if (permit === undefined || !needsPermit(desired, floor)) return undefined;
   const { calledAs: host, machineId, nonce } = session;
   return {
     version: 1,
@@ -160,17 +169,10 @@ function permitFor(addressee: Addressee, release: Envelope, times: Pick<PermitSt
   };
 }
 
-/** The agent judges by the newest date that the release key signed, if its clock and the server's are behind that. */
-function asOfIn(freshness: Envelope): number {
-  const opened = peek(freshness, FreshnessStatement);
-  return opened.kind === 'opened' ? opened.statement.asOf : 0;
-}
-
-/** Agents refuse a statement that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before. */
-function isOfBranch(release: Envelope, freshness: Envelope): boolean {
-  const [opened, stated] = [peek(release, ReleaseStatement), peek(freshness, FreshnessStatement)];
-  if (opened.kind !== 'opened' || stated.kind !== 'opened') return false;
-  return (['repository', 'ref'] as const).every((of) => opened.statement[of] === stated.statement[of]);
+/** What one of the server's own envelopes says. */
+function statementIn<Schema extends v.GenericSchema>(envelope: Envelope, schema: Schema): v.InferOutput<Schema> | undefined {
+  const opened = peek(envelope, schema);
+  return opened.kind === 'opened' ? opened.statement : undefined;
 }
 
 function urgencyOf({ level, by, reason, expiresAt }: Deploy): Urgency {

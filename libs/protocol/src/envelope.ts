@@ -45,6 +45,7 @@ export type Opened<T> =
   | { readonly kind: 'refused'; readonly why: 'wrong-type' | 'unknown-key' | 'bad-signature' | 'malformed'; readonly message: string };
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The signed bytes: DSSE's pre-authentication encoding. It includes the type, so that a statement of one type never passes as
@@ -58,13 +59,19 @@ export function signedBytes(type: SignedType, payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
-function toBase64(bytes: Uint8Array): string {
-  // In one call: payloads are bounded (see Envelope), and thousands are signed in a row.
-  return btoa(String.fromCharCode(...bytes));
+/** Of Node, where all envelopes are made and opened: what browsers have as well takes 40 times as long. */
+const { Buffer: bytesOf } = globalThis as unknown as { readonly Buffer: NodeBytes };
+interface NodeBytes {
+  from(bytes: ArrayBufferLike, offset: number, length: number): { toString(encoding: 'base64'): string };
+  from(text: string, encoding: 'base64'): Uint8Array;
+}
+
+function toBase64({ buffer, byteOffset, length }: Uint8Array): string {
+  return bytesOf.from(buffer, byteOffset, length).toString('base64');
 }
 
 function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  return bytesOf.from(text, 'base64');
 }
 
 /** Signs `statement`, encoded by `JSON.stringify`. */
@@ -126,7 +133,7 @@ export function peekStored<Schema extends v.GenericSchema>(text: unknown, schema
 function parsePayload<Schema extends v.GenericSchema>(payload: Uint8Array, schema: Schema, keyId: string): Opened<v.InferOutput<Schema>> {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    json = JSON.parse(decoder.decode(payload));
   } catch {
     return { kind: 'refused', why: 'malformed', message: 'the payload is not JSON' };
   }

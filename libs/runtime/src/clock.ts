@@ -23,11 +23,19 @@ export interface Clock {
  */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** The kernel counts it in steps of 10 ms. To ask costs 20 times as much as the other clocks, and a server that tells thousands of hosts asks often. */
+const UPTIME_STEP_MS = 10;
+let lastUptime = { readAt: Number.NEGATIVE_INFINITY, ms: 0 };
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => boundedTime(Date.now()),
   monotonic: () => performance.now(),
-  sinceBoot: () => Math.round(uptime() * 1000),
+  sinceBoot: () => {
+    const at = performance.now();
+    if (at - lastUptime.readAt >= UPTIME_STEP_MS) lastUptime = { readAt: at, ms: Math.round(uptime() * 1000) };
+    return lastUptime.ms;
+  },
   async sleep(ms, signal) {
     let leftMs = ms;
     do {
