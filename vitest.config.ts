@@ -6,8 +6,8 @@ const everywhere = '{apps,libs,nix,scripts,bench}';
 const setupFiles = ['scripts/testing/setup.ts'];
 
 // The suffix of a test file names the world that it needs. Groups run one after another, so that tests that start many
-// processes do not starve those with tight time limits; two files at a time suit a machine with two cores. Those that start programs are one
-// group, so that no slow file runs alone at its end.
+// processes do not starve those with tight time limits; two files at a time suit a machine with two cores, and three where files wait for a
+// database, or for servers and machines that wait for each other. Those that start programs are one group, so that no slow file runs alone at its end.
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -32,6 +32,7 @@ export default defineConfig({
           name: 'pg',
           include: [`${everywhere}/**/*.pg.test.ts`, 'tests/**/*.pg.test.ts'],
           setupFiles,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -42,6 +43,7 @@ export default defineConfig({
           name: 'nix',
           include: [`${everywhere}/**/*.nix.test.ts`],
           setupFiles,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -52,6 +54,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['tests/**/*.e2e.test.ts'],
           setupFiles,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           // Above what a wait may be stretched to on a busy machine: its own words say more than a timeout.
           testTimeout: 600_000,
@@ -77,6 +80,7 @@ export default defineConfig({
           include: ['tests/**/*.browser.test.ts'],
           globalSetup: ['tests/browser/dashboard.ts'],
           setupFiles,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
