@@ -532,6 +532,7 @@ test('secrets that a failed switch printed do not get into the journal, to the s
 });
 
 test('a download that the policy holds waits as a system that is here does, and goes on when it may', async () => {
+  const wait = { what: 'download' as const, codes: ['METERED'], startsAt: null, latestAt: null, programs: [] };
   let isMetered = true;
   const sinces: (number | undefined)[] = [];
   await startAgent({
@@ -539,13 +540,15 @@ test('a download that the policy holds waits as a system that is here does, and 
       ...NO_CONDITIONS,
       holdDownload: async ({ deferral }) => {
         sinces.push(deferral?.since);
-        return await Promise.resolve(isMetered ? { detail: { code: 'METERED', message: 'on a metered connection' }, until: null } : null);
+        return await Promise.resolve(isMetered ? { detail: { code: 'METERED', message: 'on a metered connection', wait }, until: null } : null);
       },
     },
   });
   await connected();
   offer();
   await reached('DEFERRED');
+  // For the users of the machine; the server has the message.
+  expect((await savedJournal()).detail?.wait).toEqual(wait);
   // Its deadline is counted from the first look, not from the latest.
   await until(() => sinces.length > 3);
   const [first, ...later] = sinces;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { lastWords, MAX_LOG_CHARACTERS, redactedTail } from './redact.ts';
+import { lastWords, MAX_LOG_CHARACTERS, redactedEvent, redactedTail } from './redact.ts';
 
 test('a log leaves the machine without what looks like a secret', () => {
   const log = [
@@ -50,4 +50,12 @@ test('no text takes more time than its length asks for', () => {
 
 test('words next to a secret stay, and what is joined to its name does not hide it', () => {
   expect(lastWords('svc+x.y://u:p@h my-db_password=x,next', 100)).toBe('svc+x.y://***@h my-db_password=***,next');
+});
+
+test('what waits keeps what it waits for, and of other programs no secret', () => {
+  const wait = { what: 'restart' as const, codes: ['INHIBITED'], startsAt: null, latestAt: 5, programs: ['Backup: copy --token=hunter2'] };
+  const detail = { code: 'INHIBITED', message: 'waits: Backup: copy --token=hunter2', wait };
+  const clean = { code: 'INHIBITED', message: 'waits: Backup: copy --token=***', wait: { ...wait, programs: ['Backup: copy --token=***'] } };
+  expect(redactedEvent({ type: 'assessed', epoch: 1, impact: 'units', wait: { detail, until: null } })).toMatchObject({ wait: { detail: clean } });
+  expect(redactedEvent({ type: 'reboot-waits', epoch: 1, detail })).toMatchObject({ detail: clean });
 });

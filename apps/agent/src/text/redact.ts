@@ -37,8 +37,8 @@ export function redactedEvent(event: AgentEvent): AgentEvent {
   return event;
 }
 
-function redactedDetail({ code, message }: AgentDetail): AgentDetail {
-  return { code, message: redact(message) };
+function redactedDetail({ code, message, wait }: AgentDetail): AgentDetail {
+  return { code, message: redact(message), ...(wait === undefined ? {} : { wait: { ...wait, programs: wait.programs.map(redact) } }) };
 }
 
 /** The last lines of a log, without what looks like a secret, as they leave the machine. */
