@@ -94,17 +94,20 @@ it('tells the server how private inputs are fetched, and hands it their secrets 
   const settings = `services.floe.server.inputs = {
     "github.com".tokenFile = "/run/secrets/github";
     "git.example.org:8443" = { tokenFile = "/run/secrets/git"; user = "floe"; };
+    "ssh.example.org" = { sshKeyFile = "/run/secrets/key"; knownHosts = [ "ssh.example.org ssh-ed25519 AAAA" ]; };
   };`;
   const credentials = '/run/credentials/floe-server.service';
   expect(JSON.parse(await evaluate<string>(settings, 'etc."floe/inputs.json".text'))).toEqual({
     inputs: {
-      'git.example.org:8443': { tokenFile: `${credentials}/input-git.example.org-8443-tokenFile`, user: 'floe' },
-      'github.com': { tokenFile: `${credentials}/input-github.com-tokenFile` },
+      'git.example.org:8443': { tokenFile: `${credentials}/input-git.example.org-8443-tokenFile`, user: 'floe', knownHosts: [] },
+      'github.com': { tokenFile: `${credentials}/input-github.com-tokenFile`, knownHosts: [] },
+      'ssh.example.org': { sshKeyFile: `${credentials}/input-ssh.example.org-sshKeyFile`, knownHosts: ['ssh.example.org ssh-ed25519 AAAA'] },
     },
   });
   expect(await evaluate(settings, 'unit.serviceConfig.LoadCredential')).toEqual([
     'input-git.example.org-8443-tokenFile:/run/secrets/git',
     'input-github.com-tokenFile:/run/secrets/github',
+    'input-ssh.example.org-sshKeyFile:/run/secrets/key',
   ]);
   expect(await evaluate(settings, 'unit.environment.FLOE_INPUTS_FILE')).toBe('/etc/floe/inputs.json');
   expect(await evaluate('', 'unit.environment.FLOE_INPUTS_FILE or "unset"')).toBe('unset');

@@ -119,6 +119,9 @@ use_postgres() {
 # Who signed a commit is asked of these.
 use_signing() { { command -v ssh-keygen && command -v gpg; } >/dev/null 2>&1 || use_debian openssh-client gnupg; }
 
+# A server for git over SSH, which tests start themselves.
+use_sshd() { PATH=$PATH:/usr/sbin command -v sshd >/dev/null 2>&1 || use_debian openssh-server; }
+
 use_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 || use_debian pgbouncer; }
 
 use_chromium() {

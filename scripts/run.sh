@@ -15,9 +15,9 @@ case $task in
   demo | bench) use_nix && use_sandbox optional ;;
   options | node-modules) use_nix ;;
   simulate) case "$*" in *postgres*) use_postgres ;; esac ;;
-  fuzz) use_nix && use_sandbox && use_postgres && use_nginx && use_lab ;;
+  fuzz) use_nix && use_sandbox && use_postgres && use_nginx && use_sshd && use_lab ;;
   test)
-    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx && use_signing
+    use_nix && use_sandbox && use_postgres && use_pgbouncer && use_chromium && use_nginx && use_signing && use_sshd
     case "$*" in '' | *lab* | *thieves*) use_lab ;; esac
     ;;
 esac

@@ -46,7 +46,7 @@ let
   inputSecrets = lib.mapAttrs (
     host: input:
     lib.mapAttrs (option: _: "input-${lib.replaceStrings [ ":" ] [ "-" ] host}-${option}") (
-      lib.filterAttrs (option: value: value != null && lib.elem option [ "tokenFile" ]) input
+      lib.filterAttrs (option: value: value != null && lib.elem option [ "tokenFile" "sshKeyFile" ]) input
     )
   ) cfg.inputs;
   inputsFile = builtins.toJSON {
@@ -330,6 +330,10 @@ in
       default = { };
       example = {
         "github.com".tokenFile = "/run/secrets/inputs-github";
+        "git.example.org" = {
+          sshKeyFile = "/run/secrets/inputs-git-key";
+          knownHosts = [ "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
+        };
       };
       description = ''
         How private inputs of the flake are fetched, by the git host as in its https:// URL (docs/configuration.md, "Private inputs").
@@ -340,6 +344,13 @@ in
           options = {
             tokenFile = secretFile "Token that may read the inputs, and nothing else.";
             user = orNull types.str "The login for the token. Null: x-access-token, which forges accept.";
+            sshKeyFile = secretFile "Private key without a passphrase, for git+ssh inputs. Null: they are fetched over https, with the token.";
+            knownHosts = mkOption {
+              type = types.listOf types.str;
+              default = [ ];
+              example = [ "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
+              description = "Lines of known_hosts for the key. ssh-keyscan prints them; compare them with what the host publishes.";
+            };
           };
         }
       );

@@ -29,12 +29,13 @@ export async function openRepositorySandbox(
     const nonce = `${deps.clock.now()}`;
     return await openSandbox(options, {
       secrets: [...secrets, ...config.secretFiles],
+      needed: config.inputAccess.some(({ ssh }) => ssh !== undefined) ? ['ssh'] : [],
       programs: [process.execPath],
       nonce,
       mayBuildsChangeStore: config.mayBuildsChangeStore,
     });
   } catch (error) {
-    if (!isFloeError(error)) throw error;
+    if (!isFloeError(error) || error.code === 'PROGRAM_MISSING') throw error;
     const advice =
       error.code === 'BUILDS_CHANGE_STORE'
         ? `To let each commit decide what later ones really contain instead, set ${UNSAFE_STORE_SETTING}=yes.`

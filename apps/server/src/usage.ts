@@ -19,7 +19,7 @@ Settings (environment; files hold one secret each)
   FLOE_GITHUB_API_URL              default: https://api.github.com
   FLOE_NOTIFY_FILE                 JSON: who is told when a rollout pauses or ends, a commit or host fails (docs/notifications.md)
   FLOE_PROBES_FILE                 JSON: what is asked outside while a ring changes and soaks (docs/probes.md)
-  FLOE_INPUTS_FILE                 JSON: tokens for private inputs of the flake, by git host (docs/configuration.md)
+  FLOE_INPUTS_FILE                 JSON: tokens and SSH keys for private inputs of the flake, by git host (docs/configuration.md)
   FLOE_LISTEN                      default: 127.0.0.1:8420
   FLOE_PUBLIC_URL                  where agents and people reach this server; default: http:// and FLOE_LISTEN
   FLOE_DATA_DIR                    default: /var/lib/floe

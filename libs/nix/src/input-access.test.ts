@@ -5,7 +5,7 @@ import { accessOf, belongingsFor, type InputAccess } from './input-access.ts';
 import { remoteOf } from './input-remote.ts';
 
 const token = (text: string): SecretSource => ({ setting: 'tokenFile', read: async () => await Promise.resolve(new Secret(text)) });
-const access = (host: string, text = `of-${host}`): InputAccess => ({ host, user: 'x-access-token', token: token(text) });
+const access = (host: string, text = `of-${host}`): InputAccess => ({ host, user: 'x-access-token', token: token(text), ssh: undefined });
 const ALL = [access('github.com'), access('git.example.org'), access('git.example.org:8443')];
 const hostOf = (locked: Parameters<typeof remoteOf>[0]): string | undefined => accessOf(remoteOf(locked), ALL)?.host;
 

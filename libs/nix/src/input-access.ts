@@ -1,7 +1,8 @@
 import { FloeError, reveal, type SecretSource } from '@floe/runtime';
 import type { Login } from './ask-remote.ts';
-import { HTTPS_PORT, refsUrl, type InputRemote } from './input-remote.ts';
+import { HTTPS_PORT, refsUrl, SSH_PORT, type InputRemote } from './input-remote.ts';
 import type { Belongings } from './sandbox.ts';
+import { sshCommand, sshFiles, type SshAccess } from './ssh-access.ts';
 
 /** How private inputs of flakes at one git host are fetched. */
 export interface InputAccess {
@@ -10,6 +11,8 @@ export interface InputAccess {
   /** The login for the token. */
   readonly user: string;
   readonly token: SecretSource | undefined;
+  /** For SSH addresses. Without it git asks for them over https, with the token. */
+  readonly ssh: SshAccess | undefined;
 }
 
 /** What a token may consist of: it is written into files that have no way to quote. */
@@ -31,11 +34,16 @@ export function accessOf(remote: InputRemote | undefined, all: readonly InputAcc
 const NETRC = '.netrc';
 
 /** The files, variables and settings with which Nix and git fetch from `remote`, and from no other host. Throws SECRET_UNREADABLE, INPUT_TOKEN_INVALID. */
-export async function belongingsFor(remote: InputRemote, { host, user, token }: InputAccess): Promise<Belongings> {
+export async function belongingsFor(remote: InputRemote, { host, user, token, ssh }: InputAccess): Promise<Belongings> {
   const config: (readonly [name: string, value: string])[] = [
     // A redirect or a submodule must not bring a login to where everybody can read it.
     ['protocol.http.allow', 'never'],
   ];
+  if (remote.protocol === 'ssh' && ssh !== undefined) {
+    const key = await reveal(ssh.key);
+    const env = (home: string): Record<string, string> => ({ ...gitConfig(config), GIT_SSH_COMMAND: sshCommand(home), GIT_SSH_VARIANT: 'ssh' });
+    return { files: sshFiles(key, ssh), env, settings: () => [], hidden: [] };
+  }
   if (token === undefined) return { files: {}, env: () => gitConfig(config), settings: () => [], hidden: [] };
   const text = await reveal(token);
   if (!TOKEN_FORM.test(text)) throw new FloeError('INPUT_TOKEN_INVALID', `${token.setting}: what is in its file is no token`, { retryable: true });
@@ -56,7 +64,7 @@ export async function belongingsFor(remote: InputRemote, { host, user, token }: 
 
 /** What to ask of the server, and as whom, to know whether it lets us fetch. Throws SECRET_UNREADABLE. */
 export async function questionFor(remote: InputRemote, access: InputAccess | undefined): Promise<{ remote: InputRemote; login: Login | undefined }> {
-  if (access?.token === undefined) return { remote, login: undefined };
+  if (access?.token === undefined || (remote.protocol === 'ssh' && access.ssh !== undefined)) return { remote, login: undefined };
   const login = { user: access.user, token: await reveal(access.token) };
   // What is fetched over https instead of SSH.
   return { remote: remote.protocol === 'ssh' ? { ...remote, askUrl: refsUrl(access.host, remote.path) } : remote, login };
@@ -64,7 +72,7 @@ export async function questionFor(remote: InputRemote, access: InputAccess | und
 
 /** As the lock file writes it, with the port only where that is another one. */
 function sshPrefix({ hostname, port, user }: InputRemote): string {
-  return `ssh://${user === '' ? '' : `${user}@`}${hostname}${port === 22 ? '' : `:${port}`}/`;
+  return `ssh://${user === '' ? '' : `${user}@`}${hostname}${port === SSH_PORT ? '' : `:${port}`}/`;
 }
 
 /** Settings of git as variables. */

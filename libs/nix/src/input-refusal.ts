@@ -1,7 +1,7 @@
 import type { RepositoryCommand } from './command.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { InputAccess } from './input-access.ts';
-import { HTTPS_PORT, type InputRemote } from './input-remote.ts';
+import { HTTPS_PORT, SSH_PORT, type InputRemote } from './input-remote.ts';
 
 /** What to do about an input that could not be fetched, and will not come by itself; undefined: it may. */
 export async function refusalOf(command: RepositoryCommand, input: LockedInput, signal: AbortSignal): Promise<string | undefined> {
@@ -11,11 +11,16 @@ export async function refusalOf(command: RepositoryCommand, input: LockedInput, 
   }
   if (remote === undefined) return undefined;
   const access = command.accessOf(input);
+  const how = loginFor(remote, access);
   // Without a key a server for SSH admits nobody.
-  if (remote.protocol === 'ssh' && access === undefined) return `SSH needs a login: ${withoutAccess(remote)}`;
+  if (remote.protocol === 'ssh' && how === 'none') return `SSH needs a login: ${adviceFor(how, remote, access)}`;
   if (!(await command.isRefused(input, signal))) return undefined;
-  const what = `${hostOf(remote)} gives no access to it, or has no such thing`;
-  return `${what}: ${access === undefined ? withoutAccess(remote) : withAccess(access)}`;
+  return `${hostOf(remote)} gives no access to it, or has no such thing: ${adviceFor(how, remote, access)}`;
+}
+
+function loginFor({ protocol }: InputRemote, access: InputAccess | undefined): 'key' | 'token' | 'none' {
+  if (protocol === 'ssh' && access?.ssh !== undefined) return 'key';
+  return access?.token === undefined ? 'none' : 'token';
 }
 
 /** As a setting names it. */
@@ -23,16 +28,19 @@ function hostOf({ hostname, port, protocol }: InputRemote): string {
   return protocol === 'ssh' || port === HTTPS_PORT ? hostname : `${hostname}:${port}`;
 }
 
-/** The name of a setting in its file, and in the NixOS module below services.floe.server. */
-function settingOf(host: string, name: string): string {
-  return `inputs."${host}".${name}`;
-}
+const AGAIN = 'and ask for the evaluation again (floe evaluate COMMIT)';
 
-function withoutAccess(remote: InputRemote): string {
+/** Settings are named as in their file, and in the NixOS module below services.floe.server. */
+function adviceFor(how: 'key' | 'token' | 'none', remote: InputRemote, access: InputAccess | undefined): string {
   if (remote.protocol === 'http') return 'if it is private, use its https:// address in flake.nix: a token is not sent over http://';
-  return `if it is private, set ${settingOf(hostOf(remote), 'tokenFile')} of this server to a token that may read it, and ask for the evaluation again (floe evaluate COMMIT)`;
-}
-
-function withAccess({ host }: InputAccess): string {
-  return `see that the token of ${settingOf(host, 'tokenFile')} may read it and has not expired, and ask for the evaluation again (floe evaluate COMMIT)`;
+  const settings = `inputs."${access?.host ?? hostOf(remote)}"`;
+  if (how === 'token') return `see that the token of ${settings}.tokenFile may read it and has not expired, ${AGAIN}`;
+  if (how === 'key') {
+    const port = remote.port === SSH_PORT ? '' : `-p ${remote.port} `;
+    const scan = `what "ssh-keyscan ${port}${remote.hostname}" prints, once you compared it with what the host publishes`;
+    return `see that the key of ${settings}.sshKeyFile may read it, and that ${settings}.knownHosts has the key of the host (${scan}), ${AGAIN}`;
+  }
+  return remote.protocol === 'ssh'
+    ? `if it is private, set ${settings}.sshKeyFile and knownHosts of this server, or its tokenFile to fetch it over https, ${AGAIN}`
+    : `if it is private, set ${settings}.tokenFile of this server to a token that may read it, ${AGAIN}`;
 }

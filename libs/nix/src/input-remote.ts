@@ -22,7 +22,7 @@ export type Locked = Readonly<Record<string, string | number | boolean>>;
 const FORGE_HOSTS: Readonly<Record<Forge, string>> = { github: 'github.com', gitlab: 'gitlab.com', sourcehut: 'git.sr.ht' };
 export const HTTPS_PORT = 443;
 const HTTP_PORT = 80;
-const SSH_PORT = 22;
+export const SSH_PORT = 22;
 /** What a URL of git's smart HTTP has behind the repository. */
 const REFS = 'info/refs?service=git-upload-pack';
 

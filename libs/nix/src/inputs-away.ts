@@ -27,7 +27,9 @@ const TIMEOUT_MS = 120_000;
 const LOOK_MS = 5 * 60_000;
 /** Enough for a message. */
 const MAX_AWAY = 3;
-const REASON_CHARACTERS = 300;
+const REASON_CHARACTERS = 400;
+/** git says in its last three lines that SSH failed, and SSH before that why. */
+const GIT_LINES = 4;
 const AT_ONCE = 4;
 const PATHS_AT_ONCE = 200;
 const ONE_TRY = ['--option', 'connect-timeout', '15', '--option', 'stalled-download-timeout', '30', '--option', 'download-attempts', '1'];
@@ -80,7 +82,7 @@ async function fetchInput(command: RepositoryCommand, input: LockedInput, limits
   if (isOk) return undefined;
   if (result.end === 'timed-out') return `no answer within ${TIMEOUT_MS / 1000} s`;
   // git's own messages are not in Nix's format, and say more than Nix's message about it.
-  return storableText([...log.plainLines.slice(-2), explain(log, result)].join('; '), REASON_CHARACTERS);
+  return storableText([...log.plainLines.slice(-GIT_LINES), explain(log, result)].join('; '), REASON_CHARACTERS);
 }
 
 /**

@@ -7,6 +7,7 @@ import { exec, execInTest, Secret, silentLogger, type Exec, type SecretSource } 
 import { startGitOrigin, type GitOrigin } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createAskRemote, createNix, createRepositoryNix, openSandbox, type HostEvaluation, type InputAccess, type RepositoryNix } from './index.ts';
+import { startSshServer, type SshServer } from './test/ssh-server.ts';
 import { commitFlake, SYSTEM } from './test/worlds.ts';
 
 // Private inputs on real servers: what is needed comes, and the login goes nowhere else.
@@ -74,7 +75,7 @@ const recorded: Exec = async (file, args, options) => {
 const secret = (text: string): SecretSource => ({ setting: 'tokenFile', read: async () => await Promise.resolve(new Secret(text)) });
 /** The port of the origin, under the name of this machine, which is another host than 127.0.0.1. */
 const place = (): string => `localhost:${new URL(origin.url).port}`;
-const access = (token = TOKEN): InputAccess => ({ host: place(), user: 'x-access-token', token: secret(token) });
+const access = (token = TOKEN): InputAccess => ({ host: place(), user: 'x-access-token', token: secret(token), ssh: undefined });
 
 let opened = 0;
 async function nixWith(...inputAccess: readonly InputAccess[]): Promise<{ nix: RepositoryNix; folder: string }> {
@@ -98,7 +99,9 @@ async function evaluate(nix: RepositoryNix, url: string): Promise<HostEvaluation
 
 let made = 0;
 /** A private repository, and how flake.lock names its commit. */
-async function privateInput(files: Record<string, string> = {}): Promise<{ url: string; attributes: Record<string, unknown>; folder: string }> {
+async function privateInput(
+  files: Record<string, string> = {},
+): Promise<{ url: string; attributes: Record<string, unknown>; folder: string; bareDir: string }> {
   made += 1;
   const repository = await origin.repository(`lib${made}`);
   const rev = await repository.commit(
@@ -111,7 +114,12 @@ async function privateInput(files: Record<string, string> = {}): Promise<{ url: 
   await rm(join(folder, '.git'), { recursive: true });
   const hashed = await execInTest('nix', ['hash', 'path', folder], { env: { ...process.env, NIX_CONFIG: SETTINGS.join('\n') } });
   const url = `https://${place()}/lib${made}.git`;
-  return { url, folder, attributes: { narHash: hashed.stdout.trim(), rev, revCount: 1, lastModified, ref: 'refs/heads/main' } };
+  return {
+    url,
+    folder,
+    bareDir: repository.bareDir,
+    attributes: { narHash: hashed.stdout.trim(), rev, revCount: 1, lastModified, ref: 'refs/heads/main' },
+  };
 }
 
 const TOPLEVEL = `derivation { name = "t"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "echo \${lib.text} > $out" ]; }`;
@@ -322,6 +330,83 @@ describe('with a token, a private input', { timeout: 120_000 }, () => {
   });
 });
 
+describe('with a key, a private input over SSH', { timeout: 120_000 }, () => {
+  let server: SshServer;
+  beforeAll(async () => {
+    server = await startSshServer(join(dir, 'sshd'));
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+  });
+  const withKey = (key = server.key, ...knownHosts: readonly string[]): InputAccess => ({
+    host: 'localhost',
+    user: 'x-access-token',
+    token: secret(TOKEN),
+    ssh: { key: secret(key), knownHosts: knownHosts.length === 0 ? [server.knownHost] : knownHosts },
+  });
+  async function sshFleet(toplevel?: string, at = server.port): Promise<string> {
+    const { bareDir, attributes } = await privateInput();
+    const url = `ssh://${server.user}@localhost:${at}${bareDir}`;
+    const { ref, ...rest } = attributes;
+    return await fleet(
+      { url: `git+${url}?ref=main`, locked: { type: 'git', url, ref, ...rest }, original: { type: 'git', url, ref: 'main' } },
+      toplevel,
+    );
+  }
+  /** In the middle of the private key. */
+  const secretPart = (): string => server.key.split('\n').slice(2, 4).join('');
+
+  it('is fetched, evaluated and built with its lock unchanged, and the key is nowhere', async () => {
+    const url = await sshFleet();
+    const { nix, folder } = await nixWith(withKey());
+    expect(await nix.listHosts(url, limits)).toMatchObject({ hosts: ['ada'] });
+    const result = await evaluate(nix, url);
+    if (result.kind !== 'evaluated') throw new Error(`${JSON.stringify(result)} ${server.log()}`);
+    expect(await nix.build(result, { ...limits, root: join(dir, `root-${made}`) })).toMatchObject({ kind: 'built' });
+    expect(await readFile(result.toplevel, 'utf8')).toBe('private\n');
+    expect(server.log()).toContain('Accepted publickey');
+    for (const text of [seen.join('\n'), await texts(folder), JSON.stringify(result)]) expect(text.replaceAll('\n', '')).not.toContain(secretPart());
+    for (const path of await nix.sourcesOf(result.drvPath)) expect((await execInTest('grep', ['-ra', 'PRIVATE KEY', path])).stdout).toBe('');
+    // Asked by the key, and not over https.
+    expect(headers).toEqual([]);
+  });
+
+  it('shows the key to no code of the flake', async () => {
+    const look = `env; ls -Ra $HOME /tmp; cat $HOME/* $HOME/.* /tmp/*; for p in /proc/[0-9]*; do cat $p/environ $p/cmdline; done`;
+    const builder = `derivation { name = "look-${Date.now()}"; system = "${SYSTEM}"; builder = "/bin/sh"; PATH = "/usr/bin:/bin"; args = [ "-c" ''{ export HOME=${dir}/sandbox-${opened + 1}/home; ${look}; } 2>&1 | tr -d '\\0\\n' > $out'' ]; }`;
+    const result = await evaluate((await nixWith(withKey())).nix, await sshFleet(`throw (lib.text + builtins.readFile (${builder}))`));
+    if (result.kind !== 'failed') throw new Error('it was evaluated');
+    expect(result.error).toMatch(/^private/);
+    expect(result.error).not.toContain(secretPart());
+    expect(result.error).not.toContain('GIT_SSH_COMMAND');
+  });
+
+  it.each([
+    ['for a key that it does not admit', () => withKey(server.otherKey)],
+    ['for a host whose key is another one than is known', () => withKey(server.key, server.knownHost.replace(/ AAAA\S+/, ` ${'A'.repeat(68)}`))],
+    ['for a host that nobody knows', () => withKey(server.key, server.knownHost.replace('localhost', 'git.example.org'))],
+  ])('is refused %s: what to check is said, and it is not tried again', async (_why, using) => {
+    const result = await evaluate((await nixWith(using())).nix, await sshFleet());
+    expect(result).toMatchObject({ kind: 'failed', code: 'INPUT_REFUSED', isRetryable: false });
+    const error = 'error' in result ? result.error : '';
+    expect(error).toContain(
+      'see that the key of inputs."localhost".sshKeyFile may read it, and that inputs."localhost".knownHosts has the key of the host',
+    );
+    expect(error).toContain(`what "ssh-keyscan -p ${server.port} localhost" prints`);
+    // Why, in the words of ssh.
+    expect(error).toMatch(/Host key verification failed|Permission denied/);
+    expect(error.replaceAll('\n', '')).not.toContain(secretPart());
+  });
+
+  it('is tried again when its server is away', async () => {
+    expect(await evaluate((await nixWith(withKey())).nix, await sshFleet(undefined, 9))).toMatchObject({
+      kind: 'failed',
+      code: 'INPUT_AWAY',
+      isRetryable: true,
+    });
+  });
+});
+
 describe('an input that is refused', { timeout: 120_000 }, () => {
   const refused = { kind: 'failed', code: 'INPUT_REFUSED', isRetryable: false };
   const ofGit = async (url: string, nix: RepositoryNix): Promise<HostEvaluation> => {
@@ -372,7 +457,9 @@ describe('an input that is refused', { timeout: 120_000 }, () => {
     const result = await ofGit('ssh://git@git.example.org/lib.git', (await nixWith(access())).nix);
     expect(result).toMatchObject({
       ...refused,
-      error: expect.stringContaining('SSH needs a login: if it is private, set inputs."git.example.org".tokenFile') as string,
+      error: expect.stringContaining(
+        'SSH needs a login: if it is private, set inputs."git.example.org".sshKeyFile and knownHosts of this server',
+      ) as string,
     });
   });
 

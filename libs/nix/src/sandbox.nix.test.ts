@@ -58,6 +58,14 @@ it('reports when nothing can run in it any more, and when it works again', async
   expect(await sandbox.problem()).toBeUndefined();
 });
 
+it('does not open where a program that commands need is missing', async () => {
+  const opened = openSandbox(
+    { exec, env, dir: join(dir, 'lacking'), readable: [] },
+    { secrets: [], needed: ['sh', 'floe-none'], programs: [], nonce: `${dir}lacking`, mayBuildsChangeStore: true },
+  );
+  await expect(opened).rejects.toMatchObject({ code: 'PROGRAM_MISSING', message: expect.stringContaining('floe-none is needed') as string });
+});
+
 describe('files of a command', () => {
   it('are not visible to the next one, wherever it can write', async () => {
     const sandbox = await open('files');

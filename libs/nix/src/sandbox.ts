@@ -97,6 +97,8 @@ const LAUNCH = ['/bin/sh', '-c', 'exec bwrap "$@" 3>&2', 'sh'] as const;
 export interface SandboxChecks {
   /** Paths that must not exist inside. */
   readonly secrets: readonly string[];
+  /** Programs that commands run inside, by name. Default: none beside Nix and git. */
+  readonly needed?: readonly string[];
   /** Programs that this process runs outside, by path: untrusted code must not be able to replace them. */
   readonly programs: readonly string[];
   /** A text that no earlier start used. */
@@ -108,10 +110,14 @@ export interface SandboxChecks {
 /**
  * A mount namespace made by bubblewrap with the system's programs, Nix's store and configuration, the paths in `readable`, and a
  * new home: nothing secret. The network is the machine's. Throws SANDBOX_UNAVAILABLE when it does not work on this machine,
+ * PROGRAM_MISSING when a needed one is not in PATH there,
  * SANDBOX_LEAKS when a secret is visible inside, BUILDS_NOT_ISOLATED when builds can bypass it, BUILDS_CHANGE_STORE when a build
  * can change earlier results.
  */
-export async function openSandbox(options: SandboxOptions, { secrets, programs, nonce, mayBuildsChangeStore }: SandboxChecks): Promise<Sandbox> {
+export async function openSandbox(
+  options: SandboxOptions,
+  { secrets, needed = [], programs, nonce, mayBuildsChangeStore }: SandboxChecks,
+): Promise<Sandbox> {
   const { exec, readable, dir } = options;
   const folders = await SandboxFolders.open(dir, exec);
   const home = join(dir, 'home');
@@ -148,6 +154,13 @@ export async function openSandbox(options: SandboxOptions, { secrets, programs, 
     forgetKept: async () => await folders.forget(),
     problem: async () => await sandboxProblem(exec, sandbox),
   };
+  for (const name of needed) {
+    if ((await findProgram(name, machine.path)) === undefined)
+      throw new FloeError(
+        'PROGRAM_MISSING',
+        `${name} is needed, and is not in PATH, or in a folder that the sandbox does not have: install it as the system does`,
+      );
+  }
   await probeSandbox(exec, sandbox, secrets);
   if (nix.mode === 'single-user') {
     // Nix's own sandbox does not work inside: Nix builds without it (sandbox-fallback), or not at all.
