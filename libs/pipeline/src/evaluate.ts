@@ -31,6 +31,8 @@ export type EvaluateOutcome =
   | { readonly kind: 'held'; readonly reason: string };
 
 const MAX_NAME_LENGTH = 64;
+/** Names of hosts in the reason of a held commit: more are counted. */
+const MAX_GONE_NAMED = 20;
 /** Rows are written in batches of this size while other hosts are still evaluated. */
 const ROWS_AT_ONCE = 20;
 
@@ -67,8 +69,10 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   const inForce = (await store.rollouts.lastComplete(revision.id))?.policy ?? DEFAULT_POLICY;
   const shrinkLimits = [inForce.shrink, revision.policy.shrink];
   if (shrinkLimits.some((limit) => isSuspiciousShrink(before, hosts.length, limit)) && !isAllowed) {
-    const reason = `only ${hosts.length} of ${before} hosts are left in the flake`;
-    return { kind: 'held', reason };
+    const gone = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed.toSorted();
+    const more = gone.length > MAX_GONE_NAMED ? ` and ${gone.length - MAX_GONE_NAMED} more` : '';
+    const named = gone.length === 0 ? '' : `; these would go: ${gone.slice(0, MAX_GONE_NAMED).join(', ')}${more}`;
+    return { kind: 'held', reason: `only ${hosts.length} of ${before} hosts are left in the flake${named}` };
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
 

@@ -143,11 +143,11 @@ describe('a policy', () => {
     // It would loosen the limit for itself.
     world.policy = { shrink: { percent: 100 } };
     const loosened = await world.push(hosts(8));
-    await isHeld(loosened, 'only 8 of 10 hosts are left in the flake');
+    await isHeld(loosened, 'only 8 of 10 hosts are left in the flake; these would go: host8, host9');
     const one = await world.ended(await world.push(hosts(9)), 'PUBLISHED');
     expect(one.policy.shrink).toEqual({ percent: 100, hosts: 3 });
     world.policy = { shrink: { percent: 0, hosts: 1 } };
-    await isHeld(await world.push(hosts(8)), 'only 8 of 9 hosts are left in the flake');
+    await isHeld(await world.push(hosts(8)), 'only 8 of 9 hosts are left in the flake; these would go: host8');
   });
 
   test('with windows by each host’s time: a time zone that does not exist is the error of the hosts that go by it, and of no other', async () => {
