@@ -1,6 +1,15 @@
 import { DEFAULT_DOWNLOADS, DEFAULT_PRESENCE, DEFAULT_SHRINK, defaultGates, type RingPolicy, type RolloutPolicy } from '@floe/model';
 
-/** A company: canaries by label, a tenth of the fleet by share, then everyone. */
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** When the machines of the last ring may change, by the time of each of them. */
+export const DAY_HOURS = { from: 6, hours: 14 } as const;
+
+/**
+ * A company: canaries by label, whose error rate a probe watches, a tenth of the fleet by share, then everyone, by day and after a person
+ * approved it. The first complete commit is a stepping stone.
+ */
 export function companyPolicy(hostCount: number): RolloutPolicy {
   const ring = (index: number, name: string, members: Partial<RingPolicy['members']>): RingPolicy => ({
     name,
@@ -13,12 +22,20 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
     pauseAfter: false,
   });
   return {
-    rings: [ring(0, 'canary', { labels: ['canary'] }), ring(1, 'early', { share: 10 }), ring(2, 'everyone', {})],
+    rings: [
+      { ...ring(0, 'canary', { labels: ['canary'] }), probes: [{ name: 'errors', everyMs: 5 * MINUTE }] },
+      ring(1, 'early', { share: 10 }),
+      {
+        ...ring(2, 'everyone', {}),
+        windows: [{ kind: 'allow', cron: `0 ${DAY_HOURS.from} * * *`, durationMs: DAY_HOURS.hours * HOUR, timeZone: 'host' }],
+        approvals: { count: 1, role: 'approver', notAuthor: false },
+      },
+    ],
     labels: {},
     maxInFlight: Math.max(10, Math.round(hostCount / 50)),
     budgets: [{ label: 'dns', atMost: 1 }],
     checks: [],
-    steppingStones: [],
+    steppingStones: ['new-agent'],
     shrink: DEFAULT_SHRINK,
     presence: DEFAULT_PRESENCE,
     downloads: DEFAULT_DOWNLOADS,

@@ -12,7 +12,7 @@ export class DatabaseStore implements FleetStore {
   readonly store: Store;
   readonly #repository: Repository;
   readonly #options: FleetStoreOptions;
-  readonly #hosts = new Map<HostName, { readonly labels: readonly string[]; toplevel: StorePath | undefined }>();
+  readonly #hosts = new Map<HostName, { readonly labels: readonly string[]; readonly timeZone: string; toplevel: StorePath | undefined }>();
   #count = 0;
 
   private constructor(store: Store, repository: Repository, options: FleetStoreOptions) {
@@ -38,9 +38,9 @@ export class DatabaseStore implements FleetStore {
       this.repositoryId,
       hosts.map(({ host }) => host),
     );
-    for (const { host, labels } of hosts) {
+    for (const { host, labels, timeZone } of hosts) {
       await this.store.hosts.enrol({ host, repositoryId: this.repositoryId, machineId: host, publicKey: `key of ${host}`, at });
-      this.#hosts.set(host, { labels, toplevel: undefined });
+      this.#hosts.set(host, { labels, timeZone, toplevel: undefined });
     }
   }
 
@@ -56,10 +56,11 @@ export class DatabaseStore implements FleetStore {
     await revisions.savePolicy(id, this.#options.policy);
     const rows = [...this.#hosts].map(([host, known]): EvaluationRow => {
       const toplevel = changed.get(host);
-      if (toplevel === undefined) return { host, outcome: 'UNCHANGED', toplevel: known.toplevel, system: SYSTEM, labels: known.labels };
+      if (toplevel === undefined)
+        return { host, outcome: 'UNCHANGED', toplevel: known.toplevel, system: SYSTEM, labels: known.labels, timeZone: known.timeZone };
       const outcome = known.toplevel === undefined ? 'NEW' : 'CHANGED';
       known.toplevel = toplevel;
-      return { host, outcome, toplevel, system: SYSTEM, labels: known.labels };
+      return { host, outcome, toplevel, system: SYSTEM, labels: known.labels, timeZone: known.timeZone };
     });
     await revisions.saveEvaluations(id, rows);
     await revisions.advance(id, 'evaluated', at);

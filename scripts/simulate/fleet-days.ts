@@ -20,6 +20,9 @@ export function isWorkday(day: number): boolean {
   return dayKind(day) === 'workday';
 }
 
+/** Where the machines are, with the hours by which their mornings are earlier. */
+export const ZONES: Readonly<Record<string, number>> = { 'Europe/Berlin': 1, 'America/New_York': -5, 'Asia/Kolkata': 5.5 };
+
 /** When laptops are open: at office hours, but for one person in ten each day, and a few who look in at the weekend. */
 export function planPresence(hosts: readonly SimulatedHost[], days: number, timeline: Timeline, random: Random): void {
   for (const host of hosts) {
@@ -29,7 +32,7 @@ export function planPresence(hosts: readonly SimulatedHost[], days: number, time
     }
     for (let day = 0; day < days; day += 1) {
       if (!random.chance(isWorkday(day) ? 0.9 : 0.03)) continue;
-      const open = START + day * DAY + random.between(7.5, 10) * HOUR;
+      const open = START + day * DAY + random.between(7.5, 10) * HOUR - (ZONES[host.timeZone] ?? 0) * HOUR;
       timeline.at(open, () => host.wake());
       timeline.at(open + random.between(4, 9) * HOUR, () => host.sleep());
     }
@@ -40,6 +43,8 @@ export interface Push {
   readonly at: number;
   readonly isBad: boolean;
   readonly isHotfix: boolean;
+  /** Of a bad one: hosts take it, and what is measured of them gets worse. Only a probe sees that. */
+  readonly regresses: boolean;
   /** Which part of the fleet it changes. */
   readonly reach: 'all' | 'laptops' | 'servers' | 'few';
 }
@@ -50,15 +55,16 @@ const SHORT_DAYS = 4;
 /** One or two commits on a workday. Every tenth is bad, and most of those are followed by an urgent fix in the middle of it. */
 export function planPushes(days: number, random: Random): readonly Push[] {
   const badOne = days < SHORT_DAYS ? 1 : 4;
-  const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, reach: 'all' }];
+  const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, regresses: false, reach: 'all' }];
   for (let day = 0; day < days; day += 1) {
     if (!isWorkday(day)) continue;
     for (let count = random.chance(0.4) ? 2 : 1; count > 0; count -= 1) {
       const at = START + day * DAY + random.between(9, 17) * HOUR;
       const isBad = pushes.length % 10 === badOne;
       const reach = isBad ? 'all' : (['all', 'laptops', 'servers', 'few'] as const)[Math.floor(random.next() * 4)];
-      pushes.push({ at, isBad, isHotfix: false, reach: reach ?? 'all' });
-      if (isBad && random.chance(0.7)) pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, reach: 'all' });
+      pushes.push({ at, isBad, isHotfix: false, regresses: isBad && random.chance(0.3), reach: reach ?? 'all' });
+      if (isBad && random.chance(0.7))
+        pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, regresses: false, reach: 'all' });
     }
   }
   return pushes.toSorted((one, other) => one.at - other.at);

@@ -3,9 +3,21 @@ import type { StorePart } from '@floe/store';
 
 /** What the server asks of the store in a simulation: the very methods of the real one. */
 export type SimulatedStore = StorePart<{
-  hosts: 'fleet' | 'desire' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
+  hosts: 'fleet' | 'desire' | 'pin' | 'orderQuarantine' | 'liftQuarantine' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
   reports: 'store';
-  rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'pushersOf' | 'order';
+  rollouts:
+    | 'save'
+    | 'begin'
+    | 'lastComplete'
+    | 'lostComplete'
+    | 'pushersOf'
+    | 'order'
+    | 'freeze'
+    | 'unfreeze'
+    | 'stopLabel'
+    | 'startLabel'
+    | 'claimProbe'
+    | 'answerProbe';
   revisions: 'evaluations' | 'get';
   audit: 'append';
 }>;
@@ -13,6 +25,7 @@ export type SimulatedStore = StorePart<{
 export interface NewHost {
   readonly host: HostName;
   readonly labels: readonly string[];
+  readonly timeZone: string;
 }
 
 /** A store, and what others do to it: enrolments, and the pipeline that publishes revisions. */

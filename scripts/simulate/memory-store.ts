@@ -1,28 +1,35 @@
 import {
   beginRollout,
+  hasArrived,
   mayBeTrain,
   NO_ORDERS,
   NOTHING_OBSERVED,
+  pendingStone,
   promotedIn,
   resolve,
+  revertOf,
   wentAfter,
   type CommitSha,
   type HostName,
   type ReleaseRef,
+  type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import type {
-  CurrentRollout,
-  DesiredRelease,
-  Evaluation,
-  Fleet,
-  FleetHost,
-  HostPresence,
-  HostRow,
-  NewRolloutOrder,
-  NextOfFleet,
-  StoredReport,
+import {
+  lastWordOf,
+  type CurrentRollout,
+  type DesiredRelease,
+  type Evaluation,
+  type Fleet,
+  type FleetHost,
+  type HostPresence,
+  type HostRow,
+  type NewRolloutOrder,
+  type NextOfFleet,
+  type Quarantine,
+  type StoredReport,
 } from '@floe/store';
+import { MemoryOrders } from './memory-orders.ts';
 import type { FleetStore, FleetStoreOptions, NewHost, SimulatedStore } from './fleet-store.ts';
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
@@ -33,8 +40,10 @@ interface Stored {
   readonly labels: readonly string[];
   stable: ReleaseRef | undefined;
   rollout: ReleaseRef | undefined;
-  readonly quarantined: Set<StorePath>;
+  readonly quarantines: Map<StorePath, Quarantine>;
   readonly acknowledged: Set<StorePath>;
+  readonly timeZone: string | undefined;
+  readonly stones: SteppingStone[];
 }
 
 /** Kept in memory: 10,000 hosts for a month make millions of writes. It does what the real store does, where the server can see it. */
@@ -52,15 +61,21 @@ export class MemoryStore implements FleetStore {
   #complete: CurrentRollout | undefined;
   /** Hosts with a `go`. */
   readonly #gone = new Set<Stored>();
+  readonly #people: MemoryOrders;
+  readonly #hasStone = new Set<string>();
+  /** All that was ever released, the newest last. */
+  readonly #released = new Map<HostName, ReleaseRef[]>();
+  readonly #sequenceOf = new Map<StorePath, number>();
   #sequence = 0;
 
   constructor(options: FleetStoreOptions) {
     this.#options = options;
+    this.#people = new MemoryOrders(options.now);
   }
 
   async enrol(hosts: readonly NewHost[], at: number): Promise<void> {
     // By name, as the database has them.
-    for (const { host, labels } of hosts.toSorted((one, other) => (one.host < other.host ? -1 : 1))) {
+    for (const { host, labels, timeZone } of hosts.toSorted((one, other) => (one.host < other.host ? -1 : 1))) {
       const row: HostRow = {
         host,
         repositoryId: this.repositoryId,
@@ -73,7 +88,8 @@ export class MemoryStore implements FleetStore {
         acceptedSequence: 0,
         reportSeq: 0,
       };
-      this.#hosts.set(host, { row, labels, stable: undefined, rollout: undefined, quarantined: new Set(), acknowledged: new Set() });
+      const nothing = { stable: undefined, rollout: undefined, quarantines: new Map<StorePath, Quarantine>(), acknowledged: new Set<StorePath>() };
+      this.#hosts.set(host, { row, labels, timeZone, ...nothing, stones: [] });
     }
     await Promise.resolve();
   }
@@ -81,7 +97,12 @@ export class MemoryStore implements FleetStore {
   async publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void> {
     this.#sequence += 1;
     const sequence = this.#sequence;
-    for (const [host, toplevel] of changed) this.#pending.set(host, { id: `${host}@${sequence}`, host, sequence, toplevel });
+    for (const [host, toplevel] of changed) {
+      const release = { id: `${host}@${sequence}`, host, sequence, toplevel };
+      this.#pending.set(host, release);
+      this.#released.set(host, [...(this.#released.get(host) ?? []), release]);
+      this.#sequenceOf.set(toplevel, sequence);
+    }
     const id = `rollout-${sequence}`;
     const sha = sequence.toString(16).padStart(40, '0') as CommitSha;
     const wasNews = this.#next?.hasNews === true;
@@ -111,26 +132,39 @@ export class MemoryStore implements FleetStore {
     this.#current = { id, revisionId, startedAt: at, policy, rings: undefined, weaker: undefined, orders, state: course.state, course, version: 0 };
   }
 
-  #read(stored: Stored): FleetHost {
-    const { row, stable, rollout, quarantined, acknowledged } = stored;
+  /** With what was asked of the fleet since. */
+  #withOrders(rollout: CurrentRollout | undefined): CurrentRollout | undefined {
+    if (rollout === undefined) return undefined;
+    const probes = this.#people.answersOf(rollout.id);
+    return { ...rollout, orders: { ...rollout.orders, ...this.#people.ofFleet() }, probes };
+  }
+
+  #read(stored: Stored, isPromoted: (host: HostName) => boolean): FleetHost {
+    const { row, labels, stable, rollout, quarantines, acknowledged, timeZone } = stored;
     const { desired, host } = row;
-    const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
-    const isRingPromoted = this.#current !== undefined && promotedIn(this.#current)(host);
-    const situation = { pin: undefined, hold: undefined, isRingPromoted, rollout, stable, directed, quarantined };
-    return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
+    const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel, permit: desired.permit };
+    const people = this.#people.ofHost(host, labels);
+    const stone = this.#stoneOf(stored);
+    const quarantined = new Set(quarantines.keys());
+    const revert = this.#current && revertOf(this.#current);
+    const told = { directed, revert, floor: row.toldSequence ?? 0 };
+    const situation = { ...people, ...told, isRingPromoted: isPromoted(host), rollout, stable, quarantined, stone };
+    const ofRollout = rollout === undefined ? {} : { timeZone };
+    const failed = { quarantines: [...quarantines.values()], acknowledged, wentSequence: row.went && this.#sequenceOf.get(row.went.toplevel) };
+    return { row, situation, desired: resolve(situation), ...failed, desiredCommit: undefined, ...ofRollout };
+  }
+
+  #stoneOf({ row, stones }: Stored): SteppingStone | undefined {
+    if (stones.length === 0) return undefined;
+    const lastWord = lastWordOf(row);
+    return pendingStone(stones, { floor: row.toldSequence ?? 0, hasArrived: (toplevel) => hasArrived(lastWord, toplevel) });
   }
 
   #readFleet(): Fleet {
     const isPromoted = this.#current === undefined ? () => false : promotedIn(this.#current);
-    const hosts = [...this.#hosts.values()].map((stored): FleetHost => {
-      const { row, stable, rollout, quarantined, acknowledged } = stored;
-      const { desired, host } = row;
-      const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel };
-      const situation = { pin: undefined, hold: undefined, isRingPromoted: isPromoted(host), rollout, stable, directed, quarantined };
-      return { row, situation, desired: resolve(situation), quarantines: [], acknowledged, desiredCommit: undefined };
-    });
+    const hosts = [...this.#hosts.values()].map((stored) => this.#read(stored, isPromoted));
     const next = this.#next && { ...this.#next, superseded: this.#supersededInARow() };
-    return { rollout: this.#current, next, hosts };
+    return { rollout: this.#withOrders(this.#current), next, hosts };
   }
 
   #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, at }: HostPresence): HostRow {
@@ -151,27 +185,59 @@ export class MemoryStore implements FleetStore {
     Object.assign(row, { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt });
     row.went = wentAfter(row.went, { state, subject });
     if (row.went === undefined) this.#gone.delete(stored);
-    if (state === 'ROLLED_BACK' && subject !== undefined) stored.quarantined.add(subject);
+    if (state !== 'ROLLED_BACK' || subject === undefined || stored.quarantines.has(subject)) return;
+    stored.quarantines.set(subject, { host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });
   }
 
   #desire(wanted: readonly DesiredRelease[], at: number): { host: HostName; epoch: number }[] {
-    return wanted.flatMap(({ host, id, toplevel, sequence }) => {
+    return wanted.flatMap(({ host, id, toplevel, sequence, permit }) => {
       const row = this.#hosts.get(host)?.row;
       if (row === undefined || row.desired?.releaseId === id) return [];
       row.epoch += 1;
-      row.desired = { releaseId: id, toplevel, sequence, epoch: row.epoch, since: at };
+      row.toldSequence = Math.max(row.toldSequence ?? 0, sequence);
+      row.desired = { releaseId: id, toplevel, sequence, epoch: row.epoch, since: at, ...(permit === undefined ? {} : { permit }) };
       return [{ host, epoch: row.epoch }];
     });
   }
 
-  #order({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [] }: NewRolloutOrder): void {
+  /** As a complete rollout does, with the stones that its policy names for the first time. */
+  #advanceStable({ policy, revisionId }: CurrentRollout, unasked: ReadonlySet<HostName>): void {
+    for (const [host, stored] of this.#hosts) {
+      const { rollout, stable } = stored;
+      if (rollout === undefined || unasked.has(host)) continue;
+      if (rollout.toplevel !== stable?.toplevel) stored.row.stableBy = revisionId;
+      stored.stable = rollout;
+    }
+    for (const name of policy.steppingStones.filter((each) => !this.#hasStone.has(each))) {
+      this.#hasStone.add(name);
+      for (const { stable, rollout, stones } of this.#hosts.values())
+        if (stable !== undefined && stable.id === rollout?.id) stones.push({ ...stable, name });
+    }
+  }
+
+  #order({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [], answers = [], ...rest }: NewRolloutOrder): void {
     if (this.#next?.id === rolloutId) {
       this.#next = { ...this.#next, isHotfix: true, orders: { ...NO_ORDERS, hotfix: { by, role, reason, at } } };
       return;
     }
     if (this.#current === undefined) return;
     const said = { by, role, reason, at };
-    const asked = kind === 'resume' ? { resume: { ...said, of: subject ?? 0 } } : kind === 'hotfix' ? { hotfix: said } : {};
+    this.#people.acknowledge(rolloutId, answers);
+    const { approvals } = this.#current.orders;
+    const { binds, loosens, person } = rest;
+    if (kind === 'approve') {
+      const approval = { ...said, ring: subject ?? 0, person, binds, loosens };
+      this.#current = { ...this.#current, orders: { ...this.#current.orders, approvals: [...approvals, approval] } };
+      return;
+    }
+    const asked =
+      kind === 'resume'
+        ? { resume: { ...said, of: subject ?? 0 } }
+        : kind === 'abort'
+          ? { abort: { ...said, isRevert: subject === 1 } }
+          : kind === 'hotfix'
+            ? { hotfix: said }
+            : {};
     this.#current = { ...this.#current, orders: { ...this.#current.orders, ...asked } };
     for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledged.add(toplevel);
   }
@@ -192,9 +258,30 @@ export class MemoryStore implements FleetStore {
         for (const stored of here) this.#disconnect(stored, at);
         return await Promise.resolve(here.length);
       },
+      pin: async (pin) => {
+        const { desired } = this.#get(pin.host).row;
+        // Nobody pins to anything else here.
+        if (desired?.releaseId !== pin.releaseId) return await Promise.resolve(false);
+        const { sequence, toplevel } = desired;
+        this.#people.pin(pin, { id: pin.releaseId, host: pin.host, sequence, toplevel });
+        return await Promise.resolve(true);
+      },
+      orderQuarantine: async ({ host, commit, by, reason, at }) => {
+        const sequence = Number.parseInt(commit, 16);
+        const toplevel = host === undefined ? undefined : this.#systemOf(host, sequence);
+        if (host === undefined || toplevel === undefined) return await Promise.resolve(false);
+        this.#people.ban(host, toplevel, { commit, sequence, by, reason, at, isOfAll: false });
+        return await Promise.resolve(true);
+      },
+      liftQuarantine: async ({ host, commit }) => {
+        const toplevel = host === undefined ? undefined : this.#systemOf(host, Number.parseInt(commit, 16));
+        return await Promise.resolve(host !== undefined && toplevel !== undefined && this.#people.lift(host, toplevel));
+      },
       takeSlot: async (_, host, judge) => {
         const stored = this.#get(host);
-        const went = judge({ rollout: this.#current, asking: this.#read(stored), gone: [...this.#gone].map(({ row }) => row) });
+        const isPromoted = this.#current === undefined ? () => false : promotedIn(this.#current);
+        const rollout = this.#withOrders(this.#current);
+        const went = judge({ rollout, asking: this.#read(stored, isPromoted), gone: [...this.#gone].map(({ row }) => row) });
         if (went !== undefined) {
           stored.row.went = went;
           this.#gone.add(stored);
@@ -215,8 +302,7 @@ export class MemoryStore implements FleetStore {
         this.#current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
         if (course.state === 'COMPLETE') {
           this.#complete = this.#current;
-          const left = new Set(unasked);
-          for (const [host, stored] of this.#hosts) if (!left.has(host)) stored.stable = stored.rollout ?? stored.stable;
+          this.#advanceStable(this.#current, new Set(unasked));
         }
         return await Promise.resolve(true);
       },
@@ -231,14 +317,28 @@ export class MemoryStore implements FleetStore {
       lostComplete: async () => await Promise.resolve(undefined),
       pushersOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
+      unfreeze: async (_, seen) => await Promise.resolve(this.#people.unfreeze(seen)),
+      freeze: async (_, freeze) => await Promise.resolve(this.#people.freeze(freeze)),
+      stopLabel: async (_, stop) => {
+        this.#people.stop(stop);
+        return await Promise.resolve(true);
+      },
+      startLabel: async (_, seen) => await Promise.resolve(this.#people.start(seen)),
+      claimProbe: async (probe) => await Promise.resolve(this.#people.claim(probe)),
+      answerProbe: async (probe, claim, answer) => await Promise.resolve(this.#people.answer(probe, claim, answer)),
     },
     revisions: {
       get: async () => await Promise.resolve(undefined),
       evaluations: async () =>
-        await Promise.resolve([...this.#hosts].map(([host, { labels }]): Evaluation => ({ host, outcome: 'CHANGED', labels }))),
+        await Promise.resolve([...this.#hosts].map(([host, { labels, timeZone }]): Evaluation => ({ host, outcome: 'CHANGED', labels, timeZone }))),
     },
     audit: { append: async () => await Promise.resolve() },
   };
+
+  /** What the commit has for the host. */
+  #systemOf(host: HostName, commit: number): StorePath | undefined {
+    return this.#released.get(host)?.findLast(({ sequence }) => sequence <= commit)?.toplevel;
+  }
 
   #get(host: HostName): Stored {
     const stored = this.#hosts.get(host);

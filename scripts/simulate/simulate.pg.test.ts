@@ -17,11 +17,14 @@ describe('a fleet for days, on a database', { timeout: 300_000 }, () => {
     const again = `npm run simulate -- --hosts ${hosts} --days ${days} --seed ${SEED} --store ${store}`;
     const real = new Simulation({ hosts, days, seed: SEED, openStore: STORES[store] });
     await expect(real.run(), again).resolves.toBeUndefined();
-    const { timeTo50, bad, mostHit } = summarize(real);
-    expect(timeTo50, again).toBeDefined();
+    const { bad, mostHit } = summarize(real);
+    // Of a rollout whose last ring is never approved, or comes late, only the first rings hear.
+    expect(
+      real.stories.some(({ arrived }) => arrived.size > 0),
+      again,
+    ).toBe(true);
     expect(bad, again).toBeGreaterThan(0);
-    // Somebody began with it, and all who did are of the first ring.
-    expect(mostHit, again).toBeGreaterThan(0);
+    // All who began with it are of the first ring.
     expect(mostHit, again).toBeLessThanOrEqual(real.hosts.filter(({ labels }) => labels.includes('canary')).length);
     const inMemory = new Simulation({ hosts, days, seed: SEED });
     await inMemory.run();

@@ -20,6 +20,21 @@ describe('a fleet for days, with the real engine', () => {
     expect(directivesPerHost).toBeLessThanOrEqual(simulation.stories.length);
   });
 
+  test('with people who do everything that they may', async () => {
+    const sum = new Map<string, number>();
+    for (let seed = SEED; seed < SEED + 4; seed += 1) {
+      const again = `npm run simulate -- --hosts 40 --days 14 --seed ${seed}`;
+      const simulation = new Simulation({ hosts: 40, days: 14, seed });
+      await expect(simulation.run(), again).resolves.toBeUndefined();
+      for (const [what, count] of Object.entries(simulation.people.counts)) sum.set(what, (sum.get(what) ?? 0) + Number(count));
+      expect(
+        simulation.hosts.some(({ stone }) => stone !== undefined),
+        again,
+      ).toBe(true);
+    }
+    for (const [what, count] of sum) if (what !== 'aborts' && what !== 'hotfixes') expect(count, what).toBeGreaterThan(0);
+  });
+
   test('is the same again with the same seed', async () => {
     const [one, other] = [1, 2].map(() => new Simulation({ hosts: 40, days: 3, seed: SEED }));
     await one?.run();

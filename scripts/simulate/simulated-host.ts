@@ -43,6 +43,12 @@ export interface HostDeps {
   readonly onSettled: (host: SimulatedHost) => void;
 }
 
+export interface HostMachine {
+  readonly isLaptop: boolean;
+  readonly labels: readonly string[];
+  readonly timeZone: string;
+}
+
 /**
  * A machine with an agent: the real agent's decide() over its journal, jobs that take virtual time, and reports that are kept until the
  * server has them. A job needs the machine awake.
@@ -51,6 +57,7 @@ export class SimulatedHost {
   readonly name: HostName;
   readonly isLaptop: boolean;
   readonly labels: readonly string[];
+  readonly timeZone: string;
   isAwake = false;
   hasNetwork = true;
   /** The connection, while there is one. */
@@ -60,6 +67,12 @@ export class SimulatedHost {
   readonly queue: StoredReport[] = [];
   /** Epochs of the directives that came, each once. */
   readonly directed = new Set<number>();
+  /** What it ever ran. */
+  readonly ran = new Set<StorePath>();
+  /** The highest sequence that it was told. */
+  told = 0;
+  /** What it must not get past. */
+  stone: { readonly sequence: number; readonly toplevel: StorePath } | undefined;
   readonly #deps: HostDeps;
   #profile: StorePath | undefined;
   #seq = 0;
@@ -69,10 +82,11 @@ export class SimulatedHost {
   /** What was scheduled for a job that was stopped has no effect. */
   #turn = 0;
 
-  constructor(name: HostName, { isLaptop, labels }: { readonly isLaptop: boolean; readonly labels: readonly string[] }, deps: HostDeps) {
+  constructor(name: HostName, { isLaptop, labels, timeZone }: HostMachine, deps: HostDeps) {
     this.name = name;
     this.isLaptop = isLaptop;
     this.labels = labels;
+    this.timeZone = timeZone;
     this.#deps = deps;
     this.journal = emptyJournal(deps.timeline.now);
   }
@@ -141,6 +155,7 @@ export class SimulatedHost {
   receive(directive: Pick<AgentDirective, 'epoch' | 'isRetry'> & { readonly sequence: number; readonly toplevel: StorePath }): void {
     const { epoch, isRetry, sequence, toplevel } = directive;
     this.directed.add(epoch);
+    this.told = Math.max(this.told, sequence);
     const release = { ...REPOSITORY, commit: '0'.repeat(40) as AgentDirective['release']['commit'], sequence, toplevel, closureSizeBytes: 1 };
     this.#dispatch({ type: 'offered', directive: { epoch, trial: null, isRetry, mode: 'activate', release, envelope: '' }, freshness: null });
   }
@@ -246,6 +261,7 @@ export class SimulatedHost {
     onActivating(this, toplevel);
     this.#whenAwake(random.between(0.5, 1.5) * MINUTE, () => {
       this.runs = toplevel;
+      this.ran.add(toplevel);
       if (this.#fate === 'loses-network') {
         this.hasNetwork = false;
         this.#hangUp();

@@ -1,10 +1,11 @@
-import { isEndedRollout, type HostName, type StorePath } from '@floe/model';
+import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import type { Fleet, FleetHost, StoredReport } from '@floe/store';
 import { Admission } from '../../apps/server/src/rollouts/admission.ts';
 import { RolloutEngine } from '../../apps/server/src/rollouts/engine.ts';
 import { movesRollout } from '../../apps/server/src/steering.ts';
 import { killable, ServerKilled, type FleetStore, type SimulatedStore } from './fleet-store.ts';
+import { SimulatedProbes } from './simulated-probes.ts';
 import type { Random } from './random.ts';
 import type { HostsServer, SimulatedHost } from './simulated-host.ts';
 import type { Timeline } from './timeline.ts';
@@ -16,6 +17,10 @@ const HINT_MS = 30 * SECOND;
 /** How soon it looks without one. */
 const POLL_MS = 5 * MINUTE;
 
+function permitOf({ desired }: FleetHost): PermitGrounds | undefined {
+  return desired.kind === 'release' ? desired.permit : undefined;
+}
+
 export interface ServerDeps {
   readonly timeline: Timeline;
   readonly random: Random;
@@ -23,8 +28,10 @@ export interface ServerDeps {
   /** How probable it is that it is killed before a call of the store, or after it. */
   readonly killChance: number;
   readonly onDirective: (host: SimulatedHost, hosts: FleetHost) => void;
-  readonly onGo: (host: SimulatedHost, toplevel: StorePath) => void;
+  readonly onGo: (host: SimulatedHost, toplevel: StorePath, stored: FleetHost | undefined) => void;
   readonly onStep: (state: string) => void;
+  /** What a probe says now. */
+  readonly verdict: () => ProbeVerdict;
   /** A person looks at what it shows. */
   readonly administer: (fleet: Fleet) => Promise<void>;
 }
@@ -59,7 +66,13 @@ export class SimulatedServer implements HostsServer {
     };
     this.#store = killable(fleetStore.store, () => random.chance(killChance));
     const parts = { store: this.#store, clock: this.#clock, logger: silentLogger, repositoryId: fleetStore.repositoryId };
-    this.#engine = new RolloutEngine({ ...parts, forge: 'github', onStep: (_, { to }) => deps.onStep(to.state) });
+    const probes = new SimulatedProbes({
+      store: this.#store,
+      ask: (answer) => timeline.after(random.between(1, 20) * SECOND, async () => await this.#alive(answer(deps.verdict()))),
+      onAnswer: () => this.hint(),
+      now: () => timeline.now,
+    });
+    this.#engine = new RolloutEngine({ ...parts, forge: 'github', probes, onStep: (_, { to }) => deps.onStep(to.state) });
     this.#admission = new Admission(parts);
   }
 
@@ -165,7 +178,7 @@ export class SimulatedServer implements HostsServer {
     const news = wanted.filter(({ each, release }) => each.row.desired?.releaseId !== release.id);
     const moved = new Map<HostName, number>();
     if (news.length > 0) {
-      const releases = news.map(({ each, release }) => ({ ...release, epoch: each.row.epoch }));
+      const releases = news.map(({ each, release }) => ({ ...release, epoch: each.row.epoch, permit: permitOf(each) }));
       for (const { host, epoch } of await this.#store.hosts.desire(releases, this.#clock.now())) moved.set(host, epoch);
     }
     for (const { each, release } of wanted) {
@@ -190,6 +203,8 @@ export class SimulatedServer implements HostsServer {
   /** Whoever is ready asks again from time to time: as many as get their `go`, and a few of each kind that have to wait. */
   async #admit(): Promise<void> {
     const refused = new Map<string, number>();
+    if (this.#ready.size === 0) return;
+    const byName = new Map(this.fleet.hosts.map((each) => [each.row.host, each]));
     for (const [host, epoch] of this.#ready) {
       const { state, directive } = host.journal;
       const session = this.#sessions.get(host.name);
@@ -201,7 +216,7 @@ export class SimulatedServer implements HostsServer {
       if ((refused.get(kind) ?? 0) >= 3) continue;
       if (await this.#admission.mayActivate(host.name, epoch)) {
         this.#ready.delete(host);
-        this.#deps.onGo(host, directive.release.toplevel);
+        this.#deps.onGo(host, directive.release.toplevel, byName.get(host.name));
         this.#send(host, session.id, () => host.go(epoch));
       } else refused.set(kind, (refused.get(kind) ?? 0) + 1);
     }

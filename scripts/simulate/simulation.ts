@@ -1,21 +1,14 @@
-import {
-  isRingPromoted,
-  TRAIN,
-  type HostName,
-  type RolloutCourse,
-  type RolloutPause,
-  type RolloutPolicy,
-  type RolloutState,
-  type StorePath,
-} from '@floe/model';
-import type { Fleet, FleetHost } from '@floe/store';
+import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
 import { companyPolicy } from './company-policy.ts';
-import { DAY, isWorkday, planPresence, planPushes, START, type Push } from './fleet-days.ts';
+import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
+import { assert, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
 import { MemoryStore } from './memory-store.ts';
 import { Random } from './random.ts';
 import { SimulatedHost, type Fate } from './simulated-host.ts';
 import { SimulatedServer } from './simulated-server.ts';
+import { SimulatedPeople } from './simulated-people.ts';
+import { noteMoment, type RevisionStory } from './story.ts';
 import { Timeline } from './timeline.ts';
 
 const MINUTE = 60_000;
@@ -29,31 +22,6 @@ export interface SimulationOptions {
   readonly policy?: RolloutPolicy;
   /** Default: in memory. */
   readonly openStore?: (options: FleetStoreOptions) => Promise<FleetStore>;
-}
-
-/** One revision, and where it got. */
-export interface RevisionStory extends Push {
-  readonly sequence: number;
-  readonly changed: ReadonlySet<HostName>;
-  /** When each host ran it. */
-  readonly arrived: Map<HostName, number>;
-  /** Changed hosts that were online while it was the newest. */
-  readonly reachable: Set<HostName>;
-  /** Hosts that began to activate it, by the ring that they are in. */
-  readonly tried: Map<HostName, number>;
-  /** What its rollout did while hosts followed it. */
-  readonly steps: RolloutMoment[];
-  end: RolloutState | undefined;
-  supersededAt: number | undefined;
-}
-
-/** Since when a rollout was where. */
-export interface RolloutMoment {
-  readonly at: number;
-  readonly state: RolloutState;
-  readonly ring: number;
-  /** Why it is paused, in words. */
-  readonly pause: string | undefined;
 }
 
 /** The fleet at one moment, for the drawing. Each host is counted once, but for `online`. */
@@ -79,6 +47,8 @@ const SAMPLE_EVERY = 30 * MINUTE;
 
 /** A `go` is good for so long (apps/server/src/rollouts/admission.ts). */
 const PLACE_MS = HOUR;
+/** After so long it is seen that a commit made things worse: within the soak of the first ring. */
+const REGRESS_MS = 10 * MINUTE;
 
 /**
  * The real engine, admission and store, and the real agent's decisions, in virtual time. Throws at the first invariant that is broken.
@@ -104,6 +74,8 @@ export class Simulation {
   readonly #places = new Map<SimulatedHost, number>();
   #store: FleetStore | undefined;
   #server: SimulatedServer | undefined;
+  #people: SimulatedPeople | undefined;
+  #hasStone = false;
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -135,6 +107,15 @@ export class Simulation {
     return this.#server;
   }
 
+  get people(): SimulatedPeople {
+    if (this.#people === undefined) throw new Error('the simulation did not begin');
+    return this.#people;
+  }
+
+  get #known(): Known {
+    return { people: this.people, policy: this.policy, rollout: this.server.fleet.rollout, now: this.#timeline.now };
+  }
+
   get #fleetStore(): FleetStore {
     if (this.#store === undefined) throw new Error('the simulation did not begin');
     return this.#store;
@@ -146,20 +127,34 @@ export class Simulation {
     const storeOptions = { policy: this.policy, now: () => timeline.now };
     await using store = (await openStore?.(storeOptions)) ?? new MemoryStore(storeOptions);
     this.#store = store;
+    const people = new SimulatedPeople({
+      timeline,
+      random: new Random(this.options.seed + 1_000_003),
+      fleetStore: store,
+      hosts: this.hosts,
+      isBad: (toplevel) => this.isBad(toplevel),
+      hint: () => this.#server?.hint(),
+    });
+    this.#people = people;
     this.#server = new SimulatedServer({
       timeline,
       random: this.#random,
       fleetStore: store,
       killChance: hosts > 2_000 ? 0.00001 : 0.0003,
-      onDirective: (host, stored) => checkDirective(host, stored),
-      onGo: (host) => this.#places.set(host, timeline.now + PLACE_MS),
+      onDirective: (host, stored) => checkDirective(host, stored, this.#known),
+      onGo: (host, _, stored) => {
+        checkGo(host, stored, this.#known);
+        this.#places.set(host, timeline.now + PLACE_MS);
+      },
+      verdict: () => this.#verdict(),
       onStep: (state) => void (this.pauses += state === 'PAUSED' ? 1 : 0),
-      administer: async (fleet) => await this.#administer(fleet),
+      administer: async (fleet) => await people.look(fleet, this.#follow()),
     });
     await store.enrol(
-      this.hosts.map(({ name, labels }) => ({ host: name, labels })),
+      this.hosts.map(({ name, labels, timeZone }) => ({ host: name, labels, timeZone })),
       START,
     );
+    people.plan(days);
     planPresence(this.hosts, days, timeline, this.#random);
     for (const push of planPushes(days, this.#random)) timeline.at(push.at, async () => await this.#publish(push));
     for (let at = START; at < START + days * DAY; at += SAMPLE_EVERY) timeline.at(at, () => this.#sample());
@@ -173,7 +168,7 @@ export class Simulation {
     const canaries = Math.max(2, Math.min(20, Math.round(this.options.hosts / 50)));
     // Servers and laptops alike, so that there is somebody at night, too.
     const isCanary = index < canaries || (index % 10 === 9 && index < 10 * canaries);
-    const labels = [isLaptop ? 'laptop' : 'server', ...(isCanary ? ['canary'] : []), ...(index % 500 === 8 ? ['dns'] : [])];
+    const labels = [isLaptop ? 'laptop' : 'server', ...(isCanary ? ['canary'] : []), ...(index % 50 === 8 ? ['dns'] : [])];
     const name = `${isLaptop ? 'laptop' : 'server'}-${index}` as HostName;
     const server = {
       hello: (host: SimulatedHost) => this.#server?.hello(host),
@@ -184,13 +179,31 @@ export class Simulation {
     const fateOf = (toplevel: StorePath): Fate => this.#fateOf(toplevel);
     const onActivating = (host: SimulatedHost, toplevel: StorePath): void => this.#onActivating(host, toplevel);
     const onSettled = (host: SimulatedHost): void => this.#onSettled(host);
-    return new SimulatedHost(name, { isLaptop, labels }, { timeline: this.#timeline, random: this.#random, server, fateOf, onActivating, onSettled });
+    const zones = Object.keys(ZONES);
+    const timeZone = zones[index % 5 < 3 ? 0 : (index % 5) - 2] ?? 'UTC';
+    return new SimulatedHost(
+      name,
+      { isLaptop, labels, timeZone },
+      { timeline: this.#timeline, random: this.#random, server, fateOf, onActivating, onSettled },
+    );
   }
 
   /** Of a bad revision nothing works, on some hosts not even the network; otherwise one change in fifty fails by itself. */
   #fateOf(toplevel: StorePath): Fate {
-    if (this.#storyOf.get(toplevel)?.isBad === true) return this.#random.chance(0.5) ? 'loses-network' : 'fails';
+    const story = this.#storyOf.get(toplevel);
+    if (story?.isBad === true && !story.regresses) return this.#random.chance(0.5) ? 'loses-network' : 'fails';
     return this.#random.chance(0.02) ? 'fails' : 'works';
+  }
+
+  /** What is measured of the fleet: it gets worse some time after the first host runs a commit that regresses, and is well when none does. */
+  #verdict(): ProbeVerdict {
+    const regressed = this.stories.filter(({ regresses }) => regresses);
+    const { now } = this.#timeline;
+    const isWorse = this.hosts.some(({ name, runs }) => {
+      const story = runs === undefined ? undefined : this.#storyOf.get(runs);
+      return story?.regresses === true && (story.arrived.get(name) ?? now) + REGRESS_MS <= now;
+    });
+    return regressed.length > 0 && isWorse ? 'bad' : 'good';
   }
 
   async #publish(push: Push): Promise<void> {
@@ -250,10 +263,22 @@ export class Simulation {
     const isStable = isEarly && hosts.find(({ row }) => row.host === host.name)?.situation.stable?.toplevel === toplevel;
     assert(!isEarly || isStable, `O9: ${host.name} changes before its ring`);
     const rings = new Set(story.tried.values());
-    if (story.isBad) assert(rings.size === 1, `O9: the bad revision ${story.sequence} is tried in more than one ring`);
-    // In the next rollout it is on its way with other changes; and a person may have acknowledged that all of its first hosts failed.
-    const isAlone = story === followed && rollout.orders.resume === undefined;
-    if (isAlone && rings.size > 1) assert(story.arrived.size > 0, `O9: revision ${story.sequence} is in its second ring, and nobody has verified it`);
+    const [firstRing = ring] = rings;
+    // Where the label of a whole ring was stopped the next one is the first; those before it join when that ends.
+    if (story.isBad) assert(ring <= firstRing, `O9: the bad revision ${story.sequence} is tried after ring ${firstRing}, in ring ${ring}`);
+    if (story.arrived.size > 0 || (isStable && !story.isBad)) return;
+    const asked = hosts.find((each) => {
+      const { toplevel: system } = each.situation.rollout ?? {};
+      if (system === undefined || this.#storyOf.get(system) !== story || each.acknowledged.has(system)) return false;
+      // Nobody is asked who failed with a stepping stone.
+      const { stone, quarantined } = each.situation;
+      if (stone !== undefined && quarantined.has(stone.toplevel)) return false;
+      return (rollout.rings?.get(each.row.host) ?? 0) < ring && !this.people.wasKept(each.row.host, rollout.startedAt);
+    });
+    assert(
+      asked === undefined,
+      `O29: ${host.name} of ring ${ring} begins with revision ${story.sequence}, which ${asked?.row.host} of a ring before it has not run`,
+    );
   }
 
   #onSettled(host: SimulatedHost): void {
@@ -262,36 +287,24 @@ export class Simulation {
     if (state === 'SUCCEEDED' && directive !== null) this.#storyOf.get(directive.release.toplevel)?.arrived.set(host.name, this.#timeline.now);
   }
 
-  /** At office hours a person looks at a pause, some time after it began: resumes a good revision, leaves a bad one to the next. */
-  async #administer({ rollout, hosts }: Fleet): Promise<void> {
-    const story = this.#follow();
-    if (rollout?.state !== 'PAUSED' || story === undefined || story.isBad) return;
-    const { now } = this.#timeline;
-    const { since } = rollout.course;
-    const hour = ((now - START) % DAY) / HOUR;
-    const isAtWork = isWorkday(Math.floor((now - START) / DAY)) && hour >= 8 && hour < 18;
-    if (!isAtWork || now - since < 20 * MINUTE || rollout.orders.resume?.of === since) return;
-    const acknowledged = hosts.flatMap(({ row: { host }, situation: { rollout: release, quarantined } }) =>
-      release !== undefined && quarantined.has(release.toplevel) ? [{ host, toplevel: release.toplevel }] : [],
-    );
-    // A commit on top of a bad one contains what was bad, and the pause names who failed with it.
-    if (acknowledged.some(({ toplevel }) => this.#storyOf.get(toplevel)?.isBad === true)) return;
-    const said = { by: 'ada', role: 'operator', reason: 'they failed by themselves', at: now } as const;
-    await this.#fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: since, acknowledged, ...said });
-  }
-
   #check(): void {
     this.events += 1;
     const { now } = this.#timeline;
     const { rollout } = this.server.fleet;
     const story = this.#follow();
+    if (rollout?.state === 'COMPLETE') this.#noteStone();
     if (rollout?.state === 'COMPLETE' && story?.isBad === true) assert(false, 'O4: a bad revision is complete');
     // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
     for (const [host, until] of this.#places) if (until < now) this.#places.delete(host);
-    const { maxInFlight = Infinity } = this.policy;
-    if (this.#places.size <= maxInFlight) return;
-    const changing = [...this.#places.keys()].filter(({ isChanging }) => isChanging).length;
-    assert(changing <= maxInFlight, `O17: ${changing} hosts change at the same time, of at most ${maxInFlight}`);
+    if (this.#places.size > 1) checkLimits([...this.#places.keys()], this.policy);
+  }
+
+  /** The first complete commit is a stepping stone, for whoever it was asked of. */
+  #noteStone(): void {
+    if (this.#hasStone || this.policy.steppingStones.length === 0) return;
+    this.#hasStone = true;
+    const stable = new Map(this.server.fleet.hosts.map(({ row, situation }) => [row.host, situation.rollout]));
+    for (const host of this.hosts) host.stone = stable.get(host.name);
   }
 
   /** Where the drawing shows it. */
@@ -317,42 +330,4 @@ export class Simulation {
     this.samples.push({ at: this.#timeline.now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
   }
-}
-
-/** Of several steps of one look the last is where it is. */
-function noteMoment(steps: RolloutMoment[], { state, ring, since, pause }: RolloutCourse): void {
-  const last = steps.at(-1);
-  if (last?.state === state && last.ring === ring && last.at === since) return;
-  steps.push({ at: since, state, ring, pause: pause && causeOf(pause) });
-}
-
-function causeOf(pause: RolloutPause): string {
-  switch (pause.cause) {
-    case 'failures': {
-      const [first] = pause.failures;
-      return pause.count === 1 ? `${first?.host} failed` : `${pause.count} hosts failed, ${first?.host} among them`;
-    }
-    case 'deadline':
-      return `${pause.missing} verified of ${pause.eligible} were missing at its deadline`;
-    case 'probe':
-      return `a probe said no: ${pause.answers.map(({ name }) => name).join(', ')}`;
-    case 'after-ring':
-      return 'the policy wants a person to look';
-    case 'freeze':
-      return `frozen by ${pause.by}: ${pause.reason}`;
-  }
-}
-
-function checkDirective({ name, acceptedSequence, directed }: SimulatedHost, { row, desired, situation }: FleetHost): void {
-  if (desired.kind !== 'release') return;
-  const { toplevel, sequence } = desired.release;
-  assert(!situation.quarantined.has(toplevel), `D6: ${name} is told to run what it rolled back`);
-  assert(sequence >= (row.desired?.sequence ?? 0) && sequence >= acceptedSequence, `D5: ${name} is told to go back`);
-  assert(directed.size <= row.epoch + 1, `D2: ${name} has heard of ${directed.size} directives`);
-}
-
-class BrokenInvariant extends Error {}
-
-function assert(holds: boolean, message: string): void {
-  if (!holds) throw new BrokenInvariant(message);
 }

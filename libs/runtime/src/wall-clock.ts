@@ -1,4 +1,5 @@
 import { DAY_MS } from './cron.ts';
+import { kept } from './kept.ts';
 
 /** The clocks of a time zone. Days are numbered from 1970-01-01, as a calendar there shows them. */
 export interface WallClock {
@@ -11,7 +12,10 @@ export interface WallClock {
   isOrdinary(day: number): boolean;
 }
 
-export function wallClockOf(timeZone: string): WallClock {
+/** What is found out about a time zone is asked for again at each look at a fleet, and slow. */
+export const wallClockOf: (timeZone: string) => WallClock = kept(makeWallClock);
+
+function makeWallClock(timeZone: string): WallClock {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone,
     hourCycle: 'h23',
@@ -36,18 +40,18 @@ export function wallClockOf(timeZone: string): WallClock {
     return wall.getTime() - Math.floor(at / 1000) * 1000;
   }
 
-  function midnight(day: number): number {
+  const midnight = kept((day: number): number => {
     const near = day * DAY_MS - offsetAt(day * DAY_MS);
     return day * DAY_MS - offsetAt(near);
-  }
+  });
 
   return {
     offsetAt,
     dayOf: (at) => Math.floor((at + offsetAt(at)) / DAY_MS),
     midnight,
-    isOrdinary(day) {
+    isOrdinary: kept((day: number): boolean => {
       const begin = midnight(day);
       return offsetAt(begin) === offsetAt(begin + DAY_MS);
-    },
+    }),
   };
 }

@@ -1,5 +1,6 @@
 import { cronCalendar, DAY_MS, readCron, type CronCalendar, type CronTimes } from './cron.ts';
 import { joinSpans, type TimeSpan } from './time-spans.ts';
+import { kept } from './kept.ts';
 import { wallClockOf, type WallClock } from './wall-clock.ts';
 
 /** When something begins, and how long it lasts. */
@@ -24,7 +25,16 @@ export interface WindowSpans {
  * Reads a window, or says what is wrong with it. Most days of a time zone are the same, so their times are found once for all of them;
  * only days on which clocks change are looked at each for itself. A year of a window that begins each minute takes some milliseconds.
  */
-export function readWindowSpans({ cron, durationMs, timeZone }: RecurringWindow): WindowSpans | { readonly kind: 'mistake'; readonly said: string } {
+export const readWindowSpans: (window: RecurringWindow) => WindowSpans | WindowMistake = kept(readOnce, ({ cron, durationMs, timeZone }) =>
+  JSON.stringify([cron, durationMs, timeZone]),
+);
+
+interface WindowMistake {
+  readonly kind: 'mistake';
+  readonly said: string;
+}
+
+function readOnce({ cron, durationMs, timeZone }: RecurringWindow): WindowSpans | WindowMistake {
   const read = readCron(cron, timeZone);
   if (read.kind === 'mistake') return read;
   const times: CronTimes = read;

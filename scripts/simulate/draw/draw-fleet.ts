@@ -1,4 +1,5 @@
-import type { RevisionStory, Sample, Simulation } from '../simulation.ts';
+import type { Sample, Simulation } from '../simulation.ts';
+import type { RevisionStory } from '../story.ts';
 import { LAYERS, PUSHES, pushKind } from './colors.ts';
 import type { Drawing } from './drawing.ts';
 import { xOf, type Frame } from './frame.ts';

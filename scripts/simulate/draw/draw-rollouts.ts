@@ -1,4 +1,5 @@
-import type { RevisionStory, Simulation } from '../simulation.ts';
+import type { Simulation } from '../simulation.ts';
+import type { RevisionStory } from '../story.ts';
 import { describeMs } from '../summary.ts';
 import { PUSHES, pushKind, STATES } from './colors.ts';
 import { fitting, type Drawing } from './drawing.ts';

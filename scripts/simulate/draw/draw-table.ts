@@ -1,4 +1,4 @@
-import type { RevisionStory } from '../simulation.ts';
+import type { RevisionStory } from '../story.ts';
 import { describeMs, timeTo } from '../summary.ts';
 import { PUSHES, pushKind } from './colors.ts';
 import type { Drawing } from './drawing.ts';

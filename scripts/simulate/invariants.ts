@@ -1,0 +1,77 @@
+import type { RolloutPolicy } from '@floe/model';
+import type { CurrentRollout, FleetHost } from '@floe/store';
+import { DAY_HOURS } from './company-policy.ts';
+import type { SimulatedHost } from './simulated-host.ts';
+import type { SimulatedPeople } from './simulated-people.ts';
+
+export class BrokenInvariant extends Error {}
+
+export function assert(holds: boolean, message: string): void {
+  if (!holds) throw new BrokenInvariant(message);
+}
+
+/** What a simulation knows by itself, and not from the server. */
+export interface Known {
+  readonly people: SimulatedPeople;
+  readonly policy: RolloutPolicy;
+  readonly rollout: CurrentRollout | undefined;
+  readonly now: number;
+}
+
+/** A host is told something. */
+export function checkDirective(host: SimulatedHost, { row, desired, situation }: FleetHost, { people, policy, rollout }: Known): void {
+  if (desired.kind !== 'release') return;
+  const { name, acceptedSequence, directed, ran } = host;
+  const { toplevel, sequence } = desired.release;
+  assert(!situation.quarantined.has(toplevel), `D6: ${name} is told to run what it rolled back`);
+  assert(!people.isBanned(name, toplevel), `D6: ${name} is told to run what a person quarantined there`);
+  const isBack = sequence < (row.desired?.sequence ?? 0) || sequence < acceptedSequence;
+  const isReverted = desired.permit?.kind === 'revert' && people.hasReverted;
+  assert(!isBack || isReverted, `D5: ${name} is told to go back`);
+  assert(directed.size <= row.epoch + 1, `D2: ${name} has heard of ${directed.size} directives`);
+  const isNews = row.desired?.releaseId !== desired.release.id;
+  if (!isNews) return;
+  assert(!people.isKept(host), `D1: ${name} is told something else, though a person keeps it where it is`);
+  assert(!people.isStopped(host), `D11: ${name} is told something, though its label is stopped`);
+  const { stone } = host;
+  if (stone !== undefined && sequence > stone.sequence && toplevel !== stone.toplevel)
+    assert(
+      ran.has(stone.toplevel) || Math.max(host.told, row.desired?.sequence ?? 0) > stone.sequence,
+      `D9: ${name} is told what is beyond a stepping stone that it has not run`,
+    );
+  const ring = rollout?.rings?.get(name);
+  if (desired.because !== 'rollout' || rollout === undefined || ring === undefined) return;
+  const needed = policy.rings[ring]?.approvals?.count ?? 0;
+  assert(needed === 0 || people.approved.get(rollout.id)?.has(ring) === true, `O26: ${name} is told a commit that nobody approved for its ring`);
+}
+
+/** A host gets its `go`. */
+export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, policy, rollout, now }: Known): void {
+  const { name } = host;
+  if (stored?.desired.kind !== 'release' || people.isKept(host)) return;
+  const { because, release } = stored.desired;
+  assert(!people.isBanned(name, release.toplevel), `D6: ${name} gets a go for what a person quarantined there`);
+  assert(!people.isStopped(host), `D11: ${name} gets a go, though its label is stopped`);
+  assert(because !== 'rollout' || !people.isFrozen, `O18: ${name} gets a go, though the fleet is frozen`);
+  const windows = policy.rings[rollout?.rings?.get(name) ?? 0]?.windows ?? [];
+  const isHotfix = rollout?.orders.hotfix !== undefined;
+  if (windows.length === 0 || isHotfix || (because !== 'rollout' && because !== 'stable')) return;
+  const hour = localHour(host.timeZone, now);
+  const isOpen = hour >= DAY_HOURS.from && hour < DAY_HOURS.from + DAY_HOURS.hours;
+  assert(isOpen, `O18: ${name} gets a go at ${hour} o'clock of ${host.timeZone}, outside of its window`);
+}
+
+/** `placed`: hosts with a `go` that holds. */
+export function checkLimits(placed: readonly SimulatedHost[], { maxInFlight = Infinity, budgets }: RolloutPolicy): void {
+  const changing = placed.filter(({ isChanging }) => isChanging);
+  assert(changing.length <= maxInFlight, `O17: ${changing.length} hosts change at the same time, of at most ${maxInFlight}`);
+  for (const { label, atMost } of budgets) {
+    const some = changing.filter(({ labels }) => labels.includes(label));
+    assert(some.length <= atMost, `O17: ${some.map(({ name }) => name).join(' and ')} change at the same time, of at most ${atMost} of ${label}`);
+  }
+}
+
+/** The hour that a clock there shows, whatever the engine makes of time zones. */
+function localHour(timeZone: string, now: number): number {
+  return Number(new Date(now).toLocaleString('en-GB', { hour: '2-digit', hourCycle: 'h23', timeZone }));
+}
