@@ -51,7 +51,7 @@ async function openTestStore(): Promise<Store> {
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-handovers-'));
-  for (const each of ['home', 'root', 'cache', 'log']) await mkdir(join(dir, each));
+  for (const each of ['home', 'root', 'cache']) await mkdir(join(dir, each));
   store = await openTestStore();
   const key = await loadOrCreateCacheKey(join(dir, 'cache-key'), 'cache-test-1');
   const mirror = {
@@ -82,6 +82,8 @@ afterAll(async () => {
 let count = 0;
 beforeEach(async () => {
   count += 1;
+  // A server has one repository, and its log.
+  deps = { ...deps, statements: openStatementLog(join(dir, `log-${count}`), silentLogger) };
   repository = await store.repositories.ensure({ url: `https://forge.example/fleet-${count}.git`, branch: 'main', now: 1 });
   [ADA, BOB, CLEO] = ['ada', 'bob', 'cleo'].map((name) => `${name}-${count}` as HostName) as [HostName, HostName, HostName];
   await store.hosts.ensure(repository.id, [ADA, BOB, CLEO]);
