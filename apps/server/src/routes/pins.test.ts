@@ -193,7 +193,7 @@ test('a system that left the cache is pinned no more, and the refusal says what 
   const { ask, written } = withHost({ isGone: true, released: release(2) });
   const refused = await ask(...PIN, { reason, commit: 'ccccccc' });
   expect(refused).toMatchObject({ status: 409, code: 'NOT_IN_CACHE' });
-  expect(refused.message).toContain(`floe pin ada ${toplevel}`);
+  expect(refused.message).toContain(`floe pin ada --store-path ${toplevel}`);
   expect(written).toEqual([]);
   expect(await ask(...PIN, { reason })).toMatchObject({ status: 200 });
 });

@@ -1,9 +1,9 @@
-import { lstat, open, rm, utimes } from 'node:fs/promises';
+import { lstat, open, unlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { planRetention, type CachedPath, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
 import { hashOfPath } from './narinfo.ts';
-import { readCacheFolder, unlessMissing, type FolderContent, type KnownNarinfos } from './read-folder.ts';
+import { readCacheFolder, unlessMissing, type FolderContent, KnownFiles } from './read-folder.ts';
 import { SharedLock } from './shared-lock.ts';
 
 /** What was published or needed so recently stays: somebody may be about to write down that it is needed. */
@@ -60,7 +60,9 @@ export interface FolderFiles {
 }
 
 const FILES: FolderFiles = {
-  remove: async (path) => await rm(path, { force: true }),
+  async remove(path) {
+    await unlessMissing(async () => await unlink(path));
+  },
   touch: async (path, time) => await utimes(path, time, time),
   sync: async (folder) => {
     const handle = await open(folder);
@@ -107,7 +109,7 @@ export class CacheFolder {
   /** Removes what nobody needs. Throws a retryable CACHE_BUSY while systems are published. */
   async collect(options: CollectOptions): Promise<Collected> {
     // Most of the reading, while others may publish.
-    const known: KnownNarinfos = new Map();
+    const known = new KnownFiles();
     await readCacheFolder(this.#dir, known);
     if (options.isDryRun) return await this.#lock.share(async () => await this.#collect(options, known));
     const collected = await this.#lock.alone(async () => await this.#collect(options, known), options.patience);
@@ -115,7 +117,7 @@ export class CacheFolder {
     throw new FloeError('CACHE_BUSY', 'systems are published to the cache right now: try again in some minutes', { retryable: true });
   }
 
-  async #collect({ needed, unusedForMs, maxBytes, isDryRun, signal }: CollectOptions, known: KnownNarinfos): Promise<Collected> {
+  async #collect({ needed, unusedForMs, maxBytes, isDryRun, signal }: CollectOptions, known: KnownFiles): Promise<Collected> {
     const content = await readCacheFolder(this.#dir, known);
     const now = this.#now();
     const asked = new Set([...(await needed())].flatMap((path) => hashOfPath(path) ?? []));
@@ -162,7 +164,7 @@ export class CacheFolder {
       if (isDryRun) continue;
       // Also after a loss of power no narinfo comes back without its archive.
       await this.#files.sync(this.#dir);
-      for (const archive of unused) await this.#files.remove(join(this.#dir, archive));
+      await Promise.all(unused.map(async (archive) => await this.#files.remove(join(this.#dir, archive))));
     }
     return { removed, kept: [...kept.values()] };
   }

@@ -1,4 +1,3 @@
-import type { Stats } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CachedPath } from '@floe/model';
@@ -30,15 +29,37 @@ const AT_ONCE = 64;
 /** Larger than any narinfo: one names some thousand references at most. */
 const MAX_NARINFO_BYTES = 1024 * 1024;
 
-/** Narinfos that were read a moment ago, with the file that said so. */
-export type KnownNarinfos = Map<string, { readonly narinfo: Narinfo; readonly inode: number; readonly bytes: number }>;
+/** What was read of the folder a moment ago, and is read once only. */
+export class KnownFiles {
+  /** Narinfos by hash, each with the file that said so. */
+  readonly narinfos = new Map<string, { readonly narinfo: Narinfo; readonly inode: number; readonly bytes: number }>();
+  /** Archives never change. */
+  readonly archives = new Map<string, FileFacts>();
+  readonly #texts = new Map<string, string>();
+
+  /** The same text as one object, without the file that it was cut from: a cache has a hundred thousand paths, and each is named by many. */
+  one(text: string): string {
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    const copy = Buffer.from(text).toString();
+    this.#texts.set(copy, copy);
+    return copy;
+  }
+}
+
+interface FileFacts {
+  readonly inode: number;
+  readonly bytes: number;
+  readonly madeAt: number;
+}
 
 /** Lists the folder, without any lock. What leaves it meanwhile is left out. */
-export async function readCacheFolder(dir: string, known: KnownNarinfos): Promise<FolderContent> {
-  const archives = await filesIn(join(dir, 'nar'), ARCHIVE);
+export async function readCacheFolder(dir: string, known: KnownFiles): Promise<FolderContent> {
+  const archives = await filesIn(join(dir, 'nar'), ARCHIVE, known.archives);
+  for (const [name, facts] of archives) known.archives.set(name, facts);
   const unfinished = [
     ...(await filesIn(dir, UNFINISHED)),
-    ...[...(await filesIn(join(dir, 'nar'), UNFINISHED))].map(([name, stats]) => [`nar/${name}`, stats] as const),
+    ...[...(await filesIn(join(dir, 'nar'), UNFINISHED))].map(([name, facts]) => [`nar/${name}`, facts] as const),
   ];
   // Listed after the archives, so that none seems to be without its narinfo that comes meanwhile.
   const narinfos = await filesIn(dir, NARINFO);
@@ -46,43 +67,49 @@ export async function readCacheFolder(dir: string, known: KnownNarinfos): Promis
   const unreadable: string[] = [];
   const withoutArchive = new Set<string>();
   const named = new Set<string>();
-  await inBatches([...narinfos], async ([name, stats]) => {
+  await inBatches([...narinfos], async ([name, facts]) => {
     const hash = NARINFO.exec(name)?.groups?.['hash'] ?? '';
-    const before = known.get(hash);
-    const isSame = before?.inode === stats.ino && before.bytes === stats.size;
-    const narinfo = isSame ? before.narinfo : await readNarinfo(join(dir, name), hash, stats);
+    const before = known.narinfos.get(hash);
+    const isSame = before?.inode === facts.inode && before.bytes === facts.bytes;
+    const narinfo = isSame ? before.narinfo : await readNarinfo(join(dir, name), hash, facts.bytes, known);
     if (narinfo === 'gone') return;
     if (narinfo === undefined) {
       unreadable.push(name);
       return;
     }
-    known.set(hash, { narinfo, inode: stats.ino, bytes: stats.size });
+    known.narinfos.set(hash, { narinfo, inode: facts.inode, bytes: facts.bytes });
     const { archive, storePath, references } = narinfo;
     const file = archives.get(archive.slice('nar/'.length));
     named.add(archive);
     if (file === undefined) withoutArchive.add(hash);
-    paths.set(hash, { hash, storePath, references, usedAt: stats.mtimeMs, archive, archiveBytes: file?.size ?? 0 });
+    paths.set(hash, { hash, storePath, references, usedAt: facts.madeAt, archive, archiveBytes: file?.bytes ?? 0 });
   });
-  const orphans = [...archives].map(([name, stats]) => [`nar/${name}`, stats] as const).filter(([name]) => !named.has(name));
-  const leftovers = [...unfinished, ...orphans].map(([name, { size, mtimeMs }]) => ({ name, bytes: size, madeAt: mtimeMs }));
+  const orphans = [...archives].map(([name, facts]) => [`nar/${name}`, facts] as const).filter(([name]) => !named.has(name));
+  const leftovers = [...unfinished, ...orphans].map(([name, { bytes, madeAt }]) => ({ name, bytes, madeAt }));
   return { paths, leftovers, unreadable: unreadable.toSorted(), withoutArchive };
 }
 
-async function readNarinfo(path: string, hash: string, { size }: Stats): Promise<Narinfo | 'gone' | undefined> {
-  if (size > MAX_NARINFO_BYTES) return undefined;
+async function readNarinfo(path: string, hash: string, bytes: number, known: KnownFiles): Promise<Narinfo | 'gone' | undefined> {
+  if (bytes > MAX_NARINFO_BYTES) return undefined;
   const text = await unlessMissing(async () => await readFile(path, 'utf8'));
-  return text === undefined ? 'gone' : parseNarinfo(text, hash);
+  if (text === undefined) return 'gone';
+  const read = parseNarinfo(text, hash);
+  if (read === undefined) return undefined;
+  const { storePath, archive, references } = read;
+  return { storePath: known.one(storePath), archive: known.one(archive), references: references.map((each) => known.one(each)) };
 }
 
 /** The plain files of these names, and no links. */
-async function filesIn(folder: string, form: RegExp): Promise<Map<string, Stats>> {
+async function filesIn(folder: string, form: RegExp, known?: ReadonlyMap<string, FileFacts>): Promise<Map<string, FileFacts>> {
   const names = (await unlessMissing(async () => await readdir(folder))) ?? [];
-  const files = new Map<string, Stats>();
+  const files = new Map<string, FileFacts>();
   await inBatches(
     names.filter((name) => form.test(name)),
     async (name) => {
-      const stats = await unlessMissing(async () => await lstat(join(folder, name)));
-      if (stats?.isFile() === true) files.set(name, stats);
+      const before = known?.get(name);
+      const stats = before === undefined ? await unlessMissing(async () => await lstat(join(folder, name))) : undefined;
+      if (stats?.isFile() === true) files.set(name, { inode: stats.ino, bytes: stats.size, madeAt: stats.mtimeMs });
+      else if (before !== undefined) files.set(name, before);
     },
   );
   return files;
