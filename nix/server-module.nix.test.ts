@@ -61,7 +61,9 @@ it('hands the signers of commits to the server, as files', async () => {
   expect(await evaluate('', variable('FLOE_SSH_SIGNERS_FILE'))).toBe('unset');
   const settings = 'services.floe.server.signers = { ssh = [ "ada ssh-ed25519 A" "bob ssh-ed25519 B" ]; openPgp = [ "-----BEGIN" ]; };';
   expect(await evaluate(settings, variable('FLOE_SSH_SIGNERS_FILE'))).toBe('/etc/floe/ssh-signers');
-  expect(await evaluate(settings, 'etc."floe/ssh-signers".text')).toBe('ada ssh-ed25519 A\nbob ssh-ed25519 B\n');
+  expect(await evaluate(settings, 'etc."floe/ssh-signers".text')).toBe('# Who may sign commits.\nada ssh-ed25519 A\nbob ssh-ed25519 B\n');
+  // Whoever takes the last key away means that nobody may sign.
+  expect(await evaluate('services.floe.server.signers.ssh = [ ];', 'etc."floe/ssh-signers".text')).toBe('# Who may sign commits.\n');
   expect(await evaluate(settings, variable('FLOE_OPENPGP_SIGNERS_FILE'))).toBe('/etc/floe/openpgp-signers');
   expect(await evaluate(settings, 'etc."floe/openpgp-signers".text')).toBe('-----BEGIN\n');
 });

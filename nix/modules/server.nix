@@ -86,8 +86,8 @@ let
     FLOE_DATA_DIR = "/var/lib/floe";
     FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
     FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
-    FLOE_SSH_SIGNERS_FILE = if cfg.signers.ssh == [ ] then null else "/etc/floe/ssh-signers";
-    FLOE_OPENPGP_SIGNERS_FILE = if cfg.signers.openPgp == [ ] then null else "/etc/floe/openpgp-signers";
+    FLOE_SSH_SIGNERS_FILE = if cfg.signers.ssh == null then null else "/etc/floe/ssh-signers";
+    FLOE_OPENPGP_SIGNERS_FILE = if cfg.signers.openPgp == null then null else "/etc/floe/openpgp-signers";
     FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/floe/inputs.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
@@ -229,17 +229,17 @@ in
 
     signers = {
       ssh = mkOption {
-        type = types.listOf types.str;
-        default = [ ];
+        type = types.nullOr (types.listOf types.str);
+        default = null;
         example = [ "ada@example.org ssh-ed25519 AAAA…" ];
         description = ''
           Who may sign commits with an SSH key: lines as in an allowed_signers file (ssh-keygen(1)). With one of these two options,
-          commits that nobody of both signed are refused (docs/operate.md, "Signed commits").
+          commits that nobody of both signed are refused (docs/operate.md, "Signed commits"); null: nobody has to sign. An empty list lets nobody.
         '';
       };
       openPgp = mkOption {
-        type = types.listOf types.str;
-        default = [ ];
+        type = types.nullOr (types.nonEmptyListOf types.str);
+        default = null;
         example = lib.literalExpression "[ (builtins.readFile ./ada.asc) ]";
         description = "Who may sign commits with OpenPGP: public keys, armored, as gpg --armor --export writes them.";
       };
@@ -475,8 +475,8 @@ in
       (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
       (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
       (lib.mkIf (cfg.inputs != { }) { "floe/inputs.json".text = inputsFile; })
-      (lib.mkIf (cfg.signers.ssh != [ ]) { "floe/ssh-signers".text = lines cfg.signers.ssh; })
-      (lib.mkIf (cfg.signers.openPgp != [ ]) { "floe/openpgp-signers".text = lines cfg.signers.openPgp; })
+      (lib.mkIf (cfg.signers.ssh != null) { "floe/ssh-signers".text = lines ([ "# Who may sign commits." ] ++ cfg.signers.ssh); })
+      (lib.mkIf (cfg.signers.openPgp != null) { "floe/openpgp-signers".text = lines cfg.signers.openPgp; })
     ];
 
     services.postgresql = lib.mkIf cfg.database.createLocally {

@@ -138,7 +138,7 @@ describe('floe rollout plan', () => {
       name: 'all',
       hosts: ['ws3', 'ws4'],
       connected: 1,
-      missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [] },
+      missingApprovals: { count: 1, role: 'approver', notAuthor: false, weaker: [], notAsked: [] },
       beginsAt: null,
       passesAt: null,
       held: 'person',

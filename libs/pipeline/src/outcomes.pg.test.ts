@@ -506,6 +506,48 @@ test('a host that was told a store path of no commit, and never took it, gets a 
   expect([(await world.row(last, 'ada'))?.outcome, (await world.row(last, 'bob'))?.outcome]).toEqual(['UNCHANGED', 'CHANGED']);
 });
 
+describe('signers whose key was taken away', () => {
+  // Nobody may sign any more, and the commits of this world have no signature.
+  const nobody = { sshFile: '/nonexistent', path: undefined };
+
+  test('bring nothing that waits for its evaluation, or is evaluated again', async () => {
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    const published = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const waiting = await world.push({ ada: { evaluates: 'waits' } });
+    await eventually('it waits', async () => (await world.store.revisions.newest(world.repository.id))?.error);
+    await world.shutDown();
+    world.signers = nobody;
+    await world.start(dir);
+    await world.later(3_600_000);
+    expect((await world.ended(waiting, 'REJECTED')).error).toContain('it has no signature');
+    expect((await world.store.revisions.reopen(published.id, 1)).kind).not.toBe('stale');
+    expect((await world.ended(published.sha, 'REJECTED')).error).toContain('it has no signature');
+    expect(await world.released()).toEqual({ ada: 1 });
+  });
+
+  test('bring nothing that is not built yet, and what a CI submits for their commit is refused', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    world.buildsAfter.set('ada', promise);
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await eventually('it is built', async () => ((await world.store.revisions.newest(world.repository.id))?.state === 'BUILDING' ? true : undefined));
+    await world.shutDown();
+    world.signers = nobody;
+    await world.start(dir);
+    const failed = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
+    expect(failed.error).toContain('it has no signature');
+    resolve();
+    const id = await world.submit('ada', 7, 'f'.repeat(40) as CommitSha);
+    const refused = await eventually('it is refused', async () => {
+      const handover = await world.store.handovers.get(id);
+      return handover?.state === 'REFUSED' ? handover.result : undefined;
+    });
+    expect(refused).toContain('it has no signature');
+    expect(await world.released()).toEqual({});
+  });
+});
+
 describe('what a CI submits', () => {
   const sequences = async (): Promise<readonly (readonly [number, string])[]> =>
     (await world.store.revisions.list(world.repository.id, 50)).toReversed().map(({ revision }) => [revision.sequence, revision.state]);

@@ -13,6 +13,7 @@ import { logStable } from './stable-statements.ts';
 import { publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
 import { TestingBranches } from './trial-branches/testing-branches.ts';
+import { refusalOfSigners } from './signers/refusal.ts';
 import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;
@@ -240,6 +241,12 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       return false;
     }
     case 'EVALUATING': {
+      // Also when it is evaluated again, or waited: the key of a signer may have been taken away since.
+      const unsigned = await unsignedOf(deps, revision);
+      if (unsigned !== undefined) {
+        await record('refused', unsigned);
+        return false;
+      }
       const outcome = revision.handoverId === undefined ? await evaluateRevision(deps, revision, signal) : await compareHandover(deps, revision);
       if (outcome.kind === 'held') {
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
@@ -258,6 +265,11 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
         await releaseHosts(deps, repository, revision, hosts, false);
         logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
       };
+      const unsigned = await unsignedOf(deps, revision);
+      if (unsigned !== undefined && (await store.releases.hostsOf(revision.id)).size === 0) {
+        await record('build-failed', unsigned);
+        return false;
+      }
       const isSubmitted = revision.handoverId !== undefined;
       const outcome = isSubmitted ? undefined : await buildRevision(deps, revision, signal, handOut);
       if (outcome?.kind === 'failed') await record('build-failed', outcome.error);
@@ -297,6 +309,11 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
   } catch (cause) {
     logger.warn('a failed step could not be recorded', { error: cause });
   }
+}
+
+/** Of a handover nothing is read from git. */
+async function unsignedOf(deps: PipelineDeps, { repositoryId, sha, handoverId }: Revision): Promise<string | undefined> {
+  return handoverId === undefined ? await refusalOfSigners(deps, repositoryId, sha) : undefined;
 }
 
 /** A newer one goes first. False: there is none, or what was submitted waits until a commit that hosts have releases of is built. */

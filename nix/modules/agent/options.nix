@@ -27,7 +27,7 @@ in
     };
 
     host = mkOption {
-      type = types.strMatching "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?";
+      type = types.strMatching "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*";
       default = config.networking.hostName;
       defaultText = lib.literalExpression "config.networking.hostName";
       example = "laptop-ada";

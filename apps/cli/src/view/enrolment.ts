@@ -18,8 +18,9 @@ export function shellWord(text: string): string {
 
 /** What a host's configuration must hold to be looked after by this server. */
 export function nixosSettings(made: EnrolmentTokenResponse): string {
-  return `{
-  imports = [ floe.nixosModules.agent ];
+  return `{ inputs, ... }: # with specialArgs = { inherit inputs; } in the flake
+{
+  imports = [ inputs.floe.nixosModules.agent ];
   services.floe.agent = {
     enable = true;
     host = ${nixString(made.host)};

@@ -2,8 +2,9 @@ import { handoverSha, isCommit, isEndedRevision, type CommitSha, type RevisionSt
 import { isFloeError } from '@floe/runtime';
 import type { CommitInfo, Handover, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
+import { refusalOfSigners } from '../signers/refusal.ts';
 
-type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock'>;
+type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 'nameSettings'>;
 
 /** A CI may be faster than the fetch that brings its commit. */
 const AWAIT_COMMIT_MS = 5 * 60_000;
@@ -32,6 +33,8 @@ export async function commitOf(deps: CommitDeps, handover: Handover, hosts: numb
     };
   try {
     const info = await mirror.commit(commit);
+    const unsigned = await refusalOfSigners(deps, repositoryId, commit);
+    if (unsigned !== undefined) return { kind: 'refused', why: `the commit ${commit}: ${unsigned}` };
     const newer = await overtakenBy(deps, repositoryId, commit);
     if (newer === undefined) return { kind: 'found', info };
     const why = `the newer commit ${newer} is released already, or is being built, and these systems are of the older commit ${commit}: run the job of the newest commit. To go back, revert the commit and push, or submit without a commit`;

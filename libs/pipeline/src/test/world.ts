@@ -6,6 +6,7 @@ import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, ty
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
+import type { AllowedSigners } from '../signers/types.ts';
 import { openStatementLog } from '../statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -50,6 +51,7 @@ export class World {
   /** The flake output `floe`, or why it cannot be read. */
   policy: unknown;
   policyFloor: PolicyFloor | undefined;
+  signers: AllowedSigners | undefined;
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
   /** Of each host: its build waits for this. */
@@ -92,6 +94,7 @@ export class World {
         pollMs: 20,
         notifyTargets: ['chat'],
         policyFloor: this.policyFloor,
+        signers: this.signers,
         owner: 'test',
       },
       this.repository.id,
