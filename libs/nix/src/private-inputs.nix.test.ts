@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import { exec, execInTest, Secret, silentLogger, type Exec, type SecretSource } from '@floe/runtime';
-import { startGitOrigin, type GitOrigin } from '@floe/testkit';
+import { startGitOrigin, startSshServer, type GitOrigin, type SshServer } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createAskRemote, createNix, createRepositoryNix, openSandbox, type HostEvaluation, type InputAccess, type RepositoryNix } from './index.ts';
-import { startSshServer, type SshServer } from './test/ssh-server.ts';
 import { commitFlake, SYSTEM } from './test/worlds.ts';
 
 // Private inputs on real servers: what is needed comes, and the login goes nowhere else.

@@ -9,6 +9,7 @@ export * from './pg-server.ts';
 export { placeEmbeddedDatabase, preparedFolder } from './prepared-databases.ts';
 export * from './receivers.ts';
 export * from './service-process.ts';
+export { startSshServer, type SshServer } from './ssh-server.ts';
 export * from './test-fleet.ts';
 export { LabGuest } from './lab/guest.ts';
 export { isLabReady, LabNetwork, labRootfs, type LabSuite } from './lab/network.ts';
