@@ -238,7 +238,7 @@ in
         '';
       };
       openPgp = mkOption {
-        type = types.nullOr (types.nonEmptyListOf types.str);
+        type = types.nullOr (types.listOf types.str);
         default = null;
         example = lib.literalExpression "[ (builtins.readFile ./ada.asc) ]";
         description = "Who may sign commits with OpenPGP: public keys, armored, as gpg --armor --export writes them.";

@@ -82,7 +82,8 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
     url: storableText(urlOf(original?.['type'] === 'indirect' ? locked : (original ?? locked)), MAX_NAME_CHARACTERS),
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),
-    remote: remoteOf(locked),
+    // What git fetches besides may be at another port of the host, or at another one: that gets no login.
+    remote: locked['submodules'] === true || locked['lfs'] === true ? undefined : remoteOf(locked),
     isFolder: locked['type'] === 'path' && String(locked['path']).startsWith('/'),
   };
 }

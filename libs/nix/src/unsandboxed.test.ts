@@ -63,5 +63,6 @@ it('starts programs in few places only', async () => {
     'libs/nix/src/command.ts',
     'libs/nix/src/sandbox-folders.ts',
     'libs/nix/src/sandbox-probe.ts',
+    'libs/pipeline/src/signers/program.ts',
   ]);
 });

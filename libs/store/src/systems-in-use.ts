@@ -43,7 +43,8 @@ export async function systemsInUse(db: Database, repositoryId: string): Promise<
     union select toplevel from submissions where state = 'WAITING'
     union select entry ->> 1 from handovers o cross join lateral jsonb_array_elements(
       case when jsonb_typeof(o.systems) = 'array' then o.systems else '[]'::jsonb end) as entry
-    where o.state = 'WAITING'`);
+    where o.state = 'WAITING' or exists (
+      select from revisions r where r.handover_id = o.id and r.state in ('RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING'))`);
   return new Set(
     readRows(Row, found).flatMap(({ toplevel }) => (toplevel !== null && STORE_PATH_FORM.test(toplevel) ? [toplevel as StorePath] : [])),
   );

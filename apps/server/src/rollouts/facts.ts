@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ringIn, type ComingHost, type RolloutFacts } from '@floe/model';
+import { isBrieflyAway, ringIn, type ComingHost, type RolloutFacts } from '@floe/model';
 import { stableJson } from '@floe/runtime';
 import { ringHosts, takesPart, type CurrentRollout, type FleetHost } from '@floe/store';
 import { windowFacts } from './windows.ts';
@@ -12,7 +12,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
   return {
     policy,
     hosts: asked,
-    coming: comingOf(rollout, hosts),
+    coming: comingOf(rollout, hosts, now),
     windows: windowFacts(policy, course, asked, now),
     orders,
     probes,
@@ -23,11 +23,13 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
   };
 }
 
-function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[]): readonly ComingHost[] | undefined {
+function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): readonly ComingHost[] | undefined {
   const { coming } = rollout;
   if (coming === undefined || coming.size === 0) return undefined;
   const ringOf = ringIn(rollout);
-  const present = new Set(hosts.filter(({ row }) => takesPart(row) && row.isConnected).map(({ row }) => row.host));
+  // After a restart of the server its agents are back one after another: none of them is passed over meanwhile.
+  const isThere = ({ isConnected, lastSeenAt, enrolledAt }: FleetHost['row']): boolean => isConnected || isBrieflyAway(lastSeenAt ?? enrolledAt, now);
+  const present = new Set(hosts.filter(({ row }) => takesPart(row) && isThere(row)).map(({ row }) => row.host));
   return [...coming.keys()].map((host) => ({ host, ring: ringOf(host), isPresent: present.has(host) }));
 }
 

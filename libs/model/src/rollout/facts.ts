@@ -8,7 +8,7 @@ import type { RingHost } from './progress.ts';
 export interface ComingHost {
   readonly host: HostName;
   readonly ring: number;
-  /** It is enrolled and connected: its ring waits for it. One that is away is asked when it has its release and is back. */
+  /** It is enrolled, and connected or only briefly away: its ring waits for it. One that is away is asked when it has its release and is back. */
   readonly isPresent: boolean;
 }
 

@@ -152,7 +152,9 @@ export class RolloutWorld {
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
     const orders = { ...this.orders, freeze: this.freeze };
     const coming = this.hosts.flatMap((host) =>
-      newest?.coming.has(host.name) === true ? [{ host: host.name, ring: this.ringOf(host), isPresent: host.isEnrolled && host.isConnected }] : [],
+      newest?.coming.has(host.name) === true
+        ? [{ host: host.name, ring: this.ringOf(host), isPresent: host.isEnrolled && (host.isConnected || this.now - host.awaySince < 90_000) }]
+        : [],
     );
     const probes = [...this.answers.values()];
     return { policy, hosts, coming, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };

@@ -1,6 +1,5 @@
 import type { GitMirror } from '@floe/git';
 import type { CommitSha } from '@floe/model';
-import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
 import { checkingSigners } from './signers.ts';
 
@@ -31,7 +30,7 @@ export async function refusalOfSigners(
   if (found === 'too-many') return `it brings more than ${MAX_CHECKED} commits, and each has to be signed: push it in parts`;
   // Also of a branch that was set back to a commit from before.
   const commits = new Set([...(found === 'unknown' ? [] : found), sha]);
-  const problems = await checkingSigners(signers, exec, async (verdictOf) => {
+  const problems = await checkingSigners(signers, async (verdictOf) => {
     const refused: string[] = [];
     for (const commit of commits) {
       const verdict = await verdictOf(await mirror.signedParts(commit));

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SignedParts } from '@floe/git';
-import type { Exec } from '@floe/runtime';
 import { openPgpVerdict } from './openpgp.ts';
 import { sshVerdict } from './ssh.ts';
 import type { AllowedSigners, Verdict } from './types.ts';
@@ -18,11 +17,10 @@ const MAX_SIGNATURE_CHARACTERS = 64 * 1024;
  */
 export async function checkingSigners<Result>(
   { sshFile, openPgpFile, path }: AllowedSigners,
-  exec: Exec,
   check: (verdictOf: (commit: SignedParts) => Promise<Verdict>) => Promise<Result>,
 ): Promise<Result> {
   const dir = await mkdtemp(join(tmpdir(), 'floe-signers-'));
-  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ exec, path, dir }, openPgpFile);
+  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ path, dir }, openPgpFile);
   try {
     return await check(async ({ payload, signature }) => {
       if (signature === undefined) return { kind: 'refused', why: 'it has no signature' };
@@ -31,7 +29,7 @@ export async function checkingSigners<Result>(
       if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
         return sshFile === undefined
           ? { kind: 'refused', why: 'it is signed with an SSH key, and only OpenPGP keys are allowed' }
-          : await sshVerdict({ exec, path, dir }, sshFile, { payload, signature });
+          : await sshVerdict({ path, dir }, sshFile, { payload, signature });
       if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
         return openPgp === undefined
           ? { kind: 'refused', why: 'it is signed with an OpenPGP key, and only SSH keys are allowed' }

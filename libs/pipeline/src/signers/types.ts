@@ -1,5 +1,3 @@
-import type { Exec } from '@floe/runtime';
-
 /** Who may sign commits, by the server's settings. At least one is given. */
 export interface AllowedSigners {
   /** A file as OpenSSH has it for `allowed_signers` (ssh-keygen(1)). */
@@ -14,7 +12,6 @@ export interface AllowedSigners {
 export type Verdict = { readonly kind: 'signed'; readonly who: string } | { readonly kind: 'refused'; readonly why: string };
 
 export interface VerdictDeps {
-  readonly exec: Exec;
   readonly path: string | undefined;
   /** A folder that only this check uses. */
   readonly dir: string;
