@@ -32,6 +32,14 @@ describe('a lock file', () => {
     expect(sourcePath('sha256-R+Q7Ob/tBC8GnwR+HEfg0YZ5CZyCngaLIewM0hlCfRw=')).toBe('/nix/store/vsc1b75harh9dcfqm4wfl6gnlxrw4m77-source');
   });
 
+  it('gives no login to an input whose repository says what else is fetched', () => {
+    const inputsOf = (more: object) =>
+      readLock(JSON.stringify({ root: 'root', nodes: { root: { inputs: { base: 'base' } }, base: { locked: { ...locked, ...more } } } }));
+    expect(inputsOf({})?.[0]?.remote).toBeDefined();
+    expect(inputsOf({ submodules: false })?.[0]?.remote).toBeDefined();
+    for (const more of [{ submodules: true }, { lfs: true }, { submodules: 1 }]) expect(inputsOf(more)?.[0]?.remote).toBeUndefined();
+  });
+
   it('names inputs as users do, including inputs of inputs', () => {
     const nodes = {
       root: { inputs: { home: 'home', nixpkgs: 'nixpkgs_2', pkgs: ['home', 'nixpkgs'] } },

@@ -83,7 +83,7 @@ function inputOf(name: string, { locked, original }: v.InferOutput<typeof Node>)
     locked: JSON.stringify(fetched),
     storePath: narHash === undefined ? undefined : sourcePath(narHash),
     // What git fetches besides may be at another port of the host, or at another one: that gets no login.
-    remote: locked['submodules'] === true || locked['lfs'] === true ? undefined : remoteOf(locked),
+    remote: ['submodules', 'lfs'].some((more) => (locked[more] ?? false) !== false) ? undefined : remoteOf(locked),
     isFolder: locked['type'] === 'path' && String(locked['path']).startsWith('/'),
   };
 }

@@ -59,7 +59,7 @@ describe.each(WORLDS)('the systems that are in use, on $name', ({ open }) => {
       at: 1,
       expiresAt: undefined,
     });
-    await store.handovers.request({
+    const requested = await store.handovers.request({
       repositoryId: repository.id,
       contentHash: unique('content'),
       commit: undefined,
@@ -69,6 +69,11 @@ describe.each(WORLDS)('the systems that are in use, on $name', ({ open }) => {
       systems: new Map([[host, system('handover')]]),
     });
     expect(await inUse()).toEqual(expect.arrayContaining(['building', 'submitted', 'handover'].map(system)));
+    // Also when it is a revision, which waits until the one before it is built.
+    const id = requested.kind === 'requested' ? requested.id : '';
+    const about = { sha: commit('8'), subject: '', authorName: '', authorEmail: '', committedAt: 1 };
+    expect(await store.handovers.take(id, about, await store.handovers.systems(id), 2)).toMatchObject({ state: 'RECEIVED' });
+    expect(await inUse()).toContain(system('handover'));
 
     await store.hosts.unpin(host, 'pin');
     await store.releases.handOut(building.id, [newRelease(building, host, system('building'))], 70);

@@ -129,6 +129,28 @@ describe('a rollout of a commit that is still built', () => {
     await isAt(commit.revision, 'COMPLETE', 1);
   });
 
+  test('passes over no ring whose host is built and only briefly away, as all are after a restart of the server', async () => {
+    const commit = await evaluateCommit(server, contents('m', ['canary', 'other']), policyOf());
+    const canary = hosts.get('canary');
+    await canary?.agent[Symbol.asyncDispose]();
+    await eventually('the canary is away', async () =>
+      (await server.context.store.hosts.get('canary' as HostName))?.isConnected === false ? true : undefined,
+    );
+    await commit.handOut('other');
+    await eventually('other has its release', async () => ((await view(commit.revision)).rollout?.rings[1]?.building === 0 ? true : undefined));
+    if (canary !== undefined) canary.agent = await TestAgent.welcome(server.url, canary.identity, { reportSeq: canary.seq });
+    await eventually('the canary is back', async () =>
+      (await server.context.store.hosts.get('canary' as HostName))?.isConnected === true ? true : undefined,
+    );
+    expect((await server.context.store.hosts.fleet(server.repository.id)).rollout?.course).toMatchObject({ state: 'WAITING_APPROVAL', ring: 0 });
+    expect(await desiredOf('other')).not.toBe(systemOf('other', 'm'));
+    await commit.handOut('canary');
+    await commit.publish();
+    await runs('canary', 'm');
+    await runs('other', 'm');
+    await isAt(commit.revision, 'COMPLETE', 1);
+  });
+
   test('goes on when the build of the others fails, and when a newer commit overtakes it', async () => {
     const commit = await evaluateCommit(server, contents('d'), policyOf());
     await commit.handOut('canary');
