@@ -70,14 +70,24 @@ use_packages() {
   echo "$want" >"$stamp"
 }
 
-# use_debian PACKAGE...: Debian's packages, as root; otherwise one line that says what is missing.
+# use_debian PACKAGE...: Debian's packages, as root; otherwise one line that says what is missing. Their services are not started.
 use_debian() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     fail "please install: $* (on Debian: apt-get install $*; on NixOS use: nix develop)"
   fi
   export DEBIAN_FRONTEND=noninteractive
   apt-get install --simulate --no-install-recommends "$@" >/dev/null 2>&1 || step 'updating the package lists (apt-get update)' apt-get update
-  step "installing $* (apt-get)" apt-get install -y --no-install-recommends "$@"
+  # In a shell of its own, which a failure ends: the policy goes with it. One that is there already stays as it is.
+  (
+    policy=${services_policy:-/usr/sbin/policy-rc.d}
+    if [ ! -e "$policy" ]; then
+      trap 'rm -f "$policy"' EXIT
+      trap 'exit 130' INT TERM
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+    fi
+    step "installing $* (apt-get)" apt-get install -y --no-install-recommends "$@"
+  ) || exit
 }
 
 use_git() { command -v git >/dev/null 2>&1 || use_debian git; }
@@ -119,8 +129,12 @@ use_postgres() {
 # Who signed a commit is asked of these.
 use_signing() { { command -v ssh-keygen && command -v gpg; } >/dev/null 2>&1 || use_debian openssh-client gnupg; }
 
-# A server for git over SSH, which tests start themselves.
-use_sshd() { PATH=$PATH:/usr/sbin command -v sshd >/dev/null 2>&1 || use_debian openssh-server; }
+# A server for git over SSH, which tests start themselves: nobody asked for logins to this machine, not after its next start either.
+use_sshd() {
+  PATH=$PATH:/usr/sbin command -v sshd >/dev/null 2>&1 && return
+  use_debian openssh-server
+  systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true
+}
 
 use_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 || use_debian pgbouncer; }
 

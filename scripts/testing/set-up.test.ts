@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execInTest } from '@floe/runtime';
@@ -18,5 +18,37 @@ test('set-up refuses a node_modules that is a link, and leaves the folder behind
     expect(await readdir(other)).toEqual(['package']);
   } finally {
     await rm(folder, { recursive: true });
+  }
+});
+
+/** An apt-get that notes whether services may be started, and ends so. */
+async function installing(folder: string, status: number): Promise<number> {
+  const bin = join(folder, 'bin');
+  await mkdir(join(folder, '.tools'), { recursive: true });
+  await mkdir(bin, { recursive: true });
+  const policy = join(folder, 'policy-rc.d');
+  const aptGet = `#!/bin/sh\n[ "$2" = --simulate ] && exit 0\n"${policy}"; echo $? >"${folder}/asked"\nexit ${status}\n`;
+  await writeFile(join(bin, 'apt-get'), aptGet, { mode: 0o755 });
+  await writeFile(join(bin, 'id'), '#!/bin/sh\necho 0\n', { mode: 0o755 });
+  const script = join(import.meta.dirname, '../bootstrap.sh');
+  const run = 'root=$1; PATH="$1/bin:$PATH"; services_policy=$1/policy-rc.d; . "$2"; use_debian some-server; echo went on';
+  const { exitCode } = await execInTest('sh', ['-euc', run, 'sh', folder, script]);
+  return exitCode;
+}
+
+test('what set-up installs starts no service, and the machine’s own policy is back afterwards, also when it fails', async () => {
+  for (const status of [0, 100]) {
+    const folder = await mkdtemp(join(tmpdir(), 'floe-set-up-'));
+    try {
+      expect(await installing(folder, status)).toBe(status);
+      expect(await readFile(join(folder, 'asked'), 'utf8')).toBe('101\n');
+      expect(await readdir(folder)).not.toContain('policy-rc.d');
+      await writeFile(join(folder, 'policy-rc.d'), '#!/bin/sh\nexit 7\n', { mode: 0o755 });
+      await installing(folder, status);
+      expect(await readFile(join(folder, 'asked'), 'utf8')).toBe('7\n');
+      expect(await readdir(folder)).toContain('policy-rc.d');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   }
 });
