@@ -121,7 +121,7 @@ describe('a commit that nobody allowed signed', () => {
       // As the refusal says.
       await fleet.git('-C', fleet.workTree, 'config', 'gpg.format', 'ssh');
       await fleet.git('-C', fleet.workTree, 'config', 'user.signingkey', `${key}.pub`);
-      await fleet.git('-C', fleet.workTree, 'rebase', '-q', '--exec', 'git commit -q --amend --no-edit -S', base);
+      await fleet.git('-C', fleet.workTree, 'rebase', '-q', '--rebase-merges', '--exec', 'git commit -q --amend --no-edit -S', base);
       const signed = await headOfWorkTree();
       await fleet.git('-C', fleet.workTree, 'push', '-q', '--force-with-lease', 'origin', 'HEAD:main');
       await eventually('it is held', async () => ((await fleet.fleetView()).repository.held?.commit === signed ? true : undefined));

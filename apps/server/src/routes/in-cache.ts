@@ -11,6 +11,6 @@ export function notInCache(c: Context, host: HostName, name: string, toplevel: S
     c,
     409,
     'NOT_IN_CACHE',
-    `the system of ${name} left the cache, because nobody needed it: pin ${host} to its store path, which publishes it again if the server's own store still has it (floe pin ${host} --store-path ${toplevel}); or push a commit that makes it again`,
+    `the system of ${name} left the cache, because nobody needed it: pin ${host} to its store path, which publishes it again if the server's own store still has it (an administrator's floe pin ${host} --store-path ${toplevel} --reason "…"); or push a commit that makes it again`,
   );
 }

@@ -40,11 +40,11 @@ export async function refusalOfSigners(
     return refused;
   });
   if (problems.length === 0) return undefined;
-  const sign = base === undefined ? 'git commit --amend --no-edit -S' : `git rebase --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`;
+  const sign = base === undefined ? 'git commit --amend --no-edit -S' : `git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`;
   return [
     nameSettings(`this server takes only commits that an allowed signer signed (${SETTINGS}):`),
     ...problems,
-    `Sign them, e.g. with: ${sign}; then push with --force-with-lease, and run: floe accept COMMIT --reason "…"`,
+    `Sign them, e.g. with: ${sign}; then push with --force-with-lease, and run: floe accept COMMIT --reason "…". Where a key expired that is allowed again, push one more signed commit`,
   ].join('\n');
 }
 

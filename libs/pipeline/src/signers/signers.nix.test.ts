@@ -152,7 +152,7 @@ describe('the commits of a push', () => {
     const answer = await asked(repository, base, head);
     expect(answer).toMatch(why);
     expect(answer).toContain(`- ${head.slice(0, 10)} (a change, by Ada Admin): `);
-    expect(answer).toContain(`git rebase --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`);
+    expect(answer).toContain(`git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`);
   });
 
   test('that were changed after they were signed are refused', async () => {

@@ -22,7 +22,7 @@ export async function sshVerdict(
   await writeFile(file, signature);
   const found = await runChecker(deps, 'ssh-keygen', ['-Y', 'find-principals', '-f', allowed, '-s', file]);
   const principals = found.exitCode === 0 ? namesIn(found.stdout) : [];
-  if (principals.length === 0) return { kind: 'refused', why: `its SSH key is none of the allowed ones (${lastWords(found)})` };
+  if (principals.length === 0) return { kind: 'refused', why: `its SSH key is none of the allowed ones, or not at this time (${lastWords(found)})` };
   let why = '';
   for (const who of principals.slice(0, MAX_PRINCIPALS)) {
     const verified = await runChecker(deps, 'ssh-keygen', ['-Y', 'verify', '-n', 'git', '-f', allowed, '-I', who, '-s', file], payload);
