@@ -93,10 +93,12 @@ describe('floe, against a whole Floe', () => {
     });
     const explain = (): string => fleet.server.log();
     const rollout = async () => (await fleet.revision(sha))?.rollout;
-    await eventually('the first ring waits', async () => ((await rollout())?.state === 'WAITING_APPROVAL' ? true : undefined), {
-      timeoutMs: 20_000,
-      explain,
-    });
+    // The rollout begins with the first host that is built.
+    const waits = async () => {
+      const revision = await fleet.revision(sha);
+      return revision?.state === 'PUBLISHED' && revision.rollout?.state === 'WAITING_APPROVAL' ? true : undefined;
+    };
+    await eventually('the first ring waits, and all are built', waits, { timeoutMs: 20_000, explain });
     const ada = fleet.machine('ada');
     const before = await ada.observe();
 

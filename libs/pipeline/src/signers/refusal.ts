@@ -40,7 +40,10 @@ export async function refusalOfSigners(
     return refused;
   });
   if (problems.length === 0) return undefined;
-  const sign = base === undefined ? 'git commit --amend --no-edit -S' : `git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`;
+  const sign =
+    base === undefined
+      ? 'git commit --amend --no-edit -S'
+      : `git rebase --rebase-merges --exec 'git commit --amend --no-edit -S' ${base.slice(0, 10)}`;
   return [
     nameSettings(`this server takes only commits that an allowed signer signed (${SETTINGS}):`),
     ...problems,
