@@ -685,29 +685,29 @@ function choose(journal: AgentJournal, { job, wait }: UnderWay, candidates: read
 
 test('SPEC A1 to A13 hold after every step of any sequence of events, by any clock', () => {
   const reached = new Set<AgentState>();
-  fc.assert(
-    fc.property(anyBeginning, anyWalk, (beginning, walk) => {
-      let now = 50 * YEAR;
-      let journal = emptyJournal(now);
-      let underWay: UnderWay = NOTHING_UNDER_WAY;
-      const take = (event: AgentEvent): void => {
-        const { journal: next, effects } = decide(journal, event, now);
-        reached.add(next.state);
-        checkStep(journal, next, effects, event);
-        checkOverride(journal, next, effects, event, now);
-        checkTrial(journal, next, effects, event);
-        underWay = follow(underWay, journal, event, effects);
-        checkLeadsOn(next, underWay, event);
-        journal = next;
-      };
-      for (const event of beginning) take(event);
-      for (const [candidates, bias, leap] of walk) {
-        now += leap;
-        take(sinceNow(choose(journal, underWay, candidates, bias), now));
-      }
-    }),
-    { numRuns: 4_000 },
-  );
+  const walks = fc.property(anyBeginning, anyWalk, (beginning, walk) => {
+    let now = 50 * YEAR;
+    let journal = emptyJournal(now);
+    let underWay: UnderWay = NOTHING_UNDER_WAY;
+    const take = (event: AgentEvent): void => {
+      const { journal: next, effects } = decide(journal, event, now);
+      reached.add(next.state);
+      checkStep(journal, next, effects, event);
+      checkOverride(journal, next, effects, event, now);
+      checkTrial(journal, next, effects, event);
+      underWay = follow(underWay, journal, event, effects);
+      checkLeadsOn(next, underWay, event);
+      journal = next;
+    };
+    for (const event of beginning) take(event);
+    for (const [candidates, bias, leap] of walk) {
+      now += leap;
+      take(sinceNow(choose(journal, underWay, candidates, bias), now));
+    }
+  });
+  fc.assert(walks, { numRuns: 4_000 });
+  // Some states are reached by a few walks in thousands.
+  for (let more = 0; more < 4 && reached.size < AGENT_STATES.length; more += 1) fc.assert(walks, { numRuns: 4_000 });
   expect([...reached].toSorted()).toEqual([...AGENT_STATES].toSorted());
 });
 
