@@ -241,7 +241,7 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       return false;
     }
     case 'EVALUATING': {
-      // Also when it is evaluated again, or waited: the key of a signer may have been taken away since.
+      // Before Nix reads anything of it, and whenever it is evaluated again or waited: the key of a signer may have been taken away since.
       const unsigned = await unsignedOf(deps, revision);
       if (unsigned !== undefined) {
         await record('refused', unsigned);

@@ -2,36 +2,27 @@ import { shownText } from '@floe/git';
 import type { CommitSha } from '@floe/model';
 import { isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
-import { refusalOfSigners, type SignerDeps } from './signers/refusal.ts';
+import type { PipelineDeps } from './deps.ts';
 
 /** The errors of libs/git that are about this commit and permanent. */
 const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE']);
 
 /**
- * Checks a commit before Nix reads it. Returns why it is refused: no allowed signer signed it, a date on which Nix fails, a tree that is too
- * large when checked out, a name that no file can have. Missing content (Git LFS, git-crypt) is judged per host, by the hosts that use it.
+ * Checks a commit before Nix reads it. Returns why it is refused: a date on which Nix fails, a tree that is too large when checked out, a
+ * name that no file can have. Who signed it is asked at each later step (`refusalOfSigners()`). Missing content (Git LFS, git-crypt) is judged per host, by the hosts that use it.
  * Submodules, which Floe does not fetch, are noted on the revision as a warning.
  */
-export async function refusalOf(deps: SignerDeps, { id, repositoryId, sha }: Revision): Promise<string | undefined> {
-  return await refusalOfCommit(
-    deps,
-    repositoryId,
-    sha,
-    async (submodules) => await deps.store.revisions.noteWarnings(id, [submoduleWarning(submodules)]),
-  );
+export async function refusalOf({ mirror, store }: Pick<PipelineDeps, 'mirror' | 'store'>, { id, sha }: Revision): Promise<string | undefined> {
+  return await refusalOfCommit(mirror, sha, async (submodules) => await store.revisions.noteWarnings(id, [submoduleWarning(submodules)]));
 }
 
 /** The same of any commit. */
 export async function refusalOfCommit(
-  deps: SignerDeps,
-  repositoryId: string,
+  mirror: PipelineDeps['mirror'],
   sha: CommitSha,
   onSubmodules: (paths: readonly string[]) => Promise<void> = async () => await Promise.resolve(),
 ): Promise<string | undefined> {
-  const { mirror } = deps;
   try {
-    const unsigned = await refusalOfSigners(deps, repositoryId, sha);
-    if (unsigned !== undefined) return unsigned;
     const { problem } = await mirror.commit(sha);
     if (problem !== undefined) return problem;
     const report = await mirror.inspect(sha);

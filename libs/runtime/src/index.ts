@@ -5,6 +5,7 @@ export * from './errors.ts';
 export * from './exec.ts';
 export * from './exec-in-test.ts';
 export * from './files.ts';
+export * from './kept.ts';
 export * from './logger.ts';
 export * from './signing.ts';
 export * from './stable-json.ts';

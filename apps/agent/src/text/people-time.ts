@@ -1,3 +1,5 @@
+import { kept } from '@floe/runtime';
+
 /** How to show times to users of the machine. */
 export interface PeopleTime {
   readonly now: number;
@@ -6,8 +8,21 @@ export interface PeopleTime {
 }
 
 /** One per zone: each takes tens of kilobytes outside of the heap. */
-const formats = new Map<string, Intl.DateTimeFormat>();
-const MAX_FORMATS = 8;
+const formatFor = kept(
+  (timeZone: string | undefined) =>
+    new Intl.DateTimeFormat('en-GB', {
+      timeZone,
+      weekday: 'long',
+      day: 'numeric',
+      month: 'long',
+      year: 'numeric',
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    }),
+  undefined,
+  8,
+);
 const DAY_MS = 24 * 3600_000;
 const EVENING_HOUR = 18;
 /** Further away than this, a weekday could be the one of another week. */
@@ -38,23 +53,4 @@ function partsOf(at: number, timeZone: string | undefined): Parts {
 /** Calendar days are counted in UTC, where each has 24 hours. */
 function dayOf({ day, month, year }: Parts): number {
   return Date.parse(`${day} ${month} ${year} UTC`);
-}
-
-function formatFor(timeZone: string | undefined): Intl.DateTimeFormat {
-  const key = timeZone ?? '';
-  const known = formats.get(key);
-  if (known !== undefined) return known;
-  const format = new Intl.DateTimeFormat('en-GB', {
-    timeZone,
-    weekday: 'long',
-    day: 'numeric',
-    month: 'long',
-    year: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  });
-  if (formats.size >= MAX_FORMATS) formats.clear();
-  formats.set(key, format);
-  return format;
 }

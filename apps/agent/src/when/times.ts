@@ -1,3 +1,5 @@
+import { kept } from '@floe/runtime';
+
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
@@ -11,8 +13,19 @@ export function minutesInMs(minutes: number): number {
  * One per zone and form: each takes tens of kilobytes outside of the heap, where the garbage collector of an idle process does not
  * see them pile up.
  */
-const formats = new Map<string, Intl.DateTimeFormat>();
-const MAX_FORMATS = 32;
+const formatFor = kept(
+  ({ timeZone, isNear }: { readonly timeZone: string; readonly isNear: boolean }) =>
+    new Intl.DateTimeFormat('en-GB', {
+      timeZone,
+      weekday: 'short',
+      ...(isNear ? {} : { day: 'numeric', month: 'short', year: 'numeric' }),
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    }),
+  ({ timeZone, isNear }) => `${timeZone} ${isNear}`,
+  32,
+);
 
 /**
  * A time for messages, with its zone, as the reader may be in another one: `Tue 02:00 Europe/Berlin`. With the date when the
@@ -20,25 +33,8 @@ const MAX_FORMATS = 32;
  */
 export function describeTime(at: number, now: number, timeZone: string): string {
   const isNear = Math.abs(at - now) < 6 * DAY_MS;
-  const parts = formatFor(timeZone, isNear).formatToParts(at);
+  const parts = formatFor({ timeZone, isNear }).formatToParts(at);
   const part = (type: Intl.DateTimeFormatPartTypes): string => parts.find((each) => each.type === type)?.value ?? '';
   const day = isNear ? '' : ` ${part('day')} ${part('month')} ${part('year')}`;
   return `${part('weekday')}${day} ${part('hour')}:${part('minute')} ${timeZone}`;
-}
-
-function formatFor(timeZone: string, isNear: boolean): Intl.DateTimeFormat {
-  const key = `${timeZone} ${isNear}`;
-  const known = formats.get(key);
-  if (known !== undefined) return known;
-  const format = new Intl.DateTimeFormat('en-GB', {
-    timeZone,
-    weekday: 'short',
-    ...(isNear ? {} : { day: 'numeric', month: 'short', year: 'numeric' }),
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  });
-  if (formats.size >= MAX_FORMATS) formats.clear();
-  formats.set(key, format);
-  return format;
 }

@@ -36,10 +36,10 @@ export function untriedGroups(hosts: readonly RingHost[]): readonly UntriedGroup
 }
 
 /**
- * The commits that hosts of rings after `ring` are to get, that hosts of the rings up to it are asked to run, too, and that fewer than
- * `minVerified` run, or all that can. Each as those hosts. A rollout contains what the commits before it changed since the last complete
- * one, and a host says nothing of a commit that did not change it: without this, canaries that had verified an older commit would let
- * a newer one pass, which only changes others.
+ * Commits that later rings are still to get, and that too few have proved: each as the hosts of the rings up to `ring` that are asked to run
+ * it and do not yet. Enough are `minVerified` hosts, or all that are asked. A rollout also contains the commits since the last complete one,
+ * and a host proves only the commit that changed it. Without this, canaries that had verified an older commit would let a newer one pass
+ * that only changes others.
  */
 export function untriedChanges(hosts: readonly RingHost[], ring: number, minVerified: number): readonly UntriedGroup[] {
   const isToCome = ({ isEligible, progress }: RingHost): boolean => isEligible && progress !== 'verified' && progress !== 'failed';

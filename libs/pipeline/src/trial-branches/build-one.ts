@@ -8,6 +8,7 @@ import type { PublishedHost } from '../build.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from '../opaque-files.ts';
 import { publishClosures } from '../publish-closures.ts';
+import { refusalOfSigners } from '../signers/refusal.ts';
 import { refusalOfCommit } from '../verify.ts';
 
 export type OneEvaluated =
@@ -33,7 +34,7 @@ export async function evaluateOne(
   signal: AbortSignal,
 ): Promise<OneEvaluated> {
   const { mirror, repositoryNix, limits } = deps;
-  const refusal = await refusalOfCommit(deps, repositoryId, sha);
+  const refusal = (await refusalOfSigners(deps, repositoryId, sha)) ?? (await refusalOfCommit(mirror, sha));
   if (refusal !== undefined) return { kind: 'refused', why: refusal };
   let result: HostEvaluation | undefined;
   await repositoryNix.evaluateHosts(mirror.flakeUrl(sha), [host], {
