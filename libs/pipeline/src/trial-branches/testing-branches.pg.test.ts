@@ -44,6 +44,7 @@ class World implements AsyncDisposable {
   evaluations: string[] = [];
   /** Something away, such as a download, lets a build wait. */
   isAway = false;
+  signers: TestingPipelineDeps['signers'];
   repository!: Repository;
   #origin!: OriginRepository;
   #dir!: string;
@@ -154,6 +155,7 @@ class World implements AsyncDisposable {
       rootsDir: join(this.#dir, 'roots'),
       pollMs: 1_000,
       owner: 'test',
+      signers: this.signers,
       mirror: undefined as never,
       nix: {
         publish: async () => undefined,
@@ -263,6 +265,17 @@ test('a newer push that cannot be tried ends what the one before it began', asyn
   await world.turn();
   expect(await world.trial()).toBeUndefined();
   expect([world.of(first).at(-1), world.of(second).at(-1)]).toEqual(['replaced', 'refused']);
+});
+
+test('a head that nobody allowed signed is not tried, nor read by Nix, where signers are set', async () => {
+  await using world = await World.make();
+  world.signers = { sshFile: '/nonexistent', path: undefined };
+  world.restart();
+  const head = await world.push({ 'host.nix': 'new' });
+  await world.turn();
+  expect(world.of(head)).toEqual(['working', 'refused']);
+  expect(world.told.at(-1)?.status).toMatchObject({ why: expect.stringContaining('it has no signature') as string });
+  expect([await world.trial(), world.evaluations]).toEqual([undefined, []]);
 });
 
 test('when the setting is turned off, what branches began ends, and nothing is looked at any more', async () => {
