@@ -63,6 +63,15 @@ async function unit(settings: string, name: string): Promise<v.InferOutput<typeo
   return v.parse(Unit, await evaluate(settings, `config.systemd.${name}`));
 }
 
+it('trusts what the machine trusts, and starts again when that changes', async () => {
+  const { environment } = await unit(LEAST, 'services.floe-agent');
+  expect(environment['NODE_EXTRA_CA_CERTS']).toBe('/etc/ssl/certs/ca-certificates.crt');
+  const triggers = 'config.systemd.services.floe-agent.restartTriggers';
+  expect(await evaluate(LEAST, triggers)).toEqual([]);
+  const pki = 'environment.etc."ssl/certs/ca-certificates.crt".source = "/nix/store/abc-bundle";';
+  expect(await evaluate(`${LEAST} ${pki}`, triggers)).toEqual(['/nix/store/abc-bundle']);
+});
+
 describe('a machine that sets no more than it must', () => {
   it('has no problem, no warning, and nothing where the agent is off', async () => {
     expect(await problems(LEAST)).toBe('');

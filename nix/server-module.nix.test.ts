@@ -29,6 +29,13 @@ it("leaves bubblewrap what it needs to make the repository code's sandbox", asyn
   });
 });
 
+it('trusts what the machine trusts, and starts again when that changes', async () => {
+  expect(await evaluate('', 'unit.environment.NODE_EXTRA_CA_CERTS')).toBe('/etc/ssl/certs/ca-certificates.crt');
+  expect(await evaluate('', 'unit.restartTriggers')).toEqual([]);
+  const pki = 'environment.etc."ssl/certs/ca-certificates.crt".source = "/nix/store/abc-bundle";';
+  expect(await evaluate(pki, 'unit.restartTriggers')).toEqual(['/nix/store/abc-bundle']);
+});
+
 it('refuses what would open the sandbox, unless that is asked for by name', async () => {
   const unsafe = 'services.floe.server.unsafe.runRepositoryCodeWithAccessToKeys = true;';
   expect(await evaluate('', 'failed')).toEqual([]);

@@ -78,6 +78,8 @@ let
     FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
     FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;
     FLOE_REPOSITORY_TESTING_BRANCHES = cfg.repository.testingBranches;
+    # What security.pki trusts, too: Node has a list of its own.
+    NODE_EXTRA_CA_CERTS = "/etc/ssl/certs/ca-certificates.crt";
     # Messages then name these options instead of variables.
     FLOE_CONFIGURED_BY = "nixos";
     FLOE_LISTEN = cfg.listen;
@@ -509,7 +511,11 @@ in
       ++ lib.optional cfg.database.createLocally "postgresql.service";
 
       path = [ config.nix.package ];
-      restartTriggers = lib.optional (cfg.notifications != { }) notifyFile ++ lib.optional (cfg.probes != { }) probesFile ++ lib.optional (cfg.inputs != { }) inputsFile;
+      restartTriggers =
+        lib.optional (cfg.notifications != { }) notifyFile
+        ++ lib.optional (cfg.probes != { }) probesFile
+        ++ lib.optional (cfg.inputs != { }) inputsFile
+        ++ lib.optional (config.environment.etc ? "ssl/certs/ca-certificates.crt") config.environment.etc."ssl/certs/ca-certificates.crt".source;
 
       environment =
         lib.mapAttrs (_: escape) (settings // cfg.environment)

@@ -33,7 +33,12 @@ let
       message = option types.str;
     };
   };
-  file = types.submodule { options.text = option types.str; };
+  file = types.submodule {
+    options = {
+      text = option types.str;
+      source = set (types.nullOr types.str) null;
+    };
+  };
 in
 {
   options = {

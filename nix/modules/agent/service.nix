@@ -12,6 +12,8 @@ let
   proxy = config.networking.proxy.envVars or { };
 
   environment = proxy // lib.optionalAttrs (proxy != { }) { NODE_USE_ENV_PROXY = "1"; } // {
+    # What security.pki trusts, too: Node has a list of its own.
+    NODE_EXTRA_CA_CERTS = "/etc/ssl/certs/ca-certificates.crt";
     FLOE_SERVER_URL = cfg.serverUrl;
     FLOE_HOST = cfg.host;
     FLOE_TRUSTED_RELEASE_KEYS = toString cfg.trustedReleaseKeys;
@@ -70,6 +72,8 @@ in
       # whole switch.
       restartIfChanged = true;
       stopIfChanged = false;
+      # Authorities are read at the start only, and the switch that brings one is judged by whether it leads to the server.
+      restartTriggers = lib.optional (config.environment.etc ? "ssl/certs/ca-certificates.crt") config.environment.etc."ssl/certs/ca-certificates.crt".source;
 
       # Health checks may name programs of the system.
       path = [

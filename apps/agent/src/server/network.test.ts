@@ -116,6 +116,9 @@ test('the certificate of another host is named, and so is a clock that may be wr
   expect(describeStranger(failed('ERR_TLS_CERT_ALTNAME_INVALID'))).toBe(
     'another host answered, a captive portal or by a wrong name (ERR_TLS_CERT_ALTNAME_INVALID)',
   );
+  expect(describeStranger(failed('SELF_SIGNED_CERT_IN_CHAIN'))).toBe(
+    "a captive portal answered, or this machine does not trust the server's authority (SELF_SIGNED_CERT_IN_CHAIN)",
+  );
   expect(describeStranger(failed('CERT_NOT_YET_VALID'))).toContain('clock');
   expect(describeStranger(new Error('Proxy response (407) !== 200 when HTTP Tunneling'))).toContain('asks for a login');
   expect(describeStranger(failed('ECONNREFUSED'))).toBeUndefined();

@@ -1,8 +1,9 @@
 import { oneLine } from '@floe/model';
 
-/** Errors of TLS by which another host answers than the one that was asked. */
-const OTHER_HOST: ReadonlySet<string> = new Set([
-  'ERR_TLS_CERT_ALTNAME_INVALID',
+/** Of TLS: the certificate is another host's than the one that was asked. */
+const OTHER_HOST = 'ERR_TLS_CERT_ALTNAME_INVALID';
+/** Errors of TLS by which another host answers than the one that was asked, or a private authority is not known here. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
@@ -26,7 +27,9 @@ export function describeStatus(status: number, location?: string | null): string
 export function describeStranger(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code !== undefined && OTHER_HOST.has(code)) return `another host answered, a captive portal or by a wrong name (${code})`;
+    if (code === OTHER_HOST) return `another host answered, a captive portal or by a wrong name (${code})`;
+    if (code !== undefined && UNTRUSTED.has(code))
+      return `a captive portal answered, or this machine does not trust the server's authority (${code})`;
     if (code !== undefined && OTHER_TIME.has(code)) return `its certificate is not valid at the time of this machine's clock (${code})`;
     // Of ws, and of Node where it goes through a proxy.
     const status = /^(?:Unexpected server response: |Proxy response \()(\d{3})\b/.exec(cause.message)?.[1];
