@@ -178,6 +178,11 @@ describe('settings', () => {
     });
   });
 
+  it('name the key of a machine that forgets', async () => {
+    const { environment } = await unit(agent('identity.keyFile = "/etc/ssh/ssh_host_ed25519_key";'), 'services.floe-agent');
+    expect(parseConfig(environment).keyFile).toBe('/etc/ssh/ssh_host_ed25519_key');
+  });
+
   it('of the policy make the file that the agent reads', async () => {
     const settings = agent(`policy = {
       windows = [ { cron = "0,30 3-5 * * mon-fri"; durationMinutes = 90; } { cron = "*/15 0 1 1 7"; durationMinutes = 5; timeZone = "America/Argentina/Buenos_Aires"; } ];
@@ -290,6 +295,44 @@ describe('the units', () => {
   });
 });
 
+describe('a machine that forgets is told what to keep', () => {
+  const TMPFS = 'fileSystems."/" = { fsType = "tmpfs"; }; fileSystems."/nix" = { fsType = "ext4"; }; fileSystems."/persist" = { fsType = "ext4"; };';
+  const DISK = 'fileSystems."/" = { fsType = "ext4"; };';
+  const persist = (directories: string, files = ''): string =>
+    `environment.persistence."/persist" = { directories = [ ${directories} ]; files = [ ${files} ]; };`;
+  const SSH = 'identity.keyFile = "/etc/ssh/ssh_host_ed25519_key";';
+  const STATE = 'an administrator would have to enrol it each time';
+  const CHOICES = 'forgets what its users chose';
+  const MACHINE_ID = 'would be taken for a copy of itself (HOST_CLONED)';
+  const KEY_FILE = 'forgets services.floe.agent.identity.keyFile (/etc/ssh/ssh_host_ed25519_key)';
+
+  it.each([
+    ['a root on a disk', '', DISK, []],
+    ['a root on a disk, with the key of SSH', SSH, DISK, []],
+    ['no file systems at all, as in a container', '', '', []],
+    ['a root in memory', '', TMPFS, [STATE]],
+    ['a root in memory, with the key of SSH', SSH, TMPFS, [CHOICES, KEY_FILE]],
+    ['a root in memory, with a key on a disk', 'identity.keyFile = "/persist/etc/ssh/ssh_host_ed25519_key";', TMPFS, [CHOICES]],
+    ['a root in memory, with a secret as its key', 'identity.keyFile = "/run/secrets/floe-key";', TMPFS, [CHOICES]],
+    ['the folder kept', '', TMPFS + persist('"/var/lib/floe-agent"'), [MACHINE_ID]],
+    ['the folder above it kept', '', TMPFS + persist('{ directory = "/var/lib"; mode = "0755"; }'), [MACHINE_ID]],
+    ['a folder of a similar name kept', '', TMPFS + persist('"/var/lib/floe"'), [STATE]],
+    ['both kept', '', TMPFS + persist('"/var/lib/floe-agent"', '{ file = "/etc/machine-id"; }'), []],
+    ['all kept, with the key of SSH', SSH, TMPFS + persist('"/var/lib" "/etc/ssh"'), []],
+    ['another machine id, with the key of SSH', SSH, TMPFS + persist('"/var/lib"', '"/etc/ssh/ssh_host_ed25519_key"'), []],
+    ['a machine id of the configuration', '', `${TMPFS}${persist('"/var/lib"')} environment.etc."machine-id".text = "x";`, []],
+    ['a root that is set back to empty', '', DISK + persist('"/home"'), [STATE]],
+    ['/var on a disk of its own', '', `${TMPFS} fileSystems."/var" = { fsType = "ext4"; };`, [MACHINE_ID]],
+    ['/var in memory', '', `${TMPFS} fileSystems."/var" = { fsType = "tmpfs"; };`, [STATE]],
+    ['preservation', '', `${TMPFS} preservation = { enable = true; preserveAt."/persist".directories = [ "/var/lib/floe-agent" ]; };`, [MACHINE_ID]],
+    ['preservation, off', '', `${DISK} preservation.preserveAt."/persist".directories = [ "/home" ];`, []],
+  ])('%s', async (_what, more, system, words) => {
+    const warnings = v.parse(v.array(v.string()), await evaluate(`${agent(more)} ${system}`, 'config.warnings'));
+    expect(warnings).toEqual(words.map((each) => expect.stringContaining(each)));
+    for (const warning of warnings.filter((each) => !each.includes('keyFile ('))) expect(warning).toContain('environment.persistence."/persist"');
+  });
+});
+
 describe('a mistake is named where it is made', () => {
   it.each([
     ['no keys for releases', agent('trustedReleaseKeys = lib.mkForce [ ];'), 'trustedReleaseKeys is empty: "floe enrol ada" prints what to put here'],
@@ -300,6 +343,8 @@ describe('a mistake is named where it is made', () => {
     ['notifications for nobody', agent('notifications.enable = true;'), "no user may use the agent's socket: set userGroup"],
     ['a token that all can read', agent('enrolmentTokenFile = "/nix/store/00000000000000000000000000000000-token";'), 'is in the Nix store'],
     ['a token that the service cannot see', agent('enrolmentTokenFile = "/tmp/token";'), 'is in a folder that the service cannot read'],
+    ['a key that all can read', agent('identity.keyFile = "/nix/store/00000000000000000000000000000000-key";'), 'is in the Nix store'],
+    ['a key that the service cannot see', agent('identity.keyFile = "/root/key";'), 'is in a folder that the service cannot read'],
     ['a check of no kind', agent('healthChecks.web = { };'), 'healthChecks.web has no kind: give it exactly one of command, http, tcp, unit'],
     ['a check of two kinds', agent('healthChecks.web = { unit = "a.service"; tcp.port = 80; };'), 'healthChecks.web has tcp and unit'],
     ['a restart in no window', agent('policy.reboot.when = "window";'), 'policy.reboot.when is "window", but there is none'],
@@ -343,6 +388,7 @@ describe('a mistake is named where it is made', () => {
     ['trustedReleaseKeys', '[ "no-colon" ]'],
     ['trustedReleaseKeys', `"release-1:${KEY}"`],
     ['enrolmentTokenFile', '"relative"'],
+    ['identity.keyFile', '"relative"'],
     ['userGroup', '"a group"'],
     ['logLevel', '"loud"'],
     ['switchTimeoutSeconds', '5'],

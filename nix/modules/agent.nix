@@ -6,6 +6,7 @@
     ./agent/health-checks.nix
     ./agent/policy.nix
     ./agent/assertions.nix
+    ./agent/identity.nix
     ./agent/other-masters.nix
     ./agent/service.nix
     ./agent/boot-guard.nix

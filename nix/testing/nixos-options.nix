@@ -48,9 +48,13 @@ in
     boot.loader.systemd-boot.enable = set types.bool false;
     boot.loader.systemd-boot.xbootldrMountPoint = set (types.nullOr types.str) null;
     environment.etc = set (types.attrsOf file) { };
+    environment.persistence = set (types.attrsOf types.raw) { };
     environment.systemPackages = set (types.listOf types.package) [ ];
+    fileSystems = set (types.attrsOf types.raw) { };
     networking.hostName = set types.str "ada";
     nix.package = option types.package;
+    preservation.enable = set types.bool false;
+    preservation.preserveAt = set (types.attrsOf types.raw) { };
     systemd.package = option types.package;
     systemd.services = set (types.attrsOf service) { };
     systemd.user.services = set (types.attrsOf service) { };

@@ -1,4 +1,4 @@
-import { isActivating, type AgentEvent, type AgentJournal } from '@floe/model';
+import { isActivating, type AgentDetail, type AgentEvent, type AgentJournal } from '@floe/model';
 import { createEngine, type Engine, type EngineDeps } from './engine/create-engine.ts';
 import { takeFirstStep } from './engine/first-step.ts';
 import type { LocalAgent } from './local/user-requests.ts';
@@ -8,6 +8,8 @@ const STOP_GRACE_MS = 10_000;
 
 export interface AgentDeps extends EngineDeps {
   readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
+  /** Why this machine cannot enrol, or has no key; undefined: it can, or need not. */
+  readonly enrolmentTrouble?: () => AgentDetail | undefined;
 }
 
 /** The daemon: runs the parts of the engine together, from its first event to its end. */
@@ -27,8 +29,8 @@ export class Agent implements LocalAgent {
   }
 
   get connection(): LocalAgent['connection'] {
-    const { isWelcomed, since } = this.#engine.connection;
-    return { isConnected: isWelcomed, since };
+    const { isWelcomed, since, refusal } = this.#engine.connection;
+    return { isConnected: isWelcomed, since, refusal: isWelcomed ? null : (refusal ?? this.#deps.enrolmentTrouble?.() ?? null) };
   }
 
   now(): number {

@@ -38,6 +38,7 @@ Settings (environment)
   FLOE_HOST                   this machine's name in nixosConfigurations
   FLOE_FORMER_HOST            its name there before it was renamed
   FLOE_ENROLMENT_TOKEN_FILE   file with the one-time token of "floe enrol HOST"; needed once
+  FLOE_IDENTITY_KEY_FILE      file of this machine's key, for machines that forget their state folder: an SSH host key, for one
   FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of the keys that sign releases, separated by spaces
   FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server's keys, separated by spaces
   FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
@@ -112,7 +113,14 @@ export async function runCli(deps: CliDeps): Promise<number> {
     if (command === 'identity') {
       const { showIdentity } = await import('./commands/status.ts');
       const root = rootOf(deps.env, values.root);
-      deps.stdout(await showIdentity({ root, stateDir: stateDirOf(deps.env, root), isJson: values.json === true }));
+      deps.stdout(
+        await showIdentity({
+          root,
+          stateDir: stateDirOf(deps.env, root),
+          keyFile: deps.env['FLOE_IDENTITY_KEY_FILE']?.trim() || undefined,
+          isJson: values.json === true,
+        }),
+      );
       return 0;
     }
     throw new FloeError('USAGE', `${command === undefined ? 'a command is missing' : `there is no command "${command}"`} (see floe-agent --help)`);

@@ -16,6 +16,8 @@ export interface Config extends JobSettings {
   /** What the agent keeps up to date on this machine. */
   readonly target: TargetConfig;
   readonly enrolmentTokenFile: string | undefined;
+  /** The file of this machine's key, which is kept when its state is lost; undefined: a key in the state folder. */
+  readonly keyFile: string | undefined;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
   /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
@@ -39,6 +41,7 @@ const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 /** No limit of 0: a switch that is ended half way does more harm than a slow one. */
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
 const BranchRef = v.pipe(v.string(), v.regex(/^refs\/heads\/[^\s]{1,900}$/));
+const AbsolutePath = v.pipe(v.string(), v.startsWith('/'));
 const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const Rate = v.pipe(v.string(), v.regex(/^\d{1,9}[kMG]?$/));
@@ -104,6 +107,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     stateDir: stateDirOf(env, root),
     target,
     enrolmentTokenFile: value('FLOE_ENROLMENT_TOKEN_FILE'),
+    keyFile: checked<string | undefined>('FLOE_IDENTITY_KEY_FILE', AbsolutePath, undefined, 'an absolute path'),
     releaseKeys,
     serverKeys,
     repository: value('FLOE_REPOSITORY'),
@@ -119,7 +123,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
       1000 * checked('FLOE_SWITCH_TIMEOUT_SECONDS', SwitchSeconds, DEFAULT_SWITCH_LIMIT_MS / 1000, 'a whole number of seconds, 1 or more'),
     bootLimitMs: 1000 * checked('FLOE_BOOT_TIMEOUT_SECONDS', Seconds, 300, 'a whole number of seconds'),
     socketGroup: checked<string | undefined>('FLOE_SOCKET_GROUP', GroupName, undefined, 'the name of a group'),
-    bootMountPoint: checked('FLOE_BOOT_MOUNT_POINT', v.pipe(v.string(), v.startsWith('/')), '/boot', 'an absolute path'),
+    bootMountPoint: checked('FLOE_BOOT_MOUNT_POINT', AbsolutePath, '/boot', 'an absolute path'),
     maxBytesPerSecond: rateOf(checked('FLOE_DOWNLOAD_MAX_RATE', Rate, '0', 'bytes per second such as 500k or 2M, or 0 for no limit')),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),

@@ -1,12 +1,13 @@
 import type { Nix, NixStore } from '@floe/nix';
+import type { AgentDetail } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
-import { exec, systemClock, type Exec, type Logger, type Env } from '@floe/runtime';
+import { exec, readBootId, systemClock, type Exec, type Logger, type Env } from '@floe/runtime';
 import { Agent } from './agent.ts';
 import { createConditions, NO_CONDITIONS } from './when/conditions.ts';
 import type { Config } from './config.ts';
-import { assertCanEnrol, enrolAnew, ensureEnrolled, type EnrolmentDeps } from './server/enrolment.ts';
+import { enrolAnew, ensureEnrolled, hasNewToken, type EnrolmentDeps } from './server/enrolment.ts';
 import { FolderMachine } from './machines/folder-machine.ts';
-import { loadIdentity, nixSystem } from './server/identity.ts';
+import { AgentIdentity, nixSystem } from './server/identity.ts';
 import { openJournal, saveJournal } from './state/journal-file.ts';
 import type { Machine } from './machines/machine.ts';
 import { NixosMachine } from './machines/nixos/machine.ts';
@@ -44,12 +45,16 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
   const stack = new AsyncDisposableStack();
   try {
     stack.use(await lockState(paths, { logger }));
-    await assertCanEnrol({ paths, tokenFile: config.enrolmentTokenFile, host: config.host });
-    const identity = await loadIdentity({ ...config, paths, system: nixSystem(process.arch, process.platform) });
+    const system = nixSystem(process.arch, process.platform);
+    const identity = new AgentIdentity({ ...config, paths, bootId: await readBootId(), system, logger });
     const journal = await openJournal(paths.journal, { clock: systemClock, logger });
     const reports = stack.use(await ReportQueue.open(paths.reports, journal.report, logger));
+    let trouble: AgentDetail | undefined;
     const enrolment: EnrolmentDeps = {
       identity,
+      slowRetryMs: config.slowRetryMs,
+      triedTokens: new Set(),
+      onTrouble: (told) => (trouble = told),
       serverUrl: config.serverUrl,
       tokenFile: config.enrolmentTokenFile,
       paths,
@@ -77,6 +82,8 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       readPolicy: policy,
       ensureEnrolled: async (signal) => await ensureEnrolled(enrolment, signal),
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
+      hasNewToken: async () => await hasNewToken(enrolment),
+      enrolmentTrouble: () => trouble,
       exec,
       clock: systemClock,
       logger,

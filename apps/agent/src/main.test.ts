@@ -2,7 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { CLOSE_CODES } from '@floe/protocol';
+import { exec, generateKeyPem } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { newAuthorities } from './test/fixtures.ts';
 import { TestServer } from './test/test-server.ts';
@@ -89,10 +90,43 @@ test('a second agent on the same state says so and ends; after a kill -9 the nex
   expect(server.enrolments).toHaveLength(1);
 });
 
-test('an agent that nobody enrolled says what to do and ends', async () => {
+test('an agent that nobody enrolled stays up, says what to do, and enrols as soon as there is a token', async () => {
   await rm(join(dir, 'token'));
-  const result = await run('run');
-  expect([result.exitCode, result.stderr]).toEqual([1, expect.stringContaining('run "floe enrol ada" to get a one-time token')]);
+  const { log, child } = start();
+  await until(() => log().includes('"connected"'));
+  expect(log()).toContain('runs \\"floe enrol ada\\" to get a one-time token');
+  await end(child, 'SIGTERM');
+  // The server knows no such key, until it is enrolled.
+  server.onHello = (peer) => {
+    if (server.enrolments.length > 0) peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 0 });
+    else {
+      peer.send({ type: 'refusal', code: 'HOST_NOT_ENROLLED', message: 'no agent is enrolled for ada: run "floe enrol ada"' });
+      peer.socket.close(CLOSE_CODES.unauthorized, 'HOST_NOT_ENROLLED');
+    }
+  };
+  const refused = start();
+  await until(() => refused.log().includes('HOST_NOT_ENROLLED'));
+  const status = await run('status', '--verbose');
+  expect([status.exitCode, status.stdout]).toEqual([0, expect.stringContaining('run "floe enrol ada" (HOST_NOT_ENROLLED)')]);
+  expect((await run('status')).stdout).toContain('until an administrator helps (HOST_NOT_ENROLLED)');
+  expect(refused.child.exitCode).toBeNull();
+  await writeFile(join(dir, 'token'), 'token-of-sixteen-characters');
+  await until(() => refused.log().includes('"connected"'));
+  expect((await run('status', '--verbose')).stdout).not.toContain('HOST_NOT_ENROLLED');
+});
+
+test('a machine without its key file stays up, and says which file it misses', async () => {
+  const keyFile = join(dir, 'host-key');
+  env = { ...env, FLOE_IDENTITY_KEY_FILE: keyFile, FLOE_SLOW_RETRY_SECONDS: '1' };
+  const { log } = start();
+  await until(() => log().includes('IDENTITY_KEY_MISSING'));
+  await vi.waitFor(async () => expect((await run('status', '--verbose')).stdout).toContain(`there is no ${keyFile}`), {
+    timeout: 20_000,
+    interval: 100,
+  });
+  await writeFile(keyFile, generateKeyPem(), { mode: 0o600 });
+  await until(() => log().includes('"connected"'));
+  expect(JSON.parse((await run('identity', '--json')).stdout)).toMatchObject({ keyFile });
 });
 
 test('wrong settings end with 2 and all problems at once', async () => {

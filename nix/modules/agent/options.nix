@@ -82,6 +82,18 @@ in
       '';
     };
 
+    identity.keyFile = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/etc/ssh/ssh_host_ed25519_key";
+      description = ''
+        The file of this machine's key: its SSH host key of the kind Ed25519 (a key of Floe's own is derived from it), or an Ed25519 key in PEM.
+        A machine that lost its state folder, or has another machine id, is enrolled as before while it has that key. For machines whose
+        root is empty at each start, and those that are reinstalled with their old keys. The file must not have a passphrase, and is never
+        made. Null: a key of its own in the state folder. A machine that is enrolled keeps its key until it is enrolled again.
+      '';
+    };
+
     trustedReleaseKeys = keys {
       example = [ "release-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
       description = ''

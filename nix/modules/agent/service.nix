@@ -33,6 +33,7 @@ let
     FLOE_MIN_FREE_MB = toString cfg.minFreeMb;
   }
   // lib.optionalAttrs (cfg.formerHost != null) { FLOE_FORMER_HOST = cfg.formerHost; }
+  // lib.optionalAttrs (cfg.identity.keyFile != null) { FLOE_IDENTITY_KEY_FILE = cfg.identity.keyFile; }
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
   // lib.optionalAttrs (cfg.ref != null) { FLOE_REF = cfg.ref; }
   // lib.optionalAttrs (cfg.download.maxRate != null) { FLOE_DOWNLOAD_MAX_RATE = cfg.download.maxRate; }
@@ -64,6 +65,8 @@ in
         # Services that may provide the enrolment token. Only for the order: they need not exist.
         "sops-install-secrets.service"
         "agenix-install-secrets.service"
+        # It makes the SSH keys of the machine, which may be its identity.
+        "sshd-keygen.service"
       ];
 
       # A switch runs in a unit of its own and goes on while the agent restarts; the new agent finds its result and judges it. So

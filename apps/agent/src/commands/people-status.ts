@@ -31,6 +31,7 @@ export function peopleStatus(status: LocalStatus, time: PeopleTime): string {
   if (state === 'TRYING') lines.push('To go back at once: floe-agent rollback.');
   const since = server.since === null ? '' : ` (since ${timeInWords(server.since, time).replace(/^on /, '')})`;
   lines.push(server.connected ? `It is connected to its server${since}.` : `It is not connected to its server${since}.`);
+  if (server.refusal !== null) lines.push(`It gets no updates until an administrator helps (${server.refusal.code}).`);
   return `${[...lines, MORE].map(printable).join('\n')}\n`;
 }
 

@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { emptyJournal, isTrialOpen } from '@floe/model';
 import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/runtime';
 import { readJournal } from '../state/journal-file.ts';
+import { readRecord } from '../server/enrolment-record.ts';
+import { readKeyFile } from '../server/key-file.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
 import { lastStatus } from './people-status.ts';
@@ -47,19 +49,26 @@ export async function showStatus(options: StatusOptions): Promise<string> {
 }
 
 /** The machine's identity towards its server, as text or JSON. */
-export async function showIdentity(options: Omit<StatusOptions, 'isVerbose'>): Promise<string> {
+export async function showIdentity(options: Omit<StatusOptions, 'isVerbose'> & { readonly keyFile: string | undefined }): Promise<string> {
   const paths = statePaths(options.stateDir);
-  const [pem, machineId, enrolment] = await Promise.all([
+  const [pem, machineId, record] = await Promise.all([
     readable(readFileIfPresent(paths.key)),
     readFileIfPresent(join(options.root ?? '/', 'etc/machine-id')),
-    readable(readFileIfPresent(paths.enrolment)),
+    readable(readRecord(paths)),
   ]);
-  if (pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${paths.key}`);
-  const facts = { publicKey: signerFromPem('host', pem).publicKey, machineId: machineId?.trim() ?? null, isEnrolled: enrolment !== undefined };
+  const file = options.keyFile ?? record?.keyFile;
+  const isOwn = file === undefined || (pem !== undefined && record !== undefined && record.keyFile === undefined);
+  if (isOwn && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${paths.key}`);
+  const key =
+    isOwn && pem !== undefined
+      ? { signer: signerFromPem('host', pem), machineId: machineId?.trim() ?? null }
+      : await readable(readKeyFile(file ?? '', 'host'));
+  const facts = { publicKey: key.signer.publicKey, machineId: key.machineId, keyFile: isOwn ? paths.key : file, isEnrolled: record !== undefined };
   if (options.isJson) return `${JSON.stringify(facts)}\n`;
   return table([
     ['host key', facts.publicKey],
     ['machine id', facts.machineId ?? '-'],
+    ['key file', facts.keyFile ?? '-'],
     ['enrolled', facts.isEnrolled ? 'yes' : 'no'],
   ]);
 }

@@ -80,6 +80,8 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
   rows.push(...systemRows({ desired, observed, quarantined }));
   const connection = server.since === null ? '' : ` since ${at(server.since)}`;
   rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}`], ['agent', agentVersion]);
+  const { refusal } = server;
+  if (refusal !== null) rows.splice(-1, 0, ['refused', `${refusal.message} (${refusal.code})`]);
   return table(rows);
 }
 

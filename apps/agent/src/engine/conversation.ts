@@ -1,5 +1,14 @@
 import { withoutFuture } from '@floe/model';
-import { helloBytes, PROTOCOL_VERSION, type AgentPolicy, type Envelope, type Hello, type TrustedKey, type Welcome } from '@floe/protocol';
+import {
+  CLOSE_CODES,
+  helloBytes,
+  PROTOCOL_VERSION,
+  type AgentPolicy,
+  type Envelope,
+  type Hello,
+  type TrustedKey,
+  type Welcome,
+} from '@floe/protocol';
 import { verifySignature, type Clock, type Logger } from '@floe/runtime';
 import type { Stager } from '../ahead/stager.ts';
 import type { Machine } from '../machines/machine.ts';
@@ -85,6 +94,7 @@ export class Conversation implements ConnectionHandlers {
   }
 
   welcomed(welcome: Welcome): void {
+    this.#deps.identity.settled?.();
     this.#deps.inbox.add(async () => await this.#catchUp(welcome));
   }
 
@@ -111,8 +121,9 @@ export class Conversation implements ConnectionHandlers {
     inbox.add(async () => await reports.acknowledge(seq));
   }
 
-  async refused(): Promise<boolean> {
-    const { enrolAnew, stopping } = this.#deps;
+  async refused({ closeCode }: Parameters<ConnectionHandlers['refused']>[0]): Promise<boolean> {
+    const { enrolAnew, identity, stopping } = this.#deps;
+    if (closeCode === CLOSE_CODES.unauthorized && identity.useOther?.() === true) return true;
     return await enrolAnew(stopping);
   }
 

@@ -41,6 +41,8 @@ export interface EngineDeps {
   /** The policy of the system that runs. */
   readonly readPolicy: () => Promise<AgentPolicy>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
+  /** A token to enrol with arrived. */
+  readonly hasNewToken?: () => Promise<boolean>;
   readonly exec: Exec;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -46,6 +46,8 @@ export const LocalStatus = v.object({
     url: v.string(),
     connected: v.boolean(),
     /** When the connection was made or lost; null: there was none yet. */ since: v.nullable(Timestamp),
+    /** Why the server refuses this machine, or why it cannot ask, and what to do. Agents from before do not say. */
+    refusal: v.optional(v.nullable(v.object({ code: v.string(), message: v.string() })), null),
   }),
   state: AgentState,
   /** When `state` was entered. */

@@ -1,4 +1,4 @@
-import { isActivating, isTrialOpen, urgencyOf, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import { isActivating, isTrialOpen, urgencyOf, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { ClosureChanges } from '@floe/nix';
 import type { Clock } from '@floe/runtime';
@@ -14,8 +14,8 @@ export interface LocalAgent {
   readonly journal: AgentJournal;
   /** The clock of waits and deadlines, ms. */
   now(): number;
-  /** `since`: when it was made or lost, ms by the machine's clock; null: there was none yet. */
-  readonly connection: { readonly isConnected: boolean; readonly since: number | null };
+  /** `since`: when it was made or lost, ms by the machine's clock; null: there was none yet. `refusal`: why there is none, and what to do. */
+  readonly connection: { readonly isConnected: boolean; readonly since: number | null; readonly refusal: AgentDetail | null };
   /**
    * Puts the event through the state machine; returns when the result is on disk. False: it came too late, as the agent's state
    * now ignores it.
@@ -48,6 +48,10 @@ function refused(code: string, message: string): Refused {
   return { kind: 'refused', code, message };
 }
 
+function toldOf(detail: AgentDetail | null): { code: string; message: string } | null {
+  return detail === null ? null : { code: detail.code, message: detail.message };
+}
+
 /** Answers the requests of the machine's users. Enforces the policy's limits. */
 export function createUserRequests(deps: UserRequestsDeps): UserRequests {
   const { agent, machine, clock } = deps;
@@ -71,11 +75,11 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const { state, since, detail, directive, deferral, quarantined, override } = journal;
       const isWaiting = state === 'DEFERRED' || state === 'BOOT_STAGED';
       const { toplevel, commit, sequence } = directive?.release ?? {};
-      const told = detail === null ? null : { code: detail.code, message: detail.message };
+      const told = toldOf(detail);
       const urgent = WAITING.has(state) || isActivating(state) ? urgencyOf(journal, agent.now()) : undefined;
       return {
         host: deps.host,
-        server: { url: deps.serverUrl, connected: connection.isConnected, since: connection.since },
+        server: { url: deps.serverUrl, connected: connection.isConnected, since: connection.since, refusal: toldOf(connection.refusal) },
         state,
         since,
         detail: told,

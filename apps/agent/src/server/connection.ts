@@ -10,7 +10,7 @@ import {
   type Refusal,
   type Welcome,
 } from '@floe/protocol';
-import { timeLimit } from '@floe/model';
+import { timeLimit, type AgentDetail } from '@floe/model';
 import { describeError, fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
@@ -26,6 +26,8 @@ const RECONNECT = { baseMs: 1_000, capMs: 60_000 } as const;
 const SLOW_CAP_MS = 10 * 60_000;
 /** How often in a row a server that breaks the protocol, e.g. because it has just started, is tried again quickly. */
 const QUICK_TRIES = 5;
+/** In a long wait, how often it is looked whether there is a reason to try at once, in ms. */
+const REASON_LOOK_MS = 5_000;
 /** While `renew` waits, in ms: between looks for the welcome, and between tries to connect. */
 const RENEW_LOOK_MS = 10;
 const RENEW_PAUSE_MS = 500;
@@ -55,6 +57,8 @@ export interface ConnectionDeps {
   readonly slowRetryMs: number;
   /** Through which the server is reached; undefined: directly. */
   readonly proxy?: URL | undefined;
+  /** After a refusal: whether something changed here that is worth a try at once. */
+  readonly hasNewToken?: () => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
@@ -79,6 +83,7 @@ export class Connection {
   /** `renew` waits for a new connection: only short waits between tries. */
   #isHurried = false;
   #lastEnding: Ending['kind'] | undefined;
+  #refusal: AgentDetail | null = null;
   #socket: WebSocket | undefined;
   #tunneling: AbortController | undefined;
   #hurry = new AbortController();
@@ -92,6 +97,11 @@ export class Connection {
   /** When the connection was made or lost, ms by the machine's clock; null: there was none yet. */
   get since(): number | null {
     return this.#since;
+  }
+
+  /** Why the server refused this agent last, if it did not welcome it since. */
+  get refusal(): AgentDetail | null {
+    return this.#refusal;
   }
 
   get isWelcomed(): boolean {
@@ -191,7 +201,18 @@ export class Connection {
       wasHurried = false;
       const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? fullJitter(attempt - 1, RECONNECT, random) : this.#slowly(attempt - 1);
       logger.debug('connecting again', { waitMs });
-      await clock.sleep(waitMs, AbortSignal.any([signal, this.#hurry.signal]));
+      const waiting = AbortSignal.any([signal, this.#hurry.signal]);
+      if (wait === 'slowly' && this.#deps.hasNewToken !== undefined) await this.#waitForReason(waitMs, waiting);
+      else await clock.sleep(waitMs, waiting);
+    }
+  }
+
+  /** A token that is there is used at once, however long this agent was refused before. */
+  async #waitForReason(waitMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, hasNewToken } = this.#deps;
+    for (let left = waitMs; left > 0 && !signal.aborted; left -= REASON_LOOK_MS) {
+      await clock.sleep(Math.min(left, REASON_LOOK_MS), signal);
+      if ((await hasNewToken?.()) === true) return;
     }
   }
 
@@ -203,6 +224,7 @@ export class Connection {
   async #judge(ending: Ending, { misses, misunderstandings }: TriesInVain, handlers: ConnectionHandlers): Promise<'at-once' | 'soon' | 'slowly'> {
     const { logger, serverUrl } = this.#deps;
     if (ending.kind === 'refused') {
+      this.#refusal = { code: ending.code, message: ending.message };
       logger.error('the server refuses this agent; trying again slowly', { closeCode: ending.closeCode, code: ending.code, reason: ending.message });
       return (await handlers.refused(ending)) ? 'at-once' : 'slowly';
     }
@@ -300,6 +322,7 @@ export class Connection {
         wasWelcomed = true;
         clearTimeout(handshake);
         this.#since = clock.now();
+        this.#refusal = null;
         this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.sinceBoot() };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);

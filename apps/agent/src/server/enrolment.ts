@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { EnrolResponse, HostName, type EnrolRequest } from '@floe/protocol';
-import { describeError, FloeError, fullJitter, readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
+import type { AgentDetail } from '@floe/model';
+import { EnrolResponse, type EnrolRequest } from '@floe/protocol';
+import { describeError, fullJitter, isFloeError, readFileIfPresent, writeFileDurably, type Clock, type Logger } from '@floe/runtime';
 import * as v from 'valibot';
-import type { Identity } from './identity.ts';
+import { readRecord, type EnrolmentRecord } from './enrolment-record.ts';
+import type { AgentIdentity } from './identity.ts';
 import type { Answer } from './post-json.ts';
 import type { StatePaths } from '../state/state-folder.ts';
 
@@ -10,10 +12,6 @@ const ErrorAnswer = v.pipe(v.string(), v.parseJson(), v.object({ error: v.object
 const SuccessAnswer = v.pipe(v.string(), v.parseJson(), EnrolResponse);
 
 const RETRY = { baseMs: 1_000, capMs: 60_000 } as const;
-
-/** The record of an enrolment. It has the SHA-256 of the token, to recognise a used one. */
-const EnrolmentRecord = v.strictObject({ host: HostName, serverUrl: v.string(), tokenHash: v.string(), enrolledAt: v.number() });
-const StoredRecord = v.pipe(v.string(), v.parseJson(), EnrolmentRecord);
 
 /** The result of one try. */
 type EnrolOutcome =
@@ -24,7 +22,7 @@ type EnrolOutcome =
   | { readonly kind: 'unreachable'; readonly why: string };
 
 export interface EnrolmentDeps {
-  readonly identity: Identity;
+  readonly identity: AgentIdentity;
   readonly serverUrl: string;
   readonly tokenFile: string | undefined;
   readonly paths: StatePaths;
@@ -32,6 +30,12 @@ export interface EnrolmentDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+  /** Shortest wait for a key that cannot be used, in ms. */
+  readonly slowRetryMs: number;
+  /** Hashes of tokens that were refused since the agent's start. */
+  readonly triedTokens: Set<string>;
+  /** Why this machine cannot enrol, for its status. */
+  readonly onTrouble: (trouble: AgentDetail) => void;
 }
 
 /** True when this state has a valid record of an enrolment of this host at this server, also under the name that it had before. */
@@ -41,23 +45,24 @@ async function isRecorded(deps: EnrolmentDeps): Promise<boolean> {
   return record !== undefined && (record.host === host || record.host === formerHost) && record.serverUrl === deps.serverUrl;
 }
 
-async function readRecord(paths: StatePaths): Promise<v.InferOutput<typeof EnrolmentRecord> | undefined> {
-  const parsed = v.safeParse(StoredRecord, (await readFileIfPresent(paths.enrolment)) ?? '');
-  return parsed.success ? parsed.output : undefined;
-}
-
 /**
- * Enrols this machine unless it is enrolled; retries while the server is away. Returns after a refusal, too: the key may be
- * enrolled although its record is lost, and otherwise {@link enrolAnew} follows.
+ * Loads the key, and enrols this machine unless it is enrolled; retries while the server is away, and slowly while there is no key. Returns also
+ * when it cannot enrol: the key may be enrolled although its record is lost, the server says so otherwise, and {@link enrolAnew} follows.
  */
 export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): Promise<void> {
-  const { clock, logger, random } = deps;
+  const { identity, clock, logger, random } = deps;
+  if (!(await loadKey(deps, signal))) return;
+  // It most likely is enrolled, whatever this machine forgot. If it is not, the server says so.
+  if (identity.keyFile !== undefined) return;
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     if (await isRecorded(deps)) return;
     const token = await readToken(deps.tokenFile);
     if (token === undefined) {
+      const trouble = notEnrolled(deps);
+      deps.onTrouble(trouble);
       logger.warn('no record of an enrolment and no token to enrol with; connecting with the existing key', {
-        tokenFile: deps.tokenFile,
+        code: trouble.code,
+        why: trouble.message,
       });
       return;
     }
@@ -68,23 +73,41 @@ export async function ensureEnrolled(deps: EnrolmentDeps, signal: AbortSignal): 
   }
 }
 
+/** False: the agent stops. A key may come late, so that it is waited for, and this machine's status says which one. */
+async function loadKey({ identity, clock, logger, onTrouble, slowRetryMs }: EnrolmentDeps, signal: AbortSignal): Promise<boolean> {
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
+    try {
+      await identity.load();
+      return true;
+    } catch (error) {
+      if (!isFloeError(error)) throw error;
+      onTrouble({ code: error.code, message: error.message });
+      logger[attempt % 10 === 0 ? 'error' : 'debug']('this machine has no key to connect with; looking again', { error });
+      await clock.sleep(slowRetryMs, signal);
+    }
+  }
+  return false;
+}
+
+function notEnrolled({ tokenFile, identity }: EnrolmentDeps): AgentDetail {
+  const where = tokenFile === undefined ? 'put it into a file that FLOE_ENROLMENT_TOKEN_FILE names' : `put it into ${tokenFile}`;
+  return {
+    code: 'NOT_ENROLLED',
+    message: `this machine is not enrolled: an administrator runs "floe enrol ${identity.host}" to get a one-time token; ${where}`,
+  };
+}
+
+/** True when the token file has a token that was neither used nor refused here: worth a try as soon as it is there. */
+export async function hasNewToken({ tokenFile, triedTokens, paths }: EnrolmentDeps): Promise<boolean> {
+  const token = await readToken(tokenFile);
+  return token !== undefined && !triedTokens.has(hashOf(token)) && (await readRecord(paths))?.tokenHash !== hashOf(token);
+}
+
 /** After the server refused this agent: enrols with the token file's token if it was not used here before. True: enrolled. */
 export async function enrolAnew(deps: EnrolmentDeps, signal: AbortSignal): Promise<boolean> {
   const token = await readToken(deps.tokenFile);
   if (token === undefined || (await readRecord(deps.paths))?.tokenHash === hashOf(token)) return false;
   return (await enrol(deps, token, signal)).kind === 'enrolled';
-}
-
-/** Throws `FloeError('NOT_ENROLLED')` when the agent has neither an enrolment nor a token. */
-export async function assertCanEnrol(deps: {
-  readonly paths: StatePaths;
-  readonly tokenFile: string | undefined;
-  readonly host: HostName;
-}): Promise<void> {
-  const hasState = (await readFileIfPresent(deps.paths.key)) !== undefined || (await readRecord(deps.paths)) !== undefined;
-  if (hasState || (await readToken(deps.tokenFile)) !== undefined) return;
-  const where = deps.tokenFile === undefined ? 'put it into a file that FLOE_ENROLMENT_TOKEN_FILE names' : `put it into ${deps.tokenFile}`;
-  throw new FloeError('NOT_ENROLLED', `this machine is not enrolled: run "floe enrol ${deps.host}" to get a one-time token, and ${where}`);
 }
 
 async function readToken(path: string | undefined): Promise<string | undefined> {
@@ -98,6 +121,7 @@ function hashOf(token: string): string {
 
 async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): Promise<EnrolOutcome> {
   const { identity, serverUrl, logger } = deps;
+  identity.useFirst();
   const { host, machineId, system, signer } = identity;
   let answer: Answer;
   try {
@@ -114,8 +138,10 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
   if (!parsed.success) return { kind: 'unreachable', why: `${serverUrl} answered with status ${answer.status}, but not as a Floe server` };
   const { code, message } = parsed.output.error;
   if (answer.status >= 500) return { kind: 'unreachable', why: message };
+  deps.triedTokens.add(hashOf(token));
   if (code !== 'ENROLMENT_TOKEN_USED') {
     logger.error('the server refuses to enrol this machine', { code, reason: message });
+    deps.onTrouble({ code, message });
     return { kind: 'refused' };
   }
   logger.info('the enrolment token was used before; connecting with the existing key');
@@ -124,6 +150,8 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
 
 async function writeRecord(deps: EnrolmentDeps, token: string): Promise<void> {
   const { identity, serverUrl, paths, clock } = deps;
-  const record: v.InferOutput<typeof EnrolmentRecord> = { host: identity.host, serverUrl, tokenHash: hashOf(token), enrolledAt: clock.now() };
+  const { host, keyFile } = identity;
+  const kept = keyFile === undefined ? {} : { keyFile };
+  const record: EnrolmentRecord = { host, serverUrl, tokenHash: hashOf(token), enrolledAt: clock.now(), ...kept };
   await writeFileDurably(paths.enrolment, JSON.stringify(record));
 }

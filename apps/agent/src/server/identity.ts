@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { MachineId, type HostName } from '@floe/protocol';
-import { FloeError, loadOrCreateSigner, readBootId, readFileIfPresent, type Signer, writeFileDurably } from '@floe/runtime';
+import { FloeError, loadOrCreateSigner, readFileIfPresent, type Logger, type Signer, writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
 import type { StatePaths } from '../state/state-folder.ts';
+import { readRecord } from './enrolment-record.ts';
+import { readKeyFile, type HostKey } from './key-file.ts';
 
 /** The agent's name, key and machine. */
 export interface Identity {
@@ -15,6 +17,10 @@ export interface Identity {
   /** Nix's platform, e.g. `x86_64-linux`. */
   readonly system: string;
   readonly signer: Signer;
+  /** After the server refused the key: whether there is another one of this machine to try, which is used from here on. */
+  readonly useOther?: () => boolean;
+  /** The server took the key. */
+  readonly settled?: () => void;
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64', ia32: 'i686', riscv64: 'riscv64' };
@@ -24,17 +30,119 @@ export function nixSystem(arch: string, platform: string): string {
   return `${ARCHITECTURES[arch] ?? arch}-${platform}`;
 }
 
-/** Reads the identity; the key, and a folder's machine id, are made on first use. */
-export async function loadIdentity(options: {
+interface IdentityOptions {
   readonly host: HostName;
   readonly formerHost?: HostName | undefined;
   readonly root: string | undefined;
   readonly paths: StatePaths;
+  readonly bootId: string;
   readonly system: string;
-}): Promise<Identity> {
-  const { host, formerHost, root, paths, system } = options;
-  const [machineId, bootId, signer] = await Promise.all([readMachineId(root), readBootId(), loadOrCreateSigner(paths.key, host)]);
-  return { host, formerHost, machineId, bootId, system, signer };
+  /** The file of the machine's key, by its configuration; undefined: a key of its own in the state folder. */
+  readonly keyFile: string | undefined;
+  readonly logger: Logger;
+}
+
+interface LoadedKey extends HostKey {
+  /** Undefined: the state folder's own. */
+  readonly keyFile: string | undefined;
+}
+
+/**
+ * The identity of a running agent. Its key may come late (a disk that is mounted, sshd that makes its own), so it is loaded apart: {@link load}.
+ * A machine can have two keys, after its configuration began to name a file: the server decides which one it knows.
+ */
+export class AgentIdentity implements Identity {
+  readonly #options: IdentityOptions;
+  #keys: readonly LoadedKey[] = [];
+  #used: LoadedKey | undefined;
+  readonly #refused = new Set<LoadedKey>();
+
+  constructor(options: IdentityOptions) {
+    this.#options = options;
+  }
+
+  get host(): HostName {
+    return this.#options.host;
+  }
+
+  get formerHost(): HostName | undefined {
+    return this.#options.formerHost;
+  }
+
+  get bootId(): string {
+    return this.#options.bootId;
+  }
+
+  get system(): string {
+    return this.#options.system;
+  }
+
+  get machineId(): MachineId {
+    return this.#key.machineId;
+  }
+
+  get signer(): Signer {
+    return this.#key.signer;
+  }
+
+  /** Where the key is that is used; undefined: the state folder's own. */
+  get keyFile(): string | undefined {
+    return this.#key.keyFile;
+  }
+
+  get #key(): LoadedKey {
+    if (this.#used === undefined) throw new Error('the key was not loaded');
+    return this.#used;
+  }
+
+  /**
+   * Loads the key, unless it is loaded. The own key, and a folder's machine id, are made on first use; the key of a file never is.
+   * Throws `FloeError`s that say what to do.
+   */
+  async load(): Promise<void> {
+    if (this.#used !== undefined) return;
+    const { host, keyFile, paths, logger } = this.#options;
+    const record = await readRecord(paths);
+    const file = keyFile ?? record?.keyFile;
+    if (file === undefined) {
+      this.#keys = [await this.#own()];
+    } else {
+      const hasOwn = (await readFileIfPresent(paths.key)) !== undefined;
+      try {
+        this.#keys = [{ ...(await readKeyFile(file, host)), keyFile: file }, ...(hasOwn ? [await this.#own()] : [])];
+      } catch (error) {
+        if (!hasOwn) throw error;
+        logger.error('the key file cannot be used; the key in the state folder is', { error });
+        this.#keys = [await this.#own()];
+      }
+    }
+    // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
+    const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
+    this.#used = (isEnrolledWithOwn ? this.#keys.find((key) => key.keyFile === undefined) : undefined) ?? this.#keys[0];
+  }
+
+  /** From here on, the key that is to be enrolled: the file's where there is one. */
+  useFirst(): void {
+    this.#used = this.#keys[0];
+  }
+
+  useOther(): boolean {
+    this.#refused.add(this.#key);
+    const other = this.#keys.find((key) => !this.#refused.has(key));
+    if (other === undefined) this.#refused.clear();
+    this.#used = other ?? this.#keys[0];
+    return other !== undefined;
+  }
+
+  settled(): void {
+    this.#refused.clear();
+  }
+
+  async #own(): Promise<LoadedKey> {
+    const { host, root, paths } = this.#options;
+    const [machineId, signer] = await Promise.all([readMachineId(root), loadOrCreateSigner(paths.key, host)]);
+    return { machineId, signer, keyFile: undefined };
+  }
 }
 
 async function readMachineId(root: string | undefined): Promise<MachineId> {

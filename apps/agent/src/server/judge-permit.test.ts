@@ -50,6 +50,17 @@ describe('a release below what was accepted', () => {
     expect(codeOf(judge({ directive: { epoch: 4 }, release: { sequence: 9 } }, after))).toBe('accepted');
   });
 
+  test('tells a machine that lost its journal what it had accepted', () => {
+    const lost = journalWith();
+    const after = taking({ permit: {} }, lost);
+    expect(after).toMatchObject({ state: 'OFFERED', sequences: [{ sequence: 9 }], directive: { release: { sequence: 7 } } });
+    expect(codeOf(judge({ directive: { epoch: 4 }, release: { sequence: 8 } }, after))).toBe('SEQUENCE_LOWER');
+    // One that is not for this machine proves nothing, so that nothing is taken by it.
+    expect(codeOf(judge({ permit: { machineId: 'b'.repeat(32) } }, lost))).toBe('PERMIT_WRONG_MACHINE');
+    expect(codeOf(judge({ permit: {}, permitBy: stranger }, lost))).toBe('PERMIT_KEY_UNKNOWN');
+    expect(taking({}, lost)).toMatchObject({ sequences: [{ sequence: 7 }] });
+  });
+
   test.each<[string, SealOptions, string]>([
     ['of another host', { permit: { host: 'bob' as HostName } }, 'PERMIT_WRONG_HOST'],
     ['of another machine of this name', { permit: { machineId: 'b'.repeat(32) } }, 'PERMIT_WRONG_MACHINE'],

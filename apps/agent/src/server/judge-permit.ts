@@ -35,7 +35,9 @@ export function judgePermit(order: Directive, release: ReleaseStatement, now: nu
   const { permit } = order;
   const { repository, ref, sequence, toplevel } = release;
   const accepted = acceptedSequence(context.journal, repository, ref);
-  if (sequence >= accepted) return NO_PERMIT_NEEDED;
+  // A machine that lost its journal knows no floor: a permit that is there tells it, by the release key, what it had accepted.
+  const hasForgotten = accepted === 0 && permit !== undefined;
+  if (sequence >= accepted && !hasForgotten) return NO_PERMIT_NEEDED;
   if (permit === undefined) {
     const message = `the release has the sequence ${sequence}, but ${accepted} was accepted before: the agent does not go back to an older release without a permit`;
     return { kind: 'refused', code: 'SEQUENCE_LOWER', message };

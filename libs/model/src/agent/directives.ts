@@ -17,10 +17,12 @@ function accept(journal: AgentJournal, event: AgentEventOf<'offered'>): AgentJou
   // A trial says nothing about the branch that this machine follows: it accepts no sequence.
   if (trial !== null) return { ...journal, epoch };
   const others = journal.sequences.filter((each) => each.repository !== repository || each.ref !== ref);
+  // A journal that was lost has none: the permit says what it was.
+  const floor = highest === 0 ? (event.floor ?? 0) : highest;
   return {
     ...journal,
     epoch,
-    sequences: [...others, { repository, ref, sequence: Math.max(sequence, highest) }].slice(-MAX_SEQUENCES),
+    sequences: [...others, { repository, ref, sequence: Math.max(sequence, floor) }].slice(-MAX_SEQUENCES),
     freshness: event.freshness ?? journal.freshness,
   };
 }

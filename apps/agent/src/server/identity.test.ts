@@ -1,0 +1,121 @@
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateKeyPem, isFloeError, silentLogger, signerFromPem, verifySignature } from '@floe/runtime';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { makeStateFolder, statePaths } from '../state/state-folder.ts';
+import { HOST, SYSTEM } from '../test/fixtures.ts';
+import { armoured, openSshKey } from '../test/openssh-key.ts';
+import { AgentIdentity } from './identity.ts';
+import { readKeyFile } from './key-file.ts';
+
+const SSH_KEY = openSshKey(Buffer.alloc(32, 7));
+
+let dir: string;
+let file: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-identity-'));
+  file = join(dir, 'ssh_host_ed25519_key');
+  await writeFile(file, SSH_KEY, { mode: 0o600 });
+  await makeStateFolder(statePaths(join(dir, 'state')).dir);
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+const paths = () => statePaths(join(dir, 'state'));
+async function identity(keyFile?: string): Promise<AgentIdentity> {
+  const made = new AgentIdentity({ host: HOST, root: dir, paths: paths(), bootId: 'boot', system: SYSTEM, keyFile, logger: silentLogger });
+  await made.load();
+  return made;
+}
+async function record(more: object = {}): Promise<void> {
+  await writeFile(paths().enrolment, JSON.stringify({ host: HOST, serverUrl: 'https://floe', tokenHash: '', enrolledAt: 1, ...more }));
+}
+describe('the key of a file', () => {
+  test('of SSH is the same whenever it is read, signs, and is not the SSH key itself', async () => {
+    const [one, other] = [await readKeyFile(file, 'ada'), await readKeyFile(file, 'ada')];
+    expect([one.signer.publicKey, one.machineId]).toEqual([other.signer.publicKey, other.machineId]);
+    // Whoever changes how it is derived shuts out every machine that has one.
+    expect([one.signer.publicKey, one.machineId]).toEqual(['g0JHVbqDDKjhOt9vlWG+q9RkD9xNtjyCkDveWgkasnw=', '6a07a504d98f214c29fa8f58cef7fe08']);
+    const bytes = Buffer.from('hello');
+    expect(verifySignature(one.signer.publicKey, bytes, one.signer.sign(bytes))).toBe(true);
+    expect(Buffer.from(SSH_KEY.replace(/-----[^-]+-----/g, ''), 'base64').includes(Buffer.from(one.signer.publicKey, 'base64'))).toBe(false);
+  });
+
+  test('of PEM is used as it is', async () => {
+    const pem = generateKeyPem();
+    await writeFile(file, pem);
+    expect((await readKeyFile(file, 'ada')).signer.publicKey).toBe(signerFromPem('ada', pem).publicKey);
+  });
+
+  test('that is bent in any way is refused in words, and never read as another key', async () => {
+    const { signer } = await readKeyFile(file, 'ada');
+    const bytes = Buffer.from(SSH_KEY.replace(/-----[^-]+-----/g, ''), 'base64');
+    await fc.assert(
+      fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), async (at, change, isCut) => {
+        const bent = Buffer.from(isCut ? bytes.subarray(0, at) : bytes);
+        if (!isCut) bent[at] = (bent[at] ?? 0) ^ change;
+        await writeFile(file, armoured(bent));
+        const read = await readKeyFile(file, 'ada').then(
+          (bentKey) => bentKey.signer.publicKey,
+          (error: unknown) => isFloeError(error, 'KEY_UNREADABLE'),
+        );
+        // The comment says nothing about the key.
+        expect([true, signer.publicKey]).toContain(read);
+      }),
+    );
+  });
+
+  test('that everybody can read, or that is missing, is refused with what to do', async () => {
+    await chmod(file, 0o644);
+    await expect(readKeyFile(file, 'ada')).rejects.toThrow(`chmod 600 ${file}`);
+    await rm(file);
+    await expect(readKeyFile(file, 'ada')).rejects.toThrow('services.floe.agent.identity.keyFile');
+  });
+});
+
+describe('which key a machine uses', () => {
+  test('without a file its own; with one that, and no other is made', async () => {
+    const own = await identity();
+    expect(own.keyFile).toBeUndefined();
+    expect(own.machineId).toBe((await readFile(join(dir, 'etc/machine-id'), 'utf8')).trim());
+    await rm(paths().key);
+    expect((await identity(file)).keyFile).toBe(file);
+    await expect(stat(paths().key)).rejects.toThrow('ENOENT');
+  });
+
+  test('a machine id that is new does not change the machine of a file', async () => {
+    const before = await identity(file);
+    await writeFile(join(dir, 'etc-machine-id'), 'x');
+    const own = await identity();
+    expect(own.machineId).not.toBe(before.machineId);
+    expect((await identity(file)).machineId).toBe(before.machineId);
+  });
+
+  test('one that is enrolled with its own key keeps it; when the server knows only the other, it is tried, once each way', async () => {
+    const own = await identity();
+    await record();
+    const both = await identity(file);
+    expect([both.keyFile, both.signer.publicKey]).toEqual([undefined, own.signer.publicKey]);
+    expect([both.useOther(), both.keyFile]).toEqual([true, file]);
+    // Both were refused: wait, and try both again.
+    expect([both.useOther(), both.keyFile]).toEqual([false, file]);
+    expect([both.useOther(), both.keyFile]).toEqual([true, undefined]);
+    both.settled();
+    expect([both.useOther(), both.keyFile]).toEqual([true, file]);
+    expect((await identity()).useOther()).toBe(false);
+  });
+
+  test('a system without the setting finds the file that was enrolled', async () => {
+    await record({ keyFile: file });
+    expect((await identity()).keyFile).toBe(file);
+  });
+
+  test('a file that cannot be used does not stop a machine that has its own key', async () => {
+    await identity();
+    await rm(file);
+    expect((await identity(file)).keyFile).toBeUndefined();
+  });
+});
