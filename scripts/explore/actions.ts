@@ -1,10 +1,24 @@
-import { isEndedRollout } from '@floe/model';
-import { applyJob, crash, defer, disconnect, finishJob, follow, overrideByHand, proceed, receive, restart, watchdogActs } from './agent-side.ts';
+import { isEndedRollout, isTrialOpen } from '@floe/model';
+import {
+  applyJob,
+  crash,
+  defer,
+  disconnect,
+  endTrialByTime,
+  finishJob,
+  follow,
+  overrideByHand,
+  proceed,
+  receive,
+  restart,
+  watchdogActs,
+} from './agent-side.ts';
 import { answerProbe, askProbe, passSoak } from './outside.ts';
 import { deedsOf } from './people.ts';
-import { answerReady, expire, look, publish, publishedIn, resumePause, steer, storeReports } from './server-side.ts';
+import { answerReady, expire, look, publish, publishedIn, resumePause, storeReports } from './server-side.ts';
 import { NOW, SOAK_MS, type Limits, type Scene } from './scene.ts';
 import { withHost, type Host, type State } from './state.ts';
+import { steer } from './told.ts';
 
 /** Something that may happen next, in words that tell a story. */
 export interface Action {
@@ -127,6 +141,7 @@ function ofAgent(state: State, host: Host, scene: Scene): Action[] {
   if (wait === 'conditions') add('a user says "now"', proceed(host, scene));
   if (left.overrides > 0 && machine.runs === machine.profile && journal.override === null && job === undefined)
     add('a user switches to another system', overrideByHand(host, scene), spend(state, 'overrides'));
+  if (isTrialOpen(journal)) add('the time of its trial is over', endTrialByTime(host, scene));
   if (journal.override !== null) add('the user follows the fleet again', follow(host, scene));
   return actions;
 }

@@ -2,6 +2,7 @@ import {
   decide,
   isLocalOverride,
   rollbackTarget,
+  TRIAL_OVER,
   type AgentDirective,
   type AgentEvent,
   type CommitSha,
@@ -38,7 +39,8 @@ export function dispatch(host: Host, event: AgentEvent, scene: Scene): Host {
     else if (effect.type === 'tidy') watchdog = 'off';
     else if (effect.type === 'report') {
       const { state, epoch, toplevel, detail } = effect;
-      const isOverridden = isLocalOverride(state, detail ?? undefined);
+      // A trial that it refuses for what its user chose leaves that: the server takes it for resting.
+      const isOverridden = isLocalOverride(state === 'REJECTED' ? 'IDLE' : state, detail ?? undefined);
       queue.push({ state, epoch, subject: toplevel ?? undefined, isOverridden, runs: host.machine.runs, profile: host.machine.profile });
     }
   }
@@ -113,7 +115,7 @@ function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
 
 export function receive(host: Host, message: Down, scene: Scene): Host {
   if (message.type === 'go') return dispatch(host, { type: 'go', epoch: message.epoch }, scene);
-  const { epoch, revision, isRetry, floor } = message;
+  const { epoch, revision, isRetry, isTrial, floor } = message;
   const toplevel = systemOf(host.name, revision);
   const release = {
     repository: 'r',
@@ -123,7 +125,11 @@ export function receive(host: Host, message: Down, scene: Scene): Host {
     toplevel,
     closureSizeBytes: 1,
   };
-  const directive: AgentDirective = { epoch, trial: null, mode: 'activate', isRetry, release, envelope: '' };
+  // Found before the agent decides: what it rolled back is not tried.
+  if (isTrial && epoch > host.agent.journal.epoch && host.agent.journal.quarantined.includes(toplevel))
+    return dispatch(host, { type: 'refused', epoch, toplevel, detail: DETAIL }, scene);
+  const trial = isTrial ? { endsAt: NOW + 1, endsAtUptimeMs: NOW + 1, bootId: '' } : null;
+  const directive: AgentDirective = { epoch, trial, mode: 'activate', isRetry, release, envelope: '' };
   return dispatch(host, { type: 'offered', directive, freshness: null, floor }, scene);
 }
 
@@ -155,12 +161,19 @@ export function restart(host: Host, isNewBoot: boolean, scene: Scene): Host {
 
 /** The watchdog acts while the agent is off: it rolls back, or finishes the commit when the verdict was passed. */
 export function watchdogActs(host: Host): Host {
-  if (host.agent.journal.verdict === 'passed') {
+  const { verdict, directive } = host.agent.journal;
+  if (verdict === 'passed' && directive?.trial == null) {
     const { runs } = host.machine;
     return { ...host, machine: { runs, profile: runs, watchdog: 'off' }, verified: add(host.verified, runs) };
   }
   const back = host.agent.journal.before?.toplevel ?? host.machine.runs;
   return { ...host, machine: { ...host.machine, runs: back, watchdog: 'acted' } };
+}
+
+/** Its trial ends, by the time that the agent counts. */
+export function endTrialByTime(host: Host, scene: Scene): Host {
+  const { directive } = host.agent.journal;
+  return directive === null ? host : dispatch(host, { type: 'trial-over', epoch: directive.epoch, detail: { code: TRIAL_OVER, message: '' } }, scene);
 }
 
 /** A user says "later", and then "now". */

@@ -1,9 +1,9 @@
-import type { AgentJournal } from '@floe/model';
+import type { AgentJournal, AgentState } from '@floe/model';
 import { revisionOf, type Agent, type Host, type State } from './state.ts';
 
 // Two states are the same when nothing that can still happen depends on what differs. Left out of the agent's journal: times and
 // timings (time stands still), the wording of details (only a code is ever compared), the number of an activation and of reports, what
-// a user's rollback would go to, and freshness. Of waiting reports: all but the last, and which systems they say were rolled back.
+// a user's rollback would go to, and freshness. Of waiting reports: all but the last, and those that are a failure, or end a trial or a place.
 
 const journals = new WeakMap<AgentJournal, string>();
 
@@ -12,7 +12,9 @@ function journalKey(journal: AgentJournal): string {
   if (known !== undefined) return known;
   const { state, detail, directive, pending, epoch, sequences, before, verdict, boot, interruptions, attempt, blocks, quarantined, override } =
     journal;
-  const directives = [directive, pending].map((each) => (each === null ? '-' : `${each.epoch}r${each.release.sequence}${each.isRetry ? '!' : ''}`));
+  const directives = [directive, pending].map((each) =>
+    each === null ? '-' : `${each.epoch}r${each.release.sequence}${each.isRetry ? '!' : ''}${each.trial === null ? '' : 't'}`,
+  );
   const key = [
     state,
     detail?.code === 'SERVER_AWAY' ? 'away' : '',
@@ -34,13 +36,18 @@ function journalKey(journal: AgentJournal): string {
   return key;
 }
 
+/** A failure, or what may end a trial or a place. */
+const ENDING: ReadonlySet<AgentState> = new Set<AgentState>(['ROLLED_BACK', 'IDLE', 'REJECTED', 'TRYING', 'OFFERED']);
+
 function agentKey({ isRunning, journal, queue, job, wait }: Agent): string {
   const last = queue.at(-1);
   const said =
     last === undefined
       ? ''
       : `${last.epoch}${last.state}${last.subject && revisionOf(last.subject)}${revisionOf(last.runs)}${revisionOf(last.profile)}${last.isOverridden}`;
-  const failed = queue.flatMap(({ state, subject }) => (state === 'ROLLED_BACK' && subject !== undefined ? [revisionOf(subject)] : []));
+  const failed = queue.flatMap(({ state, subject, epoch }) =>
+    ENDING.has(state) && subject !== undefined ? [`${state}${epoch}.${revisionOf(subject)}`] : [],
+  );
   return `${isRunning}|${journalKey(journal)}|${said}|${failed.join('.')}|${job}|${wait}`;
 }
 
@@ -54,7 +61,7 @@ function hostKey(host: Host): string {
   const key = [
     row.epoch,
     row.directed,
-    row.isPermitted,
+    row.permitted,
     row.told,
     row.isRetry,
     row.stable,
@@ -66,16 +73,18 @@ function hostKey(host: Host): string {
     row.quarantined.map(revisionOf).join('.'),
     row.acknowledged.map(revisionOf).join('.'),
     row.held ?? '-',
+    row.pinned ?? '-',
+    row.trial === undefined ? '-' : `${row.trial.revision}e${row.trial.epoch}${row.trial.isEnded}`,
     row.ordered.map(revisionOf).join('.'),
     row.stones.join('.'),
-    went === undefined ? '-' : `${revisionOf(went.toplevel)}${went.isExpired}`,
+    went === undefined ? '-' : `${revisionOf(went.toplevel)}e${went.epoch}${went.isExpired}`,
     agentKey(agent),
     revisionOf(machine.runs),
     revisionOf(machine.profile),
     machine.watchdog,
     session?.offered ?? '-',
     down
-      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}${each.floor ?? ''}`))
+      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}${each.isTrial}${each.floor ?? ''}`))
       .toSorted()
       .join('.'),
     up.toSorted((one, other) => one - other).join('.'),

@@ -33,6 +33,19 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
       'a: "go" of epoch 1 arrives',
     ],
   },
+  'a place is not free because somebody ended the trial whose "go" is on its way': {
+    scene: 'trial',
+    story: [
+      'revision 1 is published',
+      'a: a person has it try revision 1',
+      'the server looks, and tells whoever is there',
+      'a: the directive of epoch 1 arrives',
+      'a: asks for its "go"',
+      'a: "ready" of epoch 1 arrives',
+      'a: the server ends its trial',
+      'a: "go" of epoch 1 arrives',
+    ],
+  },
 };
 
 /** Two hosts compete for one place, and the server has not yet stored that the first of them waits no more. */

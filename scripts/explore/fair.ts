@@ -2,9 +2,10 @@ import { finishJob, follow, proceed, receive, restart, disconnect } from './agen
 import { fingerprint, keyOf } from './canonical.ts';
 import { answerProbe, askProbe, passSoak } from './outside.ts';
 import { approve, isHeld, takeBack } from './people.ts';
-import { answerReady, expire, look, publish, publishedIn, resumePause, retry, steer, storeReports } from './server-side.ts';
+import { answerReady, expire, look, publish, publishedIn, resumePause, storeReports } from './server-side.ts';
 import type { Scene } from './scene.ts';
-import { systemOf, withHost, type Host, type State } from './state.ts';
+import { systemIn, withHost, type Host, type State } from './state.ts';
+import { retry, steer } from './told.ts';
 import { heldBy, isUnapproved, whyOf } from './why.ts';
 
 const MAX_ROUNDS = 60;
@@ -12,7 +13,7 @@ const MAX_ROUNDS = 60;
 /** The newest revision is complete, and every host runs and boots it. */
 function isDone({ hosts, newest, next, course }: State, scene: Scene): boolean {
   if (next !== undefined || newest + 1 < scene.revisions || course?.state !== 'COMPLETE') return false;
-  return hosts.every(({ name, machine }) => machine.runs === systemOf(name, newest) && machine.profile === systemOf(name, newest));
+  return hosts.every((host) => [host.machine.runs, host.machine.profile].every((system) => system === systemIn(newest, host, scene)));
 }
 
 /** What the host does when nothing is lost any more. */
@@ -88,7 +89,7 @@ export function standsWell(from: State, scene: Scene, known: Set<number>): strin
 function wrongAtRest(state: State, scene: Scene): string | undefined {
   for (const host of state.hosts) {
     const { name, machine } = host;
-    const newest = systemOf(name, state.newest);
+    const newest = systemIn(state.newest, host, scene);
     const reasons = [
       ...heldBy(state, host, scene),
       ...(isUnapproved(state, host, scene) || isBehindFirst(state, host, scene) ? (['approval'] as const) : []),
@@ -117,7 +118,7 @@ function oneRound(before: State, scene: Scene): State {
   for (const { name } of state.hosts) state = advance(state, name, scene);
   // Whoever failed with the good revision, or a stepping stone, because its agent was killed, say, is retried by an administrator.
   for (const host of state.hosts) {
-    const tried = [state.newest, ...host.row.stones].map((revision) => systemOf(host.name, revision));
+    const tried = [state.newest, ...host.row.stones].map((revision) => systemIn(revision, host, scene));
     const system = tried.find((each) => host.row.quarantined.includes(each));
     if (system !== undefined && !host.row.isRetry) state = withHost(state, retry(host, system));
     else state = withHost(state, expire(host) ?? host);

@@ -1,14 +1,15 @@
 import { decideRollout, isActivating } from '@floe/model';
 import { wrongForPeople, wrongStepForPeople } from './invariants-of-people.ts';
-import { factsOf } from './server-side.ts';
+import { factsOf } from './facts.ts';
 import { NOW, type Scene } from './scene.ts';
-import { revisionOf, systemOf, type Host, type State } from './state.ts';
+import { revisionOf, systemIn, systemOf, type Host, type State } from './state.ts';
 
 // What must hold in every state, and of every step. Each returns what is wrong, or undefined.
 
-/** Changes now, in fact: its watchdog is armed, or its agent runs and has not finished. */
+/** Changes now, in fact: its watchdog is armed, or its agent runs and has not finished. A trial holds no place until it ends, nor does its end. */
 function isChanging({ agent, machine }: Host): boolean {
-  const { state, directive } = agent.journal;
+  const { state, directive, verdict } = agent.journal;
+  if (directive?.trial != null && (state === 'TRYING' || verdict === 'over')) return false;
   if (machine.watchdog === 'armed') return true;
   return agent.isRunning && isActivating(state) && state !== 'ROLLING_BACK' && machine.profile !== directive?.release.toplevel;
 }
@@ -27,8 +28,11 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
     const fact = hosts.find(({ name }) => name === host);
     if (progress === 'verified' && fact?.verified.includes(toplevel) !== true) return `O2: ${host} counts as verified, and is not`;
   }
-  if (course.state === 'COMPLETE' && scene.bad.has(newest)) return 'O4: a revision that nobody could verify is complete';
   const decision = decideRollout(course, facts, NOW);
+  // Who is asked with nobody else is asked late; one that is away when it is back.
+  const isAsked = facts.hosts.some(({ isEligible, progress }) => isEligible && progress !== 'away' && progress !== 'waiting');
+  if (decision.course.state === 'COMPLETE' && isAsked && hosts.every((host) => isBad(systemIn(newest, host, scene))))
+    return 'O4: a revision that nobody could verify is complete';
   if (decision.course.state !== 'COMPLETE' && decideRollout(decision.course, facts, NOW).steps.length > 0)
     return 'O14: deciding again changes something';
   if (state.isFrozen && ['ROLLING', 'READY', 'SOAKING', 'WAITING_APPROVAL'].includes(decision.course.state)) return 'O13: a frozen rollout goes on';
@@ -60,9 +64,10 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     if (was === undefined) continue;
     const { name, row, agent } = host;
     if (agent.journal.epoch < was.agent.journal.epoch || row.epoch < was.row.epoch) return `A1: an epoch of ${name} falls`;
-    if ((row.directed ?? -1) < (was.row.directed ?? -1) && !(row.isPermitted && row.directed === row.stable && after.course?.state === 'ABORTED'))
-      return `D5: ${name} is told to go back`;
-    if (row.directed !== undefined && row.directed < row.told && !row.isPermitted) return `D7: ${name} is told what is below, without a permit`;
+    const isBack = row.permitted === 'pin' ? row.directed === row.pinned : row.directed === row.stable && after.course?.state === 'ABORTED';
+    if ((row.directed ?? -1) < (was.row.directed ?? -1) && !(row.permitted !== undefined && isBack)) return `D5: ${name} is told to go back`;
+    if (row.directed !== undefined && row.directed < row.told && row.permitted === undefined)
+      return `D7: ${name} is told what is below, without a permit`;
     if (row.directed !== was.row.directed) {
       if (row.epoch === was.row.epoch) return `D2: ${name} is told something else in the same epoch`;
       if (row.directed !== undefined && row.quarantined.includes(systemOf(name, row.directed)))
@@ -75,7 +80,7 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     if (was.agent.journal.quarantined.includes(system)) return `A7: ${name} activates what it rolled back`;
     if (host.row.went === undefined) return `O18: ${name} changes without a place`;
     // Only a person's word (a resume, or what takes the canary out of its ring) lets a bad revision past the first ring.
-    const words = ['resumes', 'overrides', 'holds', 'bans', 'stops'] as const;
+    const words = ['resumes', 'overrides', 'holds', 'bans', 'stops', 'pins', 'trials'] as const;
     const isByPerson = words.some((each) => after.left[each] < scene.limits[each]);
     if ((scene.rings[index] ?? 0) > 0 && scene.bad.has(revisionOf(system)) && !isByPerson)
       return `O9: ${name} of the second ring gets a bad revision`;

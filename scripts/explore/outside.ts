@@ -1,6 +1,6 @@
 import { dueProbes, soakEnd, type ProbeVerdict } from '@floe/model';
+import { factsOf } from './facts.ts';
 import { NOW, SOAK_MS, type Scene } from './scene.ts';
-import { factsOf } from './server-side.ts';
 import type { State } from './state.ts';
 
 // What happens outside: time, and the probe that is asked.

@@ -22,9 +22,13 @@ export interface Scene {
   readonly superseded: number;
   /** How often each of these may happen. */
   readonly limits: Limits;
-  /** What people do when nothing else happens, in order: each is a line to begin from. */
   /** From this revision on the policy names a stepping stone. */
   readonly stone?: Revision;
+  /** Of each host the revisions that change it; absent: all do. */
+  readonly changes?: readonly (readonly Revision[])[];
+  /** Systems take effect with a restart of the machine only. */
+  readonly needsRestart?: boolean;
+  /** What people do when nothing else happens, in order: each is a line to begin from. */
   readonly lines: readonly (readonly RegExp[])[];
 }
 
@@ -38,6 +42,8 @@ export interface Limits {
   readonly retries: number;
   readonly aborts: number;
   readonly holds: number;
+  readonly pins: number;
+  readonly trials: number;
   readonly bans: number;
   readonly stops: number;
   /** Of an author of the commit. */

@@ -29,6 +29,8 @@ const NOBODY: Limits = {
   retries: 0,
   aborts: 0,
   holds: 0,
+  pins: 0,
+  trials: 0,
   bans: 0,
   stops: 0,
   approvals: 0,
@@ -63,6 +65,32 @@ export const SCENES = {
       [PUBLISHED, /^a: a person holds/, PUBLISHED],
       [PUBLISHED, /^b: a person holds/, PUBLISHED, /^b: the hold ends/],
       [PUBLISHED, /^a person aborts/, /^a: a person holds/, PUBLISHED],
+    ],
+  },
+  pin: {
+    ...CANARY,
+    limits: { ...NOBODY, pins: 1, resumes: 1, retries: 1, aborts: 1, freezes: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED, /^a: an administrator pins it to revision 0$/, PUBLISHED, /^a: the pin ends$/],
+      [PUBLISHED, PUBLISHED, /^b: an administrator pins it to revision 1$/, PUBLISHED],
+      [PUBLISHED, PUBLISHED, /^b: an administrator pins it to revision 2$/, /^b: the pin ends$/],
+    ],
+  },
+  trial: {
+    ...CANARY,
+    limits: { ...NOBODY, trials: 1, resumes: 1, aborts: 1, freezes: 1, laters: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED, /^b: a person has it try revision 2$/, /^b: the server ends its trial$/],
+      [PUBLISHED, PUBLISHED, /^a: a person has it try revision 0$/, PUBLISHED, /^a: the time of its trial is over$/],
+      [PUBLISHED, /^a: a person has it try revision 1$/, PUBLISHED],
+    ],
+  },
+  overridden: {
+    ...CANARY,
+    limits: { ...NOBODY, trials: 1, overrides: 1, bans: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED, /^b: a person has it try revision 2$/, /^b: a user switches/],
+      [PUBLISHED, PUBLISHED, /^a: a user switches/, /^a: a person has it try revision 2$/],
     ],
   },
   ban: {
@@ -124,6 +152,9 @@ export const ABOUT: Readonly<Record<keyof typeof SCENES, string>> = {
   together: 'the same with both hosts in the first ring: they compete for one place',
   train: 'the same where a newer revision waits for the train',
   hold: 'a person holds a host where it is, or has one that failed try again',
+  pin: 'an administrator pins a host to any revision, also below what it was told',
+  trial: 'a person has a host try a revision: it ends by the host, by the server, or it fails',
+  overridden: 'the same with a user who switches by hand, and a person who quarantines what is tried',
   ban: 'a person says of a revision that it does not run on a host',
   stop: 'a person stops the hosts of a label',
   approval: 'the second ring is approved, by somebody who pushed none of it, for what it gets',

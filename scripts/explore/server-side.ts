@@ -2,130 +2,25 @@ import {
   admit,
   decideRollout,
   failuresOf,
-  hasApprovals,
-  hasArrived,
-  pendingStone,
   isActivating,
-  nextRollout,
-  NO_ORDERS,
-  progressOf,
-  isRingPromoted,
   isStopped,
   mayBeginBy,
+  nextRollout,
   resolve,
   TRAIN,
-  revertOf,
+  unaskedIn,
   wentAfter,
   type AdmitAnswer,
-  unaskedIn,
-  type CommitSha,
-  type Desired,
-  type HostProgress,
-  type HostSituation,
-  type LabelStop,
-  type OrderedQuarantine,
-  type ReleaseRef,
-  type ReportedState,
-  type RingHost,
+  type AgentState,
+  type HostName,
   type RolloutDecision,
-  type RolloutFacts,
-  type RolloutOrders,
-  type SteppingStone,
-  type StorePath,
-  type Went,
 } from '@floe/model';
+import { factsOf, ordersOf, progressTowards, ringOf, wentOf } from './facts.ts';
 import { NOW, type Revision, type Scene } from './scene.ts';
-import { NOT_ASKED, revisionOf, startCourse, systemOf, withHost, type Host, type Report, type Row, type State } from './state.ts';
+import { changeOf, NOT_ASKED, startCourse, systemOf, withHost, type Host, type Report, type Row, type State } from './state.ts';
+import { desiredOf, situationOf } from './told.ts';
 
-// The server's side: the real decideRollout(), resolve() and admit(), and a store that is a value. Each function is one transaction.
-
-export function releaseOf({ name }: Host, revision: Revision): ReleaseRef {
-  return { id: `${name}@${revision}`, host: name, sequence: revision + 1, toplevel: systemOf(name, revision) };
-}
-
-export function ringOf(state: State, host: Host, { rings }: Scene): number {
-  return rings[state.hosts.findIndex(({ name }) => name === host.name)] ?? 0;
-}
-
-const SAID = { by: 'ada', reason: 'it is bad', at: NOW };
-
-export function ordersOf({ isFrozen, stopped, approvals, resumeOf, isReverted }: State): RolloutOrders {
-  return {
-    ...NO_ORDERS,
-    approvals,
-    stops: stopped.map((label) => ({ ...SAID, label, until: undefined })),
-    freeze: isFrozen ? { by: 'ada', reason: 'holidays', at: NOW, until: undefined } : undefined,
-    abort: isReverted ? { ...SAID, role: 'operator', isRevert: true } : undefined,
-    resume: resumeOf === undefined ? undefined : { by: 'ada', role: 'operator', reason: 'seen', at: NOW, of: resumeOf },
-  };
-}
-
-/** What the server has of its last report. */
-export function reportedBy({ row }: Host): ReportedState {
-  const { state, subject, runs, profile } = row.seen;
-  const observed = { current: runs, booted: null, profile: { generation: 1, toplevel: profile } };
-  return { observed, state, subject, isOverridden: row.isOverridden, isRetryPending: row.isRetry };
-}
-
-function progressTowards(host: Host, toplevel: StorePath): HostProgress {
-  const { row, session } = host;
-  const isQuarantined = row.quarantined.includes(toplevel);
-  return progressOf({ ...reportedBy(host), isConnected: session !== undefined, toplevel, isQuarantined, went: wentOf(row.went) }, NOW);
-}
-
-function wentOf(went: Row['went']): Went | undefined {
-  return went && { toplevel: went.toplevel, until: went.isExpired ? NOW - 1 : NOW };
-}
-
-export function factsOf(state: State, scene: Scene): RolloutFacts {
-  const hosts = state.hosts.map((host): RingHost => {
-    const { row } = host;
-    const ring = ringOf(state, host, scene);
-    const toplevel = systemOf(host.name, state.newest);
-    const progress = progressTowards(host, toplevel);
-    const isOrderedAway = row.ordered.includes(toplevel) && progress !== 'failed';
-    const isStoppedAway = stopsOf(state, host, scene).length > 0 && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
-    const stone = stoneOf(host);
-    const isStuck =
-      stone !== undefined && stone.toplevel !== toplevel && (row.quarantined.includes(stone.toplevel) || row.ordered.includes(stone.toplevel));
-    const isElsewhere = isStuck || isOrderedAway || isStoppedAway || row.held !== undefined || row.isOverridden;
-    const isStable = systemOf(host.name, row.stable) === toplevel;
-    return {
-      host: host.name,
-      ring,
-      toplevel,
-      platform: undefined,
-      isEligible: !isElsewhere && !isStable,
-      isKept: isElsewhere && !isStable,
-      progress,
-      isBrieflyAway: false,
-      failure: undefined,
-      isAcknowledged: row.acknowledged.includes(toplevel),
-    };
-  });
-  const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
-  const binds = hasApprovals(scene.policy) ? bindsOf(state) : undefined;
-  const { answers: probes } = state.probe;
-  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes, binds, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
-}
-
-/** What an approval is for. */
-export function bindsOf({ newest, builds }: State): string {
-  return `${newest}.${builds}`;
-}
-
-function stoneOf(host: Host): SteppingStone | undefined {
-  const { stones, told } = host.row;
-  if (stones.length === 0) return undefined;
-  const named = stones.map((revision) => ({ ...releaseOf(host, revision), name: 'key' }));
-  return pendingStone(named, { floor: told + 1, hasArrived: (toplevel) => hasArrived(reportedBy(host), toplevel) });
-}
-
-/** The stops of its labels. */
-export function stopsOf(state: State, host: Host, { labels }: Scene): readonly LabelStop[] {
-  const label = labels[state.hosts.findIndex(({ name }) => name === host.name)];
-  return (ordersOf(state).stops ?? []).filter((stop) => stop.label === label);
-}
+// The server's side: the real decideRollout() and admit(), and a store that is a value. Each function is one transaction.
 
 export function decideNow(state: State, scene: Scene): RolloutDecision | undefined {
   return state.course && decideRollout(state.course, factsOf(state, scene), NOW);
@@ -141,72 +36,23 @@ export function look(state: State, scene: Scene): State {
   return { ...state, course: decision.course, hosts, probe: { ...state.probe, isAskedAtEnd: false, isGoodAtEnd: false } };
 }
 
-function complete(state: State, unasked: ReadonlySet<string>, { stone }: Scene): State['hosts'] {
-  const hosts = advanceStable(state, unasked);
+function complete(state: State, unasked: ReadonlySet<string>, scene: Scene): State['hosts'] {
+  const { stone } = scene;
+  const hosts = advanceStable(state, unasked, scene);
   // It is the first complete one whose policy has the name.
   if (stone === undefined || state.newest < stone || hosts.some(({ row }) => row.stones.length > 0)) return hosts;
-  return hosts.map((host) => (host.row.stable === state.newest ? { ...host, row: { ...host.row, stones: [state.newest] } } : host));
+  const changed = (host: Host): Revision => changeOf(host.name, state.newest, scene);
+  return hosts.map((host) => (host.row.stable === changed(host) ? { ...host, row: { ...host.row, stones: [changed(host)] } } : host));
 }
 
 /** Not of hosts that were not asked, nor of those on which a person said that it does not run. */
-function advanceStable({ hosts, newest }: State, unasked: ReadonlySet<string>): State['hosts'] {
+function advanceStable({ hosts, newest }: State, unasked: ReadonlySet<string>, scene: Scene): State['hosts'] {
   return hosts.map((host) => {
     const { name, row } = host;
-    const stays = unasked.has(name) || row.ordered.includes(systemOf(name, newest));
-    return stays || row.stable === newest ? host : { ...host, row: { ...row, stable: newest } };
+    const stable = changeOf(name, newest, scene);
+    const stays = unasked.has(name) || row.ordered.includes(systemOf(name, stable));
+    return stays || row.stable === stable ? host : { ...host, row: { ...row, stable } };
   });
-}
-
-const PERMIT = { kind: 'revert', by: 'ada', reason: 'it is bad' } as const;
-
-export function situationOf(state: State, host: Host, scene: Scene): HostSituation {
-  const { row } = host;
-  return {
-    pin: undefined,
-    hold: row.held === undefined ? undefined : releaseOf(host, row.held),
-    isRingPromoted: state.course !== undefined && isRingPromoted(state.course, ringOf(state, host, scene)),
-    rollout: state.course && releaseOf(host, state.newest),
-    stable: releaseOf(host, row.stable),
-    revert: state.course && revertOf({ course: state.course, orders: ordersOf(state) }),
-    directed: row.directed === undefined ? undefined : { ...releaseOf(host, row.directed), permit: row.isPermitted ? PERMIT : undefined },
-    floor: row.told + 1,
-    quarantined: new Set(row.quarantined),
-    ordered: new Map(row.ordered.map((system) => [system, orderOf(system)])),
-    stops: stopsOf(state, host, scene),
-    stone: stoneOf(host),
-  };
-}
-
-function orderOf(system: StorePath): OrderedQuarantine {
-  const revision = revisionOf(system);
-  return { ...SAID, commit: `${revision}`.repeat(40) as CommitSha, sequence: revision + 1, isOfAll: false };
-}
-
-export function desiredOf(state: State, host: Host, scene: Scene): Desired {
-  return resolve(situationOf(state, host, scene));
-}
-
-/** Stores what the host should run, with a new epoch if that changed, and tells it, once for each epoch and connection. */
-export function steer(state: State, host: Host, scene: Scene): Host {
-  const desired = desiredOf(state, host, scene);
-  let { row, session, down } = host;
-  if (desired.kind === 'release') {
-    const revision = desired.release.sequence - 1;
-    const isPermitted = desired.permit !== undefined;
-    if (revision !== row.directed || (isPermitted && !row.isPermitted))
-      row = { ...row, directed: revision, isPermitted, told: Math.max(row.told, revision), epoch: row.epoch + 1 };
-    if (session !== undefined && session.offered !== row.epoch) {
-      down = [...down, { type: 'directive', epoch: row.epoch, revision, isRetry: row.isRetry, floor: isPermitted ? row.told + 1 : undefined }];
-      session = { offered: row.epoch };
-    }
-  }
-  return row === host.row && session === host.session ? host : { ...host, row, session, down };
-}
-
-/** An administrator has a host try again what it rolled back. */
-export function retry(host: Host, system: Row['quarantined'][number]): Host {
-  const { row } = host;
-  return { ...host, row: { ...row, quarantined: row.quarantined.filter((each) => each !== system), isRetry: true, epoch: row.epoch + 1 } };
 }
 
 function isInFlight(host: Host): boolean {
@@ -218,7 +64,7 @@ export function answerReady(state: State, host: Host, epoch: number, scene: Scen
   const desired = desiredOf(state, host, scene);
   if (epoch !== host.row.epoch || host.session === undefined || admittedNow(state, host, scene)?.kind !== 'go') return state;
   if (desired.kind !== 'release') return state;
-  const went = { toplevel: desired.release.toplevel, isExpired: false };
+  const went = { toplevel: desired.release.toplevel, epoch, isExpired: false };
   const down = host.down.some((each) => each.type === 'go' && each.epoch === epoch) ? host.down : [...host.down, { type: 'go', epoch } as const];
   return withHost(state, { ...host, row: { ...host.row, went }, down });
 }
@@ -227,7 +73,7 @@ export function answerReady(state: State, host: Host, epoch: number, scene: Scen
 export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer | undefined {
   const situation = situationOf(state, host, scene);
   const desired = resolve(situation);
-  if (desired.kind !== 'release' || desired.release.sequence - 1 !== host.row.directed) return undefined;
+  if (desired.kind !== 'release' || (desired.because !== 'trial' && desired.release.sequence - 1 !== host.row.directed)) return undefined;
   const others = state.hosts.filter(({ name, row }) => name !== host.name && row.went !== undefined).filter((other) => isInFlight(other));
   const inFlight = { fleet: others.length, ring: 0, byLabel: new Map<string, number>() };
   const facts = { policy: scene.policy, course: state.course, orders: ordersOf(state), isWindowOpen: true, inFlight };
@@ -241,13 +87,28 @@ export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer
 export function storeReports(host: Host): Host {
   let { row, down } = host;
   for (const report of host.agent.queue) {
-    const next = storeReport(row, report);
+    const next = afterReport(host.name, row, report);
     // A connection does not delay a "go" for as long as an activation and its report take.
     if (row.went !== undefined && next.went === undefined) down = down.filter(({ type }) => type !== 'go');
     row = next;
   }
   return { ...host, row, down, agent: { ...host.agent, queue: [] } };
 }
+
+function afterReport(name: HostName, row: Row, report: Report): Row {
+  const { epoch, state, subject } = report;
+  const { trial } = row;
+  const isLastWord = trial !== undefined && epoch >= trial.epoch && subject === systemOf(name, trial.revision) && LAST_WORDS.has(state);
+  if (!isLastWord) return storeReport(row, report);
+  const isOpen = !trial.isEnded;
+  // The agent's last word about a trial ends it. That it refused to try it is no refusal of what the fleet has.
+  const next = storeReport(row, isOpen && state === 'REJECTED' ? { ...report, state: 'IDLE' } : report);
+  const isPlaceOver = next.went?.toplevel === subject && (isOpen || epoch < row.epoch);
+  const ended = isOpen ? { ...next, trial: { ...trial, isEnded: true }, epoch: next.epoch + 1 } : next;
+  return isPlaceOver ? { ...ended, went: undefined } : ended;
+}
+
+const LAST_WORDS: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'REJECTED', 'ROLLBACK_FAILED']);
 
 function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
   const { state, subject } = seen;
@@ -257,7 +118,7 @@ function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
     seen,
     isOverridden,
     quarantined: isFailure ? [...row.quarantined, subject].toSorted() : row.quarantined,
-    went: wentAfter(wentOf(row.went), seen) && row.went,
+    went: wentAfter(wentOf(row.went), { ...seen, epoch }) && row.went,
     isRetry: row.isRetry && epoch < row.epoch,
   };
 }

@@ -16,23 +16,26 @@ import { NOW, type Limits, type Revision, type Scene } from './scene.ts';
 export interface Row {
   readonly epoch: number;
   readonly directed: Revision | undefined;
-  /** It may be below what it was told before: the highest revision that it ever was. */
-  readonly isPermitted: boolean;
+  /** It may be below what it was told before (the highest revision that it ever was), by a revert or by a pin. */
+  readonly permitted: 'revert' | 'pin' | undefined;
   readonly told: Revision;
   readonly isRetry: boolean;
   readonly stable: Revision;
   readonly seen: Seen;
   readonly isOverridden: boolean;
   readonly quarantined: readonly StorePath[];
-  /** A person keeps it on this one. */
+  /** A person keeps it on this one; and an administrator, on any. */
   readonly held: Revision | undefined;
+  readonly pinned: Revision | undefined;
+  /** A person has it try this one, from that epoch on; or had. */
+  readonly trial: { readonly revision: Revision; readonly epoch: number; readonly isEnded: boolean } | undefined;
   /** Systems that a person said do not run on it. */
   readonly ordered: readonly StorePath[];
   /** Stepping stones: it runs each before anything newer. */
   readonly stones: readonly Revision[];
   readonly acknowledged: readonly StorePath[];
   /** It got a `go`, and has not reported since that it is over. `isExpired`: its watchdog must have acted. */
-  readonly went: { readonly toplevel: StorePath; readonly isExpired: boolean } | undefined;
+  readonly went: { readonly toplevel: StorePath; readonly epoch: number; readonly isExpired: boolean } | undefined;
 }
 
 /** What a report said. */
@@ -71,6 +74,7 @@ export type Down =
       readonly epoch: number;
       readonly revision: Revision;
       readonly isRetry: boolean;
+      readonly isTrial: boolean;
       readonly floor?: number | undefined;
     }
   | { readonly type: 'go'; readonly epoch: number };
@@ -131,15 +135,28 @@ export function revisionOf(system: StorePath): Revision {
   return Number(system.slice(system.lastIndexOf('-') + 1));
 }
 
+/** The newest revision up to this one that changes the host: what it has for it. */
+export function changeOf(name: HostName, revision: Revision, { changes }: Scene): Revision {
+  const own = changes?.[NAMES.indexOf(name)];
+  return own === undefined ? revision : Math.max(0, ...own.filter((each) => each <= revision));
+}
+
+/** The system that the revision has for the host. */
+export function systemIn(revision: Revision, { name }: Pick<Host, 'name'>, scene: Scene): StorePath {
+  return systemOf(name, changeOf(name, revision, scene));
+}
+
+const NAMES: readonly string[] = ['a', 'b', 'c'];
+
 export function initialState(scene: Scene): State {
-  const hosts = ['a', 'b'].map((each): Host => {
+  const hosts = NAMES.slice(0, scene.rings.length).map((each): Host => {
     const name = each as HostName;
     const old = systemOf(name, 0);
     const seen: Seen = { state: 'IDLE', subject: undefined, runs: old, profile: old };
     const row: Row = {
       epoch: 0,
       directed: undefined,
-      isPermitted: false,
+      permitted: undefined,
       told: -1,
       isRetry: false,
       stable: 0,
@@ -147,6 +164,8 @@ export function initialState(scene: Scene): State {
       isOverridden: false,
       quarantined: [],
       held: undefined,
+      pinned: undefined,
+      trial: undefined,
       ordered: [],
       stones: [],
       acknowledged: [],

@@ -1,7 +1,9 @@
 import { resolve, whyNot, type WhyFacts, type WhyNot, type WhyRule } from '@floe/model';
 import { NOW, type Scene } from './scene.ts';
-import { admittedNow, factsOf, reportedBy, ringOf, situationOf } from './server-side.ts';
-import { systemOf, type Host, type State } from './state.ts';
+import { factsOf, reportedBy, ringOf } from './facts.ts';
+import { admittedNow } from './server-side.ts';
+import { systemIn, type Host, type State } from './state.ts';
+import { situationOf } from './told.ts';
 
 /** What stands between the host and the newest revision whose rollout has begun, as people are told. */
 export function whyOf(state: State, host: Host, scene: Scene): readonly WhyNot[] {
@@ -12,7 +14,7 @@ export function whyOf(state: State, host: Host, scene: Scene): readonly WhyNot[]
     host: host.name,
     enrolment: 'enrolled',
     isConnected: host.session !== undefined,
-    newest: { kind: 'ended', offer: { kind: 'release', toplevel: systemOf(host.name, state.newest) } },
+    newest: { kind: 'ended', offer: { kind: 'release', toplevel: systemIn(state.newest, host, scene) } },
     situation,
     desired: resolve(situation),
     rollout: course && { course, facts: factsOf(state, scene), ring: ringOf(state, host, scene) },
@@ -32,9 +34,11 @@ export function isUnapproved(state: State, host: Host, scene: Scene): boolean {
 
 /** The rules by which a person keeps the host from the newest revision. */
 export function heldBy(state: State, host: Host, scene: Scene): readonly WhyRule[] {
-  const { hold, ordered, stone, stops = [] } = situationOf(state, host, scene);
-  const newest = systemOf(host.name, state.newest);
+  const { trial, pin, hold, ordered, stone, stops = [] } = situationOf(state, host, scene);
+  const newest = systemIn(state.newest, host, scene);
   return [
+    ...(trial === undefined ? [] : (['trial'] as const)),
+    ...(pin !== undefined && pin.toplevel !== newest ? (['pin'] as const) : []),
     ...(state.isFrozen ? (['freeze'] as const) : []),
     ...(stops.length > 0 ? (['label-stop'] as const) : []),
     ...(hold !== undefined && hold.toplevel !== newest ? (['hold'] as const) : []),

@@ -177,13 +177,13 @@ export class MemoryStore implements FleetStore {
     stored.row.lastSeenAt = at;
   }
 
-  #report({ host, seq, state, toplevel, observed, receivedAt }: StoredReport): void {
+  #report({ host, seq, epoch, state, toplevel, observed, receivedAt }: StoredReport): void {
     const stored = this.#hosts.get(host);
     if (stored === undefined || seq <= stored.row.reportSeq) return;
     const { row } = stored;
     const subject = toplevel ?? undefined;
     Object.assign(row, { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt });
-    row.went = wentAfter(row.went, { state, subject });
+    row.went = wentAfter(row.went, { state, subject, epoch });
     if (row.went === undefined) this.#gone.delete(stored);
     if (state !== 'ROLLED_BACK' || subject === undefined || stored.quarantines.has(subject)) return;
     stored.quarantines.set(subject, { host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });

@@ -217,6 +217,30 @@ test('somebody ends a trial early', async () => {
 });
 
 test.each([
+  ['begins with what the fleet has', 'OFFERED', 'new'],
+  ['says that it is over', 'IDLE', 'old'],
+] as const)('a host whose trial somebody ends while it changes keeps its place until it %s (O17)', async (_, state, epochOf) => {
+  const name = `place-${state.toLowerCase()}`;
+  const [now, tried] = [system(`p${state.length}`), system(`q${state.length}`)];
+  const pia = await Host.on(name, now);
+  const next = await built(name, tried);
+  await ask('POST', name, { reason: 'try', commit: next.sha });
+  const trial = await pia.toldTrial();
+  pia.agent.send({ type: 'ready', epoch: trial.epoch });
+  await pia.agent.next('go', ({ epoch }) => epoch === trial.epoch);
+  await pia.report(trial.epoch, 'ACTIVATING', tried);
+  expect(await ask('DELETE', name, { reason: 'seen enough' })).toMatchObject({ status: 200 });
+  const after = await pia.told(({ epoch, release }) => epoch > trial.epoch && release.purpose === undefined);
+  const place = async () => (await server.context.store.hosts.get(name as HostName))?.went?.toplevel;
+  await pia.report(trial.epoch, 'VERIFYING', tried);
+  // What it refuses meanwhile ends nothing.
+  await pia.report(after.epoch + 1, 'REJECTED', now, { code: 'RELEASE_EXPIRED', message: 'too old' });
+  expect(await place()).toBe(tried);
+  await pia.report(epochOf === 'new' ? after.epoch : trial.epoch, state, epochOf === 'new' ? after.release.toplevel : tried);
+  expect(await place()).toBeUndefined();
+});
+
+test.each([
   ['IDLE', 'TRIAL_FAILED'],
   ['REJECTED', 'TRIALS_NOT_ENABLED'],
 ] as const)('a trial that ends in %s counts neither for the fleet nor against the same system', async (state, code) => {

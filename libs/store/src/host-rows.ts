@@ -32,7 +32,7 @@ export function toHostRow(row: StoredHost): HostRow {
     capabilities: reader.json('capabilities', row.capabilities, CapabilitiesColumn),
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
-    went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil)),
+    went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil), row.wentEpoch),
     observed: reader.json('observed', row.observed, ObservedColumn) ?? NOTHING_OBSERVED,
     state: reader.one('state', row.state, AGENT_STATES, 'IDLE'),
     stateToplevel: reader.path('state_toplevel', row.stateToplevel),
@@ -59,8 +59,8 @@ export function toHostRow(row: StoredHost): HostRow {
   };
 }
 
-function toWent(toplevel: StorePath | undefined, until: number | undefined): Went | undefined {
-  return toplevel === undefined || until === undefined ? undefined : { toplevel, until };
+function toWent(toplevel: StorePath | undefined, until: number | undefined, epoch: number | null): Went | undefined {
+  return toplevel === undefined || until === undefined ? undefined : { toplevel, until, ...(epoch !== null && { epoch }) };
 }
 
 function toRefusal({ refusedCount, refusedAt, refusedWhy }: StoredHost): HostRow['refused'] {

@@ -40,7 +40,10 @@ export async function takeSlot(
       );
     const went = judge({ rollout: fleet.rollout, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
     if (went === undefined) return undefined;
-    await tx.update(hosts).set({ wentToplevel: went.toplevel, wentUntil: went.until }).where(eq(hosts.host, host));
+    await tx
+      .update(hosts)
+      .set({ wentToplevel: went.toplevel, wentUntil: went.until, wentEpoch: went.epoch ?? null })
+      .where(eq(hosts.host, host));
     await notify(tx, { topic: 'host', host, origin });
     return went;
   });

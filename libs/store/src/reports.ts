@@ -76,13 +76,17 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         where t.host = a.host and t.ended_at is null and a.epoch >= t.epoch
           -- A refusal may come before the system in it was read.
           and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED'))
-        returning t.host, t.toplevel
+        returning t.host
       ), judged as (
-        -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight.
-        select h.host from hosts h join tried t on t.host = h.host where h.went_toplevel = t.toplevel
-        union
-        select h.host from hosts h where h.went_toplevel is not null and exists (
-          select from added a where a.host = h.host and a.toplevel = h.went_toplevel and a.state = any(array(select jsonb_array_elements_text(${verdicts}::text::jsonb))))
+        -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight. So does the
+        -- beginning of a later directive, as in wentAfter(). And the last word about a trial, also when that was ended before it came: the
+        -- host has another epoch since.
+        select h.host from hosts h join added a on a.host = h.host where h.went_toplevel is not null and (
+          (a.toplevel = h.went_toplevel and a.state = any(array(select jsonb_array_elements_text(${verdicts}::text::jsonb))))
+          or (a.state = 'OFFERED' and a.epoch > h.went_epoch)
+          or (a.state = any(array['IDLE', 'REJECTED', 'ROLLBACK_FAILED']) and exists (
+            select from trials t where t.host = h.host and t.toplevel = h.went_toplevel and a.epoch >= t.epoch
+              and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED')) and (t.ended_at is null or a.epoch < h.epoch))))
       ), outdated as (
         delete from reports where ctid = any(array(
           select o.id from newest n cross join lateral (

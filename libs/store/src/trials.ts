@@ -95,23 +95,21 @@ export async function beginTrial(db: Database, trial: Omit<Trial, 'id' | 'epoch'
   });
 }
 
-/** Of two who end it at once, one succeeds. The host gets what the fleet has under a new epoch, and nothing of the trial counts any more. */
+/**
+ * Of two who end it at once, one succeeds. The host gets what the fleet has under a new epoch. Its place stays: it may be changing now, or its
+ * `go` is on its way. That ends with what it reports next.
+ */
 async function end(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, result: string, at: number, isEndLogged: boolean): Promise<boolean> {
   return await db.transaction(async (tx) => {
     const [ended] = await tx
       .update(trials)
       .set({ endedAt: at, result: storableText(result, MAX_RESULT_CHARACTERS), isEndLogged })
       .where(and(eq(trials.host, host), eq(trials.id, id), isNull(trials.endedAt)))
-      .returning({ toplevel: trials.toplevel });
+      .returning({ host: trials.host });
     if (ended === undefined) return false;
-    const isOfTrial = sql`${hosts.wentToplevel} = ${ended.toplevel}`;
     await tx
       .update(hosts)
-      .set({
-        epoch: sql`${hosts.epoch} + 1`,
-        wentToplevel: sql`case when ${isOfTrial} then null else ${hosts.wentToplevel} end`,
-        wentUntil: sql`case when ${isOfTrial} then null else ${hosts.wentUntil} end`,
-      })
+      .set({ epoch: sql`${hosts.epoch} + 1` })
       .where(eq(hosts.host, host));
     await notify(tx, { topic: 'host', host });
     return true;

@@ -55,7 +55,7 @@ export class Admission {
       const answer = judge(facts, { epoch, labels, now: clock.now() });
       const { desired } = facts.asking ?? {};
       const toplevel = desired?.kind === 'release' ? desired.release.toplevel : undefined;
-      if (answer?.kind === 'go' && toplevel !== undefined) return wentAgain(facts.asking?.row.went, toplevel, clock.now(), VERDICT_MS);
+      if (answer?.kind === 'go' && toplevel !== undefined) return wentAgain(facts.asking?.row.went, { toplevel, epoch }, clock.now(), VERDICT_MS);
       waits = answer;
       return undefined;
     });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AGENT_STATES, isActivating } from '../agent/state.ts';
 import { pathOf } from '../test/rollout-facts.ts';
-import { progressOf, wentAgain, type ProgressFacts } from './progress.ts';
+import { progressOf, VERDICTS, wentAfter, wentAgain, type ProgressFacts } from './progress.ts';
 
 const T = pathOf('new');
 const OLD = pathOf('old');
@@ -60,9 +60,22 @@ describe('how far a host is', () => {
 });
 
 test('asking again takes no new time while a place lasts; a host that was made to wait for longer gets a new one', () => {
-  const went = { toplevel: T, until: 100 };
-  expect(wentAgain(undefined, T, 0, 100)).toEqual(went);
-  expect(wentAgain(went, T, 100, 100)).toEqual(went);
-  expect(wentAgain(went, T, 101, 100)).toEqual({ toplevel: T, until: 201 });
-  expect(wentAgain(went, OLD, 50, 100)).toEqual({ toplevel: OLD, until: 150 });
+  const go = { toplevel: T, epoch: 3 };
+  const went = { ...go, until: 100 };
+  expect(wentAgain(undefined, go, 0, 100)).toEqual(went);
+  expect(wentAgain(went, { ...go, epoch: 4 }, 100, 100)).toEqual({ ...went, epoch: 4 });
+  expect(wentAgain(went, go, 101, 100)).toEqual({ ...go, until: 201 });
+  expect(wentAgain(went, { ...go, toplevel: OLD }, 50, 100)).toEqual({ ...go, toplevel: OLD, until: 150 });
+});
+
+test('a place ends with a verdict about its system, or when the agent has begun with a later directive', () => {
+  const went = { toplevel: T, until: 100, epoch: 3 };
+  for (const state of AGENT_STATES) {
+    const isVerdict = (VERDICTS as readonly string[]).includes(state);
+    expect(wentAfter(went, { state, subject: T, epoch: 3 })).toBe(isVerdict ? undefined : went);
+    // What it refuses meanwhile, or says of what it ran before, is no end of the change.
+    expect(wentAfter(went, { state, subject: OLD, epoch: 4 })).toBe(state === 'OFFERED' ? undefined : went);
+  }
+  expect(wentAfter(went, { state: 'OFFERED', subject: T, epoch: 3 })).toBe(went);
+  expect(wentAfter({ ...went, epoch: undefined }, { state: 'OFFERED', subject: OLD, epoch: 4 })).toBeDefined();
 });

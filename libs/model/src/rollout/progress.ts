@@ -10,6 +10,8 @@ export interface Went {
   readonly toplevel: StorePath;
   /** Until then there must be a verdict: the watchdog has acted by then. */
   readonly until: number;
+  /** That of the directive that it is for; undefined: it was not recorded. */
+  readonly epoch?: number | undefined;
 }
 
 /** What is known of one host towards the system of a rollout. */
@@ -71,20 +73,33 @@ export function isLost(
 /** Reports with these states about the system of a `go` end it. */
 export const VERDICTS = ['SUCCEEDED', 'TRYING', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
 
+/** A report, with the epoch of the directive that it is about. */
+type Said = Pick<ReportedState, 'state' | 'subject'> & { readonly epoch: number };
+
 /**
- * What is left of a `go` after a report: a verdict about its system ends it. Nothing else does: a report from before the `go` may come
- * late, and a `go` that is on its way is followed. A host that waits again (DEFERRED) holds no place meanwhile, by {@link progressOf}.
+ * What is left of a `go` after a report: a verdict about its system ends it, and so does the beginning of a later directive, for which the
+ * agent waits until nothing changes any more. Nothing else does: a report from before the `go` may come late, and a `go` that is on its way
+ * is followed. A host that waits again (DEFERRED) holds no place meanwhile, by {@link progressOf}.
  */
-export function wentAfter(went: Went | undefined, { state, subject }: Pick<ReportedState, 'state' | 'subject'>): Went | undefined {
-  return went !== undefined && subject === went.toplevel && (VERDICTS as readonly AgentState[]).includes(state) ? undefined : went;
+export function wentAfter(went: Went | undefined, { state, subject, epoch }: Said): Went | undefined {
+  if (went === undefined) return undefined;
+  const isVerdict = subject === went.toplevel && (VERDICTS as readonly AgentState[]).includes(state);
+  const isLater = state === 'OFFERED' && went.epoch !== undefined && epoch > went.epoch;
+  return isVerdict || isLater ? undefined : went;
 }
 
 /**
  * The place of a host that gets its `go`. Asking again takes no new time while the place lasts; after that it does, since its user made it
  * wait, or it slept.
  */
-export function wentAgain(before: Went | undefined, toplevel: StorePath, now: number, lastsMs: number): Went {
-  return before?.toplevel === toplevel && now <= before.until ? before : { toplevel, until: now + lastsMs };
+export function wentAgain(
+  before: Went | undefined,
+  go: { readonly toplevel: StorePath; readonly epoch: number },
+  now: number,
+  lastsMs: number,
+): Went {
+  const isSame = before?.toplevel === go.toplevel && now <= before.until;
+  return { ...go, until: isSame ? before.until : now + lastsMs };
 }
 
 /** A host of the rollout, as its gates see it. */

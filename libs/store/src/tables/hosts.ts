@@ -44,9 +44,10 @@ export const hosts = pgTable(
     lastLabels: jsonb('last_labels'),
     lastTimeZone: text('last_time_zone'),
     lastRing: text('last_ring'),
-    /** The system of its last `go`, and until when there must be a verdict about it. */
+    /** The system of its last `go`, until when there must be a verdict about it, and the epoch of its directive. */
     wentToplevel: storePath('went_toplevel'),
     wentUntil: at('went_until'),
+    wentEpoch: count('went_epoch'),
     /** The highest sequence that the agent reports as accepted. */
     acceptedSequence: count('accepted_sequence').notNull().default(0),
     observed: jsonb('observed'),
