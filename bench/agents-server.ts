@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
+import { releaserOf } from '@floe/pipeline';
 import { HostName as HostNameSchema, seal } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
 import { openStore, type Repository, type Store } from '@floe/store';
@@ -138,7 +139,7 @@ async function floe(): Promise<void> {
   const serverSigner = signerFromPem('server-1', generateKeyPem());
   const rollouts = new RolloutEngine({ store, forge: 'github', clock, logger });
   const steering: Steering = new Steering(
-    { store, hub, clock, logger, serverSigner, releaseSigner: serverSigner, troubles, repositoryId: repository.id, rollouts },
+    { store, hub, clock, logger, serverSigner, releaser: releaserOf(serverSigner), troubles, repositoryId: repository.id, rollouts },
     (names) => announcer.mark(names),
   );
   const before = await listen((socket, raw) => hub.accept(socket, { address: '127.0.0.1', raw }));

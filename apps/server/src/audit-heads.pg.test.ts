@@ -33,7 +33,7 @@ test('the log holds over the API, and what was cut off from its end is missed by
   expect(v.parse(AuditVerificationView, await response.json())).toMatchObject({ entries: 3, broken: null, unsigned: [] });
 
   const signer = signerFromPem('release-1', generateKeyPem());
-  const deps = { dir, signer, clock: systemClock, logger: silentLogger, keepMs: 1e12 };
+  const deps = { dir, signer, formerKeys: [], clock: systemClock, logger: silentLogger, keepMs: 1e12 };
   const before = new AuditHeads({ ...deps, store });
   await before.note();
   await before.note();
@@ -51,6 +51,10 @@ test('the log holds over the API, and what was cut off from its end is missed by
     },
   };
   expect((await new AuditHeads({ ...deps, store: cut }).verify()).broken).toMatchObject({ id: (head?.id ?? 0) + 1, why: 'end-missing' });
+
+  // The release key signed it before the server's own did.
+  const other = signerFromPem('server-1', generateKeyPem());
+  expect(await new AuditHeads({ ...deps, store, signer: other, formerKeys: [signer] }).verify()).toMatchObject({ heads: 1, unsigned: [] });
 
   // What another key signed, or nobody, is no end of the log, and is named.
   const [name = ''] = await readdir(dir);
@@ -73,7 +77,7 @@ test('a log that was rewritten since its end was signed is not signed: the signe
   const store = {
     audit: { head: async () => await audit.head(), check: async (query: Parameters<typeof audit.check>[0]) => await audit.check(query) },
   };
-  const deps = { dir: folder, signer: signerFromPem('release-1', generateKeyPem()), clock: systemClock, logger, keepMs: 1e12, store };
+  const deps = { dir: folder, signer: signerFromPem('release-1', generateKeyPem()), formerKeys: [], clock: systemClock, logger, keepMs: 1e12, store };
   const running = new AuditHeads(deps);
   await running.note();
   const files = await readdir(folder);
@@ -106,7 +110,8 @@ test('a signed end that was removed by age is not missed, and the next end is si
   const keepMs = 10 * DAY_MS;
   const heads = new AuditHeads({
     dir: folder,
-    signer: signerFromPem('release-1', generateKeyPem()),
+    signer: signerFromPem('server-1', generateKeyPem()),
+    formerKeys: [],
     clock,
     logger: silentLogger,
     keepMs,

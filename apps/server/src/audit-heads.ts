@@ -1,7 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditCheck, AuditHead } from '@floe/model';
-import { Counter, signedBytes, Timestamp } from '@floe/protocol';
+import { Counter, signedBytes, Timestamp, type TrustedKey } from '@floe/protocol';
 import { readFileIfPresent, verifySignature, writeFileDurably, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import * as v from 'valibot';
@@ -19,7 +19,10 @@ export interface AuditHeadDeps {
   readonly store: StorePart<{ audit: 'head' | 'check' }>;
   /** Beside the signed statements. */
   readonly dir: string;
+  /** The server's own. */
   readonly signer: Signer;
+  /** Keys that signed ends of the log before: the release key did. */
+  readonly formerKeys: readonly TrustedKey[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** How long entries are kept. */
@@ -87,7 +90,8 @@ export class AuditHeads {
   }
 
   async #read(): Promise<{ readonly heads: readonly AuditHead[]; readonly unsigned: readonly string[] }> {
-    const { dir, signer } = this.#deps;
+    const { dir, signer, formerKeys } = this.#deps;
+    const trusted = [signer, ...formerKeys];
     // A folder that cannot be read is an error, never one without heads: they would be replaced unseen.
     await mkdir(dir, { recursive: true });
     const names = (await readdir(dir)).filter((name) => FILE_FORM.test(name)).toSorted();
@@ -96,7 +100,10 @@ export class AuditHeads {
     for (const name of names.slice(-MAX_FILES)) {
       const file = v.safeParse(v.pipe(v.string(), v.parseJson(), HeadFile), await readFileIfPresent(join(dir, name)));
       const isSigned =
-        file.success && verifySignature(signer.publicKey, signedBytes('floe/audit-head', Buffer.from(file.output.signed)), file.output.signature);
+        file.success &&
+        trusted.some(({ publicKey }) =>
+          verifySignature(publicKey, signedBytes('floe/audit-head', Buffer.from(file.output.signed)), file.output.signature),
+        );
       const head = isSigned ? v.safeParse(v.pipe(v.string(), v.parseJson(), Head), file.output.signed) : undefined;
       if (head?.success === true) heads.push(head.output);
       else unsigned.push(name);

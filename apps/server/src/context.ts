@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
-import { CacheFolder, loadOrCreateCacheKey, type Collected } from '@floe/nix';
-import { collectCache, openStatementLog, type CollectWhat, rebuildFromStatements } from '@floe/pipeline';
+import type { Collected } from '@floe/nix';
+import { openStatementLog, type CollectWhat } from '@floe/pipeline';
+import type { TrustedKey } from '@floe/protocol';
 import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
@@ -31,7 +31,7 @@ import { watchPresence } from './presence-watch.ts';
 import { ServerClock } from './server-clock.ts';
 import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
-import { servePipeline } from './serve-pipeline.ts';
+import { openEmbeddedBuilder } from './embedded-builder.ts';
 import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './post-statuses.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
@@ -108,23 +108,19 @@ export async function createServerContext(
   const store = wrapStore(stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal)));
   await refuseForeignDatabase(store, paths, config.takeOverFrom);
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
-  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
-  const claim = await claimDatabase({ store, clock, logger, releaseSigner, serverSigner }, config, signal);
+  const statements = openStatementLog(paths.statements, logger);
+  const builder = await openEmbeddedBuilder({ ...system, config, store, statements, sandbox, clock, logger });
+  const { releaser } = builder;
+  const claim = await claimDatabase({ store, clock, logger, releaseKeys: releaser.keys, serverSigner }, config, signal);
   stack.defer(
     async () => await store.server.leave(claim.process).catch((error: unknown) => logger.debug('the database was not given back', { error })),
   );
   clock.remember(claim.clockHigh);
   const listening = new ListeningClock(clock, claim.clockHigh);
-  const statements = openStatementLog(paths.statements, logger);
-  const repository = await ensureRepository({ store, statements, releaseKeys: [releaseSigner], logger }, config.repository, clock.now());
+  const repository = await ensureRepository({ store, statements, releaseKeys: releaser.keys, logger }, config.repository, clock.now());
   await ensureAdminToken({ store, clock, logger }, paths.adminToken);
 
-  const cacheFolder = new CacheFolder(paths.cache, () => clock.now());
-  const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
-  const rebuilt = await rebuildFromStatements(
-    { store, statements, releaseKeys: [releaseSigner], serverKeys: [serverSigner], logger, checkpointSigner: releaseSigner },
-    repository,
-  );
+  const rebuilt = await builder.rebuild(repository, [serverSigner]);
   await store.hosts.disconnectAll(undefined, clock.now());
 
   const feed = new FleetFeed(() => clock.now());
@@ -198,20 +194,21 @@ export async function createServerContext(
   const probes = new Probes({ probes: config.probes, store, clock, random, logger });
   const rollouts = new RolloutEngine({ store, forge: config.forge, clock, logger, probes });
   const steering: Steering = new Steering(
-    { store, hub, clock, logger, serverSigner, releaseSigner, troubles, repositoryId: repository.id, rollouts },
+    { store, hub, clock, logger, serverSigner, releaser, troubles, repositoryId: repository.id, rollouts },
     (hosts) => announcer.mark(hosts),
   );
 
   const auditHeads = new AuditHeads({
     store,
     dir: join(paths.statements, 'audit'),
-    signer: releaseSigner,
+    signer: serverSigner,
+    formerKeys: releaser.keys,
     clock,
     logger,
     keepMs: KEEP_AUDIT_MS,
   });
-  const collect = async (what: CollectWhat): Promise<Collected> => await collectCache({ store, folder: cacheFolder }, repository.id, what);
-  const pinned = (signer: { keyId: string; publicKey: string }): string[] => [`${signer.keyId}:${signer.publicKey}`];
+  const collect = async (what: CollectWhat): Promise<Collected> => await builder.collectCache(repository.id, what);
+  const pinned = (keys: readonly TrustedKey[]): string[] => keys.map(({ keyId, publicKey }) => `${keyId}:${publicKey}`);
   const addresses = trustProxies(config.trustedProxies);
   const app = createApp({
     store,
@@ -224,13 +221,13 @@ export async function createServerContext(
     auditHeads,
     hub,
     serverSigner,
-    releaseSigner,
+    releaser,
     trust: {
       serverUrl: config.publicUrl,
-      releaseKeys: pinned(releaseSigner),
-      serverKeys: pinned(serverSigner),
+      releaseKeys: pinned(releaser.keys),
+      serverKeys: pinned([serverSigner]),
       substituter: config.substituter,
-      cachePublicKeys: [cacheKey.publicKey],
+      cachePublicKeys: [builder.cachePublicKey],
     },
     onHostChanged: (host) => steering.markRollout(host),
     publicUrl: config.publicUrl,
@@ -250,7 +247,7 @@ export async function createServerContext(
     probes,
     cacheDir: paths.cache,
     // Whoever works in the place of the pipeline does not publish to the folder.
-    keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await cacheFolder.keep(toplevel)),
+    keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await builder.keepInCache(toplevel)),
     collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
     cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,
     dashboardDir: join(rootDir, 'apps/dashboard/dist'),
@@ -280,20 +277,7 @@ export async function createServerContext(
     tellNotice(told, OTHER_DEFAULT, notice);
   };
   const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles };
-  const pipelineDeps = {
-    ...system,
-    clock,
-    config,
-    logger,
-    store,
-    statements,
-    releaseSigner,
-    cacheKey,
-    cacheFolder,
-    sandbox,
-    fetches,
-    onOtherDefault: tellDefault,
-  };
+  const watching = { fetches, onOtherDefault: tellDefault };
   const owned = stack.move();
   return {
     app,
@@ -314,7 +298,7 @@ export async function createServerContext(
           else steering.markRollout(hint.host);
         }
       });
-      const { runPipeline = async (until: AbortSignal) => await servePipeline(pipelineDeps, repository.id, until) } = overrides;
+      const { runPipeline = async (until: AbortSignal) => await builder.run(watching, repository.id, until) } = overrides;
       const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
         watchServer(watched, running),

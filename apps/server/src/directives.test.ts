@@ -1,5 +1,6 @@
 import { open, seal, type Directive, Directive as DirectiveSchema, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
 import type { HostName, StorePath } from '@floe/model';
+import { releaserOf } from '@floe/pipeline';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { offerDirectives, type Addressee } from './directives.ts';
@@ -52,7 +53,7 @@ async function told(release: ReleaseStatement, freshRef: string): Promise<Direct
       },
       clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
       serverSigner: signer,
-      releaseSigner: signer,
+      releaser: releaserOf(signer),
       logger: silentLogger,
     },
     'repository',

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Releaser } from '@floe/pipeline';
 import {
   CLOSE_CODES,
   type Envelope,
   FreshnessStatement,
-  open,
   peek,
   ReleaseStatement,
   seal,
@@ -14,7 +14,7 @@ import {
   parseStored,
   storedEnvelope,
 } from '@floe/protocol';
-import { verifySignature, type Logger, type Signer } from '@floe/runtime';
+import type { Logger, Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
 import type * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
@@ -28,8 +28,8 @@ export interface DirectiveDeps {
   readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
   readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
-  /** Signs permits. */
-  readonly releaseSigner: Signer;
+  /** Has permits and the like signed. */
+  readonly releaser: Pick<Releaser, 'permit' | 'once'>;
   readonly logger: Pick<Logger, 'warn'>;
 }
 
@@ -52,7 +52,7 @@ export interface Addressee {
  * was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
-  const { store, clock, logger, serverSigner, releaseSigner } = deps;
+  const { store, clock, logger, serverSigner, releaser } = deps;
   const untold = addressees.filter((each) => each.session.offered(each.desired.epoch, each.desired.releaseId) === 'no' && !isTooOld(each));
   for (const { session, desired } of addressees) {
     if (session.offered(desired.epoch, desired.releaseId) !== 'overtaken') continue;
@@ -78,13 +78,16 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     const known = releases.get(desired.releaseId);
     if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
     const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : parseStored(envelope);
-    const release = perDirective === undefined ? known?.envelope : signedOnce(addressee, perDirective, releaseSigner);
+    const release = perDirective === undefined ? known?.envelope : await releaser.once(perDirective, onlyFor(addressee));
     if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
     const statement = statementIn(release, ReleaseStatement);
-    const permit = statement && permitFor(addressee, statement, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
+    const permitted = statement && permitFor(addressee, statement, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
+    const permit = permitted && (await releaser.permit(permitted));
+    // Without it the agent would refuse; the host is looked at again when it is signed.
+    if (permitted !== undefined && permit === undefined) continue;
     const directive: Directive = {
       version: 1,
       host: session.calledAs,
@@ -94,7 +97,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       isRetry,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
       release,
-      ...(permit === undefined ? {} : { permit: seal(releaseSigner, 'floe/permit', permit) }),
+      ...(permit === undefined ? {} : { permit }),
       // Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before.
       ...(stated !== undefined && statement?.repository === stated.repository && statement.ref === stated.ref
         ? { freshness: freshnessEnvelope }
@@ -130,16 +133,9 @@ function needsPermit({ permit, sequence }: Addressee['desired'], floor: number):
 }
 
 /** What the release key signs for one directive only. Undefined: its agent is from before that. */
-function onlyFor({ session, desired }: Addressee): { readonly onlyFor?: OneDirective } {
+function onlyFor({ session, desired }: Addressee): OneDirective | undefined {
   const { machineId, bootId, capabilities } = session;
-  return capabilities.has('once') ? { onlyFor: { machineId, bootId, epoch: desired.epoch } } : {};
-}
-
-/** A trial, or a submitted system, is signed again for each directive. Undefined: what is stored is not of this server's release key. */
-function signedOnce(addressee: Addressee, stored: Envelope, releaseSigner: Signer): Envelope | undefined {
-  const trial = open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
-  if (trial.kind !== 'opened') return undefined;
-  return seal(releaseSigner, 'floe/release', { ...trial.statement, ...onlyFor(addressee) } satisfies ReleaseStatement);
+  return capabilities.has('once') ? { machineId, bootId, epoch: desired.epoch } : undefined;
 }
 
 /** Made again for each connection, from what is stored, and good on that one alone. It names the release by what the release says. */
@@ -152,6 +148,7 @@ function permitFor(
   const { permit } = desired;
   if (permit === undefined || !needsPermit(desired, floor)) return undefined;
   const { calledAs: host, machineId, nonce } = session;
+  const only = onlyFor(addressee);
   return {
     version: 1,
     repository,
@@ -165,7 +162,7 @@ function permitFor(
     reason: permit.reason,
     ...times,
     nonce,
-    ...onlyFor(addressee),
+    ...(only === undefined ? {} : { onlyFor: only }),
   };
 }
 

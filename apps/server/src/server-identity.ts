@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { access, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import type { TrustedKey } from '@floe/protocol';
 import { FloeError, readBootId, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 
@@ -64,12 +65,19 @@ export interface Claim {
  * database belongs to other keys.
  */
 export async function claimDatabase(
-  deps: { readonly store: Store; readonly clock: Clock; readonly logger: Logger; readonly releaseSigner: Signer; readonly serverSigner: Signer },
+  deps: {
+    readonly store: Store;
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly releaseKeys: readonly TrustedKey[];
+    readonly serverSigner: Signer;
+  },
   options: { readonly dataDir: string; readonly takeOverFrom: string | undefined },
   signal: AbortSignal,
 ): Promise<Claim> {
   const { store, clock, logger } = deps;
-  const [releaseKey, serverKey] = [deps.releaseSigner.publicKey, deps.serverSigner.publicKey];
+  const releaseKey = deps.releaseKeys[0]?.publicKey ?? '';
+  const serverKey = deps.serverSigner.publicKey;
   const known = await store.server.keys();
   const wanted = {
     releaseKey,

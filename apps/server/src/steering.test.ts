@@ -1,4 +1,5 @@
 import { NOTHING_OBSERVED, type Desired, type HostName, type StorePath } from '@floe/model';
+import { releaserOf } from '@floe/pipeline';
 import { seal } from '@floe/protocol';
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
 import type { DirectiveRow, FleetHost, HostRow, Release } from '@floe/store';
@@ -116,7 +117,7 @@ async function pass(hosts: readonly GivenHost[]) {
       clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
       logger: silentLogger,
       serverSigner: signer,
-      releaseSigner: signer,
+      releaser: releaserOf(signer),
       rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
       troubles,
       repositoryId: 'repository',
@@ -209,7 +210,7 @@ function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof
       clock: Object.assign(Object.create(clock) as typeof clock, { latest: () => 1 }),
       logger: silentLogger,
       serverSigner: signer,
-      releaseSigner: signer,
+      releaser: releaserOf(signer),
       troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
       repositoryId: 'repository',
       rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
@@ -278,7 +279,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
           },
           clock: { now: () => 1, latest: () => 1 },
           serverSigner: signer,
-          releaseSigner: signer,
+          releaser: releaserOf(signer),
           logger: silentLogger,
         };
         const desired = { releaseId, toplevel: system(1), sequence: 1, epoch, since: 1 };

@@ -39,7 +39,7 @@ export interface SteeringDeps {
   readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
   readonly serverSigner: Signer;
-  readonly releaseSigner: Signer;
+  readonly releaser: DirectiveDeps['releaser'];
   readonly troubles: Troubles;
   readonly repositoryId: string;
   /** Takes the rollout further, before each host is looked at. */

@@ -1,7 +1,7 @@
 import { whyNoTrial, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
-import { MAX_TRIAL_MS, sealTrial, trialFactsOf } from '@floe/pipeline';
+import { MAX_TRIAL_MS, trialFactsOf, type Releaser } from '@floe/pipeline';
 import { foreign, HostName, ReleaseStatement, RolloutAnswer, TrialAnswer, peekStored } from '@floe/protocol';
-import type { Clock, Logger, Signer } from '@floe/runtime';
+import type { Clock, Logger } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
 import { noTrialWords, shortSha, utcTime } from '@floe/views';
 import { Hono } from 'hono';
@@ -46,14 +46,14 @@ export interface TrialDeps {
   readonly repository: Repository;
   readonly keepInCache: KeepInCache;
   readonly hub: Pick<AgentHub, 'session'>;
-  readonly releaseSigner: Signer;
+  readonly releaser: Pick<Releaser, 'trial'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /** People have one host try a system that was built for it, until an end. */
 export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
-  const { auth, store, repository, hub, releaseSigner, clock } = deps;
+  const { auth, store, repository, hub, releaser, clock } = deps;
   const ofHost = takes('param', Host);
   const app = new Hono<AuthEnv>();
 
@@ -97,7 +97,9 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (because !== undefined) return refuse(c, 409, because, noTrialWords(because, host));
       if (!(await deps.keepInCache(toplevel))) return notInCache(c, host, shortSha(sha), toplevel);
       const now = clock.now();
-      const envelope = sealTrial(releaseSigner, statement, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
+      const envelope = await releaser.trial(statement, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
+      if (envelope === undefined)
+        return refuse(c, 503, 'BUILDER_SILENT', 'the builder, which signs trials, does not answer: see that floe-builder runs, and try again');
       const trial = {
         host,
         toplevel,

@@ -1,4 +1,5 @@
 import { ROLES, type Role } from '@floe/model';
+import { releaserOf } from '@floe/pipeline';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import type { AuditEntry, Repository, Store, TokenHolder } from '@floe/store';
 import { fleetView } from '@floe/views/fixtures';
@@ -99,7 +100,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     },
     hub: { disconnect: (host, _code, reason) => void disconnected.push(`${host}: ${reason}`), session: () => undefined },
     serverSigner: signerFromPem('server-1', generateKeyPem()),
-    releaseSigner: signerFromPem('release-1', generateKeyPem()),
+    releaser: releaserOf(signerFromPem('release-1', generateKeyPem())),
     trust: { serverUrl: 'http://localhost', releaseKeys: [], serverKeys: [], substituter: 'http://localhost/cache', cachePublicKeys: [] },
     onHostChanged: (host) => void changed.push(host),
     publicUrl: 'http://localhost',
