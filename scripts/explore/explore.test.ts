@@ -33,6 +33,23 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
       'a: "go" of epoch 1 arrives',
     ],
   },
+  'a host that was lost with an earlier commit is not let go on with it, though that failure pauses the newer one': {
+    scene: 'carried',
+    story: [
+      'revision 1 is published',
+      'the server looks, and tells whoever is there',
+      'a: the directive of epoch 1 arrives',
+      'a: asks for its "go"',
+      'a: "ready" of epoch 1 arrives',
+      'revision 2 is published',
+      'the server is killed, and starts',
+      'a: is silent past the time of its watchdog',
+      'the server looks, and tells whoever is there',
+      'a: connects',
+      'a: asks for its "go"',
+      'a: "ready" of epoch 1 arrives',
+    ],
+  },
   'a place is not free because somebody ended the trial whose "go" is on its way': {
     scene: 'trial',
     story: [
@@ -64,7 +81,7 @@ const LATE_REPORT = [
   'a: "go" of epoch 1 arrives',
 ];
 
-describe('everything that can happen to two hosts', () => {
+describe('everything that can happen to a few hosts', () => {
   test.each(Object.keys(SCENES) as (keyof typeof SCENES)[])('keeps the invariants, and ends well (%s; npm run explore goes further)', (name) => {
     const { counterexample, states, lines } = explore(SCENES[name], { maxDepth: 2, isOver: () => false });
     expect(counterexample).toBeUndefined();

@@ -1,4 +1,4 @@
-import { decideRollout, isActivating } from '@floe/model';
+import { decideRollout, isActivating, type RingHost } from '@floe/model';
 import { wrongForPeople, wrongStepForPeople } from './invariants-of-people.ts';
 import { factsOf } from './facts.ts';
 import { NOW, type Scene } from './scene.ts';
@@ -54,8 +54,20 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
       first?.verified.includes(canary.toplevel) !== true
     )
       return 'O9: the second ring begins without the first';
+    const untried = event === 'soaked' ? untriedBefore(facts.hosts, from.ring, hosts) : undefined;
+    if (untried !== undefined) return `O29: the next ring begins, and nobody has run what ${untried} gets`;
   }
   return wrongForPeople(state, scene);
+}
+
+/** A host of a later ring, whose commit hosts of the rings up to this one are asked to run, and none does. */
+function untriedBefore(asked: readonly RingHost[], ring: number, hosts: readonly Host[]): string | undefined {
+  const runs = ({ host, toplevel }: RingHost): boolean => hosts.some(({ name, verified }) => name === host && verified.includes(toplevel));
+  const later = asked.filter((each) => each.ring > ring && each.isEligible && each.progress !== 'failed' && !runs(each));
+  return later.find(({ change }) => {
+    const before = asked.filter((each) => each.change === change && each.ring <= ring && each.isEligible && !each.isAcknowledged);
+    return before.length > 0 && !asked.some((each) => each.change === change && runs(each));
+  })?.host;
 }
 
 export function wrongStep(before: State, after: State, scene: Scene): string | undefined {

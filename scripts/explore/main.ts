@@ -5,7 +5,7 @@ import { ABOUT, SCENES } from './scenes.ts';
 
 const USAGE = `usage: npm run explore -- [--scene NAME] [--seconds N] [--depth N]
 
-Two hosts, in two rings or in one, a bad revision and a good one, and crashes of agents and server, over a network that loses, repeats, delays and
+Two or three hosts, in two rings or in one, a bad revision and a good one, and crashes of agents and server, over a network that loses, repeats, delays and
 reorders. Every state within so many steps of what happens when all goes well is visited, by the functions that run: the agent's decide(),
 decideRollout(), resolve() and admit(). In each the invariants of libs/model/SPEC.md hold, and from each the good revision reaches everyone once
 nothing is lost any more. A host that a person keeps from that is told so by whyNot(), and keeps no other.

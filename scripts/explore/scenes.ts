@@ -111,6 +111,36 @@ export const SCENES = {
       [PUBLISHED, /^a person aborts/, PUBLISHED],
     ],
   },
+  carried: {
+    ...CANARY,
+    revisions: 4,
+    changes: [
+      [1, 2, 3],
+      [1, 3],
+    ],
+    limits: { ...NOBODY, resumes: 1, retries: 1, laters: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED],
+      [PUBLISHED, RESUMED, PUBLISHED],
+    ],
+  },
+  commits: {
+    ...CANARY,
+    rings: [0, 0, 1],
+    labels: ['red', 'red', 'blue'],
+    revisions: 4,
+    bad: new Set([2]),
+    changes: [
+      [1, 3],
+      [2, 3],
+      [1, 2, 3],
+    ],
+    limits: { ...NOBODY, agentCrashes: 0, resumes: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED],
+      [/^b: loses its connection/, PUBLISHED, PUBLISHED, /^b: connects/],
+    ],
+  },
   approval: {
     ...CANARY,
     policy: policy({ 1: { approvals: { count: 1, role: 'approver', notAuthor: true } } }),
@@ -157,6 +187,8 @@ export const ABOUT: Readonly<Record<keyof typeof SCENES, string>> = {
   overridden: 'the same with a user who switches by hand, and a person who quarantines what is tried',
   ban: 'a person says of a revision that it does not run on a host',
   stop: 'a person stops the hosts of a label',
+  carried: 'a bad revision changes both hosts, and the next one only the first of them',
+  commits: 'three hosts, two of them in the first ring: each revision changes others',
   approval: 'the second ring is approved, by somebody who pushed none of it, for what it gets',
   probe: 'something outside is asked, which may say no, or nothing',
   stone: 'a host that was away has to pass a stepping stone',

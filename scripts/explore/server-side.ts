@@ -4,6 +4,7 @@ import {
   failuresOf,
   isActivating,
   isStopped,
+  isSuperseded,
   mayBeginBy,
   nextRollout,
   resolve,
@@ -79,7 +80,15 @@ export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer
   const facts = { policy: scene.policy, course: state.course, orders: ordersOf(state), isWindowOpen: true, inFlight };
   const because = mayBeginBy(desired, situation, host.row.seen.profile);
   const { toplevel } = desired.release;
-  const asking = { host: host.name, toplevel, because, ring: ringOf(state, host, scene), labels: [], isStopped: isStopped(situation) };
+  const asking = {
+    host: host.name,
+    toplevel,
+    because,
+    ring: ringOf(state, host, scene),
+    labels: [],
+    isStopped: isStopped(situation),
+    isSuperseded: isSuperseded(situation, desired.release),
+  };
   return admit(asking, facts, NOW);
 }
 
@@ -159,13 +168,11 @@ function mustWait(state: State, isDue: boolean, scene: Scene): boolean {
 /** A person resumes the pause, and so acknowledges every failure that is known. */
 export function resumePause(state: State, scene: Scene): State {
   if (state.course?.state !== 'PAUSED') return state;
-  const failed = new Map(
-    factsOf(state, scene).hosts.flatMap(({ host, toplevel, progress }) => (progress === 'failed' ? [[host, toplevel] as const] : [])),
-  );
+  const failed = failuresOf(state.course, factsOf(state, scene));
   const hosts = state.hosts.map((host) => {
-    const system = failed.get(host.name);
-    if (system === undefined || host.row.acknowledged.includes(system)) return host;
-    return { ...host, row: { ...host.row, acknowledged: [...host.row.acknowledged, system] } };
+    const systems = failed.flatMap((failure) => (failure.host === host.name ? [failure.toplevel] : []));
+    if (systems.length === 0) return host;
+    return { ...host, row: { ...host.row, acknowledged: [...new Set([...host.row.acknowledged, ...systems])].toSorted() } };
   });
   const seen = state.course.pause?.cause === 'probe' ? state.course.pause.answers : [];
   const answers = state.probe.answers.map((each) =>

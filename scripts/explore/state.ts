@@ -173,7 +173,7 @@ export function initialState(scene: Scene): State {
     };
     const agent: Agent = { isRunning: true, journal: emptyJournal(NOW), queue: [], job: undefined, wait: undefined };
     const machine: Machine = { runs: old, profile: old, watchdog: 'off' };
-    return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [] };
+    return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [old] };
   });
   return {
     hosts,

@@ -2,6 +2,7 @@ import {
   isTerminalAgentState,
   isWaiting,
   isStopped,
+  isSuperseded,
   isWithdrawn,
   type AgentState,
   type Desired,
@@ -285,10 +286,9 @@ function isOnlyStaged(
 ): boolean {
   const isStaged = row.desired?.releaseId === release.id && row.desired.isOnlyStaged === true;
   const { state, stateToplevel: subject } = row;
-  return (
-    rollout !== undefined &&
-    isWithdrawn({ host: row.host, toplevel: release.toplevel, because, state, subject, isStaged, isLabelStopped: isStopped(situation) }, rollout, now)
-  );
+  const isLabelStopped = isStopped(situation);
+  const to = { host: row.host, toplevel: release.toplevel, because, state, subject, isStaged, isLabelStopped };
+  return rollout !== undefined && isWithdrawn({ ...to, isSuperseded: isSuperseded(situation, release) }, rollout, now);
 }
 
 /**

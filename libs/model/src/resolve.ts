@@ -76,6 +76,11 @@ export function isStopped({ stops = [] }: Pick<HostSituation, 'stops'>): boolean
   return stops.length > 0;
 }
 
+/** Of an older commit: the rollout that hosts follow has another system for the host. */
+export function isSuperseded({ rollout }: Pick<HostSituation, 'rollout'>, { toplevel }: Pick<ReleaseRef, 'toplevel'>): boolean {
+  return rollout !== undefined && rollout.toplevel !== toplevel;
+}
+
 export type Desired =
   | {
       readonly kind: 'release';

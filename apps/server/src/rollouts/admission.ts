@@ -2,6 +2,7 @@ import {
   admit,
   DEFAULT_POLICY,
   isStopped,
+  isSuperseded,
   labelsOf,
   mayBeginBy,
   NO_ORDERS,
@@ -111,6 +112,7 @@ export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefi
       labels: [],
       isUrgent: true,
       isStopped: isStopped(each.situation),
+      isSuperseded: isSuperseded(each.situation, desired.release),
     },
     {
       policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
@@ -160,6 +162,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
       labels: labels.get(row.host) ?? [],
       isUrgent: asking.deploy !== undefined,
       isStopped: isStopped(asking.situation),
+      isSuperseded: isSuperseded(asking.situation, desired.release),
     },
     {
       policy,

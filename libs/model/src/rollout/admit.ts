@@ -20,6 +20,8 @@ export interface Asking {
   readonly isUrgent?: boolean;
   /** People stopped one of its labels. */
   readonly isStopped?: boolean;
+  /** Of an older commit: the rollout that hosts follow has another system for it. */
+  readonly isSuperseded?: boolean;
 }
 
 /** How many hosts are between their `go` and the verdict. */
@@ -86,8 +88,12 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
   return withinLimits(asking, facts);
 }
 
-/** Its failure is one of those for which the rollout is paused. */
-export function isNamedByPause({ host, toplevel }: Pick<Asking, 'host' | 'toplevel'>, course: RolloutCourse | undefined): boolean {
+/** Its failure is one of those for which the rollout is paused. One with an earlier commit, which others are still to get, is not tried again by it. */
+export function isNamedByPause(
+  { host, toplevel, isSuperseded }: Pick<Asking, 'host' | 'toplevel' | 'isSuperseded'>,
+  course: RolloutCourse | undefined,
+): boolean {
+  if (isSuperseded === true) return false;
   const { pause } = course ?? {};
   return course?.state === 'PAUSED' && pause?.cause === 'failures' && pause.failures.some((each) => each.host === host && each.toplevel === toplevel);
 }

@@ -39,4 +39,5 @@ test('a host whose own failure paused the rollout, and that somebody had try aga
   const pause = { cause: 'failures', count: 1, failures: [{ host, toplevel, reason: '' }] } as const;
   expect(isWithdrawn(waiting, in_('PAUSED', { pause }), 0)).toBe(false);
   expect(isWithdrawn({ ...waiting, host: 'bob' as HostName }, in_('PAUSED', { pause }), 0)).toBe(true);
+  expect(isWithdrawn({ ...waiting, isSuperseded: true }, in_('PAUSED', { pause }), 0)).toBe(true);
 });

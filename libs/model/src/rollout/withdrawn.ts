@@ -15,6 +15,8 @@ export interface ToHave {
   readonly isStaged: boolean;
   /** People stopped one of its labels. */
   readonly isLabelStopped?: boolean;
+  /** Of an older commit: the rollout that hosts follow has another system for it. */
+  readonly isSuperseded?: boolean;
 }
 
 /**
