@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
+/** What the server and a builder of its own read alike. */
+const BUILDER = 'libs/pipeline/src/builder/{builder-config,repository-config,settings-reader}';
 
 /** The names of settings that the files of a pattern have. */
 async function settingsIn(pattern: string): Promise<string[]> {
@@ -15,12 +17,14 @@ async function settingsIn(pattern: string): Promise<string[]> {
 
 describe.each([
   // NixOS always has Nix's daemon.
-  { app: 'server', isForNixos: (name: string) => name !== 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE' },
+  {
+    app: 'server',
+    source: `{apps/server/src/config,${BUILDER}}.ts`,
+    isForNixos: (name: string) => name !== 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE',
+  },
   // A machine is never played by a folder on NixOS.
-  { app: 'agent', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
-])('the settings of the $app', ({ app, isForNixos }) => {
-  const source = `apps/${app}/src/{config,repository-config}.ts`;
-
+  { app: 'agent', source: 'apps/agent/src/config.ts', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
+])('the settings of the $app', ({ app, source, isForNixos }) => {
   it('can all be set by its NixOS module, which sets no other', async () => {
     expect(await settingsIn(`nix/modules/{${app}.nix,${app}/*.nix}`)).toEqual((await settingsIn(source)).filter(isForNixos));
   });
@@ -36,7 +40,7 @@ it('the help of floe-agent names every setting of the agent', async () => {
 
 it('docs/configuration.md names no setting that nothing reads', async () => {
   const sources = [
-    'apps/server/src/{config,repository-config}.ts',
+    `{apps/server/src/config,${BUILDER}}.ts`,
     'apps/agent/src/config.ts',
     'apps/agent/src/machines/targets/config.ts',
     'apps/agent/src/local/protocol.ts',

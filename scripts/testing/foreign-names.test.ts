@@ -14,7 +14,7 @@ const RECORDS: Readonly<Record<string, string>> = {
   'libs/nix/src/missing.ts': 'store paths',
   'libs/nix/src/publish.ts': 'store paths',
   'libs/protocol/src/fleet-policy/schema.ts': 'labels by host name, whose form allows no such key',
-  'apps/server/src/inputs-config.ts': 'settings by git host, which are only listed',
+  'libs/pipeline/src/builder/inputs-config.ts': 'settings by git host, which are only listed',
   'libs/store/src/policy-column.ts': 'labels by host, which are looked up as own properties only',
   'apps/server/src/probes/ask-prometheus.ts': 'labels of a series, which are only written out',
   'libs/forge/src/github-failure.ts': 'HTTP headers, which become Headers at once',

@@ -2,20 +2,27 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import type { Collected } from '@floe/nix';
-import { openStatementLog, type CollectWhat } from '@floe/pipeline';
+import {
+  dataPaths,
+  ensureRepository,
+  keepCache,
+  lockDataFolder,
+  openBuilder,
+  openRepositorySandbox,
+  openStatementLog,
+  openStoreWhenReady,
+  type CollectWhat,
+} from '@floe/pipeline';
 import type { TrustedKey } from '@floe/protocol';
 import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
-import { ensureRepository } from './ensure-repository.ts';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
 import { ReportWriter, type HostReport } from './agents/report-writer.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
-import { keepCache } from './cache-keeper.ts';
-import { dataPaths, type Config } from './config.ts';
-import { lockDataFolder } from './data-folder.ts';
+import type { Config } from './config.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
@@ -23,7 +30,6 @@ import { KEEP_AUDIT_MS, keepHouse } from './housekeeping.ts';
 import { FetchWatch } from './fetch-watch.ts';
 import { Notices, tellNotice } from './notices.ts';
 import { Notifications } from './notifications/notifications.ts';
-import { openStoreWhenReady } from './open-store.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
 import { ListeningClock } from './listening-clock.ts';
@@ -31,8 +37,6 @@ import { watchPresence } from './presence-watch.ts';
 import { ServerClock } from './server-clock.ts';
 import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
-import { openEmbeddedBuilder } from './embedded-builder.ts';
-import { openRepositorySandbox } from './repository-sandbox.ts';
 import { postStatuses } from './post-statuses.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
 import { Probes } from './probes/probes.ts';
@@ -109,7 +113,7 @@ export async function createServerContext(
   await refuseForeignDatabase(store, paths, config.takeOverFrom);
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
   const statements = openStatementLog(paths.statements, logger);
-  const builder = await openEmbeddedBuilder({ ...system, config, store, statements, sandbox, clock, logger });
+  const builder = await openBuilder({ ...system, config, store, statements, sandbox, clock, logger });
   const { releaser } = builder;
   const claim = await claimDatabase({ store, clock, logger, releaseKeys: releaser.keys, serverSigner }, config, signal);
   stack.defer(
@@ -277,7 +281,8 @@ export async function createServerContext(
     tellNotice(told, OTHER_DEFAULT, notice);
   };
   const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles };
-  const watching = { fetches, onOtherDefault: tellDefault };
+  const named = { notifyTargets: config.notify.map(({ name }) => name), probes: config.probes.map(({ name }) => name) };
+  const watching = { ...named, fetches, onOtherDefault: tellDefault };
   const owned = stack.move();
   return {
     app,

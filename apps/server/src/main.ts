@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nameSettings } from '@floe/pipeline';
 import { describeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
 import { parseConfig, type Config } from './config.ts';
 import { createServerContext } from './context.ts';
 import { listen } from './listen.ts';
-import { nameSettings } from './setting-names.ts';
 import { USAGE } from './usage.ts';
 
 const USAGE_ERROR = 2;

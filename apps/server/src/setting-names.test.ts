@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { nameSettings, NIXOS_OPTIONS } from '@floe/pipeline';
 import { expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
-import { nameSettings, NIXOS_OPTIONS } from './setting-names.ts';
 
 /** What the module sets by itself: no option has its value. */
 const OWN = new Set(['FLOE_CONFIGURED_BY', 'FLOE_DATA_DIR']);

@@ -7,7 +7,7 @@ import { loadOrCreateSigner, type Signer } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { dataPaths } from './config.ts';
+import { dataPaths } from '@floe/pipeline';
 import { system } from './test/commits.ts';
 import { publishRelease, startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
 

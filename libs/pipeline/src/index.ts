@@ -1,6 +1,16 @@
-export { collectCache, type CollectWhat } from './collect-cache.ts';
+export { HttpUrl, parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
+export { openBuilder } from './builder/builder.ts';
+export { keepCache } from './builder/cache-keeper.ts';
+export { lockDataFolder } from './builder/data-folder.ts';
+export { dataPaths } from './builder/data-paths.ts';
+export { ensureRepository } from './builder/ensure-repository.ts';
+export { openStoreWhenReady } from './builder/open-store.ts';
+export { openRepositorySandbox } from './builder/repository-sandbox.ts';
+export { nameSettings, NIXOS_OPTIONS } from './builder/setting-names.ts';
+export { Address, Path, readSettingsFile } from './builder/settings-file.ts';
+export { openSettings, type SettingsReader } from './builder/settings-reader.ts';
+export type { CollectWhat } from './collect-cache.ts';
 export * from './deps.ts';
-export { loggedRef } from './newest-releases.ts';
 export * from './pipeline.ts';
 export * from './rebuild.ts';
 export { releaserOf, type Releaser } from './releaser.ts';

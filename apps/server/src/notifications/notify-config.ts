@@ -1,9 +1,8 @@
 import { MAX_TARGETS, NOTIFICATION_KINDS, TARGET_NAME_FORM, TARGET_NAME_RULE, type NotificationKind } from '@floe/model';
 import { TARGET_KINDS, type TargetAddress } from '@floe/notify';
 import { withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
+import { Address, Path, readSettingsFile, type SettingsReader } from '@floe/pipeline';
 import * as v from 'valibot';
-import type { SecretSettingsReader } from '../repository-config.ts';
-import { Address, Path, readSettingsFile } from '../settings-file.ts';
 
 /** A target of notifications, as the administrator configured it. */
 export interface NotifyTarget {
@@ -58,11 +57,7 @@ const File = v.strictObject({ targets: v.pipe(v.array(Target), v.maxLength(MAX_T
 const DEFAULT_PORTS = { tls: 465, starttls: 587, none: 25 } as const;
 
 /** The targets in the file of `setting`. Every problem goes to `read.problem`; a target with one is left out. */
-export function parseNotifyTargets(
-  setting: string,
-  text: string,
-  read: Pick<SecretSettingsReader, 'problem' | 'secretSource'>,
-): readonly NotifyTarget[] {
+export function parseNotifyTargets(setting: string, text: string, read: Pick<SettingsReader, 'problem' | 'secretSource'>): readonly NotifyTarget[] {
   const targets = readSettingsFile(setting, text, File, read)?.targets ?? [];
   const names = targets.map(({ name }) => name);
   for (const name of new Set(names.filter((each, index) => names.indexOf(each) !== index))) read.problem(`${setting}: two targets are named ${name}`);
@@ -72,7 +67,7 @@ export function parseNotifyTargets(
   });
 }
 
-function addressOf(setting: string, target: Target, read: Pick<SecretSettingsReader, 'problem' | 'secretSource'>): TargetAddress | undefined {
+function addressOf(setting: string, target: Target, read: Pick<SettingsReader, 'problem' | 'secretSource'>): TargetAddress | undefined {
   const { name } = target;
   const secretAt = (key: string, path: string): SecretSource | undefined => read.secretSource(`${setting}: ${key} of ${name}`, path);
   switch (target.kind) {

@@ -1,9 +1,8 @@
 import { MAX_PROBES, TARGET_NAME_FORM, TARGET_NAME_RULE } from '@floe/model';
 import { withoutTrailingSlashes } from '@floe/runtime';
+import { Address, Path, readSettingsFile, type SettingsReader } from '@floe/pipeline';
 import * as v from 'valibot';
 import { PROBE_KINDS, type ProbeAddress } from './probe-address.ts';
-import { Address, Path, readSettingsFile } from '../settings-file.ts';
-import type { SecretSettingsReader } from '../repository-config.ts';
 
 /** A probe, as the administrator configured it. A policy names it. */
 export interface ConfiguredProbe {
@@ -33,7 +32,7 @@ const Probe = v.variant(
 type Probe = v.InferOutput<typeof Probe>;
 const File = v.strictObject({ probes: v.pipe(v.array(Probe), v.maxLength(MAX_PROBES, `at most ${MAX_PROBES}`)) });
 
-type Reader = Pick<SecretSettingsReader, 'problem' | 'secretSource'>;
+type Reader = Pick<SettingsReader, 'problem' | 'secretSource'>;
 
 /** The probes in the file of `setting`. Every problem goes to `read.problem`; a probe with one is left out. */
 export function parseProbes(setting: string, text: string, read: Reader): readonly ConfiguredProbe[] {

@@ -8,7 +8,7 @@ import { loadOrCreateSigner, silentLogger, systemClock, type Signer } from '@flo
 import type { Revision } from '@floe/store';
 import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { dataPaths } from '../config.ts';
+import { dataPaths } from '@floe/pipeline';
 import { publishCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestServer } from '../test/test-server.ts';
 

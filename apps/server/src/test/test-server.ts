@@ -8,7 +8,8 @@ import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock } 
 import type { Repository, Store } from '@floe/store';
 import { createHostIdentity, helloOf, placeEmbeddedDatabase, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
-import { dataPaths, parseConfig } from '../config.ts';
+import { dataPaths } from '@floe/pipeline';
+import { parseConfig } from '../config.ts';
 import { createServerContext, type ServerContext, type ServerOverrides } from '../context.ts';
 import { listen } from '../listen.ts';
 

@@ -1,6 +1,7 @@
 import { isFloeError, type Clock, type Logger } from '@floe/runtime';
 import { openStore, type Store } from '@floe/store';
-import { dataPaths, type Config } from './config.ts';
+import type { BuilderConfig } from './builder-config.ts';
+import { dataPaths } from './data-paths.ts';
 
 const RETRY_MS = 1_000;
 /** Each try takes memory, and space is not freed within a second. */
@@ -8,7 +9,7 @@ const FULL_RETRY_MS = 5_000;
 
 /** Waits for the database instead of failing: at boot it often starts later. */
 export async function openStoreWhenReady(
-  config: Config,
+  config: Pick<BuilderConfig, 'dataDir' | 'databaseUrl'>,
   deps: { clock: Clock; logger: Logger; migrationsDir: string },
   signal: AbortSignal,
 ): Promise<Store> {

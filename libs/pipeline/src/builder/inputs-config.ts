@@ -1,6 +1,6 @@
 import { KNOWN_HOST_FORM, keyProblem, TOKEN_FORM, type InputAccess } from '@floe/nix';
 import * as v from 'valibot';
-import type { SecretSettingsReader } from './repository-config.ts';
+import type { SettingsReader } from './settings-reader.ts';
 import { Path, readSettingsFile } from './settings-file.ts';
 
 const MAX_HOSTS = 50;
@@ -25,7 +25,7 @@ const Input = v.strictObject({
 type Input = v.InferOutput<typeof Input>;
 const File = v.strictObject({ inputs: v.pipe(v.record(Host, Input), v.maxEntries(MAX_HOSTS, `at most ${MAX_HOSTS} hosts`)) });
 
-type Reader = Pick<SecretSettingsReader, 'problem' | 'secretSource'>;
+type Reader = Pick<SettingsReader, 'problem' | 'secretSource'>;
 
 /** How private inputs are fetched, from the file of `setting`. Every problem goes to `read.problem`. */
 export function parseInputs(setting: string, text: string, read: Reader): readonly InputAccess[] {

@@ -1,7 +1,8 @@
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { openSandbox, openUnsafeSandbox, type Sandbox } from '@floe/nix';
 import { exec, FloeError, isFloeError, type Clock, type Logger } from '@floe/runtime';
-import { dataPaths, type Config } from './config.ts';
+import type { BuilderConfig } from './builder-config.ts';
+import { dataPaths } from './data-paths.ts';
 
 /** The setting that starts without the sandbox, with a name that says what it gives up. */
 const UNSAFE_SETTING = 'FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS';
@@ -12,7 +13,7 @@ const UNSAFE_STORE_SETTING = 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE';
  * Throws the errors of {@link openSandbox}, extended by the setting that starts without it.
  */
 export async function openRepositorySandbox(
-  config: Config,
+  config: BuilderConfig,
   deps: { readonly env: NodeJS.ProcessEnv; readonly clock: Clock; readonly logger: Logger },
 ): Promise<Sandbox> {
   const paths = dataPaths(config.dataDir);
@@ -48,7 +49,7 @@ export async function openRepositorySandbox(
 const DAEMON_NETRC = '/etc/nix/netrc';
 
 /** Risks that the sandbox does not cover, but the operator can (docs/operate.md). */
-async function warnOfOpenings({ databaseUrl }: Config, logger: Logger): Promise<void> {
+async function warnOfOpenings({ databaseUrl }: BuilderConfig, logger: Logger): Promise<void> {
   const hasNetrc = await stat(DAEMON_NETRC).then(
     () => true,
     () => false,

@@ -1,14 +1,15 @@
 import { fitDescription } from '@floe/forge';
 import { openMirror, type GitMirror } from '@floe/git';
 import { TRIAL_CONTEXT } from '@floe/model';
-import type { TestingDeps } from '@floe/pipeline';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import { describeTesting } from '@floe/views';
-import { dataPaths, type Config } from './config.ts';
+import type { TestingDeps } from '../trial-branches/testing-deps.ts';
+import type { BuilderConfig } from './builder-config.ts';
+import { dataPaths } from './data-paths.ts';
 
 export interface TestingMirrorDeps {
-  readonly config: Config;
+  readonly config: BuilderConfig;
   readonly store: StorePart<{ outbox: 'putAll' }>;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -1,11 +1,10 @@
 import { FloeError, silentLogger, systemClock } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import { branchOf, otherDefault, type DefaultBranchDeps } from './default-branch.ts';
-import { FAKE_REPOSITORY } from './test/fake-app.ts';
 
 /** A repository whose branch is not known, and a server that answers in turn with a branch or an error. */
 function waiting(answers: (string | FloeError)[]) {
-  let row = { ...FAKE_REPOSITORY, branch: '', hintCount: 0 };
+  let row = { id: 'repository', url: 'https://forge.example/fleet.git', branch: '', ref: 'refs/heads/main', sequence: 7, hintCount: 0 };
   const problems: (string | undefined)[] = [];
   let asked = 0;
   let onHints: (hints: readonly { topic: 'repository'; id: string }[]) => void = () => undefined;

@@ -1,6 +1,7 @@
 import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
-import { describeError, withoutTrailingSlashes, type SecretSource, type SettingsReader } from '@floe/runtime';
+import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
+import type { SettingsReader } from './settings-reader.ts';
 
 /** The settings about the fleet's repository. */
 export interface RepositoryConfig {
@@ -17,14 +18,6 @@ export interface RepositoryConfig {
   readonly testingBranches: number;
 }
 
-/** The reader that {@link parseConfig} passes; it collects problems. */
-export interface SecretSettingsReader extends SettingsReader {
-  count(name: string, fallback: number, unit: string): number;
-  /** The secret in the file that the setting names, or in the one at `path`. `problemOf` says what is wrong with its content. */
-  secretSource(name: string, path?: string, problemOf?: (text: string) => string | undefined): SecretSource | undefined;
-  problem(message: string): void;
-}
-
 /** The limits of HTTP servers for a URL, and of file systems for a ref's name. */
 const MAX_URL_CHARACTERS = 2048;
 const MAX_BRANCH_CHARACTERS = 200;
@@ -32,7 +25,7 @@ const MIB = 1024 ** 2;
 
 const TestingBranches = v.pipe(v.string(), v.regex(/^\d{1,3}$/), v.transform(Number), v.maxValue(100));
 
-function noteProblem(read: SecretSettingsReader, name: string, parse: () => void): void {
+function noteProblem(read: SettingsReader, name: string, parse: () => void): void {
   try {
     parse();
   } catch (error) {
@@ -52,7 +45,7 @@ const Directory = v.pipe(
   ),
 );
 
-export function parseRepositoryConfig(read: SecretSettingsReader): RepositoryConfig {
+export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
   const directory = read.checked<string | undefined>(
     'FLOE_REPOSITORY_DIRECTORY',
     Directory,

@@ -1,6 +1,6 @@
 import { shortened } from '@floe/runtime';
 import * as v from 'valibot';
-import type { SecretSettingsReader } from './repository-config.ts';
+import type { SettingsReader } from './settings-reader.ts';
 
 // What settings files of JSON have in common: they hold addresses, and name the files of their secrets.
 
@@ -24,7 +24,7 @@ export function readSettingsFile<Schema extends v.GenericSchema>(
   setting: string,
   text: string,
   schema: Schema,
-  read: Pick<SecretSettingsReader, 'problem'>,
+  read: Pick<SettingsReader, 'problem'>,
 ): v.InferOutput<Schema> | undefined {
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(undefined, 'not JSON'), schema), text);
   if (parsed.success) return parsed.output;

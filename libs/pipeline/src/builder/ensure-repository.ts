@@ -1,7 +1,8 @@
-import { loggedRef, type StatementLog } from '@floe/pipeline';
 import type { TrustedKey } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
+import { loggedRef } from '../newest-releases.ts';
+import type { StatementLog } from '../statement-log.ts';
 
 const HEADS = 'refs/heads/';
 

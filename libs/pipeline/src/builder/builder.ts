@@ -1,17 +1,19 @@
 import { hostname } from 'node:os';
 import type { StorePath } from '@floe/model';
-import { CacheFolder, loadOrCreateCacheKey, type Collected, type Sandbox } from '@floe/nix';
-import { collectCache, rebuildFromStatements, releaserOf, type CollectWhat, type Releaser, type StatementLog } from '@floe/pipeline';
+import { CacheFolder, loadOrCreateCacheKey, type Collected } from '@floe/nix';
 import type { TrustedKey } from '@floe/protocol';
-import { loadOrCreateSigner, type Clock, type Logger } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
-import { dataPaths, type Config } from './config.ts';
-import type { FetchWatch } from './fetch-watch.ts';
+import { loadOrCreateSigner } from '@floe/runtime';
+import type { Repository } from '@floe/store';
+import { collectCache, type CollectWhat } from '../collect-cache.ts';
+import { rebuildFromStatements } from '../rebuild.ts';
+import { releaserOf, type Releaser } from '../releaser.ts';
+import type { BuilderDeps, Watching } from './builder-deps.ts';
+import { dataPaths } from './data-paths.ts';
 import { servePipeline } from './serve-pipeline.ts';
 
 /**
- * What the server has of its builder. The release key, the key of the cache and the repository's credentials stay behind it: no other file of
- * the server reaches them (`scripts/testing/roles.test.ts`).
+ * A builder: it holds the release key, the key of the cache and the repository's credentials, and turns commits into releases. Whoever has one
+ * has what it does, and reaches none of these.
  */
 export interface Builder {
   readonly releaser: Releaser;
@@ -26,25 +28,8 @@ export interface Builder {
   run(watching: Watching, repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
-/** What the server shows of a builder that runs in it. */
-export interface Watching {
-  readonly fetches: FetchWatch;
-  readonly onOtherDefault: (notice: string | undefined) => void;
-}
-
-export interface EmbeddedBuilderDeps {
-  readonly config: Config;
-  readonly store: Store;
-  readonly statements: StatementLog;
-  readonly sandbox: Sandbox;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly random: () => number;
-  readonly env: NodeJS.ProcessEnv;
-}
-
-/** The builder inside the server. Its keys are made at its first start. */
-export async function openEmbeddedBuilder(deps: EmbeddedBuilderDeps): Promise<Builder> {
+/** A builder in this process. Its keys are made at its first start. */
+export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const { config, store, statements, clock, logger } = deps;
   const paths = dataPaths(config.dataDir);
   const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');

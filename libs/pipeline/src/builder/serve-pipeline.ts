@@ -2,32 +2,29 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
-import { createAskRemote, createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey, type Sandbox } from '@floe/nix';
-import { runPipeline, type PipelineDeps } from '@floe/pipeline';
+import { createAskRemote, createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey } from '@floe/nix';
 import { exec } from '@floe/runtime';
-import { dataPaths, type Config } from './config.ts';
+import type { PipelineDeps } from '../deps.ts';
+import { runPipeline } from '../pipeline.ts';
+import type { BuilderDeps, Watching } from './builder-deps.ts';
+import { dataPaths } from './data-paths.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
-import type { FetchWatch } from './fetch-watch.ts';
 
 /** Approximate memory of a NixOS host's evaluation, in bytes. */
 const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
 /** A build's share of this machine's memory; the rest is for the server and its database. */
 const BUILD_MEMORY_SHARE = 0.8;
 
-type Deps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'logger' | 'random'> & {
-  readonly config: Config;
-  readonly cacheKey: CacheKey;
-  readonly cacheFolder: CacheFolder;
-  readonly env: NodeJS.ProcessEnv;
-  readonly sandbox: Sandbox;
-  readonly fetches: FetchWatch;
-  /** The repository's default branch is another one than the one that is followed without a setting; undefined: it is not. */
-  readonly onOtherDefault: (notice: string | undefined) => void;
-};
+type Deps = BuilderDeps &
+  Watching &
+  Pick<PipelineDeps, 'releaseSigner'> & {
+    readonly cacheKey: CacheKey;
+    readonly cacheFolder: CacheFolder;
+  };
 
-/** Runs the pipeline of the server's repository, with the mirror, cache and roots of its data folder. */
+/** Runs the pipeline of the repository, with the mirror, cache and roots of its data folder. */
 export async function servePipeline(deps: Deps, repositoryId: string, signal: AbortSignal): Promise<void> {
   const { config, cacheKey, cacheFolder, logger, sandbox } = deps;
   const paths = dataPaths(config.dataDir);
@@ -65,9 +62,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
     signers: config.signers,
-    notifyTargets: config.notify.map(({ name }) => name),
     policyFloor: config.policyFloor,
-    probes: config.probes.map(({ name }) => name),
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);

@@ -1,0 +1,30 @@
+import type { FetchProgress, GitMirror } from '@floe/git';
+import type { Sandbox } from '@floe/nix';
+import type { Clock, Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import type { PipelineDeps } from '../deps.ts';
+import type { StatementLog } from '../statement-log.ts';
+import type { BuilderConfig } from './builder-config.ts';
+
+/** Who is told how far a builder is, and what names policies may use. */
+export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'> {
+  readonly fetches: {
+    noteProgress(progress: FetchProgress): void;
+    /** The mirror, with its fetches watched. */
+    watching(mirror: GitMirror): GitMirror;
+  };
+  /** The repository's default branch is another one than the one that is followed without a setting; undefined: it is not. */
+  readonly onOtherDefault: (notice: string | undefined) => void;
+}
+
+export interface BuilderDeps {
+  readonly config: BuilderConfig;
+  readonly store: Store;
+  readonly statements: StatementLog;
+  readonly sandbox: Sandbox;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: () => number;
+  /** What Nix is run with. */
+  readonly env: NodeJS.ProcessEnv;
+}

@@ -1,0 +1,22 @@
+import { join } from 'node:path';
+
+/** Paths in the data folder of a server, and of a builder of its own: that has those of the keys, the repository, the cache and the statements. */
+export function dataPaths(dataDir: string) {
+  return {
+    database: join(dataDir, 'database'),
+    mirror: join(dataDir, 'mirror.git'),
+    testingMirror: join(dataDir, 'mirror-testing.git'),
+    cache: join(dataDir, 'cache'),
+    statements: join(dataDir, 'statements'),
+    roots: join(dataDir, 'roots'),
+    keys: join(dataDir, 'keys'),
+    releaseKey: join(dataDir, 'keys', 'release.pem'),
+    serverKey: join(dataDir, 'keys', 'server.pem'),
+    cacheKey: join(dataDir, 'keys', 'cache.secret'),
+    adminToken: join(dataDir, 'admin-token'),
+    home: join(dataDir, 'home'),
+    sandbox: join(dataDir, 'sandbox'),
+    lock: join(dataDir, 'lock'),
+    instanceId: join(dataDir, 'instance-id'),
+  };
+}
