@@ -80,6 +80,8 @@ let
     FLOE_REPOSITORY_TESTING_BRANCHES = cfg.repository.testingBranches;
     # What security.pki trusts, too: Node has a list of its own.
     NODE_EXTRA_CA_CERTS = "/etc/ssl/certs/ca-certificates.crt";
+    FLOE_EVALUATE_SOURCE = cfg.evaluate.source;
+    FLOE_EVALUATE_IGNORE = if cfg.evaluate.ignore == [ ] then null else lib.concatStringsSep "," cfg.evaluate.ignore;
     # Messages then name these options instead of variables.
     FLOE_CONFIGURED_BY = "nixos";
     FLOE_LISTEN = cfg.listen;
@@ -181,6 +183,33 @@ in
         description = ''
           How many branches testing/HOST are followed; 0: none. The host of such a branch is asked to try its head for 24 hours at most,
           if it has services.floe.agent.trials.enable. Whoever may push to such a branch chooses that system: protect testing/* at the forge.
+        '';
+      };
+    };
+
+    evaluate = {
+      source = mkOption {
+        type = types.enum [
+          "commit"
+          "tree"
+        ];
+        default = "commit";
+        description = ''
+          What of a commit is evaluated. With "tree" its files alone: self has no rev, and 1970 as its date, so that a system that contains these does
+          not change with every commit. Of a commit with the same files as the one before, nothing is evaluated.
+        '';
+      };
+      ignore = mkOption {
+        type = types.listOf (types.strMatching "[^[:space:],]+");
+        default = [ ];
+        example = [
+          "docs/**"
+          ".github/**"
+          "**/*.md"
+        ];
+        description = ''
+          With the source "tree": files that are not there when it is evaluated. A host that contains the whole repository (self.outPath) does not
+          change with them, and of a commit that changes only these nothing is evaluated.
         '';
       };
     };

@@ -88,6 +88,25 @@ describe('the configuration', () => {
     const env = { ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/run/token', FLOE_CONFIGURED_BY: 'nixos' };
     expect(parseConfig(env, readFile).repository.token?.setting).toBe('services.floe.server.repository.tokenFile');
   });
+  test('what of a commit is evaluated is all of it, or its files without those that are ignored', () => {
+    const source = (more: Record<string, string>): unknown => parseConfig({ ...minimal, ...more }, readFile).repository.source;
+    expect(source({})).toEqual({ kind: 'commit' });
+    expect(source({ FLOE_EVALUATE_SOURCE: 'tree' })).toEqual({ kind: 'tree', ignored: [] });
+    expect(source({ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: 'docs/**, **/*.md' })).toEqual({
+      kind: 'tree',
+      ignored: ['docs/**', '**/*.md'],
+    });
+    for (const [wrong, says] of [
+      [{ FLOE_EVALUATE_SOURCE: 'files' }, /FLOE_EVALUATE_SOURCE/],
+      [{ FLOE_EVALUATE_IGNORE: 'docs/**' }, /needs FLOE_EVALUATE_SOURCE=tree/],
+      [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '/docs' }, /FLOE_EVALUATE_IGNORE is not a list of patterns/],
+      [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '*' }, /ignores flake.nix/],
+      [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '**/*.lock' }, /ignores flake.lock/],
+      [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /at the root of the repository/],
+    ] as const)
+      expect(problemsOf({ ...minimal, ...wrong })).toMatch(says);
+  });
+
   test('a folder of the repository is a plain path in it', () => {
     const directoryOf = (text: string): string | undefined =>
       parseConfig({ ...minimal, FLOE_REPOSITORY_DIRECTORY: text }, readFile).repository.directory;

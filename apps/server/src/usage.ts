@@ -12,6 +12,8 @@ Settings (environment; files hold one secret each)
   FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
+  FLOE_EVALUATE_SOURCE             commit (default), or tree: the files alone, so that self has no commit (docs/configuration.md)
+  FLOE_EVALUATE_IGNORE             with tree: files that are not evaluated, such as docs/**,.github/**,**/*.md; default: none
   FLOE_FORGE                       where the repository is: github (default), gitlab or forgejo (Gitea, too)
   FLOE_WEBHOOK_SECRET_FILE         secret of the forge's webhook; FLOE_WEBHOOK_PREVIOUS_SECRET_FILE while it is changed
   FLOE_GITHUB_REPOSITORY           owner/name, to show the rollout on the commit; with FLOE_GITHUB_TOKEN_FILE, or

@@ -17,12 +17,13 @@ import { openPacks } from './packs.ts';
 import { PacketError } from './pkt-line.ts';
 import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
+import { TREE_BRANCH, writeTreeCommit } from './tree-commit.ts';
 import { VARIANT_BRANCH, writeVariant } from './variant.ts';
 import { openRefs } from './refs.ts';
 import { parseBranchName } from './repository-url.ts';
 import { openRemakeNote } from './remake-note.ts';
 import { shownText } from './text.ts';
-import { parseTree } from './tree.ts';
+import { parseExactTree, parseTree, type ExactEntry } from './tree.ts';
 import { branchNotFound, noDefaultBranch } from './branch-errors.ts';
 
 export interface LocalMirrorOptions {
@@ -120,9 +121,13 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   }
 
   async function readTree(oid: string): Promise<TreeEntry[]> {
+    return parseTree(await treeBytes(oid));
+  }
+
+  async function treeBytes(oid: string): Promise<Buffer> {
     const object = await objects.read(oid);
     if (object?.type !== 'tree') throw new DamagedError(`the tree ${oid} is missing`);
-    return parseTree(object.bytes);
+    return object.bytes;
   }
 
   async function readAny(oid: string): Promise<Buffer> {
@@ -310,6 +315,16 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         return signedParts((await objects.read(sha))?.bytes ?? Buffer.alloc(0));
       }),
     inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),
+    treeCommit: (signal, sha, ignored) =>
+      reading(signal, async () => {
+        const tree = async (oid: string): Promise<ExactEntry[]> => {
+          options.onAlive();
+          return parseExactTree(await treeBytes(oid));
+        };
+        const made = await writeTreeCommit({ dir, tree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, ignored);
+        await refs.move(`refs/heads/${TREE_BRANCH}`, made);
+        return made;
+      }),
     without: (signal, sha, paths) =>
       reading(signal, async () => {
         const variant = await writeVariant({ dir, tree: readTree, raw: readAny, writeWhole: folder.writeWhole }, await knownCommit(sha), paths);

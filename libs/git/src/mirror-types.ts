@@ -82,4 +82,5 @@ export interface MirrorOperations {
   signedParts(sha: CommitSha): Promise<SignedParts>;
   inspect(sha: CommitSha): Promise<TreeReport>;
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
+  treeCommit(sha: CommitSha, ignored: readonly string[]): Promise<CommitSha>;
 }

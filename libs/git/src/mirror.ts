@@ -1,11 +1,12 @@
 import { resolve } from 'node:path';
-import type { CommitSha } from '@floe/model';
+import { TREE_ADDRESS, type CommitSha } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
 import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, SignedParts, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
 import type { ThreadData } from './thread-messages.ts';
+import { TREE_BRANCH } from './tree-commit.ts';
 import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
@@ -60,6 +61,11 @@ export interface GitMirror extends AsyncDisposable {
   inspect(sha: CommitSha): Promise<TreeReport>;
   /** The flake URL of a commit like `sha` in which these files cannot be read. */
   flakeUrlWithout(sha: CommitSha, paths: readonly string[]): Promise<string>;
+  /**
+   * The flake's address of the files of a commit that no pattern ignores, as a tree, and the commit that was made of them for Nix: the same one for two
+   * commits with the same files.
+   */
+  tree(sha: CommitSha, ignored: readonly string[]): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
   /** The flake URL of a commit on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, with the flake's folder. */
   flakeUrl(sha: CommitSha): string;
 }
@@ -115,6 +121,10 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     signedParts: (sha) => thread.call('signedParts', [sha]),
     inspect: (sha) => thread.call('inspect', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
+    tree: async (sha, ignored) => {
+      const made = await thread.call('treeCommit', [sha, ignored]);
+      return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, options.directory)}${TREE_ADDRESS}` };
+    },
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),
     [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
   };

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { join } from 'node:path';
-import { deflateSync } from 'node:zlib';
 import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
+import { writeObject, writeTree, type ObjectWriterDeps, type WrittenEntry } from './object-writer.ts';
 import type { TreeEntry } from './path-changes.ts';
 
 /** The branch that keeps the variant: Nix finds commits by branch. */
@@ -13,11 +11,9 @@ export const VARIANT_BRANCH = 'floe-without-unreadable-files';
  */
 export const NOWHERE = '/floe-has-not-file-';
 
-export interface VariantDeps {
-  readonly dir: string;
+export interface VariantDeps extends ObjectWriterDeps {
   readonly tree: (oid: string) => Promise<TreeEntry[]>;
   readonly raw: (oid: string) => Promise<Buffer>;
-  readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
 }
 
 interface Folder {
@@ -34,31 +30,26 @@ export async function writeVariant(
   commit: { readonly sha: CommitSha; readonly tree: string },
   paths: readonly string[],
 ): Promise<CommitSha> {
-  async function write(type: string, content: Buffer): Promise<string> {
-    const object = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
-    const oid = createHash('sha1').update(object).digest('hex');
-    await deps.writeWhole(join(deps.dir, 'objects', oid.slice(0, 2), oid.slice(2)), deflateSync(object));
-    return oid;
-  }
   async function rewrite(oid: string, folder: Folder, path: string): Promise<string> {
-    const parts: Buffer[] = [];
+    const written: WrittenEntry[] = [];
     for (const entry of await deps.tree(oid)) {
       const below = entry.type === 'tree' ? folder.folders.get(entry.path) : undefined;
       const isHidden = entry.type === 'blob' && folder.files.has(entry.path);
       const here = `${path}/${entry.path}`;
-      const link = isHidden ? await write('blob', Buffer.from(`${NOWHERE}${paths.indexOf(here.slice(1))}-`)) : undefined;
+      const link = isHidden ? await writeObject(deps, 'blob', Buffer.from(`${NOWHERE}${paths.indexOf(here.slice(1))}-`)) : undefined;
       const changed = link ?? (below === undefined ? entry.oid : await rewrite(entry.oid, below, here));
-      const mode = isHidden ? '120000' : entry.mode.replace(/^0+/, '');
-      parts.push(Buffer.from(`${mode} ${entry.path}\0`), Buffer.from(changed, 'hex'));
+      written.push({ mode: isHidden ? '120000' : entry.mode, name: Buffer.from(entry.path), oid: changed });
     }
-    return await write('tree', Buffer.concat(parts));
+    return await writeTree(deps, written);
   }
 
   const tree = await rewrite(commit.tree, foldersOf(paths), '');
   const text = (await deps.raw(commit.sha)).toString('latin1');
   const committer = /^committer .*$/m.exec(text)?.[0] ?? 'committer Floe <floe> 0 +0000';
   const author = committer.replace(/^committer/, 'author');
-  return toCommitSha(await write('commit', Buffer.from(`tree ${tree}\n${author}\n${committer}\n\nwithout ${paths.length} files\n`, 'latin1')));
+  return toCommitSha(
+    await writeObject(deps, 'commit', Buffer.from(`tree ${tree}\n${author}\n${committer}\n\nwithout ${paths.length} files\n`, 'latin1')),
+  );
 }
 
 function foldersOf(paths: readonly string[]): Folder {

@@ -16,6 +16,8 @@ export * from './handover.ts';
 export * from './duration.ts';
 export * from './audit-chain.ts';
 export * from './evaluation.ts';
+export * from './flake-address.ts';
+export * from './ignored-paths.ts';
 export * from './forge-login.ts';
 export * from './host-action.ts';
 export * from './may-try.ts';

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
+import { gitAddress } from './flake-address.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { AskRemote } from './ask-remote.ts';
 import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
@@ -180,7 +181,7 @@ export class RepositoryCommand {
 
 /** An expression that fetches `git+file://PATH?ref=REF&rev=REV` and runs nothing of it; undefined for another address. */
 function fetchExpression(flakeUrl: string): string | undefined {
-  const [, url, query] = /^git\+(file:[^?]+)\?(.*)$/.exec(flakeUrl) ?? [];
+  const [, url, query] = /^git\+(file:[^?]+)\?(.*)$/.exec(gitAddress(flakeUrl)) ?? [];
   const { dir: _, ref, rev, ...more } = Object.fromEntries(new URLSearchParams(query));
   if (url === undefined || ref === undefined || rev === undefined || Object.keys(more).length > 0) return undefined;
   const attributes = { url, ref, rev };

@@ -1,9 +1,10 @@
 import { timeLimit } from '@floe/model';
-import { FloeError, nixString } from '@floe/runtime';
+import { FloeError } from '@floe/runtime';
 import { NO_EVAL_CACHE } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { commandFailed, explain, serverUnwell, stopped } from './failure.ts';
+import { flakeAt } from './flake-address.ts';
 import { lockProblem, readFlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs } from './inputs-away.ts';
 
@@ -33,7 +34,7 @@ const MAX_MENDED = 2;
 export async function evaluateFlake(command: RepositoryCommand, flakeUrl: string, question: FlakeQuestion): Promise<CommandResult> {
   const { expression, maxAnswerBytes: maxStdoutBytes, timeoutMs, maxMemoryBytes, signal } = question;
   const limits = { timeoutMs, maxMemoryBytes, signal };
-  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `let flake = builtins.getFlake ${nixString(flakeUrl)}; in ${expression}`];
+  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `let flake = ${flakeAt(flakeUrl)}; in ${expression}`];
   const ask = async (): Promise<CommandResult> => await command.run('nix', args, { ...limits, maxStdoutBytes });
   await command.keepRepository(flakeUrl, limits);
   let asked = await ask();

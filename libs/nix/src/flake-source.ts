@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
+import { gitAddress } from './flake-address.ts';
 import { MAX_LOCK_CHARACTERS, readLock, type LockedInput } from './flake-lock.ts';
 
 /** A flake's files in the store, and its parsed lock file. Reading them runs no code of the flake. */
@@ -65,7 +66,7 @@ export async function lockProblem(
   const missing = declared.filter((name) => !locked.has(name));
   if (missing.length > 0) return `flake.lock has no entry for the input ${nameSome(missing)}: ${run}`;
   const metadata = async (option: string): Promise<boolean> =>
-    (await command.run('nix', ['flake', 'metadata', '--json', option, flakeUrl], { ...limits, timeoutMs: TIMEOUT_MS })).isOk;
+    (await command.run('nix', ['flake', 'metadata', '--json', option, gitAddress(flakeUrl)], { ...limits, timeoutMs: TIMEOUT_MS })).isOk;
   // The only difference between these two commands is whether they would change the lock file.
   const isStale = !(await metadata('--no-update-lock-file')) && (await metadata('--no-write-lock-file'));
   return isStale ? `flake.lock does not fit the inputs of flake.nix: ${run}` : undefined;
@@ -86,7 +87,7 @@ async function declaredInputs(command: RepositoryCommand, flakeUrl: string, limi
 
 /** The beginning of an expression in which `folder` is the flake's folder. */
 export function folderOf(flakeUrl: string): string {
-  const [base = '', query = ''] = flakeUrl.split('?');
+  const [base = '', query = ''] = gitAddress(flakeUrl).split('?');
   const parameters = new URLSearchParams(query);
   const folder = parameters.get('dir');
   parameters.delete('dir');

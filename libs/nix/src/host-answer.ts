@@ -2,6 +2,7 @@ import { nixString } from '@floe/runtime';
 import type { HostName, StorePath } from '@floe/model';
 import * as v from 'valibot';
 import { tryParseAnswer } from './answer.ts';
+import { flakeAt } from './flake-address.ts';
 import { OWN_SETTINGS, readOwnSettings } from './own-settings.ts';
 import { DerivationPath, OutputPath } from './store-forms.ts';
 
@@ -41,7 +42,7 @@ const Answer = v.object({
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
 function configOf(flakeUrl: string, host: HostName): string {
-  return `(builtins.getFlake ${nixString(flakeUrl)}).nixosConfigurations.${nixString(host)}.config`;
+  return `${flakeAt(flakeUrl)}.nixosConfigurations.${nixString(host)}.config`;
 }
 
 /**

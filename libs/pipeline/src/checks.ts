@@ -4,6 +4,7 @@ import { checkRoot, tidyCheckRoots } from './build-roots.ts';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque } from './opaque-files.ts';
+import { addressOf, isSameSource } from './source.ts';
 
 /**
  * Builds the checks that the policy names, before anything of the revision is released. Resolves to why it may not be: the first one
@@ -12,7 +13,7 @@ import { explainOpaque } from './opaque-files.ts';
  */
 export async function failedCheck(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<string | undefined> {
   const { checks } = revision.policy;
-  const queue = [...checks];
+  const queue = (await havePassed(deps, revision)) ? [] : [...checks];
   const decided = new AbortController();
   const step = AbortSignal.any([signal, decided.signal]);
   let failure: string | undefined;
@@ -41,11 +42,17 @@ export async function failedCheck(deps: PipelineDeps, revision: Revision, signal
   return failure;
 }
 
+/** The newest published revision is of the same files, so that its checks are these, and they passed. */
+async function havePassed({ store }: PipelineDeps, { repositoryId, sourceKey }: Revision): Promise<boolean> {
+  const previous = sourceKey === undefined ? undefined : await store.revisions.newestPublished(repositoryId);
+  return sourceKey !== undefined && previous?.handoverId === undefined && isSameSource(previous?.sourceKey, sourceKey);
+}
+
 /** Why it does not build; undefined: it does. */
 async function buildCheck(deps: PipelineDeps, revision: Revision, name: string, signal: AbortSignal): Promise<string | undefined> {
-  const { mirror, repositoryNix, limits, rootsDir } = deps;
+  const { repositoryNix, limits, rootsDir } = deps;
   const evaluationLimits = { timeoutMs: limits.evaluationTimeoutMs, maxMemoryBytes: limits.evaluationMemoryBytes, signal };
-  const evaluated = await repositoryNix.evaluateCheck(mirror.flakeUrl(revision.sha), name, evaluationLimits).catch((error: unknown) => {
+  const evaluated = await repositoryNix.evaluateCheck(await addressOf(deps, revision.sha), name, evaluationLimits).catch((error: unknown) => {
     if (!isFloeError(error) || error.retryable || signal.aborted) throw error;
     // For example a flake.lock that misses only what the check needs.
     return { kind: 'failed', error: describeError(error) } as const;

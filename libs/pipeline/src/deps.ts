@@ -4,6 +4,7 @@ import type { PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './trial-branches/testing-deps.ts';
+import type { EvaluateSource } from './evaluate-source.ts';
 import type { AllowedSigners } from './signers/types.ts';
 import type { StatementLog } from './statement-log.ts';
 
@@ -51,6 +52,8 @@ export interface PipelineDeps {
   readonly notifyTargets?: readonly string[];
   /** What every policy must have at least, by the server's settings; undefined: nothing. */
   readonly policyFloor?: PolicyFloor | undefined;
+  /** What of a commit is evaluated, by the server's settings. Default: all of it. */
+  readonly source?: EvaluateSource | undefined;
   /** Who may sign commits, by the server's settings; undefined: nobody has to. */
   readonly signers?: AllowedSigners | undefined;
   /** The probes that the server's settings have: the same. */

@@ -14,11 +14,13 @@ import type { HostEvaluation } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import { sequenceFloor, type EvaluationRow, type Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
+import { carryOver } from './carry-over.ts';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
 import { warnOfFlakeSettings } from './flake-settings.ts';
 import { takePolicy, unknownRing, unknownZone } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
+import { addressOf, sourceOf } from './source.ts';
 import { whoseHosts } from './whose-hosts.ts';
 
 export type EvaluateOutcome =
@@ -42,12 +44,17 @@ const ROWS_AT_ONCE = 20;
  * kept.
  */
 export async function evaluateRevision(deps: PipelineDeps, received: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
-  const { store, mirror, repositoryNix, limits, logger } = deps;
+  const { store, repositoryNix, limits, logger } = deps;
   const released = await releasedToplevels(deps, received);
+  const carried = await carryOver(deps, received, async (hosts) => {
+    const left = await leftCache(deps, hosts, released);
+    return ({ host, drvPath = '', toplevel }) => (toplevel === undefined ? 'CHANGED' : outcomeOf({ host, drvPath, toplevel }, left));
+  });
+  if (carried.kind !== 'to-evaluate') return carried;
 
   let list: Awaited<ReturnType<typeof repositoryNix.listHosts>>;
   try {
-    list = await repositoryNix.listHosts(mirror.flakeUrl(received.sha), {
+    list = await repositoryNix.listHosts(await addressOf(deps, received.sha), {
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,
@@ -107,7 +114,7 @@ export async function evaluateHosts(
   signal: AbortSignal,
   isLate = false,
 ): Promise<readonly EvaluationRow[]> {
-  const { store, mirror, repositoryNix, limits, clock, logger } = deps;
+  const { store, repositoryNix, limits, clock, logger } = deps;
   const released = await leftCache(deps, hosts, await releasedToplevels(deps, revision));
   const { isEnrolled, wasNotOurs } = await whoseHosts(store, revision);
   const triesBefore = new Map((await store.revisions.evaluations(revision.id)).map(({ host, tries }) => [host, tries ?? 0]));
@@ -146,7 +153,7 @@ export async function evaluateHosts(
     return { host, outcome: 'EVAL_ERROR', error: result.error, warnings, retryAt, tries, evaluateMs };
   }
   try {
-    await repositoryNix.evaluateHosts(mirror.flakeUrl(revision.sha), hosts, {
+    await repositoryNix.evaluateHosts((await sourceOf(deps, revision)).address, hosts, {
       concurrency: limits.evaluations,
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,

@@ -5,16 +5,17 @@ import type { Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { warn } from './policy.ts';
+import { addressOf } from './source.ts';
 
 /**
  * Notes on the revision which caches, keys and features its flake's `nixConfig` asks for and this server lacks, with the option that gives them. They are
  * never taken from the flake: whoever may push would decide whom the server trusts.
  */
 export async function warnOfFlakeSettings(deps: PipelineDeps, { id, sha }: Revision, signal: AbortSignal): Promise<void> {
-  const { store, mirror, repositoryNix, limits, logger } = deps;
+  const { store, repositoryNix, limits, logger } = deps;
   await bestEffort(logger, 'reading the nixConfig of the flake', undefined, async () => {
     const { evaluationTimeoutMs: timeoutMs, evaluationMemoryBytes: maxMemoryBytes } = limits;
-    const lacking = await repositoryNix.lackingSettings(mirror.flakeUrl(sha), { timeoutMs, maxMemoryBytes, signal });
+    const lacking = await repositoryNix.lackingSettings(await addressOf(deps, sha), { timeoutMs, maxMemoryBytes, signal });
     for (const warning of settingsWarnings(lacking)) await warn(store, id, warning);
   });
 }

@@ -14,6 +14,7 @@ export * from './deps.ts';
 export * from './pipeline.ts';
 export * from './rebuild.ts';
 export { releaserOf, type Releaser } from './releaser.ts';
+export type { EvaluateSource } from './evaluate-source.ts';
 export { logStable } from './stable-statements.ts';
 export type { AllowedSigners } from './signers/types.ts';
 export * from './statement-log.ts';

@@ -5,6 +5,7 @@ import type { HostName, StorePath } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
+import { addressWithout } from './source.ts';
 
 interface Candidate {
   readonly host: HostName;
@@ -26,7 +27,7 @@ const KINDS: Record<OpaqueKind, string> = {
  * fleet that only stores such files is not affected.
  */
 export async function usersOfOpaqueFiles(
-  deps: Pick<PipelineDeps, 'mirror' | 'nix' | 'repositoryNix' | 'limits'>,
+  deps: Pick<PipelineDeps, 'mirror' | 'source' | 'nix' | 'repositoryNix' | 'limits'>,
   revision: Pick<Revision, 'sha'>,
   hosts: readonly Candidate[],
   signal: AbortSignal,
@@ -39,7 +40,7 @@ export async function usersOfOpaqueFiles(
   const paths = opaque.map(({ path }) => path);
   const failures: HostEvaluation[] = [];
   await repositoryNix.evaluateHosts(
-    await mirror.flakeUrlWithout(revision.sha, paths),
+    await addressWithout(deps, revision.sha, paths),
     hosts.map(({ host }) => host),
     {
       concurrency: limits.evaluations,

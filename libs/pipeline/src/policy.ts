@@ -16,6 +16,7 @@ import { describeError, isFloeError, neverOpens, stableJson } from '@floe/runtim
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 import { explainOpaque } from './opaque-files.ts';
+import { addressOf } from './source.ts';
 
 export type TakenPolicy =
   | { readonly kind: 'policy'; readonly policy: RolloutPolicy }
@@ -35,6 +36,15 @@ export async function takePolicy(deps: PipelineDeps, revision: Revision, hasPoli
   if (hasPolicy || revision.policy !== DEFAULT_POLICY) await store.revisions.savePolicy(revision.id, hasPolicy ? read.policy : undefined);
   await warnOfSettings(deps, revision, read.policy);
   return read;
+}
+
+/** The policy of an earlier revision of the same files, without reading it again: the server's settings may have changed since. */
+export async function carryPolicy(deps: PipelineDeps, revision: Revision, { policy }: Revision): Promise<TakenPolicy> {
+  const below = await refusalBelowFloor(deps, revision, policy);
+  if (below !== undefined) return below;
+  await deps.store.revisions.savePolicy(revision.id, policy === DEFAULT_POLICY ? undefined : policy);
+  await warnOfSettings(deps, revision, policy);
+  return { kind: 'policy', policy };
 }
 
 /** The floor of the server's settings holds for every policy, but that of a commit for which administrators broke the glass of this very floor. */
@@ -83,10 +93,10 @@ function missing(what: string, named: readonly string[], known: readonly string[
 }
 
 async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<TakenPolicy> {
-  const { mirror, repositoryNix, limits, clock } = deps;
+  const { repositoryNix, limits, clock } = deps;
   let data: unknown;
   try {
-    data = await repositoryNix.readFleetPolicy(mirror.flakeUrl(revision.sha), {
+    data = await repositoryNix.readFleetPolicy(await addressOf(deps, revision.sha), {
       timeoutMs: limits.evaluationTimeoutMs,
       maxMemoryBytes: limits.evaluationMemoryBytes,
       signal,

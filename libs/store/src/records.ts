@@ -25,6 +25,7 @@ import type { Submission } from './submission-records.ts';
 import type { EndedTrial, Trial } from './trial-records.ts';
 
 export type * from './access-records.ts';
+export type * from './delivery-records.ts';
 export type * from './rollout-records.ts';
 export type * from './timestamp.ts';
 export type * from './trial-records.ts';
@@ -51,24 +52,6 @@ export interface Repository {
   readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: Timestamp } | undefined;
   /** The held commit that an administrator accepted. */
   readonly allowedCommit?: CommitSha | undefined;
-}
-
-/** A webhook delivery. `(forge, id)` is unique. */
-export interface Delivery {
-  readonly id: string;
-  readonly forge: string;
-  readonly event: string;
-  readonly repositoryId?: string | undefined;
-  readonly ref?: string | undefined;
-  /** The commit that the branch was moved from; undefined: it was new. */
-  readonly before?: string | undefined;
-  /** The commit that the branch was moved to. */
-  readonly after?: string | undefined;
-  /** Who pushed, by the login at the forge; undefined: not known. */
-  readonly pusher?: string | undefined;
-  /** 'accepted', or why the delivery is ignored. */
-  readonly outcome: string;
-  readonly receivedAt: Timestamp;
 }
 
 export interface CommitInfo {
@@ -102,6 +85,8 @@ export interface Revision extends CommitInfo, Glass {
   /** The commit that superseded it, and when, before or after it was published. */
   readonly supersededBy?: CommitSha | undefined;
   readonly supersededAt?: Timestamp | undefined;
+  /** What of it was evaluated ({@link RevisionStore.noteSource}); undefined: nothing yet. */
+  readonly sourceKey?: string | undefined;
   /** Its systems were submitted: its `sha` may be no commit. Undefined: it is one of the tracked branch. */
   readonly handoverId?: string | undefined;
 }

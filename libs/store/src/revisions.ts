@@ -62,6 +62,7 @@ function toRevisionInList(row: ListedRow, reader = new RowReader()): RevisionInL
     glass: row.glass === null ? undefined : reader.json('glass', row.glass, GlassColumn),
     glassAt: reader.timeOrNone('glass_at', row.glassAt),
     glassFloor: reader.text(row.glassFloor),
+    sourceKey: row.sourceKey ?? undefined,
     subject: storableText(row.subject),
     authorName: storableText(row.authorName),
     authorEmail: storableText(row.authorEmail),
@@ -243,6 +244,11 @@ async function savePolicy(db: Database, id: string, policy: RolloutPolicy | unde
     .where(eq(revisions.id, id));
 }
 
+async function noteSource(db: Database, id: string, key: string): Promise<void> {
+  const known = sql`case when coalesce(${revisions.sourceKey}, ${key}) = ${key} then ${key} else '' end`;
+  await db.update(revisions).set({ sourceKey: known }).where(eq(revisions.id, id));
+}
+
 /** It was not submitted. */
 function isOfBranch(): SQL {
   return isNull(revisions.handoverId);
@@ -294,6 +300,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     noteBelowFloor: async (id, floor) => await noteBelowFloor(db, id, floor),
     breakGlass: async (id, word, needed) => await breakGlass(db, id, word, needed),
     noteError: async (id, error) => await noteError(db, id, error),
+    noteSource: async (id, key) => await noteSource(db, id, key),
     savePolicy: async (id, policy) => await savePolicy(db, id, policy),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),
     ...createEvaluationStore(db),

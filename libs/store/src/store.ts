@@ -149,6 +149,8 @@ export interface RevisionStore extends GlassStore {
   noteWarnings(id: string, warnings: readonly string[]): Promise<void>;
   /** How the revision is rolled out, before its first host is evaluated; undefined: by the default. Tells nobody. */
   savePolicy(id: string, policy: RolloutPolicy | undefined): Promise<void>;
+  /** What of it is evaluated, in a word of the pipeline's. With another one than before it is of neither. Tells nobody. */
+  noteSource(id: string, key: string): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
   /** Adds to evaluations that are there. */

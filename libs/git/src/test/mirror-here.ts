@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
+import { TREE_ADDRESS } from '@floe/model';
 import { reveal } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS } from '../limits.ts';
 import { createLocalMirror } from '../local-mirror.ts';
 import type { GitMirror, MirrorOptions } from '../mirror.ts';
 import { flakeUrl } from '../repository-url.ts';
+import { TREE_BRANCH } from '../tree-commit.ts';
 import { VARIANT_BRANCH } from '../variant.ts';
 
 /** Like `openMirror`, but without a worker thread, which takes longer to start than most tests run. */
@@ -35,6 +37,10 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     signedParts: async (sha) => await mirror.signedParts(never, sha),
     inspect: async (sha) => await mirror.inspect(never, sha),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),
+    tree: async (sha, ignored) => {
+      const made = await mirror.treeCommit(never, sha, ignored);
+      return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, directory)}${TREE_ADDRESS}` };
+    },
     flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),
     [Symbol.asyncDispose]: async () => undefined,
   };

@@ -1,6 +1,8 @@
 import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
+import { ignores, IGNORE_RULE, parseIgnored } from '@floe/model';
 import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
+import type { EvaluateSource } from '../evaluate-source.ts';
 import type { SettingsReader } from './settings-reader.ts';
 
 /** The settings about the fleet's repository. */
@@ -16,6 +18,8 @@ export interface RepositoryConfig {
   readonly silenceMs: number;
   /** How many branches `testing/<host>` are followed; 0: none. */
   readonly testingBranches: number;
+  /** What of a commit is evaluated. */
+  readonly source: EvaluateSource;
 }
 
 /** The limits of HTTP servers for a URL, and of file systems for a ref's name. */
@@ -70,6 +74,26 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
       objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),
     },
     testingBranches: read.checked('FLOE_REPOSITORY_TESTING_BRANCHES', TestingBranches, 0, 'how many branches testing/HOST are followed: 0 to 100'),
+    source: parseSource(read, directory === '.' ? undefined : directory),
     silenceMs: 1000 * read.count('FLOE_REPOSITORY_SILENCE_SECONDS', 120, 'seconds'),
   };
+}
+
+const Source = v.picklist(['commit', 'tree']);
+
+function parseSource(read: SettingsReader, directory: string | undefined): EvaluateSource {
+  const kind = read.checked('FLOE_EVALUATE_SOURCE', Source, 'commit', 'commit or tree');
+  const ignored = parseIgnored(read.value('FLOE_EVALUATE_IGNORE') ?? '');
+  if (ignored === undefined)
+    read.problem(`FLOE_EVALUATE_IGNORE is not a list of ${IGNORE_RULE}. Set it to such a list, with commas between, or leave it out`);
+  else if (kind === 'commit' && ignored.length > 0)
+    read.problem('FLOE_EVALUATE_IGNORE needs FLOE_EVALUATE_SOURCE=tree: set that, too, or leave it out');
+  // Nix 2.8 knows no folder of a flake that is given by its files.
+  if (kind === 'tree' && directory !== undefined)
+    read.problem(
+      'FLOE_EVALUATE_SOURCE=tree needs the flake.nix at the root of the repository: leave it out, or move the flake and leave FLOE_REPOSITORY_DIRECTORY out',
+    );
+  const lost = ['flake.nix', 'flake.lock'].find((path) => ignores(ignored ?? [], path));
+  if (lost !== undefined) read.problem(`FLOE_EVALUATE_IGNORE ignores ${lost}, which every evaluation needs: set it to narrower patterns`);
+  return kind === 'tree' ? { kind, ignored: ignored ?? [] } : { kind };
 }

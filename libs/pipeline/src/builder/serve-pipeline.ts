@@ -62,6 +62,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
     signers: config.signers,
+    source: config.repository.source,
     policyFloor: config.policyFloor,
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };

@@ -8,6 +8,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_MAX_FILE_MIB', 'repository.maxFileMib'],
   ['FLOE_REPOSITORY_SILENCE_SECONDS', 'repository.silenceSeconds'],
   ['FLOE_REPOSITORY_TESTING_BRANCHES', 'repository.testingBranches'],
+  ['FLOE_EVALUATE_SOURCE', 'evaluate.source'],
+  ['FLOE_EVALUATE_IGNORE', 'evaluate.ignore'],
   ['FLOE_FORGE', 'forge'],
   ['FLOE_WEBHOOK_SECRET_FILE', 'webhookSecretFile'],
   ['FLOE_WEBHOOK_PREVIOUS_SECRET_FILE', 'webhookPreviousSecretFile'],

@@ -7,6 +7,7 @@ import { openStore, type Evaluation, type Repository, type Revision, type Store 
 import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
 import type { AllowedSigners } from '../signers/types.ts';
+import type { EvaluateSource } from '../evaluate-source.ts';
 import { openStatementLog } from '../statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -52,6 +53,9 @@ export class World {
   policy: unknown;
   policyFloor: PolicyFloor | undefined;
   signers: AllowedSigners | undefined;
+  source: EvaluateSource | undefined;
+  /** How often the flake was asked for more than one host: its names, its policy, a check. */
+  questions = 0;
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
   /** Of each host: its build waits for this. */
@@ -95,6 +99,7 @@ export class World {
         notifyTargets: ['chat'],
         policyFloor: this.policyFloor,
         signers: this.signers,
+        source: this.source,
         owner: 'test',
       },
       this.repository.id,
@@ -163,7 +168,7 @@ export class World {
   }
 
   #at(flakeUrl: string): Readonly<Record<string, WorldHost>> {
-    return this.commits[Number(flakeUrl) - 1] ?? {};
+    return this.commits[Number(commitIn(flakeUrl)) - 1] ?? {};
   }
 
   #mirror(): GitMirror {
@@ -185,6 +190,11 @@ export class World {
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,
+      tree: async (sha) => {
+        const text = JSON.stringify(this.commits[Number(sha) - 1]);
+        const same = String(this.commits.findIndex((each) => JSON.stringify(each) === text) + 1);
+        return await Promise.resolve({ sha, flakeUrl: `mirror?${same}#tree` });
+      },
       flakeUrl: (sha) => sha,
       [Symbol.asyncDispose]: async () => undefined,
     };
@@ -195,20 +205,22 @@ export class World {
     return {
       sourcesOf: async () => [],
       lackingSettings: async () => {
+        this.questions += 1;
         if (this.lacking instanceof Error) throw this.lacking;
         return this.lacking;
       },
-      listHosts: async (url) => ({
-        hosts: Object.keys(this.#at(url)) as HostName[],
-        invalid: [],
-        clashing: [],
-        hasPolicy: this.policy !== undefined,
-      }),
+      listHosts: async (url) => {
+        this.questions += 1;
+        const hosts = Object.keys(this.#at(url)) as HostName[];
+        return await Promise.resolve({ hosts, invalid: [], clashing: [], hasPolicy: this.policy !== undefined });
+      },
       readFleetPolicy: async () => {
+        this.questions += 1;
         if (this.policy instanceof FloeError) throw this.policy;
         return this.policy;
       },
       evaluateCheck: async (_url, name) => {
+        this.questions += 1;
         if (name === 'missing') return { kind: 'failed', error: 'there is none' };
         return { kind: 'evaluated', target: { drvPath: `/nix/store/check-${name}-.drv`, toplevel: `/nix/store/${name}` as StorePath } };
       },
@@ -217,7 +229,7 @@ export class World {
           await systemClock.sleep(this.evaluationMs, signal);
           if (signal.aborted) return;
           this.onEvaluate();
-          this.evaluations.push(`${Number(url)} ${host}`);
+          this.evaluations.push(`${Number(commitIn(url))} ${host}`);
           onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
         }
       },
@@ -284,6 +296,11 @@ export class World {
         new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
     } as unknown as Nix;
   }
+}
+
+/** The number of the commit, of which a tree has the first with these hosts. */
+function commitIn(flakeUrl: string): string {
+  return /^(?:mirror\?)?(\d+)/.exec(flakeUrl)?.[1] ?? '';
 }
 
 /** Resolves when a step is stopped. */

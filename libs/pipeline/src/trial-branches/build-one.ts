@@ -7,6 +7,7 @@ import { bestEffort } from '../best-effort.ts';
 import type { PublishedHost } from '../build.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from '../opaque-files.ts';
+import { addressOf } from '../source.ts';
 import { publishClosures } from '../publish-closures.ts';
 import { refusalOfSigners } from '../signers/refusal.ts';
 import { refusalOfCommit } from '../verify.ts';
@@ -22,7 +23,10 @@ export type OneEvaluated =
   | { readonly kind: 'refused'; readonly why: string };
 export type OneBuilt = { readonly kind: 'built'; readonly published: PublishedHost } | { readonly kind: 'refused'; readonly why: string };
 
-type OneDeps = Pick<PipelineDeps, 'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger' | 'signers' | 'nameSettings'> & {
+type OneDeps = Pick<
+  PipelineDeps,
+  'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger' | 'signers' | 'source' | 'nameSettings'
+> & {
   readonly mirror: GitMirror;
 };
 
@@ -37,7 +41,7 @@ export async function evaluateOne(
   const refusal = (await refusalOfSigners(deps, repositoryId, sha)) ?? (await refusalOfCommit(mirror, sha));
   if (refusal !== undefined) return { kind: 'refused', why: refusal };
   let result: HostEvaluation | undefined;
-  await repositoryNix.evaluateHosts(mirror.flakeUrl(sha), [host], {
+  await repositoryNix.evaluateHosts(await addressOf(deps, sha), [host], {
     concurrency: 1,
     timeoutMs: limits.evaluationTimeoutMs,
     maxMemoryBytes: limits.evaluationMemoryBytes,

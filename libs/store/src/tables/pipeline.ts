@@ -122,6 +122,8 @@ export const revisions = pgTable(
     /** The commit that superseded it, before or after it was published. */
     supersededBy: commitSha('superseded_by'),
     supersededAt: at('superseded_at'),
+    /** What of it was evaluated: of two revisions with the same one, both evaluate to the same. Empty: by settings that changed meanwhile. */
+    sourceKey: text('source_key'),
     /** Its systems were submitted; null: it is a commit of the tracked branch. */
     handoverId: text('handover_id').references(() => handovers.id),
   },

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
+
+export interface ObjectWriterDeps {
+  readonly dir: string;
+  readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
+}
+
+/** An entry of a tree that is to be written. */
+export interface WrittenEntry {
+  readonly mode: string;
+  readonly name: Buffer;
+  readonly oid: string;
+}
+
+/** Writes an object beside those of the repository, and returns its id. */
+export async function writeObject({ dir, writeWhole }: ObjectWriterDeps, type: string, content: Buffer): Promise<string> {
+  const object = Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]);
+  const oid = createHash('sha1').update(object).digest('hex');
+  await writeWhole(join(dir, 'objects', oid.slice(0, 2), oid.slice(2)), deflateSync(object));
+  return oid;
+}
+
+/** Writes a tree with these entries, in their order. */
+export async function writeTree(deps: ObjectWriterDeps, entries: readonly WrittenEntry[]): Promise<string> {
+  const parts = entries.flatMap(({ mode, name, oid }) => [
+    Buffer.from(`${mode.replace(/^0+/, '')} `),
+    name,
+    Buffer.from('00', 'hex'),
+    Buffer.from(oid, 'hex'),
+  ]);
+  return await writeObject(deps, 'tree', Buffer.concat(parts));
+}

@@ -1,0 +1,211 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OPEN_RING, type CommitSha, type HostName } from '@floe/model';
+import { systemClock } from '@floe/runtime';
+import type { Revision } from '@floe/store';
+import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { openWorldStore, World, type WorldHost } from './test/world.ts';
+
+const FLEET: Readonly<Record<string, WorldHost>> = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
+const POLICY = { rings: [{ name: 'canary', hosts: ['ada'] }, { name: 'rest' }], checks: ['style'] };
+const TREE = { kind: 'tree', ignored: [] } as const;
+
+let dir = '';
+let server: PostgresServer;
+let world: World;
+beforeAll(async () => {
+  server = await startPostgres();
+  const template = await openWorldStore(server.url);
+  await template[Symbol.asyncDispose]();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-carry-over-'));
+  world = await openWorld();
+});
+afterEach(async () => {
+  await world.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function openWorld(): Promise<World> {
+  const opened = new World(await openWorldStore(await server.createDatabase(server.url)));
+  opened.source = TREE;
+  return opened;
+}
+
+/** The first commit is published, and everything that was asked of it is forgotten. */
+async function start(hosts = FLEET): Promise<Revision> {
+  world.commits.push(hosts);
+  await world.start(dir);
+  const first = await world.ended(shaOf(1), 'PUBLISHED');
+  forget();
+  return first;
+}
+
+function forget(): void {
+  world.evaluations = [];
+  world.questions = 0;
+}
+
+function shaOf(number: number): CommitSha {
+  return String(number).padStart(40, '0') as CommitSha;
+}
+
+async function enrol(host: string): Promise<void> {
+  await world.store.hosts.enrol({
+    host: host as HostName,
+    repositoryId: world.repository.id,
+    machineId: host,
+    publicKey: host,
+    at: systemClock.now(),
+  });
+}
+
+test('of a commit with the same files nothing is evaluated, no check is built, and nobody gets a release', async () => {
+  world.policy = POLICY;
+  const first = await start();
+  const second = await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.questions).toBe(0);
+  expect(world.evaluations).toEqual([]);
+  expect(second.policy).toEqual(first.policy);
+  expect((await world.store.releases.hostsOf(second.id)).size).toBe(0);
+  const rows = await world.store.revisions.evaluations(second.id);
+  const before = await world.store.revisions.evaluations(first.id);
+  const about = ({ host, drvPath, toplevel, system, labels, warnings }: (typeof rows)[number]): unknown => ({
+    host,
+    drvPath,
+    toplevel,
+    system,
+    labels,
+    warnings,
+  });
+  expect(rows.map(about)).toEqual(before.map(about));
+  expect(rows.map(({ outcome }) => outcome)).toEqual(['UNCHANGED', 'UNCHANGED']);
+});
+
+test('without the setting it is evaluated as ever', async () => {
+  world.source = undefined;
+  await start();
+  await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.evaluations).toEqual(['2 ada', '2 bob']);
+});
+
+test('a commit is evaluated that has other files, and the next one that has them again', async () => {
+  await start();
+  await world.ended(await world.push({ ...FLEET, ada: { evaluates: 3 } }), 'PUBLISHED');
+  await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.evaluations).toEqual(['2 ada', '2 bob', '1 ada', '1 bob']);
+  expect(await world.released()).toEqual({ ada: 1, bob: 2 });
+});
+
+test('what did not evaluate is evaluated again, alone', async () => {
+  await start({ ...FLEET, cyd: { evaluates: 'broken' } });
+  await world.ended(await world.push({ ...FLEET, cyd: { evaluates: 'broken' } }), 'PUBLISHED');
+  expect(world.evaluations).toEqual(['1 cyd']);
+});
+
+test("a host that is not Floe's stays that, until it is enrolled", async () => {
+  const fleet = { ...FLEET, cyd: { evaluates: 3, saysNo: true } };
+  await start(fleet);
+  const second = await world.ended(await world.push(fleet), 'PUBLISHED');
+  expect(world.questions).toBe(0);
+  expect(await world.row(second, 'cyd')).toMatchObject({ outcome: 'NOT_OURS' });
+  await enrol('cyd');
+  const third = await world.ended(await world.push(fleet), 'PUBLISHED');
+  await eventually('it is released', async () => ((await world.released())['cyd'] === 3 ? true : undefined));
+  expect(await world.row(third, 'cyd')).not.toMatchObject({ outcome: 'NOT_OURS' });
+});
+
+test('a host that left the flake is reported while a machine is enrolled for it', async () => {
+  await start();
+  await enrol('bob');
+  await world.ended(await world.push({ ada: { evaluates: 1 } }), 'PUBLISHED');
+  forget();
+  const third = await world.ended(await world.push({ ada: { evaluates: 1 } }), 'PUBLISHED');
+  expect(world.questions).toBe(0);
+  expect(await world.row(third, 'bob')).toMatchObject({ outcome: 'REMOVED' });
+});
+
+test('what an administrator wants evaluated again is evaluated', async () => {
+  await start();
+  const second = await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.evaluations).toEqual([]);
+  await world.store.revisions.reopen(second.id, systemClock.now());
+  await world.store.repositories.wake(world.repository.id);
+  await eventually('it is evaluated', async () => (world.evaluations.length === 2 ? true : await Promise.resolve(undefined)));
+});
+
+test('with another setting than before the next commit is evaluated', async () => {
+  await start();
+  await world.shutDown();
+  world.source = undefined;
+  await world.start(dir);
+  await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.evaluations).toEqual(['2 ada', '2 bob']);
+  await world.shutDown();
+  world.source = TREE;
+  await world.start(dir);
+  forget();
+  await world.ended(await world.push(FLEET), 'PUBLISHED');
+  expect(world.evaluations).toEqual(['1 ada', '1 bob']);
+});
+
+test('a policy that is below a floor that was set meanwhile refuses the commit', async () => {
+  world.policy = POLICY;
+  await start();
+  await world.shutDown();
+  world.policyFloor = { rings: 3, firstRing: OPEN_RING, maxInFlight: undefined, checks: [] };
+  await world.start(dir);
+  const refused = await world.ended(await world.push(FLEET), 'REJECTED');
+  expect(refused.error).toContain('below the floor');
+});
+
+test('whatever is pushed and enrolled, the hosts end with what evaluating would have given them', async () => {
+  const evaluates = fc.constantFrom<WorldHost>(
+    { evaluates: 1 },
+    { evaluates: 2 },
+    { evaluates: 'broken' },
+    { evaluates: 1, saysNo: true },
+    { evaluates: 2, builds: 'no-machine' },
+  );
+  const fleets = fc.array(fc.dictionary(fc.constantFrom('ada', 'bob', 'cyd'), evaluates, { minKeys: 1 }), { minLength: 1, maxLength: 2 });
+  const steps = fc.array(fc.record({ fleet: fc.nat(1), enrols: fc.option(fc.constantFrom('ada', 'cyd'), { freq: 4 }) }), {
+    minLength: 2,
+    maxLength: 5,
+  });
+  await fc.assert(
+    fc.asyncProperty(fleets, steps, async (some, taken) => {
+      const ends: unknown[] = [];
+      for (const source of [TREE, undefined]) {
+        const folder = await mkdtemp(join(dir, 'run-'));
+        await world.stop();
+        world = await openWorld();
+        world.source = source;
+        await world.start(folder);
+        const seen: unknown[] = [];
+        for (const { fleet, enrols } of taken) {
+          if (enrols !== null) {
+            await world.store.hosts.ensure(world.repository.id, [enrols as HostName]);
+            await enrol(enrols).catch(() => undefined);
+          }
+          const sha = await world.push(some[fleet % some.length] ?? {});
+          const revision = await eventually('it has ended', async () => {
+            const [found] = await world.store.revisions.byShaPrefix(world.repository.id, sha);
+            return found !== undefined && ['PUBLISHED', 'EVAL_FAILED', 'BUILD_FAILED'].includes(found.state) ? found : undefined;
+          });
+          const rows = await world.store.revisions.evaluations(revision.id);
+          seen.push([revision.state, rows.map(({ host, outcome, toplevel }) => ({ host, outcome, toplevel })), await world.released()]);
+        }
+        ends.push(seen);
+      }
+      expect(ends[0]).toEqual(ends[1]);
+    }),
+    { numRuns: 8 },
+  );
+}, 180_000);
