@@ -150,6 +150,7 @@ export async function createServerContext(
     random,
     logger,
     publicUrl: config.publicUrl,
+    troubles,
     onProblem: (code, problem) => tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, code, problem),
   });
   const announcer: Announcer = new Announcer({

@@ -15,6 +15,8 @@ export const NOTIFICATION_KINDS = [
   'host-failed',
   /** A host was not seen for so long that it is given up. */
   'host-lost',
+  /** An agent with another key asks to be a host, whose own agent is away. */
+  'host-refused',
   /** A rollout stopped and waits for a person. */
   'rollout-paused',
   /** A ring waits for approvals. */
@@ -77,6 +79,8 @@ export interface NotificationFacts {
     readonly failed?: { readonly about: string; readonly since: number; readonly reason: string | undefined } | undefined;
     /** It is lost. `seenAt`: when it was last heard of; `since`: when that was too long ago. */
     readonly lost?: { readonly seenAt: number; readonly since: number; readonly reason: string } | undefined;
+    /** An agent with another key asks to be it. */
+    readonly refused?: { readonly since: number; readonly reason: string } | undefined;
   }[];
 }
 
@@ -119,13 +123,15 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
       });
     if (state === 'COMPLETE') events.push({ kind: 'rollout-complete', key: `rollout-complete:${id}`, since, commit: sha, subject, reason });
   }
-  for (const { host, rollbacks, failed, lost } of facts.hosts) {
+  for (const { host, rollbacks, failed, lost, refused } of facts.hosts) {
     for (const { toplevel, reason, at } of rollbacks) {
       const hash = toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32);
       events.push({ kind: 'host-rolled-back', key: `host-rolled-back:${host}:${hash}:${at}`, since: at, host, reason });
     }
     if (failed !== undefined)
       events.push({ kind: 'host-failed', key: `host-failed:${host}:${failed.about}`, since: failed.since, host, reason: failed.reason });
+    if (refused !== undefined)
+      events.push({ kind: 'host-refused', key: `host-refused:${host}:${refused.since}`, since: refused.since, host, reason: refused.reason });
     if (lost !== undefined) events.push({ kind: 'host-lost', key: `host-lost:${host}:${lost.seenAt}`, since: lost.since, host, reason: lost.reason });
   }
   return events;

@@ -24,6 +24,19 @@ describe('the verdict', () => {
     });
   });
 
+  test('of a host as which another agent knocks is to enrol it, though it is in sync', () => {
+    const host = hostView('a', {
+      isConnected: false,
+      trouble: { code: 'HOST_KEY_UNKNOWN', message: 'an agent with another key', since: 1 },
+      problem: 'x',
+    });
+    expect([verdictOf(fleetView({ ...calm, hosts: [host] })).text, todoOf(host), shortTodoOf(host)]).toEqual([
+      '1 needs you: a has a problem',
+      expect.stringContaining('floe enrol a'),
+      expect.stringContaining('enrol'),
+    ]);
+  });
+
   test('says first what concerns all hosts', () => {
     const repository = { ...fleetView().repository, held: { commit: 'd'.repeat(40), reason: 'the branch was rewritten', since: NOW } };
     const revision = revisionView({ state: 'EVAL_FAILED', error: 'flake.nix: syntax error', rollout: null });

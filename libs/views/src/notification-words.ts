@@ -26,6 +26,8 @@ function titleOf({ kind, commit, host, state }: NotificationEvent): string {
       return `${host ?? 'A host'} failed`;
     case 'host-lost':
       return `${host ?? 'A host'} is lost`;
+    case 'host-refused':
+      return `A refused agent asks to be ${host ?? 'a host'}`;
     case 'rollout-paused':
       return `The rollout of ${sha} is paused`;
     case 'rollout-waits':

@@ -26,7 +26,10 @@ export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 't
   if (renameTo !== undefined) return `run: ${renameCommand(host, renameTo)}`;
   if (isBroken(view)) return FIX.long;
   if (isHeldByStone(view)) return `run: ${commandOf('retry', host)}, or pin it to a newer commit, or take ${view.stone} out of steppingStones`;
-  const commands = [...(ENROLLABLE.has(standing) ? [`floe enrol ${host}`] : []), ...actionsToTake(view).map((action) => commandOf(action, host))];
+  const commands = [
+    ...(ENROLLABLE.has(standing) || isRefused(view) ? [`floe enrol ${host}`] : []),
+    ...actionsToTake(view).map((action) => commandOf(action, host)),
+  ];
   const isGone = standing === 'revoked' && !actions.includes('forget');
   const look = presence === 'lost' ? LOOK.long : undefined;
   const ways = [
@@ -40,6 +43,11 @@ export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 't
 /** Its configuration does not evaluate or build, though no machine waits for it. */
 function isBroken({ standing, trouble }: Pick<HostView, 'standing' | 'trouble'>): boolean {
   return !needsAction(standing) && (trouble?.code === 'EVAL_ERROR' || trouble?.code === 'BUILD_ERROR');
+}
+
+/** An agent with another key asks to be it. */
+function isRefused({ trouble }: Pick<HostView, 'trouble'>): boolean {
+  return trouble?.code === 'HOST_KEY_UNKNOWN' || trouble?.code === 'HOST_NOT_ENROLLED';
 }
 
 /** It rolled back a stepping stone: whatever is pushed does not reach it. */
@@ -77,5 +85,7 @@ export function shortTodoOf(view: Pick<HostView, 'standing' | 'actions' | 'troub
   if (isBroken(view)) return FIX.short;
   if (isHeldByStone(view)) return 'retry, pin';
   const look = presence === 'lost' ? LOOK.short : [];
-  return [IN_THE_REPOSITORY[standing]?.short ?? [], look, ENROLLABLE.has(standing) ? 'enrol' : [], ...actionsToTake(view)].flat().join(', ');
+  return [IN_THE_REPOSITORY[standing]?.short ?? [], look, ENROLLABLE.has(standing) || isRefused(view) ? 'enrol' : [], ...actionsToTake(view)]
+    .flat()
+    .join(', ');
 }

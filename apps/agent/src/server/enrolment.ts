@@ -106,8 +106,7 @@ export async function hasNewToken({ tokenFile, triedTokens, paths }: EnrolmentDe
 /** After the server refused this agent: enrols with the token file's token if it was not used here before. True: enrolled. */
 export async function enrolAnew(deps: EnrolmentDeps, signal: AbortSignal): Promise<boolean> {
   const token = await readToken(deps.tokenFile);
-  if (token === undefined || (await readRecord(deps.paths))?.tokenHash === hashOf(token)) return false;
-  return (await enrol(deps, token, signal)).kind === 'enrolled';
+  return token !== undefined && (await hasNewToken(deps)) && (await enrol(deps, token, signal)).kind === 'enrolled';
 }
 
 async function readToken(path: string | undefined): Promise<string | undefined> {
@@ -138,7 +137,8 @@ async function enrol(deps: EnrolmentDeps, token: string, signal: AbortSignal): P
   if (!parsed.success) return { kind: 'unreachable', why: `${serverUrl} answered with status ${answer.status}, but not as a Floe server` };
   const { code, message } = parsed.output.error;
   if (answer.status >= 500) return { kind: 'unreachable', why: message };
-  deps.triedTokens.add(hashOf(token));
+  // Of others, such as too many tries from here, another try may come to something else.
+  if (code.startsWith('ENROLMENT_TOKEN_')) deps.triedTokens.add(hashOf(token));
   if (code !== 'ENROLMENT_TOKEN_USED') {
     logger.error('the server refuses to enrol this machine', { code, reason: message });
     deps.onTrouble({ code, message });

@@ -5,6 +5,7 @@ import type { HostRow, Store } from '@floe/store';
 import { EPOCH_TOO_FAR, isSignedBy, judgeHello } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
+import { Knocks } from './knocks.ts';
 import { WelcomedSession } from './session.ts';
 
 /**
@@ -50,9 +51,16 @@ export class Greeter {
   /** Hellos with the right key whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
+  readonly #knocks: Knocks;
 
   constructor(deps: GreeterDeps) {
     this.#deps = deps;
+    this.#knocks = new Knocks(deps);
+  }
+
+  /** Ends problems of hosts whose false agents went away. */
+  forgetOld(): void {
+    this.#knocks.forgetOld();
   }
 
   isGreeting(sessionId: string): boolean {
@@ -92,6 +100,7 @@ export class Greeter {
     const verdict = judgeHello(hello, row, nonce);
     if (verdict.kind === 'welcome') return row;
     if (verdict.kind === 'cloned' && row?.clonedAt === undefined) await this.#deps.onClone(row?.host ?? hello.host, verdict.message);
+    this.#knocks.note(verdict.code, row);
     if (verdict.code === EPOCH_TOO_FAR) this.#deps.troubles.note(CONNECTING, hello.host, new FloeError(verdict.code, verdict.message));
     logger.warn('an agent was refused', { host: hello.host, code: verdict.code });
     wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
@@ -155,6 +164,7 @@ export class Greeter {
     }
     onWelcome(session);
     this.#deps.troubles.end(CONNECTING, host);
+    this.#knocks.end(host);
     logger.info('agent connected', {
       host,
       ...(hello.host === host ? {} : { formerHost: hello.host }),

@@ -252,6 +252,7 @@ export class AgentHub implements AsyncDisposable {
 
   #beat(): void {
     for (const socket of this.#sockets) socket.beat();
+    this.#greeter.forgetOld();
     this.#budgets.forgetIdle((host) => this.#sessions.has(host));
   }
 

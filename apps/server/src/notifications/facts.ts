@@ -3,14 +3,17 @@ import {
   isEndedRevision,
   presenceOf,
   standingOfMachine,
+  type HostName,
   type NotificationFacts,
   type PresenceLimits,
   type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
+import type { Troubles } from '@floe/runtime';
 import { factsOf, type HostRow } from '@floe/store';
 import type { PauseView } from '@floe/protocol';
 import { lostWords, missingApprovalWords, pauseInWords, rolloutOrderWords } from '@floe/views';
+import { isKnock } from '../agents/knocks.ts';
 import { describeSeen } from '../fleet-reader.ts';
 import { presenceFactsOf } from '../fleet-view.ts';
 import type { RolloutDetail } from '../rollouts/view.ts';
@@ -32,8 +35,16 @@ export interface LookedAt {
   readonly judgedUntil: number;
 }
 
+interface FactsDeps extends LookedAt {
+  readonly troubles: Pick<Troubles, 'of'>;
+}
+
 /** The facts of a snapshot. */
-export async function factsFrom(snapshot: FleetSnapshot, seen: readonly RevisionSeen[], { hasHosts, judgedUntil }: LookedAt): Promise<SeenFacts> {
+export async function factsFrom(
+  snapshot: FleetSnapshot,
+  seen: readonly RevisionSeen[],
+  { hasHosts, judgedUntil, troubles }: FactsDeps,
+): Promise<SeenFacts> {
   const { held } = snapshot.repository;
   const { hosts, rollout: current } = hasHosts ? await snapshot.fleet() : { hosts: [], rollout: undefined };
   const limits = current?.policy.presence ?? DEFAULT_PRESENCE;
@@ -78,6 +89,7 @@ export async function factsFrom(snapshot: FleetSnapshot, seen: readonly Revision
           // One event for each system that fails: a host that fails again and again, or says so, is told of once.
           failed: hasFailed ? { about: hashOf(row.stateToplevel), since: row.stateSince, reason: row.detail?.message } : undefined,
           lost: lost.get(row.host),
+          refused: knockOf(row.host, troubles),
         };
       }),
     },
@@ -114,6 +126,11 @@ function failuresInWords(pause: PauseView | null): readonly string[] {
   return pause === null || pause.failures.length === 0
     ? []
     : pauseInWords({ failures: pause.failures.slice(0, MAX_TOLD), later: [] }).map(({ host, text }) => `${host}: ${text}`);
+}
+
+function knockOf(host: HostName, troubles: Pick<Troubles, 'of'>): { readonly since: number; readonly reason: string } | undefined {
+  const trouble = troubles.of(host);
+  return trouble !== undefined && isKnock(trouble) ? { since: trouble.since, reason: trouble.message } : undefined;
 }
 
 function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_POLICY, type CommitSha, type HostName, type NotificationEvent, type StorePath } from '@floe/model';
 import { Secret, silentLogger, systemClock, type Clock, type SecretSource } from '@floe/runtime';
-import { eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit';
+import { createHostIdentity, eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { unique, WORLDS, type World } from '../../../../libs/store/src/test/test-store.ts';
 import { publishCommit, receiveCommit, system } from '../test/commits.ts';
-import { startTestServer, type TestServer } from '../test/test-server.ts';
+import { startTestServer, TestAgent, type TestServer } from '../test/test-server.ts';
 import { Notifier } from './notifier.ts';
 import type { NotifyTarget } from './notify-config.ts';
 import { runSendLoop } from './send-loop.ts';
@@ -77,6 +77,11 @@ describe('a server with notification targets', () => {
     await publishCommit(server, { ada: release });
     await store.hosts.quarantine('ada' as HostName, release, 'the check web did not pass', Date.now());
     await told('of the host', ({ kind, title, text }) => kind === 'host-rolled-back' && title === 'ada rolled back' && text.includes('check web'));
+
+    // Its machine was reinstalled, or another one has its name.
+    await using stranger = new TestAgent(server.url);
+    await stranger.hello(createHostIdentity('ada'));
+    await told('of the knock', ({ kind, title, text }) => kind === 'host-refused' && title.endsWith('to be ada') && text.includes('floe enrol ada'));
 
     // Nobody who is enrolled gets anything of it, so it is complete at once.
     await publishCommit(server, { bob: system('good') });

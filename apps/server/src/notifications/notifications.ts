@@ -1,6 +1,6 @@
 import { send, type Message } from '@floe/notify';
 import type { NotificationTargetView, NotificationTested } from '@floe/protocol';
-import { createWake, type Clock, type Logger } from '@floe/runtime';
+import { createWake, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { NotificationStore } from '@floe/store';
 import { testWords } from '@floe/views';
 import type { FleetSnapshot, RevisionSeen } from '../fleet-snapshot.ts';
@@ -16,6 +16,7 @@ export interface NotificationsDeps {
   readonly random: () => number;
   readonly logger: Logger;
   readonly publicUrl: string;
+  readonly troubles: Pick<Troubles, 'of'>;
   /** A problem with a target, for people; undefined ends it. */
   readonly onProblem: (code: string, problem: string | undefined) => void;
 }
@@ -39,7 +40,9 @@ export class Notifications {
 
   /** Notes what a look at the fleet found. */
   async look(snapshot: FleetSnapshot, seen: readonly RevisionSeen[], how: LookedAt): Promise<void> {
-    if (this.#targets.length > 0) this.#notifier.look(await factsFrom(snapshot, seen, how), how.hasHosts);
+    if (this.#targets.length === 0) return;
+    const { troubles } = this.#deps;
+    this.#notifier.look(await factsFrom(snapshot, seen, { ...how, troubles }), how.hasHosts);
   }
 
   /** Until `signal` aborts. */

@@ -23,6 +23,7 @@ function appFor(targets: readonly NotifyTarget[], states: readonly NotificationT
       random: () => 0.5,
       logger: silentLogger,
       publicUrl: 'https://floe.example.org',
+      troubles: { of: () => undefined },
       onProblem: () => undefined,
     }),
   });
