@@ -6,9 +6,10 @@ import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
+import { lockHosts } from './host-rows.ts';
 import { KeptFleets } from './kept-fleets.ts';
 import { takeSlot } from './host-slots.ts';
-import { HostNameText, Int8, readRows } from './rows.ts';
+import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
 import type { Deploy, DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
 import { deploys, hosts, quarantines } from './tables/index.ts';
@@ -16,7 +17,7 @@ import type { LeftOutRows } from './unreadable.ts';
 
 const Desired = v.object({ host: HostNameText, epoch: Int8 });
 
-/** One statement for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
+/** One update for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
 async function desire(db: Database, origin: HintOrigin, wanted: readonly DesiredRelease[], at: number): ReturnType<HostStore['desire']> {
   if (wanted.length === 0) return [];
   const rows = JSON.stringify(
@@ -30,7 +31,9 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Desired
       permit: permit === undefined ? null : { ...permit, reason: storableText(permit.reason, 2_000) },
     })),
   );
+  const names = wanted.map(({ host }) => host);
   return await db.transaction(async (tx) => {
+    await lockHosts(tx, isOneOf(hosts.host, names));
     const moved = await tx.execute(sql`
       update hosts h set
         desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1,

@@ -3,6 +3,7 @@ import { MAX_COUNTER, storableText, type HostName } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { lockHosts } from './host-rows.ts';
 import { COUNTS_NO_MORE, CURRENT_ROLLOUTS } from './releases-that-count.ts';
 import { replaceSubmission } from './submissions.ts';
 import type { HostStore } from './store.ts';
@@ -88,12 +89,12 @@ export function createHostMarks(db: Database): Marks {
         return { result: undefined, isChange: noted.length > 0 };
       }),
     async forgetRefusals(before) {
-      const forgotten = await db
-        .update(hosts)
-        .set({ refusedCount: 0, refusedAt: null, refusedWhy: null })
-        .where(lt(hosts.refusedAt, before))
-        .returning({ host: hosts.host });
-      return forgotten.length;
+      const isOld = lt(hosts.refusedAt, before);
+      return await db.transaction(async (tx) => {
+        await lockHosts(tx, isOld);
+        const set = { refusedCount: 0, refusedAt: null, refusedWhy: null };
+        return (await tx.update(hosts).set(set).where(isOld).returning({ host: hosts.host })).length;
+      });
     },
     async pruneDirectives(before) {
       const newer = sql`select from directives newer where newer.host = directives.host and newer.epoch > directives.epoch`;

@@ -1,11 +1,11 @@
-import { and, eq, isNull, sql } from 'drizzle-orm';
+import { and, eq, isNull, sql, type SQL } from 'drizzle-orm';
 import type { HostName, StorePath } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { handedBefore } from './host-handed.ts';
-import { lockHost, toHostRow, type StoredHost } from './host-rows.ts';
+import { lockHost, lockHosts, toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
 import type { HostStore } from './store.ts';
 import { hosts, repositories, serverLeases, trials } from './tables/index.ts';
@@ -92,18 +92,18 @@ async function disconnect(db: Database, origin: HintOrigin, host: HostName, sess
 }
 
 async function disconnectAll(db: Database, sessionIdPrefix: string | undefined, at: number): Promise<number> {
-  return await db.transaction(async (tx) => {
-    const gone = await tx
-      .update(hosts)
-      .set({ isConnected: false, lastSeenAt: at })
-      .where(and(eq(hosts.isConnected, true), sessionIdPrefix === undefined ? undefined : sql`starts_with(${hosts.sessionId}, ${sessionIdPrefix})`))
-      .returning({ host: hosts.host });
-    await notifyHosts(
-      tx,
-      gone.map(({ host }) => host),
-    );
-    return gone.length;
-  });
+  const isOfPrefix = sessionIdPrefix === undefined ? undefined : sql`starts_with(${hosts.sessionId}, ${sessionIdPrefix})`;
+  return await db.transaction(async (tx) => await disconnectThose(tx, and(eq(hosts.isConnected, true), isOfPrefix), at));
+}
+
+async function disconnectThose(tx: Database, which: SQL | undefined, at: number): Promise<number> {
+  await lockHosts(tx, which);
+  const gone = await tx.update(hosts).set({ isConnected: false, lastSeenAt: at }).where(which).returning({ host: hosts.host });
+  await notifyHosts(
+    tx,
+    gone.map(({ host }) => host),
+  );
+  return gone.length;
 }
 
 /**
@@ -136,22 +136,8 @@ async function expirePresence(db: Database, ownServerId: string, at: number): Pr
     // One for longer than anybody asks for is none: the database's clock was set, or the row is not as we wrote it.
     await tx.delete(serverLeases).where(sql`${serverLeases.expiresAt} not between ${databaseNow} and ${databaseNow} + 3600000`);
     const server = sql`split_part(${hosts.sessionId}, '/', 1)`;
-    const gone = await tx
-      .update(hosts)
-      .set({ isConnected: false, lastSeenAt: at })
-      .where(
-        and(
-          eq(hosts.isConnected, true),
-          sql`${server} <> ${ownServerId}`,
-          sql`not exists (select 1 from ${serverLeases} where ${serverLeases.serverId} = ${server})`,
-        ),
-      )
-      .returning({ host: hosts.host });
-    await notifyHosts(
-      tx,
-      gone.map(({ host }) => host),
-    );
-    return gone.length;
+    const hasLease = sql`exists (select 1 from ${serverLeases} where ${serverLeases.serverId} = ${server})`;
+    return await disconnectThose(tx, and(eq(hosts.isConnected, true), sql`${server} <> ${ownServerId}`, sql`not ${hasLease}`), at);
   });
 }
 

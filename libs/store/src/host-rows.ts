@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm';
+import { eq, sql, type SQL } from 'drizzle-orm';
 import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type HostName, type StorePath, type Went } from '@floe/model';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -79,4 +79,12 @@ export async function lockHost(tx: Database, host: HostName): Promise<StoredHost
   const [row] = await tx.select().from(hosts).where(eq(hosts.host, host)).for('update');
   if (row === undefined) throw missingRow('host', host);
   return row;
+}
+
+/**
+ * Locks these hosts in the order of their names, until the transaction ends. Whoever writes many hosts does this first: in another order two could
+ * each wait for a row that the other has. Not `for update`: that would also wait for whoever inserts something about a host.
+ */
+export async function lockHosts(tx: Database, which: SQL | undefined): Promise<void> {
+  await tx.execute(sql`select from ${hosts} where ${which ?? sql`true`} order by ${hosts.host} for no key update`);
 }

@@ -2,6 +2,7 @@ import { HOST_NAME_FORM, type KnownHost } from '@floe/model';
 import { and, asc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
+import { lockHosts } from './host-rows.ts';
 import type { LeftHosts } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { storedText } from './rows.ts';
@@ -35,6 +36,7 @@ export async function leaveHosts(tx: Database, revisionId: string, { hosts: left
   const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
   const rows = sql`jsonb_to_recordset(${JSON.stringify(left.map((each) => ({ ...each, ring: each.ring ?? null })))}::text::jsonb) as n(host text, ring text, labels jsonb, "timeZone" text)`;
   const ring = sql`${JSON.stringify(Object.fromEntries(renamed))}::text::jsonb ->> h.last_ring`;
+  await lockHosts(tx, eq(hosts.repositoryId, repository));
   await tx.execute(sql`
     update ${hosts} as h set last_ring = ${ring}
     where h.repository_id = ${repository} and h.last_labels is not null and h.last_ring is distinct from (${ring})

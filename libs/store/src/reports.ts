@@ -4,11 +4,12 @@ import * as v from 'valibot';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { notifyHosts, type HintOrigin } from './hints.ts';
+import { lockHosts } from './host-rows.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { DetailColumn, HostNameText, Int8, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
+import { DetailColumn, HostNameText, Int8, isOneOf, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
 import type { ReportStore } from './report-contract.ts';
-import { reports } from './tables/index.ts';
+import { hosts, reports } from './tables/index.ts';
 
 const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
 
@@ -39,14 +40,13 @@ function toJson(report: StoredReport): Record<string, unknown> {
  */
 async function storeBatch(db: Database, origin: HintOrigin, batch: readonly StoredReport[]): Promise<ReadonlyMap<HostName, number>> {
   if (batch.length === 0) return new Map();
-  const names = JSON.stringify([...new Set(batch.map(({ host }) => host))]);
+  const names = [...new Set(batch.map(({ host }) => host))];
   const rows = JSON.stringify(batch.map(toJson));
   const verdicts = JSON.stringify(VERDICTS);
   // More than a batch adds, so that the rest shrinks with each batch.
   const most = KEEP_REPORTS + batch.length;
   return await db.transaction(async (tx) => {
-    await tx.execute(sql`
-      select from hosts where host in (select jsonb_array_elements_text(${names}::text::jsonb)) order by host for update`);
+    await lockHosts(tx, isOneOf(hosts.host, names));
     const stored = await tx.execute(sql`
       with batch as (
         select distinct on (b.host, b.seq) b.*, h.report_series as series

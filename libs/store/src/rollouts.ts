@@ -24,6 +24,7 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { lockHosts } from './host-rows.ts';
 import { leaveHosts, readKnownHosts } from './known-hosts.ts';
 import { lostComplete } from './lost-rollouts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
@@ -288,6 +289,7 @@ async function save(
  * not those of hosts that were not asked. A stable release never gets a lower sequence.
  */
 async function advanceStable(tx: Database, revisionId: string, unasked: readonly HostName[] = []): Promise<void> {
+  await lockHosts(tx, sql`${hosts.repositoryId} = (select ${revisions.repositoryId} from ${revisions} where ${revisions.id} = ${revisionId})`);
   await tx.execute(sql`
     update ${hosts} as h set stable_release_id = r.id,
       stable_by = case when (select s.toplevel from ${releases} s where s.id = h.stable_release_id) is distinct from r.toplevel then v.id else h.stable_by end

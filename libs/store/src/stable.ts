@@ -2,8 +2,9 @@ import { and, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
+import { lockHosts } from './host-rows.ts';
 import { policyToLog } from './lost-rollouts.ts';
-import { HostNameText, Int8, readRows, StorePathText } from './rows.ts';
+import { HostNameText, Int8, isOneOf, readRows, StorePathText } from './rows.ts';
 import type { LoggedPolicy, StableRelease, StableStore } from './stable-contract.ts';
 import { hosts, releases, repositories } from './tables/index.ts';
 import { isReadableCounter, readableCounter } from './unreadable.ts';
@@ -14,6 +15,11 @@ const Told = v.object({ host: HostNameText, sequence: Int8, toplevel: StorePathT
 function rowsOf(told: readonly StableRelease[]) {
   const rows = JSON.stringify(told.map(({ host, sequence, toplevel }) => ({ host, sequence, toplevel })));
   return sql`jsonb_to_recordset(${rows}::text::jsonb) as w (host text, sequence bigint, toplevel text)`;
+}
+
+async function lockTold(tx: Database, told: readonly StableRelease[]): Promise<void> {
+  const names = told.map(({ host }) => host);
+  await lockHosts(tx, isOneOf(hosts.host, names));
 }
 
 async function unlogged(db: Database, repositoryId: string): ReturnType<StableStore['unlogged']> {
@@ -45,6 +51,7 @@ async function noteLogged(
   policy?: LoggedPolicy | null,
 ): Promise<void> {
   await db.transaction(async (tx) => {
+    await lockTold(tx, told);
     await tx.execute(sql`
       update ${hosts} as h set logged_stable_id = r.id
       from ${rowsOf(told)} join ${releases} r on r.host = w.host and r.sequence = w.sequence
@@ -62,6 +69,7 @@ async function noteLogged(
 /** What is stored already as the host's release decides, and not what the log says of it. */
 async function restore(db: Database, repositoryId: string, told: readonly StableRelease[]): Promise<readonly StableRelease[]> {
   return await db.transaction(async (tx) => {
+    await lockTold(tx, told);
     const moved = await tx.execute(sql`
       update ${hosts} as h set stable_release_id = r.id, logged_stable_id = r.id, stable_by = null
       from ${rowsOf(told)} join ${releases} r on r.host = w.host and r.sequence = w.sequence and r.toplevel = w.toplevel
@@ -82,7 +90,11 @@ export function createStableStore(db: Database): StableStore {
     unlogged: async (repositoryId) => await unlogged(db, repositoryId),
     noteLogged: async (repositoryId, number, told, policy) => await noteLogged(db, repositoryId, number, told, policy),
     async relog(repositoryId) {
-      await db.update(hosts).set({ loggedStableId: null }).where(eq(hosts.repositoryId, repositoryId));
+      const isOf = eq(hosts.repositoryId, repositoryId);
+      await db.transaction(async (tx) => {
+        await lockHosts(tx, isOf);
+        await tx.update(hosts).set({ loggedStableId: null }).where(isOf);
+      });
     },
     restore: async (repositoryId, told) => await restore(db, repositoryId, told),
   };
