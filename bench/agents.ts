@@ -1,24 +1,43 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { generateKeyPem } from '@floe/runtime';
-import { startPostgres } from '@floe/testkit';
-import type { Figure, Progress } from './measure.ts';
-import type { AgentsRequest, ServerAnswer, ServerRequest } from './agents-wire.ts';
+import { LargeFleet, startAgents, untilStatus } from './large-fleet.ts';
+import { median, type Figure, type Progress } from './measure.ts';
+import { Worker } from './worker.ts';
+
+/** The first ones compile the server's code and fill its caches; they are not counted. */
+const COLD_ROUNDS = 2;
+const POLL_MS = 200;
+const MICROSECONDS = 1_000;
+
+interface Told {
+  /** Per agent, in µs, from the commit to the server's rest. */
+  readonly cpu: number;
+  readonly wallMs: number;
+}
+
+interface Measured {
+  readonly rounds: readonly Told[];
+  readonly kilobytesPerConnection: number;
+  readonly directiveBytes: number;
+  readonly reportBytes: number;
+}
 
 /**
- * One new release for every one of `count` connected agents: signed directives go out, each agent answers with a report,
- * all are stored and acknowledged. CPU of the server's process, against bare `ws` that sends and takes as much and
- * stores nothing. The database is Postgres, in processes of its own that are not counted.
+ * One new release after another for every one of `count` connected agents: signed directives go out, each agent answers with a report, all are
+ * stored and acknowledged, and views and statuses follow. CPU of the shipped server's process until it is at rest, against bare `ws` that sends
+ * and takes texts of the same lengths and stores nothing. The database is Postgres, in processes of its own that are not counted.
  */
-export async function benchAgents(count: number, progress: Progress): Promise<Figure[]> {
-  await using postgres = await startPostgres();
-  const floe = await measure('floe', count, postgres.url, progress);
-  const bare = await measure('bare', count, postgres.url, progress);
-  const perAgent = (cpuMs: number): number => (1_000 * cpuMs) / count;
+export async function benchAgents(count: number, rounds: number, progress: Progress): Promise<Figure[]> {
+  const floe = await measureFloe(count, rounds, progress);
+  const bare = await measureBare(count, rounds, floe, progress);
+  const figure = (what: string, unit: string, pick: (told: Told) => number, aim: number | undefined): Figure => {
+    const of = (told: readonly Told[]): number => median(told.slice(COLD_ROUNDS).map(pick));
+    return { what, unit, floe: of(floe.rounds), floor: of(bare.rounds), compare: 'ratio', aim };
+  };
   return [
-    { what: `(c) CPU per agent, ${count} agents`, unit: 'µs', floe: perAgent(floe.cpuMs), floor: perAgent(bare.cpuMs), compare: 'ratio', aim: 2 },
-    { what: '(c) all told and acknowledged', unit: 'ms', floe: floe.wallMs, floor: bare.wallMs, compare: 'ratio', aim: undefined },
+    figure(`(c) CPU per agent, ${count} agents`, 'µs', ({ cpu }) => cpu, 2),
+    figure('(c) all told and acknowledged', 'ms', ({ wallMs }) => wallMs, undefined),
     {
       what: '(d) server memory per connection',
       unit: 'kB',
@@ -30,56 +49,84 @@ export async function benchAgents(count: number, progress: Progress): Promise<Fi
   ];
 }
 
-async function measure(
-  kind: ServerRequest['kind'],
-  count: number,
-  databaseUrl: string,
-  progress: Progress,
-): Promise<Extract<ServerAnswer, { type: 'measured' }>> {
-  progress(`${kind}: ${count} agents connect`);
-  await using server = new Worker('agents-server.ts');
-  const agentKey = generateKeyPem();
-  server.send({ kind, count, databaseUrl, agentKey } satisfies ServerRequest);
-  const { port } = await server.next('listening');
-  await using agents = new Worker('agents-clients.ts');
-  agents.send({ kind, count, port, agentKey } satisfies AgentsRequest);
-  const measured = await server.next('measured');
-  progress(`${kind}: ${Math.round(measured.wallMs)} ms, ${Math.round(measured.cpuMs)} ms of CPU`);
-  return measured;
+async function measureFloe(count: number, rounds: number, progress: Progress): Promise<Measured> {
+  await using fleet = await LargeFleet.create(count, progress);
+  await fleet.start();
+  const before = await usedBytes(fleet.server);
+  progress(`floe: ${count} agents connect`);
+  await fleet.connect();
+  await fleet.server.cpuToRest(0, () => true);
+  const kilobytesPerConnection = ((await usedBytes(fleet.server)) - before) / 1_024 / count;
+  const measured: Told[] = [];
+  for (let round = 1; round <= COLD_ROUNDS + rounds; round += 1) {
+    const send = async (): Promise<void> => await fleet.publish();
+    measured.push(await tell({ server: fleet.server, agents: fleet.agents, count, round, send, isComplete: async () => await fleet.isComplete() }));
+    progress(`floe, round ${round}: ${described(measured)}`);
+  }
+  const { directiveBytes, reportBytes } = await fleet.agents.next('status');
+  return { rounds: measured, kilobytesPerConnection, directiveBytes, reportBytes };
 }
 
-const OPEN_FILES = 16_384;
-
-/** A process of the benchmark that talks over Node's channel. */
-class Worker implements AsyncDisposable {
-  readonly #child: ChildProcess;
-
-  constructor(file: string) {
-    // Every agent is an open file, on both sides.
-    const args = [`--nofile=${OPEN_FILES}`, process.execPath, join(import.meta.dirname, file)];
-    this.#child = spawn('prlimit', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+async function measureBare(
+  count: number,
+  rounds: number,
+  sizes: Pick<Measured, 'directiveBytes' | 'reportBytes'>,
+  progress: Progress,
+): Promise<Measured> {
+  progress(`bare: ${count} agents connect, for ${sizes.directiveBytes} bytes and ${sizes.reportBytes} bytes back`);
+  const args = ['--import', join(import.meta.dirname, 'probe.ts'), join(import.meta.dirname, 'bare-server.ts')];
+  await using server = new Worker(args);
+  const { port } = await server.next('listening');
+  const before = await usedBytes(server);
+  await using agents = startAgents({ type: 'connect', kind: 'bare', count, port, agentKey: generateKeyPem(), reportBytes: sizes.reportBytes });
+  await untilStatus(agents, ({ connected }) => connected === count);
+  await server.cpuToRest(0, () => true);
+  const kilobytesPerConnection = ((await usedBytes(server)) - before) / 1_024 / count;
+  const measured: Told[] = [];
+  for (let round = 1; round <= COLD_ROUNDS + rounds; round += 1) {
+    const send = async (): Promise<void> => {
+      server.send({ type: 'round', directiveBytes: sizes.directiveBytes });
+      await Promise.resolve();
+    };
+    measured.push(await tell({ server, agents, count, round, send, isComplete: async () => await Promise.resolve(true) }));
+    progress(`bare, round ${round}: ${described(measured)}`);
   }
+  return { ...sizes, rounds: measured, kilobytesPerConnection };
+}
 
-  send(message: object): void {
-    this.#child.send(message);
-  }
+interface Round {
+  readonly server: Worker;
+  readonly agents: Worker;
+  readonly count: number;
+  readonly round: number;
+  /** Has the server tell all agents. */
+  readonly send: () => Promise<void>;
+  /** The server has nothing left to decide. */
+  readonly isComplete: () => Promise<boolean>;
+}
 
-  async next<Type extends ServerAnswer['type']>(type: Type): Promise<Extract<ServerAnswer, { type: Type }>> {
-    for (;;) {
-      const [message] = (await Promise.race([once(this.#child, 'message'), this.#ended()])) as [ServerAnswer];
-      if (message.type === type) return message as Extract<ServerAnswer, { type: Type }>;
-    }
-  }
+async function tell({ server, agents, count, round, send, isComplete }: Round): Promise<Told> {
+  const before = await server.cpuMs();
+  let doneAt: number | undefined;
+  const done = (async () => {
+    await untilStatus(agents, ({ acknowledged }) => acknowledged === round * count);
+    doneAt = performance.now();
+  })();
+  await send();
+  const startedAt = performance.now();
+  await done;
+  while (!(await isComplete())) await delay(POLL_MS);
+  const cpuMs = await server.cpuToRest(before, () => true);
+  return { cpu: (MICROSECONDS * cpuMs) / count, wallMs: (doneAt ?? Number.NaN) - startedAt };
+}
 
-  async #ended(): Promise<never> {
-    const [code] = (await once(this.#child, 'exit')) as [number | null];
-    throw new Error(`a process of the benchmark ended with status ${code}`);
-  }
+function described(rounds: readonly Told[]): string {
+  const { cpu, wallMs } = rounds.at(-1) ?? { cpu: 0, wallMs: 0 };
+  return `${Math.round(cpu)} µs of CPU per agent, ${Math.round(wallMs)} ms`;
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null) return;
-    const exited = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await exited;
-  }
+async function usedBytes(server: Worker): Promise<number> {
+  const used = server.next('used');
+  server.send({ type: 'use' });
+  return (await used).bytes;
 }

@@ -6,10 +6,10 @@ export interface Figure {
   readonly what: string;
   readonly unit: string;
   readonly floe: number;
-  /** The same work with bare tools, in the same run. */
+  /** The same work with bare tools, in the same run; 0: there is none. */
   readonly floor: number;
-  /** `ratio`: floe / floor; `difference`: floe − floor. */
-  readonly compare: 'ratio' | 'difference';
+  /** `ratio`: floe / floor; `difference`: floe − floor; `alone`: there is no floor. */
+  readonly compare: 'ratio' | 'difference' | 'alone';
   readonly aim: number | undefined;
 }
 

@@ -86,10 +86,6 @@ export class AgentHub implements AsyncDisposable {
     return this.#sessions.get(host);
   }
 
-  hosts(): HostName[] {
-    return [...this.#sessions.keys()];
-  }
-
   /** Keeps the stored presence in line with the sockets until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, clock, logger, onHostChanged } = this.#deps;
