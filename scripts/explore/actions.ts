@@ -11,6 +11,7 @@ import {
   proceed,
   receive,
   restart,
+  restartMachine,
   watchdogActs,
 } from './agent-side.ts';
 import { answerProbe, askProbe, passSoak } from './outside.ts';
@@ -141,6 +142,7 @@ function ofAgent(state: State, host: Host, scene: Scene): Action[] {
   if (wait === 'conditions') add('a user says "now"', proceed(host, scene));
   if (left.overrides > 0 && machine.runs === machine.profile && journal.override === null && job === undefined)
     add('a user switches to another system', overrideByHand(host, scene), spend(state, 'overrides'));
+  if (machine.staged !== undefined) add('the machine is restarted', restartMachine(host, scene));
   if (isTrialOpen(journal)) add('the time of its trial is over', endTrialByTime(host, scene));
   if (journal.override !== null) add('the user follows the fleet again', follow(host, scene));
   return actions;

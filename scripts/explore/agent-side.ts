@@ -10,13 +10,13 @@ import {
   type StorePath,
 } from '@floe/model';
 import { NOW, type Scene } from './scene.ts';
-import { revisionOf, systemOf, type Agent, type Down, type Host, type Report } from './state.ts';
+import { revisionOf, systemOf, type Agent, type Down, type Host, type Machine, type Report } from './state.ts';
 
 // The agent's side: its real decide(), and a machine that does what its jobs do.
 
 const DETAIL = { code: 'TEST', message: 'it does not work' };
 /** Jobs that touch nothing that others see. They are run at once, which loses no order of events that matters. */
-const QUICK: ReadonlySet<string> = new Set(['inspect', 'download', 'assess', 'precheck']);
+const QUICK: ReadonlySet<string> = new Set(['inspect', 'download', 'assess', 'precheck', 'stage-boot']);
 
 function observe({ machine }: Host): Observed {
   return { current: machine.runs, booted: null, profile: { generation: 1, toplevel: machine.profile } };
@@ -36,6 +36,7 @@ export function dispatch(host: Host, event: AgentEvent, scene: Scene): Host {
     else if (effect.type === 'take-pending') wait = 'pending';
     else if (effect.type === 'take-pending-at') wait = 'user';
     else if (effect.type === 'look-again') wait = 'conditions';
+    else if (effect.type === 'await-reboot') wait = 'restart';
     else if (effect.type === 'tidy') watchdog = 'off';
     else if (effect.type === 'report') {
       const { state, epoch, toplevel, detail } = effect;
@@ -61,9 +62,14 @@ export function applyJob(host: Host): Host {
       return { ...host, machine: { ...machine, runs: system, watchdog: 'armed' } };
     case 'commit':
       return { ...host, machine: { ...machine, profile: system }, verified: add(host.verified, system) };
+    case 'stage-boot':
+      return { ...host, machine: { ...machine, staged: system } };
     case 'roll-back': {
+      const unstaged = { ...machine, staged: undefined, watchdog: 'off' } as const;
+      // What was not started needs no switch back, and what a user chose meanwhile stays.
+      if (journal.verdict === 'superseded' && machine.runs !== system) return { ...host, machine: unstaged };
       const back = journal.before?.toplevel ?? machine.runs;
-      return { ...host, machine: { runs: back, profile: back, watchdog: 'off' } };
+      return { ...host, machine: { ...unstaged, runs: back, profile: back } };
     }
     default:
       return host;
@@ -97,7 +103,12 @@ function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
       return { type: 'assessed', epoch, impact: 'units', wait: null };
     case 'precheck': {
       const toplevel = rollbackTarget(journal, observe(host), release.toplevel);
-      return { type: 'cleared', epoch, how: 'switch', before: { toplevel, profile: machine.profile, failedUnits: [], serverUrl: null, cache: null } };
+      return {
+        type: 'cleared',
+        epoch,
+        how: scene.needsRestart === true ? 'boot' : 'switch',
+        before: { toplevel, profile: machine.profile, failedUnits: [], serverUrl: null, cache: null },
+      };
     }
     case 'activate':
       return { type: 'switched', ...timed };
@@ -108,6 +119,7 @@ function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
     case 'roll-back':
       return { type: 'rolled-back', ...timed, hasContact: true };
     case 'stage-boot':
+      return { type: 'boot-staged', ...timed, detail: { code: 'REBOOT_NEEDED', message: 'it waits for a restart' } };
     case 'reboot':
       return undefined;
   }
@@ -115,7 +127,7 @@ function resultOf(host: Host, scene: Scene): AgentEvent | undefined {
 
 export function receive(host: Host, message: Down, scene: Scene): Host {
   if (message.type === 'go') return dispatch(host, { type: 'go', epoch: message.epoch }, scene);
-  const { epoch, revision, isRetry, isTrial, floor } = message;
+  const { epoch, revision, isRetry, isTrial, isOnlyStaged, floor } = message;
   const toplevel = systemOf(host.name, revision);
   const release = {
     repository: 'r',
@@ -129,15 +141,24 @@ export function receive(host: Host, message: Down, scene: Scene): Host {
   if (isTrial && epoch > host.agent.journal.epoch && host.agent.journal.quarantined.includes(toplevel))
     return dispatch(host, { type: 'refused', epoch, toplevel, detail: DETAIL }, scene);
   const trial = isTrial ? { endsAt: NOW + 1, endsAtUptimeMs: NOW + 1, bootId: '' } : null;
-  const directive: AgentDirective = { epoch, trial, mode: 'activate', isRetry, release, envelope: '' };
+  const directive: AgentDirective = { epoch, trial, mode: isOnlyStaged ? 'stage' : 'activate', isRetry, release, envelope: '' };
   return dispatch(host, { type: 'offered', directive, freshness: null, floor }, scene);
 }
 
 /** The agent is killed, or the machine loses power: what is only in memory is gone, the connection, too. */
 export function crash(host: Host, isReboot: boolean): Host {
   const agent = { ...host.agent, isRunning: false, job: undefined, wait: undefined };
-  const machine = isReboot ? { ...host.machine, runs: host.machine.profile, watchdog: 'off' as const } : host.machine;
-  return { ...disconnect(host), agent, machine };
+  return { ...disconnect(host), agent, machine: isReboot ? started(host.machine) : host.machine };
+}
+
+/** What a start of the machine brings: once what is staged, with the boot guard. */
+function started({ staged, profile }: Machine): Machine {
+  return { runs: staged ?? profile, profile, staged: undefined, watchdog: staged === undefined ? 'off' : 'armed' };
+}
+
+/** A user restarts the machine. */
+export function restartMachine(host: Host, scene: Scene): Host {
+  return restart(crash(host, true), true, scene);
 }
 
 export function disconnect(host: Host): Host {
@@ -156,7 +177,10 @@ export function restart(host: Host, isNewBoot: boolean, scene: Scene): Host {
   if (host.machine.watchdog === 'acted' && isUnfinished && journal.directive !== null)
     return dispatch(next, { type: 'watchdog-rolled-back', epoch: journal.directive.epoch, detail: DETAIL }, scene);
   const isOnTarget = journal.directive?.release.toplevel === host.machine.runs;
-  return dispatch(next, { type: 'restarted', isNewBoot, isOnTarget, fellBack: false }, scene);
+  const isStarted = journal.state === 'BOOT_STAGED' || journal.state === 'BOOT_VERIFYING';
+  const fellBack = isStarted && host.machine.watchdog === 'acted';
+  const isOther = isNewBoot || fellBack || journal.state === 'BOOT_VERIFYING';
+  return dispatch(next, { type: 'restarted', isNewBoot: isOther, isOnTarget, fellBack }, scene);
 }
 
 /** The watchdog acts while the agent is off: it rolls back, or finishes the commit when the verdict was passed. */
@@ -164,7 +188,7 @@ export function watchdogActs(host: Host): Host {
   const { verdict, directive } = host.agent.journal;
   if (verdict === 'passed' && directive?.trial == null) {
     const { runs } = host.machine;
-    return { ...host, machine: { runs, profile: runs, watchdog: 'off' }, verified: add(host.verified, runs) };
+    return { ...host, machine: { ...host.machine, runs, profile: runs, watchdog: 'off' }, verified: add(host.verified, runs) };
   }
   const back = host.agent.journal.before?.toplevel ?? host.machine.runs;
   return { ...host, machine: { ...host.machine, runs: back, watchdog: 'acted' } };

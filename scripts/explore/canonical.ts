@@ -13,7 +13,7 @@ function journalKey(journal: AgentJournal): string {
   const { state, detail, directive, pending, epoch, sequences, before, verdict, boot, interruptions, attempt, blocks, quarantined, override } =
     journal;
   const directives = [directive, pending].map((each) =>
-    each === null ? '-' : `${each.epoch}r${each.release.sequence}${each.isRetry ? '!' : ''}${each.trial === null ? '' : 't'}`,
+    each === null ? '-' : `${each.epoch}r${each.release.sequence}${each.isRetry ? '!' : ''}${each.trial === null ? '' : 't'}${each.mode[0]}`,
   );
   const key = [
     state,
@@ -64,9 +64,11 @@ function hostKey(host: Host): string {
     row.permitted,
     row.told,
     row.isRetry,
+    row.isOnlyStaged,
     row.stable,
     seen.state,
     seen.subject && revisionOf(seen.subject),
+    seen.isLong,
     revisionOf(seen.runs),
     revisionOf(seen.profile),
     row.isOverridden,
@@ -82,9 +84,10 @@ function hostKey(host: Host): string {
     revisionOf(machine.runs),
     revisionOf(machine.profile),
     machine.watchdog,
+    machine.staged && revisionOf(machine.staged),
     session?.offered ?? '-',
     down
-      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}${each.isTrial}${each.floor ?? ''}`))
+      .map((each) => (each.type === 'go' ? `g${each.epoch}` : `d${each.epoch}${each.isRetry}${each.isTrial}${each.isOnlyStaged}${each.floor ?? ''}`))
       .toSorted()
       .join('.'),
     up.toSorted((one, other) => one - other).join('.'),

@@ -33,6 +33,22 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
       'a: "go" of epoch 1 arrives',
     ],
   },
+  'a host that restarts long after its "go" is not lost': {
+    scene: 'restart',
+    story: [
+      'revision 1 is published',
+      'the server looks, and tells whoever is there',
+      'a: the directive of epoch 1 arrives',
+      'a: asks for its "go"',
+      'a: "ready" of epoch 1 arrives',
+      'a: "go" of epoch 1 arrives',
+      'a: its reports arrive',
+      'a: is silent past the time of its watchdog',
+      'a: the machine is restarted',
+      'a: connects',
+      'a: its reports arrive',
+    ],
+  },
   'a host that was lost with an earlier commit is not let go on with it, though that failure pauses the newer one': {
     scene: 'carried',
     story: [

@@ -1,9 +1,11 @@
 import {
   hasApprovals,
   hasArrived,
+  isLost,
   NO_ORDERS,
   pendingStone,
   progressOf,
+  VERDICT_MS,
   type HostProgress,
   type LabelStop,
   type ReleaseRef,
@@ -53,7 +55,8 @@ export function reportedBy({ row }: Host): ReportedState {
 export function progressTowards(host: Host, toplevel: StorePath): HostProgress {
   const { row, session } = host;
   const isQuarantined = row.quarantined.includes(toplevel);
-  return progressOf({ ...reportedBy(host), isConnected: session !== undefined, toplevel, isQuarantined, went: wentOf(row.went) }, NOW);
+  const since = row.seen.isLong ? NOW - VERDICT_MS - 1 : NOW;
+  return progressOf({ ...reportedBy(host), since, isConnected: session !== undefined, toplevel, isQuarantined, went: wentOf(row.went) }, NOW);
 }
 
 export function wentOf(went: Row['went']): Went | undefined {
@@ -99,10 +102,17 @@ export function isKeptByPerson({ trial, pinned, held }: Row): boolean {
   return trial?.isEnded === false || pinned !== undefined || held !== undefined;
 }
 
+function isLostNow({ row, session }: Host): boolean {
+  const { state, subject, isLong } = row.seen;
+  const went = wentOf(row.went);
+  const since = isLong ? NOW - VERDICT_MS - 1 : NOW;
+  return went !== undefined && isLost({ state, subject, since, isConnected: session !== undefined, went, toplevel: went.toplevel }, NOW);
+}
+
 /** What failed on it of the commits since its stable one, other than what the rollout has for it. */
 function failedBefore(host: Host, toplevel: StorePath): RingHost['failedBefore'] {
   const { row } = host;
-  const lost = row.went !== undefined && progressTowards(host, row.went.toplevel) === 'failed' ? [row.went.toplevel] : [];
+  const lost = row.went !== undefined && isLostNow(host) ? [row.went.toplevel] : [];
   const failed = [...new Set([...row.quarantined, ...lost])].filter(
     (system) => system !== toplevel && revisionOf(system) > row.stable && revisionOf(system) < revisionOf(toplevel),
   );

@@ -1,10 +1,11 @@
-import { finishJob, follow, proceed, receive, restart, disconnect } from './agent-side.ts';
+import { disconnect, finishJob, follow, proceed, receive, restart, restartMachine } from './agent-side.ts';
 import { fingerprint, keyOf } from './canonical.ts';
+import { stopsOf } from './facts.ts';
 import { answerProbe, askProbe, passSoak } from './outside.ts';
 import { approve, isHeld, takeBack } from './people.ts';
 import { answerReady, expire, look, publish, publishedIn, resumePause, storeReports } from './server-side.ts';
 import type { Scene } from './scene.ts';
-import { systemIn, withHost, type Host, type State } from './state.ts';
+import { systemIn, systemOf, withHost, type Host, type State } from './state.ts';
 import { retry, steer } from './told.ts';
 import { heldBy, isUnapproved, whyOf } from './why.ts';
 
@@ -14,6 +15,14 @@ const MAX_ROUNDS = 60;
 function isDone({ hosts, newest, next, course }: State, scene: Scene): boolean {
   if (next !== undefined || newest + 1 < scene.revisions || course?.state !== 'COMPLETE') return false;
   return hosts.every((host) => [host.machine.runs, host.machine.profile].every((system) => system === systemIn(newest, host, scene)));
+}
+
+/** People let it have nothing of the rollout: nobody restarts it meanwhile, to see what it would start. A hold, and the way back, stay. */
+function isStoodStill(state: State, host: Host, scene: Scene): boolean {
+  const { held, permitted, directed, stable, ordered } = host.row;
+  const isOfRollout = held === undefined && permitted === undefined && directed !== stable;
+  const isOrdered = directed !== undefined && ordered.includes(systemOf(host.name, directed));
+  return isOfRollout && (state.isFrozen || stopsOf(state, host, scene).length > 0 || isOrdered);
 }
 
 /** What the host does when nothing is lost any more. */
@@ -32,6 +41,7 @@ function advance(before: State, name: Host['name'], scene: Scene): State {
   set(steer(state, find(), scene));
   for (const message of find().down) set(receive({ ...find(), down: find().down.filter((each) => each !== message) }, message, scene));
   if (find().agent.wait === 'conditions') set(proceed(find(), scene));
+  if (find().agent.wait === 'restart' && !isStoodStill(state, find(), scene)) set(restartMachine(find(), scene));
   const { agent } = find();
   if (agent.job !== undefined) set(finishJob(find(), scene));
   if (find().agent.wait === 'ask') {
@@ -97,6 +107,8 @@ function wrongAtRest(state: State, scene: Scene): string | undefined {
       ...(host.row.held === undefined ? [] : (['hold'] as const)),
     ];
     const said = whyOf(state, host, scene).map(({ rule }) => rule);
+    if (machine.staged === systemOf(name, host.row.directed ?? -1) && isStoodStill(state, host, scene))
+      return `O24: a restart of ${name} brings what nobody lets it have`;
     if (machine.runs === newest && machine.profile === newest) {
       if (said.length > 0) return `O19: ${name} has the newest revision, and is told that it waits: ${said.join(', ')}`;
     } else if (reasons.length === 0) return `from here the newest good revision does not reach ${name}, which nobody holds (${said.join(', ')})`;

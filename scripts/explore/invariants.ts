@@ -1,4 +1,4 @@
-import { decideRollout, isActivating, type RingHost } from '@floe/model';
+import { decideRollout, isActivating, type RingHost, type StorePath } from '@floe/model';
 import { wrongForPeople, wrongStepForPeople } from './invariants-of-people.ts';
 import { factsOf } from './facts.ts';
 import { NOW, type Scene } from './scene.ts';
@@ -8,10 +8,18 @@ import { revisionOf, systemIn, systemOf, type Host, type State } from './state.t
 
 /** Changes now, in fact: its watchdog is armed, or its agent runs and has not finished. A trial holds no place until it ends, nor does its end. */
 function isChanging({ agent, machine }: Host): boolean {
-  const { state, directive, verdict } = agent.journal;
+  const { state, directive, verdict, boot } = agent.journal;
+  // A restart asks nobody for a place.
+  if (boot !== null) return false;
   if (directive?.trial != null && (state === 'TRYING' || verdict === 'over')) return false;
   if (machine.watchdog === 'armed') return true;
   return agent.isRunning && isActivating(state) && state !== 'ROLLING_BACK' && machine.profile !== directive?.release.toplevel;
+}
+
+/** It checks the system that it started with, as the server knows. */
+function isStarting({ agent, machine, session, row }: Host, toplevel: StorePath): boolean {
+  const isSaid = session !== undefined && agent.queue.length === 0 && row.seen.state === 'BOOT_VERIFYING' && row.seen.subject === toplevel;
+  return isSaid && agent.journal.state === 'BOOT_VERIFYING' && machine.watchdog === 'armed' && !row.quarantined.includes(toplevel);
 }
 
 export function wrongWith(state: State, scene: Scene): string | undefined {
@@ -26,6 +34,8 @@ export function wrongWith(state: State, scene: Scene): string | undefined {
   const facts = factsOf(state, scene);
   for (const { host, progress, toplevel } of facts.hosts) {
     const fact = hosts.find(({ name }) => name === host);
+    if (progress === 'failed' && fact !== undefined && isStarting(fact, toplevel))
+      return `O11: ${host} counts as lost, and its watchdog has not acted`;
     if (progress === 'verified' && fact?.verified.includes(toplevel) !== true) return `O2: ${host} counts as verified, and is not`;
   }
   const decision = decideRollout(course, facts, NOW);
@@ -80,6 +90,7 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     if ((row.directed ?? -1) < (was.row.directed ?? -1) && !(row.permitted !== undefined && isBack)) return `D5: ${name} is told to go back`;
     if (row.directed !== undefined && row.directed < row.told && row.permitted === undefined)
       return `D7: ${name} is told what is below, without a permit`;
+    if (row.isOnlyStaged !== was.row.isOnlyStaged && row.epoch === was.row.epoch) return `D2: ${name} is told otherwise in the same epoch`;
     if (row.directed !== was.row.directed) {
       if (row.epoch === was.row.epoch) return `D2: ${name} is told something else in the same epoch`;
       if (row.directed !== undefined && row.quarantined.includes(systemOf(name, row.directed)))
@@ -87,7 +98,8 @@ export function wrongStep(before: State, after: State, scene: Scene): string | u
     }
     if ((agent.journal.sequences[0]?.sequence ?? 0) < (was.agent.journal.sequences[0]?.sequence ?? 0)) return `A1: the sequence of ${name} falls`;
     const system = agent.journal.directive?.release.toplevel;
-    const isBegun = agent.job === 'activate' && was.agent.job !== 'activate';
+    const isStart = agent.journal.state === 'BOOT_VERIFYING' && was.agent.journal.state !== 'BOOT_VERIFYING';
+    const isBegun = isStart || (agent.job === 'activate' && was.agent.job !== 'activate');
     if (!isBegun || system === undefined) continue;
     if (was.agent.journal.quarantined.includes(system)) return `A7: ${name} activates what it rolled back`;
     if (host.row.went === undefined) return `O18: ${name} changes without a place`;

@@ -13,7 +13,7 @@ Ends with 1 when that is not so, and prints the steps that lead there. They are 
 
 The scenes:
 ${Object.entries(ABOUT)
-  .map(([name, about]) => `  ${name.padEnd(9)} ${about}`)
+  .map(([name, about]) => `  ${name.padEnd(10)} ${about}`)
   .join('\n')}
 
   --scene NAME  one of them (default: all; each has as much of the time as those after it)

@@ -40,6 +40,7 @@ const NOBODY: Limits = {
 
 const PUBLISHED = /^revision \d is published$/;
 const BOB = /^bob approves/;
+const FROZEN = /^a person freezes the fleet$/;
 const RESUMED = /^a person resumes$/;
 
 const CANARY: Scene = {
@@ -109,6 +110,26 @@ export const SCENES = {
       [PUBLISHED, /stops the label red$/, PUBLISHED, /^the stop of the label red ends$/],
       [PUBLISHED, /stops the label blue$/, PUBLISHED, /^the stop of the label blue ends$/],
       [PUBLISHED, /^a person aborts/, PUBLISHED],
+    ],
+  },
+  restart: {
+    ...CANARY,
+    needsRestart: true,
+    limits: { ...NOBODY, resumes: 1, aborts: 1, freezes: 1 },
+    lines: [
+      [PUBLISHED, /^a: the machine is restarted$/, PUBLISHED, /^a: the machine is restarted$/, /^b: the machine is restarted$/],
+      [PUBLISHED, PUBLISHED, FROZEN, /^the freeze ends$/, /^a: the machine is restarted$/],
+      [PUBLISHED, PUBLISHED, /^a: the machine is restarted$/, /^a person aborts/, PUBLISHED],
+    ],
+  },
+  'taken-back': {
+    ...CANARY,
+    needsRestart: true,
+    limits: { ...NOBODY, bans: 1, stops: 1, overrides: 1, holds: 1 },
+    lines: [
+      [PUBLISHED, PUBLISHED, /^a: a person quarantines revision 2$/, /^a: the quarantine of revision 2 is lifted$/, /^a: the machine is restarted$/],
+      [PUBLISHED, PUBLISHED, /stops the label red$/, /^the stop of the label red ends$/, /^a: the machine is restarted$/],
+      [PUBLISHED, PUBLISHED, /^a: a person holds/, PUBLISHED],
     ],
   },
   carried: {
@@ -187,6 +208,8 @@ export const ABOUT: Readonly<Record<keyof typeof SCENES, string>> = {
   overridden: 'the same with a user who switches by hand, and a person who quarantines what is tried',
   ban: 'a person says of a revision that it does not run on a host',
   stop: 'a person stops the hosts of a label',
+  restart: 'systems take effect with a restart of the machine, and are taken back while a rollout stands still',
+  'taken-back': 'the same with a person who quarantines, stops or holds, and a user who switches by hand',
   carried: 'a bad revision changes both hosts, and the next one only the first of them',
   commits: 'three hosts, two of them in the first ring: each revision changes others',
   approval: 'the second ring is approved, by somebody who pushed none of it, for what it gets',

@@ -124,7 +124,7 @@ function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
   const isFailure = state === 'ROLLED_BACK' && subject !== undefined && !row.quarantined.includes(subject);
   return {
     ...row,
-    seen,
+    seen: { ...seen, isLong: false },
     isOverridden,
     quarantined: isFailure ? [...row.quarantined, subject].toSorted() : row.quarantined,
     went: wentAfter(wentOf(row.went), { ...seen, epoch }) && row.went,
@@ -187,7 +187,13 @@ export function resumePause(state: State, scene: Scene): State {
 export function expire(host: Host): Host | undefined {
   const { row, agent, machine, down } = host;
   const { state } = agent.journal;
-  if (row.went === undefined || row.went.isExpired || down.some(({ type }) => type === 'go') || machine.watchdog === 'armed') return undefined;
+  if (
+    row.went === undefined ||
+    (row.went.isExpired && row.seen.isLong === (row.seen.state === 'BOOT_VERIFYING')) ||
+    down.some(({ type }) => type === 'go') ||
+    machine.watchdog === 'armed'
+  )
+    return undefined;
   if (state === 'COMMITTING' || (agent.isRunning && isActivating(state))) return undefined;
-  return { ...host, row: { ...row, went: { ...row.went, isExpired: true } } };
+  return { ...host, row: { ...row, went: { ...row.went, isExpired: true }, seen: { ...row.seen, isLong: row.seen.state === 'BOOT_VERIFYING' } } };
 }

@@ -20,6 +20,8 @@ export interface Row {
   readonly permitted: 'revert' | 'pin' | undefined;
   readonly told: Revision;
   readonly isRetry: boolean;
+  /** It is to have what it was told, and not to activate it. */
+  readonly isOnlyStaged: boolean;
   readonly stable: Revision;
   readonly seen: Seen;
   readonly isOverridden: boolean;
@@ -44,9 +46,11 @@ export interface Seen {
   readonly subject: StorePath | undefined;
   readonly runs: StorePath;
   readonly profile: StorePath;
+  /** It said so long ago: its watchdog must have acted. */
+  readonly isLong: boolean;
 }
 
-export interface Report extends Seen {
+export interface Report extends Omit<Seen, 'isLong'> {
   readonly epoch: number;
   readonly isOverridden: boolean;
 }
@@ -54,6 +58,8 @@ export interface Report extends Seen {
 export interface Machine {
   readonly runs: StorePath;
   readonly profile: StorePath;
+  /** What its next start brings, once; otherwise that is the profile's. */
+  readonly staged: StorePath | undefined;
   /** The watchdog is armed, or has acted while the agent was off. */
   readonly watchdog: 'off' | 'armed' | 'acted';
 }
@@ -65,7 +71,7 @@ export interface Agent {
   readonly queue: readonly Report[];
   /** In memory. */
   readonly job: AgentJob | undefined;
-  readonly wait: 'ask' | 'pending' | 'user' | 'conditions' | undefined;
+  readonly wait: 'ask' | 'pending' | 'user' | 'conditions' | 'restart' | undefined;
 }
 
 export type Down =
@@ -75,6 +81,7 @@ export type Down =
       readonly revision: Revision;
       readonly isRetry: boolean;
       readonly isTrial: boolean;
+      readonly isOnlyStaged: boolean;
       readonly floor?: number | undefined;
     }
   | { readonly type: 'go'; readonly epoch: number };
@@ -152,13 +159,14 @@ export function initialState(scene: Scene): State {
   const hosts = NAMES.slice(0, scene.rings.length).map((each): Host => {
     const name = each as HostName;
     const old = systemOf(name, 0);
-    const seen: Seen = { state: 'IDLE', subject: undefined, runs: old, profile: old };
+    const seen: Seen = { state: 'IDLE', subject: undefined, runs: old, profile: old, isLong: false };
     const row: Row = {
       epoch: 0,
       directed: undefined,
       permitted: undefined,
       told: -1,
       isRetry: false,
+      isOnlyStaged: false,
       stable: 0,
       seen,
       isOverridden: false,
@@ -172,7 +180,7 @@ export function initialState(scene: Scene): State {
       went: undefined,
     };
     const agent: Agent = { isRunning: true, journal: emptyJournal(NOW), queue: [], job: undefined, wait: undefined };
-    const machine: Machine = { runs: old, profile: old, watchdog: 'off' };
+    const machine: Machine = { runs: old, profile: old, staged: undefined, watchdog: 'off' };
     return { name, row, agent, machine, session: { offered: 0 }, down: [], up: [], verified: [old] };
   });
   return {

@@ -1,5 +1,9 @@
 import {
   isRingPromoted,
+  isStopped,
+  isSuperseded,
+  isTakenBack,
+  isWithdrawn,
   resolve,
   revertOf,
   type CommitSha,
@@ -8,10 +12,11 @@ import {
   type OrderedQuarantine,
   type PermitGrounds,
   type StorePath,
+  type ToldBefore,
 } from '@floe/model';
 import { ordersOf, releaseOf, ringOf, SAID, stoneOf, stopsOf } from './facts.ts';
 import { NOW, type Revision, type Scene } from './scene.ts';
-import { revisionOf, type Host, type Row, type State } from './state.ts';
+import { revisionOf, systemOf, type Host, type Row, type State } from './state.ts';
 
 // What a host is told: the real resolve(), and what a pass of the server writes and sends.
 
@@ -62,21 +67,47 @@ export function desiredOf(state: State, host: Host, scene: Scene): Desired {
  * what is stored.
  */
 export function steer(state: State, host: Host, scene: Scene): Host {
-  const desired = desiredOf(state, host, scene);
-  if (desired.kind !== 'release') return host;
+  const situation = situationOf(state, host, scene);
+  const wanted = resolve(situation);
+  const isBack = isTakenBack(toldTo(host), wanted);
+  if (wanted.kind !== 'release' && !isBack) return host;
+  const desired = isBack ? ({ kind: 'release', release: wanted.release, because: 'kept' } as const) : wanted;
   let { row, session, down } = host;
   const revision = desired.release.sequence - 1;
   const isTrial = desired.because === 'trial';
   const isPermitted = desired.permit !== undefined;
-  if (!isTrial && (revision !== row.directed || (isPermitted && row.permitted === undefined)))
-    row = { ...row, directed: revision, permitted: desired.permit?.kind, told: Math.max(row.told, revision), epoch: row.epoch + 1 };
+  const isOnlyStaged = isBack || isWithdrawnNow(state, host, desired, situation);
+  if (!isTrial && (revision !== row.directed || isOnlyStaged !== row.isOnlyStaged || (isPermitted && row.permitted === undefined))) {
+    const told = Math.max(row.told, revision);
+    row = { ...row, directed: revision, permitted: desired.permit?.kind, isOnlyStaged, told, epoch: row.epoch + 1 };
+  }
   if (session !== undefined && session.offered !== row.epoch) {
     const { epoch, told } = row;
     const isRetry = row.isRetry && !isTrial;
-    down = [...down, { type: 'directive', epoch, revision, isRetry, isTrial, floor: isPermitted && !isTrial ? told + 1 : undefined }];
+    const floor = isPermitted && !isTrial ? told + 1 : undefined;
+    down = [...down, { type: 'directive', epoch, revision, isRetry, isTrial, isOnlyStaged: isOnlyStaged && !isTrial, floor }];
     session = { offered: epoch };
   }
   return row === host.row && session === host.session ? host : { ...host, row, session, down };
+}
+
+function toldTo({ name, row }: Host): ToldBefore {
+  const { state, subject } = row.seen;
+  return { toplevel: row.directed === undefined ? undefined : systemOf(name, row.directed), isStaged: row.isOnlyStaged, state, subject };
+}
+
+function isWithdrawnNow(
+  { course, ...state }: State,
+  host: Host,
+  { release, because }: Pick<Extract<Desired, { kind: 'release' }>, 'release' | 'because'>,
+  situation: HostSituation,
+): boolean {
+  if (course === undefined) return false;
+  const { name, row } = host;
+  const { toplevel } = release;
+  const isStaged = row.isOnlyStaged && row.directed === release.sequence - 1;
+  const to = { host: name, toplevel, because, state: row.seen.state, subject: row.seen.subject, isStaged, isLabelStopped: isStopped(situation) };
+  return isWithdrawn({ ...to, isSuperseded: isSuperseded(situation, release) }, { course, orders: ordersOf({ course, ...state }) }, NOW);
 }
 
 /** An administrator has a host try again what it rolled back. */

@@ -3,12 +3,14 @@ import {
   isWaiting,
   isStopped,
   isSuperseded,
+  isTakenBack,
   isWithdrawn,
   type AgentState,
   type Desired,
   type HostName,
   type PermitGrounds,
   type ReleaseRef,
+  type ToldBefore,
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import { trialEndWords } from '@floe/views';
@@ -156,7 +158,7 @@ export class Steering {
     const now = clock.now();
     const wanted = fleet.hosts.flatMap((each): Wanted[] => {
       const { row, desired, deploy } = each;
-      if (isTakenBack(row, desired)) return [{ row, deploy: undefined, release: desired.release, because: 'kept', isOnlyStaged: true }];
+      if (isTakenBack(toldBefore(row), desired)) return [{ row, deploy: undefined, release: desired.release, because: 'kept', isOnlyStaged: true }];
       return desired.kind === 'release' && desired.because !== 'trial'
         ? [{ row, deploy, ...desired, isOnlyStaged: isOnlyStaged(each, desired, fleet.rollout, now) }]
         : [];
@@ -271,10 +273,8 @@ function isNews({ row: { desired }, release, isOnlyStaged: isStaged, permit }: W
   return (desired.isOnlyStaged ?? false) !== isStaged || (permit !== undefined && desired.permit === undefined);
 }
 
-/** A person quarantined a system that waits there for a restart: it is told to have it only, until that is lifted. */
-function isTakenBack(row: HostRow, desired: Desired): desired is Extract<Desired, { kind: 'quarantined' }> {
-  if (desired.kind !== 'quarantined' || desired.order === undefined || row.desired?.releaseId !== desired.release.id) return false;
-  return row.desired.isOnlyStaged === true || (row.state === 'BOOT_STAGED' && row.stateToplevel === desired.release.toplevel);
+function toldBefore({ desired, state, stateToplevel: subject }: HostRow): ToldBefore {
+  return { toplevel: desired?.toplevel, isStaged: desired?.isOnlyStaged === true, state, subject };
 }
 
 /** A system that waits for a restart is taken back when it is not promoted any more (`isWithdrawn()`), until it is again. */

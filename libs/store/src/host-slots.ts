@@ -1,5 +1,5 @@
 import type { HostName, Went } from '@floe/model';
-import { and, eq, gte, isNotNull, isNull } from 'drizzle-orm';
+import { and, eq, gte, isNotNull, isNull, or } from 'drizzle-orm';
 import type { Clock } from '@floe/runtime';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -33,7 +33,8 @@ export async function takeSlot(
         and(
           eq(hosts.repositoryId, repositoryId),
           isNotNull(hosts.wentToplevel),
-          gte(hosts.wentUntil, now),
+          // One that restarted into it long after its `go` has begun just now.
+          or(gte(hosts.wentUntil, now), eq(hosts.state, 'BOOT_VERIFYING')),
           isNull(hosts.revokedAt),
           isNull(hosts.clonedAt),
         ),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_POLICY, type HostName, type ReleaseRef, type RolloutState } from '@floe/model';
+import { DEFAULT_POLICY, VERDICT_MS, type HostName, type ReleaseRef, type RolloutState } from '@floe/model';
 import type { HostRow, Repository } from './records.ts';
 import { ringHosts } from './ring-hosts.ts';
 import {
@@ -524,6 +524,21 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       clock.time = 49;
       expect(await failedBefore()).toBeUndefined();
       clock.time = 51;
+      expect(await failedBefore()).toMatchObject([{ toplevel, change, isNamed: false }]);
+      // It waits for a restart, however long: nothing is lost. From the restart on it has its time again, and its place.
+      clock.time = 200;
+      await store.reports.store([report(host, 1, { state: 'BOOT_STAGED', toplevel, receivedAt: clock.time })]);
+      expect(await failedBefore()).toBeUndefined();
+      const gone = async (): Promise<number> => {
+        let count = 0;
+        await store.hosts.takeSlot(repository.id, host, (facts) => void (count = facts.gone.length));
+        return count;
+      };
+      expect(await gone()).toBe(0);
+      clock.time = 9_000_000;
+      await store.reports.store([report(host, 2, { state: 'BOOT_VERIFYING', toplevel, receivedAt: clock.time })]);
+      expect([await failedBefore(), await gone()]).toEqual([undefined, 1]);
+      clock.time += VERDICT_MS + 1;
       expect(await failedBefore()).toMatchObject([{ toplevel, change, isNamed: false }]);
       await moveRollout(store, repository.id, 'COMPLETE', 60);
       expect(await failedBefore()).toBeUndefined();

@@ -32,7 +32,7 @@ function toRingHost(each: FleetHost, { ring, revisionId, now }: In): RingHost | 
   const { toplevel } = rollout;
   const lastWord = lastWordOf(row);
   const isQuarantined = situation.quarantined.has(toplevel);
-  const facts = { ...lastWord, isConnected: row.isConnected, toplevel, isQuarantined, went: row.went };
+  const facts = { ...lastWord, since: row.stateSince, isConnected: row.isConnected, toplevel, isQuarantined, went: row.went };
   const isIn = takesPart(row);
   // Nobody gets past a stone that failed on it.
   const { stone } = situation;
@@ -75,16 +75,15 @@ function failedBefore(
   { toplevel, sequence }: ReleaseRef,
   now: number,
 ): RingHost['failedBefore'] {
-  const lost =
-    row.went !== undefined && isLost({ ...lastWordOf(row), isConnected: row.isConnected, went: row.went, toplevel: row.went.toplevel }, now);
-  const failed = [
-    ...quarantines,
-    ...(lost && row.went !== undefined ? [{ toplevel: row.went.toplevel, sequence: wentSequence, reason: LOST }] : []),
-  ].flatMap(({ toplevel: system, sequence: change, reason }) => {
-    const isCarried = change !== undefined && system !== toplevel && change > (stable?.sequence ?? -1) && change < sequence;
-    if (!isCarried) return [];
-    const failure = `with an earlier commit, which other hosts are still to get: ${reason}`;
-    return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];
-  });
+  const { went, isConnected, stateSince: since } = row;
+  const lost = went !== undefined && isLost({ ...lastWordOf(row), since, isConnected, went, toplevel: went.toplevel }, now);
+  const failed = [...quarantines, ...(lost ? [{ toplevel: went.toplevel, sequence: wentSequence, reason: LOST }] : [])].flatMap(
+    ({ toplevel: system, sequence: change, reason }) => {
+      const isCarried = change !== undefined && system !== toplevel && change > (stable?.sequence ?? -1) && change < sequence;
+      if (!isCarried) return [];
+      const failure = `with an earlier commit, which other hosts are still to get: ${reason}`;
+      return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];
+    },
+  );
   return failed.length === 0 ? undefined : failed;
 }

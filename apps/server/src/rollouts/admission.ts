@@ -7,6 +7,7 @@ import {
   mayBeginBy,
   NO_ORDERS,
   progressOf,
+  VERDICT_MS,
   ringIn,
   wentAgain,
   type AdmitAnswer,
@@ -19,10 +20,8 @@ import type { Clock, Logger } from '@floe/runtime';
 import { lastWordOf, type CurrentRollout, type Evaluation, type FleetHost, type HostRow, type SlotFacts, type StorePart } from '@floe/store';
 import { hostWindowState } from './windows.ts';
 
-/** How long the agent may take to begin after its `go`. */
+/** How long the agent may take to begin after its `go`; its watchdog has acted before {@link VERDICT_MS} are over. */
 export const GO_LEASE_MS = 30 * 60_000;
-/** By then its watchdog has acted, also through a restart: what is silent after that has failed. */
-const VERDICT_MS = GO_LEASE_MS + 30 * 60_000;
 
 export interface AdmissionDeps {
   readonly store: StorePart<{ hosts: 'takeSlot'; revisions: 'evaluations' }>;
@@ -191,6 +190,7 @@ function countInFlight(gone: readonly HostRow[], { ring, ringOf, labels, now }: 
 }
 
 function isInFlight(row: HostRow, went: Went, now: number): boolean {
-  const facts = { ...lastWordOf(row), isConnected: row.isConnected, toplevel: went.toplevel, isQuarantined: false, went };
+  const { isConnected, stateSince: since } = row;
+  const facts = { ...lastWordOf(row), since, isConnected, toplevel: went.toplevel, isQuarantined: false, went };
   return progressOf(facts, now) === 'in-flight';
 }

@@ -5,6 +5,9 @@ import { keepWaiting } from './directives.ts';
 import { describeOverride } from './user-choices.ts';
 import { block, enter, TRIAL_NEEDS_RESTART, reportOf, waitingForRestart, withoutOverruling, startJob, type AgentStep } from './step.ts';
 
+/** It would wait for the next restart, perhaps for a month. */
+const NEWER_ARRIVED: AgentDetail = { code: 'SUPERSEDED', message: 'a newer system arrived before the restart' };
+
 /** After this many starts with another system, the staged system is rolled back. */
 const MAX_MISSES = 3;
 
@@ -18,6 +21,7 @@ function withDetail(journal: AgentJournal, detail: AgentDetail): AgentStep {
 export function restartNeeded(journal: AgentJournal, event: AgentEventOf<'restart-needed'>, now: number): AgentStep {
   // A restart would end the trial.
   if (journal.directive?.trial != null) return startRollback(journal, now, TRIAL_NEEDS_RESTART, { verdict: 'superseded' });
+  if (journal.pending !== null) return startRollback(journal, now, NEWER_ARRIVED, { verdict: 'superseded' });
   return enter(journal, 'BOOT_STAGED', now, {
     detail: event.detail,
     changes: { ...waitingForRestart(journal, now), boot: { misses: 0 } },
@@ -64,12 +68,14 @@ export function awaitRebootAgain(journal: AgentJournal): AgentStep {
 export function startedStaged(journal: AgentJournal, event: AgentEventOf<'restarted'>, now: number): AgentStep {
   if (event.fellBack) return fellBack(journal, now);
   if (event.isNewBoot && event.isOnTarget) return enter(journal, 'BOOT_VERIFYING', now, { effects: [startJob('verify')] });
+  if (journal.pending !== null) return unstage(journal, now, NEWER_ARRIVED);
   if (!event.isNewBoot) return { journal, effects: [startJob('stage-boot')] };
   return missed(journal, now);
 }
 
-/** The machine started another system than the staged one: stage it again, up to {@link MAX_MISSES} times. */
+/** The machine started another system than the staged one: stage it again, up to {@link MAX_MISSES} times; not where a newer one waits. */
 function missed(journal: AgentJournal, now: number): AgentStep {
+  if (journal.pending !== null) return unstage(journal, now, NEWER_ARRIVED);
   const misses = (journal.boot?.misses ?? 0) + 1;
   const message = `the machine started ${misses === 1 ? '' : `${misses} times `}with another system than the staged one`;
   if (misses >= MAX_MISSES) return startRollback(journal, now, { code: 'BOOTS_ANOTHER_SYSTEM', message }, { verdict: 'failed' });
@@ -111,9 +117,9 @@ function unstage(journal: AgentJournal, now: number, detail: AgentDetail): Agent
   return { ...step, effects: [{ type: 'stop-job' }, ...step.effects] };
 }
 
-/** A newer directive replaces the staged system: unstage first. Otherwise it would wait for the next restart, perhaps for a month. */
+/** A newer directive replaces the staged system: unstage first. */
 export function replaceStaged(journal: AgentJournal, event: AgentEventOf<'offered'>, now: number): AgentStep {
   const waiting = keepWaiting(journal, event).journal;
   if (waiting === journal) return { journal, effects: [] };
-  return unstage(waiting, now, { code: 'SUPERSEDED', message: 'a newer system arrived before the restart' });
+  return unstage(waiting, now, NEWER_ARRIVED);
 }

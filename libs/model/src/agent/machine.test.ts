@@ -154,6 +154,20 @@ test('what was restarted into its system has begun: a directive to have it only 
   expect(waiting).toMatchObject({ state: 'BOOT_VERIFYING', pending: { epoch: 2 } });
 });
 
+test('a newer directive that waits for a verdict begins when the machine starts another system, or the switch needs a restart', () => {
+  const staged = play([...toStaged(), { type: 'go', epoch: 1 }, { type: 'cleared', epoch: 1, before, how: 'boot' }]).journal;
+  const waiting = play([rebooted(true), offered(2, NEWER)], staged).journal;
+  const done = { type: 'rolled-back', epoch: 1, tookMs: 1, hasContact: true } as const;
+  for (const [event, from] of [
+    [rebooted(false), waiting],
+    [{ type: 'restart-needed', epoch: 1, detail }, play([...toActivating(), offered(2, NEWER)]).journal],
+  ] as const) {
+    const step = play([event], from);
+    expect([step.journal.state, jobsOf(step.effects)]).toEqual(['ROLLING_BACK', ['roll-back']]);
+    expect(play([done], step.journal).journal).toMatchObject({ state: 'OFFERED', directive: { epoch: 2 }, pending: null, quarantined: [] });
+  }
+});
+
 test('a newer directive replaces one that changed nothing yet, and waits for the verdict about one that did', () => {
   const replaced = play([...toStaged(), offered(2, NEWER)]);
   expect(replaced.journal).toMatchObject({ state: 'OFFERED', epoch: 2 });
@@ -737,6 +751,8 @@ function checkStep(journal: AgentJournal, next: AgentJournal, effects: readonly 
   // A6: a directive that changes the machine is not replaced.
   if (isActivating(journal.state) && journal.state !== 'PRECHECK' && event.type === 'offered')
     expect(next.directive, context).toBe(journal.directive);
+  // A6: no restart is waited for while a newer directive waits.
+  if (next.state === 'BOOT_STAGED') expect(next.pending, context).toBeNull();
   // A7: a system that was rolled back is not under way again, except by a retry.
   // A10: a system that is staged for the next start is tried by that start, or unstaged.
   if (journal.state === 'BOOT_STAGED' && next.state !== 'BOOT_STAGED')

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AGENT_STATES, isActivating } from '../agent/state.ts';
 import { pathOf } from '../test/rollout-facts.ts';
-import { progressOf, VERDICTS, wentAfter, wentAgain, type ProgressFacts } from './progress.ts';
+import { isLost, progressOf, VERDICT_MS, VERDICTS, wentAfter, wentAgain, type ProgressFacts } from './progress.ts';
 
 const T = pathOf('new');
 const OLD = pathOf('old');
@@ -44,6 +44,17 @@ describe('how far a host is', () => {
       expect(at({ isConnected: false, went, state }, 101)).toBe('failed');
     }
     expect(at({ isConnected: false, went: { toplevel: OLD, until: 1 } }, 101)).toBe('away');
+  });
+
+  test('a host that restarts into a system long after its go has its time from the start of the machine on', () => {
+    const went = { toplevel: T, until: 100 };
+    const started = { state: 'BOOT_VERIFYING', since: 5_000, went } as const;
+    for (const isConnected of [true, false]) {
+      expect(at({ ...started, isConnected }, 5_000 + VERDICT_MS)).toBe('in-flight');
+      expect(at({ ...started, isConnected }, 5_001 + VERDICT_MS)).toBe('failed');
+      // While it waits it is not lost, however long that takes and whatever it is asked about.
+      for (const state of ['BOOT_STAGED', 'DEFERRED'] as const) expect(isLost({ ...base, state, isConnected, went }, 101)).toBe(false);
+    }
   });
 
   test('a host that is back after its go and did nothing is waited for again', () => {

@@ -16,6 +16,8 @@ export interface Went {
 
 /** What is known of one host towards the system of a rollout. */
 export interface ProgressFacts extends ReportedState {
+  /** Since when it is in its state; undefined: not known. */
+  readonly since?: number | undefined;
   readonly isConnected: boolean;
   readonly toplevel: StorePath;
   readonly isQuarantined: boolean;
@@ -39,6 +41,8 @@ export const PROGRESS = [
 /** How far a host is with the system of a rollout. */
 export type HostProgress = (typeof PROGRESS)[number];
 
+type Said = Pick<ReportedState, 'state' | 'subject'>;
+
 /** How far a host is. Only what it reported counts, and that it had a `go`: a host that was away before counts in no gate. */
 export function progressOf(facts: ProgressFacts, now: number): HostProgress {
   const { toplevel, state, subject, went } = facts;
@@ -58,30 +62,32 @@ export function progressOf(facts: ProgressFacts, now: number): HostProgress {
   return facts.isConnected ? 'to-come' : 'away';
 }
 
+/** By then a watchdog has acted, also through a restart, and also when the agent took its time to begin. */
+export const VERDICT_MS = 60 * 60_000;
+
 /**
  * It was allowed to activate the system, and past the time by which its watchdog has acted it is silent, or says that it is still at
- * it.
+ * it. Not while it waits. A system that waited for a restart has its time from the start of the machine on.
  */
 export function isLost(
-  { went, toplevel, isConnected, state, subject }: Pick<ProgressFacts, 'went' | 'toplevel' | 'isConnected' | 'state' | 'subject'>,
+  { went, toplevel, isConnected, state, subject, since }: Omit<ProgressFacts, keyof ReportedState | 'isQuarantined'> & Said,
   now: number,
 ): boolean {
-  const isStill = subject === toplevel && isActivating(state);
-  return went?.toplevel === toplevel && now > went.until && (!isConnected || isStill);
+  const isAboutIt = subject === toplevel;
+  if (isAboutIt && isWaiting(state)) return false;
+  const startedUntil = isAboutIt && state === 'BOOT_VERIFYING' && since !== undefined ? since + VERDICT_MS : 0;
+  return went?.toplevel === toplevel && now > Math.max(went.until, startedUntil) && (!isConnected || (isAboutIt && isActivating(state)));
 }
 
 /** Reports with these states about the system of a `go` end it. */
 export const VERDICTS = ['SUCCEEDED', 'TRYING', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
-
-/** A report, with the epoch of the directive that it is about. */
-type Said = Pick<ReportedState, 'state' | 'subject'> & { readonly epoch: number };
 
 /**
  * What is left of a `go` after a report: a verdict about its system ends it, and so does the beginning of a later directive, for which the
  * agent waits until nothing changes any more. Nothing else does: a report from before the `go` may come late, and a `go` that is on its way
  * is followed. A host that waits again (DEFERRED) holds no place meanwhile, by {@link progressOf}.
  */
-export function wentAfter(went: Went | undefined, { state, subject, epoch }: Said): Went | undefined {
+export function wentAfter(went: Went | undefined, { state, subject, epoch }: Said & { readonly epoch: number }): Went | undefined {
   if (went === undefined) return undefined;
   const isVerdict = subject === went.toplevel && (VERDICTS as readonly AgentState[]).includes(state);
   const isLater = state === 'OFFERED' && went.epoch !== undefined && epoch > went.epoch;

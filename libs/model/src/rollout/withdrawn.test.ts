@@ -40,4 +40,6 @@ test('a host whose own failure paused the rollout, and that somebody had try aga
   expect(isWithdrawn(waiting, in_('PAUSED', { pause }), 0)).toBe(false);
   expect(isWithdrawn({ ...waiting, host: 'bob' as HostName }, in_('PAUSED', { pause }), 0)).toBe(true);
   expect(isWithdrawn({ ...waiting, isSuperseded: true }, in_('PAUSED', { pause }), 0)).toBe(true);
+  expect(isWithdrawn({ ...waiting, isLabelStopped: true }, in_('PAUSED', { pause }), 0)).toBe(true);
+  expect(isWithdrawn(waiting, { ...frozen('PAUSED'), course: in_('PAUSED', { pause }).course }, 0)).toBe(true);
 });
