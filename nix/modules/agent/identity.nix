@@ -59,7 +59,7 @@ in
         "this machine forgets ${state} at each start, and with it its enrolment: an administrator would have to enrol it each time. Keep it (${lines}), or set services.floe.agent.identity.keyFile to a key that is kept, such as its SSH host key"
       ++
         lib.optional (!isKept state && keyFile != null)
-          "this machine forgets ${state} at each start: it is enrolled by its key, but forgets what its users chose and what it rolled back, and systems that need a restart are not tried before they are the default. Keep it: ${lines}"
+          "this machine forgets ${state} at each start: it is enrolled by its key, but forgets what its users chose and what it rolled back, and systems that need a restart may have no boot guard. Keep it: ${lines}"
       ++
         lib.optional (isKept state && keyFile == null && !hasMachineId)
           "this machine has another /etc/machine-id at each start, and would be taken for a copy of itself (HOST_CLONED). Keep it (${lines}), or set services.floe.agent.identity.keyFile to a key that is kept, such as its SSH host key"

@@ -6,6 +6,7 @@ import type { Nix } from '@floe/nix';
 import { silentLogger, systemClock, type Exec, type ExecResult } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { storePath } from '../../test/fixtures.ts';
+import { isInMemory } from '../in-memory.ts';
 import { NixosMachine } from './machine.ts';
 
 const OLD = storePath('old');
@@ -22,7 +23,7 @@ afterEach(async () => {
 });
 
 /** A machine with systemd-boot, which keeps the entries of the newest `limit` generations; what is told to it is noted. */
-function systemdBoot(limit: number): { machine: NixosMachine; calls: string[]; entries: () => readonly StorePath[] } {
+function systemdBoot(limit: number, forgets = false): { machine: NixosMachine; calls: string[]; entries: () => readonly StorePath[] } {
   const generations: StorePath[] = [OLD];
   let entries: StorePath[] = [OLD];
   const calls: string[] = [];
@@ -55,6 +56,7 @@ function systemdBoot(limit: number): { machine: NixosMachine; calls: string[]; e
     logger: silentLogger,
     switchLimitMs: 1_000,
     bootMountPoint: '/boot',
+    isInMemory: async () => await Promise.resolve(forgets),
   });
   return { machine, calls, entries: () => entries };
 }
@@ -66,6 +68,18 @@ test('a system is started once by its own entry, the one before stays the defaul
   expect(await machine.boot.stage(plan, signal)).toMatchObject({ kind: 'switched', how: 'one-shot' });
   // At no moment is the new one the default.
   expect(calls).toEqual([`boot ${OLD}`, 'set-oneshot new.conf']);
+});
+
+test('a machine that forgets is never left with a system as its default that nothing would roll back', async () => {
+  const { machine, calls, entries } = systemdBoot(1, true);
+  expect(await machine.boot.stage(plan, signal)).toMatchObject({ kind: 'failed', detail: { code: 'STATE_FORGETS' } });
+  expect([calls, entries()]).toEqual([[`boot ${OLD}`], [OLD]]);
+  // Its own entry is gone after one start, guard or not.
+  expect(await systemdBoot(5, true).machine.boot.stage(plan, signal)).toMatchObject({ kind: 'switched', how: 'one-shot' });
+});
+
+test('what lies in memory is told from what lies on a disk', async () => {
+  expect([await isInMemory('/dev/shm'), await isInMemory('/proc')]).toEqual([true, false]);
 });
 
 test('where the boot loader keeps one entry only, a system is staged as the default, under guard', async () => {

@@ -17,6 +17,7 @@ import type {
 } from '../machine.ts';
 import { StoreBacked } from '../store-backed.ts';
 import { describeSwitch } from '../switch-outcome.ts';
+import { isInMemory } from '../in-memory.ts';
 import { freeBytesAt } from '../free-space.ts';
 import { observeLinks } from '../links.ts';
 import { misfitOf } from '../shape.ts';
@@ -56,7 +57,16 @@ export interface NixosMachineDeps {
   readonly switchLimitMs: number;
   /** Mount point of the boot partition, if there is one. */
   readonly bootMountPoint: string;
+  /** Whether what is at a path is lost with the next start. */
+  readonly isInMemory?: (path: string) => Promise<boolean>;
 }
+
+/** The next start would neither find the boot guard nor know that the system is to be tried. */
+const STATE_FORGETS: AgentDetail = {
+  code: 'STATE_FORGETS',
+  message:
+    'the system needs a restart, but this machine forgets the state folder of floe-agent at each start, and with it the boot guard that would roll it back: keep that folder (docs/agent.md, "Machines that forget")',
+};
 
 /** The NixOS machine that the agent runs on, as root. */
 export class NixosMachine extends StoreBacked implements Machine {
@@ -193,6 +203,8 @@ export class NixosMachine extends StoreBacked implements Machine {
         await this.#watchdog.noteOneShot(activation, false);
       }
     }
+    const { stateDir, isInMemory: forgets = isInMemory } = this.#deps;
+    if (await forgets(stateDir)) return { kind: 'failed', detail: STATE_FORGETS };
     await this.setProfile(toplevel);
     return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };
   }
