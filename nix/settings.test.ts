@@ -38,9 +38,15 @@ it('the help of floe-agent names every setting of the agent', async () => {
   expect(await settingsIn('apps/agent/src/cli.ts')).toEqual(expect.arrayContaining(await settingsIn('apps/agent/src/config.ts')));
 });
 
+it('the help of floe-builder names every setting of a builder', async () => {
+  const own = (await settingsIn(`{apps/builder/src/config,${BUILDER}}.ts`)).filter((name) => name !== 'FLOE_CONFIGURED_BY');
+  expect(await settingsIn('apps/builder/src/usage.ts')).toEqual([...own, 'FLOE_BUILDER_KEYS_FILE'].toSorted());
+});
+
 it('docs/configuration.md names no setting that nothing reads', async () => {
   const sources = [
     `{apps/server/src/config,${BUILDER}}.ts`,
+    'apps/builder/src/{config,main}.ts',
     'apps/agent/src/config.ts',
     'apps/agent/src/machines/targets/config.ts',
     'apps/agent/src/local/protocol.ts',

@@ -47,6 +47,7 @@ async function bundle(target: string): Promise<void> {
     outExtension: { '.js': '.mjs' },
     entryPoints: {
       'floe-server': 'apps/server/src/main.ts',
+      'floe-builder': 'apps/builder/src/main.ts',
       'floe-agent': 'apps/agent/src/main.ts',
       floe: 'apps/cli/src/main.ts',
       'mirror-worker': 'libs/git/src/mirror-worker.ts',

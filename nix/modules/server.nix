@@ -95,7 +95,9 @@ let
     FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/floe/inputs.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
+    FLOE_BUILDER_KEYS_FILE = cfg.builderKeysFile;
     FLOE_CACHE_URL = cfg.cacheUrl;
+    FLOE_CACHE_DIR = cfg.cacheDir;
     FLOE_CACHE_KEEP_DAYS = cfg.cacheKeepDays;
     FLOE_CACHE_MAX_GIB = cfg.cacheMaxGib;
     FLOE_FORGE = cfg.forge;
@@ -394,6 +396,11 @@ in
 
     takeOverFrom = orNull types.str "Release key of another server whose database this server takes over (docs/operate.md).";
 
+    builderKeysFile = orNull (types.strMatching "/.+") ''
+      The public-keys.json of a floe-builder that is a service of its own (docs/operate.md, "A builder of its own"): this server then holds
+      no release key and no credentials of the repository. Null: the builder is inside the server.
+    '';
+    cacheDir = orNull (types.strMatching "/.+") "The folder of the cache. Null: cache in the server's data folder, or, with builderKeysFile, none.";
     cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
     cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the server's own cache, every hour. Null: nothing goes by its age.";
     cacheMaxGib = orNull types.ints.positive ''

@@ -37,6 +37,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   trials: `host = 'bad'`,
   submissions: `host = 'bad'`,
   handovers: 'true',
+  signing_requests: 'true',
   testing_branches: `host = 'bad'`,
   deploys: `host = 'bad'`,
   quarantines: `host = 'bad'`,

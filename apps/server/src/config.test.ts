@@ -228,3 +228,33 @@ describe('the configuration', () => {
     );
   });
 });
+
+describe('a builder of its own process', () => {
+  const env = {
+    FLOE_REPOSITORY_URL: 'https://forge.example.org/fleet.git',
+    DATABASE_URL: 'postgres://floe@localhost/floe?host=/run/postgresql',
+    FLOE_BUILDER_KEYS_FILE: '/keys.json',
+    FLOE_CACHE_DIR: '/var/cache/floe',
+  };
+  const key = `${'A'.repeat(43)}=`;
+  const keys = JSON.stringify({ releaseKeys: [`release-1:${key}`], cachePublicKeys: [`vm-floe-1:${key}`] });
+  const parse = (changed: Record<string, string | undefined>, file = keys) =>
+    parseConfig({ ...env, ...changed }, (path) => (path === '/keys.json' ? file : 'secret'));
+
+  test('its public keys are all that the server has of it', () => {
+    const config = parse({});
+    expect(config.builder).toEqual({ releaseKeys: [{ keyId: 'release-1', publicKey: key }], cachePublicKeys: [`vm-floe-1:${key}`] });
+    expect(config.servedCache).toBe('/var/cache/floe');
+    expect(parse({ FLOE_CACHE_DIR: undefined, FLOE_CACHE_URL: 'https://cache.example.org' }).servedCache).toBeUndefined();
+    expect(parse({ FLOE_BUILDER_KEYS_FILE: undefined }).builder).toBeUndefined();
+  });
+
+  test('what the builder holds is refused here, and what both need is asked for', () => {
+    expect(() => parse({ FLOE_REPOSITORY_TOKEN_FILE: '/token' })).toThrow(/FLOE_REPOSITORY_TOKEN_FILE is the builder's/);
+    expect(() => parse({ FLOE_INPUTS_FILE: '/inputs' })).toThrow(/FLOE_INPUTS_FILE is the builder's/);
+    expect(() => parse({ DATABASE_URL: undefined })).toThrow(/DATABASE_URL is missing/);
+    expect(() => parse({ FLOE_CACHE_DIR: undefined })).toThrow(/FLOE_CACHE_DIR is missing/);
+    for (const file of ['nothing', '{}', JSON.stringify({ releaseKeys: ['release-1:short'], cachePublicKeys: [`a:${key}`] })])
+      expect(() => parse({}, file)).toThrow(/not what a builder writes/);
+  });
+});

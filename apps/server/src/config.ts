@@ -1,6 +1,15 @@
 import { isIP } from 'node:net';
 import { STATUS_FORGES, type Forge, type GithubAuth, type StatusForge } from '@floe/forge';
-import { HttpUrl, openSettings, parseBuilderConfig, type BuilderConfig, type SettingsReader } from '@floe/pipeline';
+import {
+  HttpUrl,
+  openSettings,
+  parseBuilderConfig,
+  parsePublicKeys,
+  PUBLIC_KEYS_FILE,
+  type BuilderConfig,
+  type PublicKeys,
+  type SettingsReader,
+} from '@floe/pipeline';
 import { PublicKey } from '@floe/protocol';
 import { FloeError, shortened, withoutTrailingSlashes, type Env, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
@@ -20,6 +29,10 @@ export type StatusesConfig = GithubConfig;
 
 /** The configuration of floe-server. Docs: docs/configuration.md. */
 export interface Config extends BuilderConfig {
+  /** The public keys of a builder that is a process of its own; undefined: it is inside the server, which holds its keys. */
+  readonly builder: PublicKeys | undefined;
+  /** The folder that is served as a cache; undefined: agents download from elsewhere only. */
+  readonly servedCache: string | undefined;
   readonly listenHost: string;
   readonly listenPort: number;
   /** Addresses, or networks with a prefix, of proxies whose X-Forwarded-For is trusted. */
@@ -59,12 +72,15 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
     publicUrl: `http://${listenHost.includes(':') ? `[${listenHost}]` : listenHost}:${listenPort}`,
   });
   const { publicUrl, forge } = builder;
+  const separate = parseSeparate(read, builder);
   const notifyFile = value('FLOE_NOTIFY_FILE');
   const notifyText = notifyFile === undefined ? undefined : read.readText('FLOE_NOTIFY_FILE', notifyFile);
   const probesFile = value('FLOE_PROBES_FILE');
   const probesText = probesFile === undefined ? undefined : read.readText('FLOE_PROBES_FILE', probesFile);
   const config: Config = {
     ...builder,
+    builder: separate,
+    servedCache: separate === undefined || value('FLOE_CACHE_DIR') !== undefined ? builder.cacheDir : undefined,
     listenHost,
     listenPort,
     trustedProxies: checked('FLOE_TRUSTED_PROXIES', Proxies, [], 'addresses or networks of proxies with commas between, e.g. 127.0.0.1,10.1.0.0/24'),
@@ -85,6 +101,25 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
     );
   }
   return Object.freeze(config);
+}
+
+/** A server beside a builder of its own process: what the builder holds is not the server's, and both use one database. */
+function parseSeparate(read: SettingsReader, { databaseUrl }: BuilderConfig): PublicKeys | undefined {
+  const path = read.value('FLOE_BUILDER_KEYS_FILE');
+  if (path === undefined) return undefined;
+  const text = read.readText('FLOE_BUILDER_KEYS_FILE', path);
+  const keys = text === undefined ? undefined : parsePublicKeys(text);
+  if (text !== undefined && keys === undefined)
+    read.problem(`FLOE_BUILDER_KEYS_FILE: ${shortened(path)} is not what a builder writes: set it to the ${PUBLIC_KEYS_FILE} of its data folder`);
+  for (const name of ['FLOE_REPOSITORY_TOKEN_FILE', 'FLOE_INPUTS_FILE'])
+    if (read.value(name) !== undefined) read.problem(`${name} is the builder's, because FLOE_BUILDER_KEYS_FILE is set: leave it out here`);
+  if (databaseUrl === undefined)
+    read.problem('DATABASE_URL is missing: with FLOE_BUILDER_KEYS_FILE the server and the builder share a database of Postgres');
+  if (read.value('FLOE_CACHE_URL') === undefined && read.value('FLOE_CACHE_DIR') === undefined)
+    read.problem(
+      "FLOE_CACHE_DIR is missing: set it to the folder of the builder's cache, which this server may read, or FLOE_CACHE_URL to where agents download from",
+    );
+  return keys;
 }
 
 function isAddressOrNetwork(text: string): boolean {

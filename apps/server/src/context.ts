@@ -38,6 +38,7 @@ import { ServerClock } from './server-clock.ts';
 import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
 import { postStatuses } from './post-statuses.ts';
+import { refuseReleaseKey, separateBuilder } from './separate-builder.ts';
 import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
 import { Probes } from './probes/probes.ts';
 import { Admission } from './rollouts/admission.ts';
@@ -103,17 +104,28 @@ export async function createServerContext(
   const clock = new ServerClock(system.clock);
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.keys, { recursive: true, mode: 0o700 });
-  await mkdir(paths.cache, { recursive: true });
+  const { builder: separate, servedCache } = config;
+  if (separate === undefined) await mkdir(config.cacheDir, { recursive: true });
+  else await refuseReleaseKey(paths.releaseKey);
 
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
-  const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
+  // A builder of its own process has one of its own.
+  const role =
+    separate === undefined
+      ? { keys: undefined, sandbox: await openRepositorySandbox(config, { env: system.env, clock, logger }) }
+      : { keys: separate, sandbox: undefined };
+  const { sandbox } = role;
   const { wrapStore = (real: Store) => real } = overrides;
   const store = wrapStore(stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal)));
-  await refuseForeignDatabase(store, paths, config.takeOverFrom);
+  await refuseForeignDatabase(store, { ...paths, ...(separate === undefined ? {} : { releaseKey: undefined }) }, config.takeOverFrom);
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
   const statements = openStatementLog(paths.statements, logger);
-  const builder = await openBuilder({ ...system, config, store, statements, sandbox, clock, logger });
+  const parts = { config, store, statements, clock, logger };
+  const builder =
+    role.keys === undefined
+      ? await openBuilder({ ...system, ...parts, sandbox: role.sandbox })
+      : separateBuilder({ ...parts, keys: role.keys, cacheDir: servedCache });
   const { releaser } = builder;
   const claim = await claimDatabase({ store, clock, logger, releaseKeys: releaser.keys, serverSigner }, config, signal);
   stack.defer(
@@ -232,7 +244,7 @@ export async function createServerContext(
       releaseKeys: pinned(releaser.keys),
       serverKeys: pinned([serverSigner]),
       substituter: config.substituter,
-      cachePublicKeys: [builder.cachePublicKey],
+      cachePublicKeys: [...builder.cachePublicKeys],
     },
     onHostChanged: (host) => steering.markRollout(host),
     publicUrl: config.publicUrl,
@@ -250,7 +262,7 @@ export async function createServerContext(
     },
     notifications,
     probes,
-    cacheDir: paths.cache,
+    cacheDir: servedCache,
     // Whoever works in the place of the pipeline does not publish to the folder.
     keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await builder.keepInCache(toplevel)),
     collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
@@ -283,7 +295,13 @@ export async function createServerContext(
   };
   const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles };
   const named = { notifyTargets: config.notify.map(({ name }) => name), probes: config.probes.map(({ name }) => name) };
-  const watching = { ...named, fetches, onOtherDefault: tellDefault };
+  const watching = {
+    ...named,
+    fetches,
+    onOtherDefault: tellDefault,
+    onSilence: (message: string | undefined) =>
+      tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, 'BUILDER_SILENT', message),
+  };
   const owned = stack.move();
   return {
     app,
@@ -308,7 +326,6 @@ export async function createServerContext(
       const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
       const loops = [
         watchServer(watched, running),
-        watchSandbox({ ...watched, sandbox }, running),
         hub.run(running),
         steering.run(running),
         announcer.run(running, () => outboxWake.wake()),
@@ -318,11 +335,15 @@ export async function createServerContext(
         runPipeline(running),
         auditHeads.run(running),
         keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
-        keepCache(
-          { ...cacheKeeping, onTooLarge: (message) => tellNotice(watched, 'CACHE_TOO_LARGE', message && config.nameSettings(message)) },
-          running,
-        ),
       ];
+      if (sandbox !== undefined)
+        loops.push(
+          watchSandbox({ ...watched, sandbox }, running),
+          keepCache(
+            { ...cacheKeeping, onTooLarge: (message) => tellNotice(watched, 'CACHE_TOO_LARGE', message && config.nameSettings(message)) },
+            running,
+          ),
+        );
       if (config.statuses !== undefined)
         loops.push(postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running));
       for (const loop of loops) loop.catch(() => failed.abort());

@@ -78,14 +78,14 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     const known = releases.get(desired.releaseId);
     if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
     const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : parseStored(envelope);
-    const release = perDirective === undefined ? known?.envelope : await releaser.once(perDirective, onlyFor(addressee));
+    const release = perDirective === undefined ? known?.envelope : await releaser.once(session.host, perDirective, onlyFor(addressee));
     if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
     const statement = statementIn(release, ReleaseStatement);
     const permitted = statement && permitFor(addressee, statement, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
-    const permit = permitted && (await releaser.permit(permitted));
+    const permit = permitted && (await releaser.permit(release, permitted));
     // Without it the agent would refuse; the host is looked at again when it is signed.
     if (permitted !== undefined && permit === undefined) continue;
     const directive: Directive = {

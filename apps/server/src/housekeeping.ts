@@ -62,6 +62,12 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     isHistory: true,
     prune: async (store, before) => await store.handovers.prune(before),
   },
+  signing_requests: {
+    bound: 'one of each directive that goes back or is for a trial, on one connection, of a server whose builder is a process of its own',
+    // An answer is for one connection, and a directive lasts as long.
+    keepMs: DAY_MS,
+    prune: async (store, before) => await store.signing.prune(before),
+  },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {
     bound: 'one of each release of the host',

@@ -12,7 +12,8 @@ const DEAD_MS = 12_000;
 const LOOK_MS = 500;
 
 export interface KeyFiles {
-  readonly releaseKey: string;
+  /** Undefined: a builder of its own process has it. */
+  readonly releaseKey: string | undefined;
   readonly serverKey: string;
 }
 
@@ -25,7 +26,7 @@ export async function refuseForeignDatabase(store: Store, files: KeyFiles, takeO
   const known = await store.server.keys();
   if (known === undefined || known.releaseKey === takeOverFrom) return;
   const missing: string[] = [];
-  for (const path of [files.releaseKey, files.serverKey]) if (!(await isThere(path))) missing.push(path);
+  for (const path of [files.releaseKey, files.serverKey]) if (path !== undefined && !(await isThere(path))) missing.push(path);
   if (missing.length > 0) throw foreign(known, `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing here`);
 }
 

@@ -27,7 +27,10 @@ Settings (environment; files hold one secret each)
   FLOE_DATA_DIR                    default: /var/lib/floe
   DATABASE_URL                     postgres:// URL, or FLOE_DATABASE_URL_FILE; default: embedded, in the data folder
   FLOE_TAKE_OVER_FROM              release key of another server whose database this one is to take over with its own keys
+  FLOE_BUILDER_KEYS_FILE           public-keys.json of a floe-builder beside this server, which then holds no release key and no
+                                   credentials of the repository; default: the builder is inside the server
   FLOE_CACHE_URL                   Nix cache that agents download from; default: the server's own, FLOE_PUBLIC_URL/cache
+  FLOE_CACHE_DIR                   folder of the cache that is served; default: cache in the data folder
   FLOE_CACHE_KEEP_DAYS             what nobody has needed for so long leaves the server's own cache; default: nothing does
   FLOE_CACHE_MAX_GIB               above that the oldest that nobody needs leaves the cache; default: nothing does
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing

@@ -1,5 +1,6 @@
 export { HttpUrl, parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
-export { openBuilder } from './builder/builder.ts';
+export { openBuilder, type Builder } from './builder/builder.ts';
+export { parsePublicKeys, PUBLIC_KEYS_FILE, readOrMakePublicKeys, writePublicKeys, type PublicKeys } from './builder/public-keys.ts';
 export { keepCache } from './builder/cache-keeper.ts';
 export { lockDataFolder } from './builder/data-folder.ts';
 export { dataPaths } from './builder/data-paths.ts';
@@ -17,6 +18,8 @@ export { releaserOf, type Releaser } from './releaser.ts';
 export type { EvaluateSource } from './evaluate-source.ts';
 export { logStable } from './stable-statements.ts';
 export type { AllowedSigners } from './signers/types.ts';
+export { answerQuestions } from './signing/answer-questions.ts';
+export { askingReleaser } from './signing/asking-releaser.ts';
 export * from './statement-log.ts';
 export { MAX_TRIAL_MS } from './trial-branches/seal-trial.ts';
 export { TESTING_FOLDER } from './trial-branches/plan.ts';

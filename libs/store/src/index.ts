@@ -10,6 +10,7 @@ export type * from './release-contract.ts';
 export type * from './report-contract.ts';
 export type * from './records.ts';
 export type * from './server-contract.ts';
+export type * from './signing-contract.ts';
 export type * from './stable-contract.ts';
 export type * from './store.ts';
 export type * from './handover-contract.ts';

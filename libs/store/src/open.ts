@@ -20,6 +20,7 @@ import { beginNext } from './begin-next.ts';
 import type { NextOfFleet } from './records.ts';
 import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
+import { createSigningStore } from './signing.ts';
 import { createStableStore } from './stable.ts';
 import type { Store, StoreTarget } from './store.ts';
 import { createHandoverStore } from './handovers.ts';
@@ -84,6 +85,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
     submissions: translating(createSubmissionStore(db), isClosed),
     handovers: translating(createHandoverStore(db), isClosed),
     testing: translating(createTestingStore(db), isClosed),
+    signing: translating(createSigningStore(db), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),
     outbox: translating(createOutboxStore(db, origin), isClosed),

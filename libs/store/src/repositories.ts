@@ -1,4 +1,4 @@
-import { storableText } from '@floe/model';
+import { boundedTime, storableText } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
@@ -128,6 +128,15 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
     },
     wake: async (id) => await db.transaction(async (tx) => await wakeRepository(tx, id)),
     claim: async (id, owner, leaseMs, now) => await claim(db, id, owner, leaseMs, now),
+    async lease(id) {
+      const [row] = await db
+        .select({ owner: repositories.leaseOwner, expiresAt: repositories.leaseExpiresAt })
+        .from(repositories)
+        .where(eq(repositories.id, id));
+      return row === undefined || row.owner === null || row.expiresAt === null
+        ? undefined
+        : { owner: row.owner, expiresAt: boundedTime(row.expiresAt) };
+    },
     unclaim: async (id, owner) => await unclaim(db, id, owner),
     recordFetch: async (id, outcome) =>
       await db.transaction(async (tx) => {

@@ -27,6 +27,8 @@ export interface RepositoryStore {
   wake(id: string): Promise<void>;
   /** True when `owner` now holds the repository's lease until `now + leaseMs`: it was free, expired or its own. */
   claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
+  /** Who holds the lease, and until when; undefined: nobody does. It may be over. */
+  lease(id: string): Promise<{ readonly owner: string; readonly expiresAt: Timestamp } | undefined>;
   /** Gives the lease back, if it is still `owner`'s. */
   unclaim(id: string, owner: string): Promise<void>;
   /**

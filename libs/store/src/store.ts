@@ -45,6 +45,7 @@ import type { SubmissionStore } from './submission-contract.ts';
 import type { TestingStore } from './testing-contract.ts';
 import type { HostRenames } from './rename-contract.ts';
 import type { ServerStore } from './server-contract.ts';
+import type { SigningStore } from './signing-contract.ts';
 import type { LostRollout, StableStore } from './stable-contract.ts';
 
 export type StoreTarget =
@@ -73,6 +74,7 @@ export interface Store extends AsyncDisposable {
   readonly submissions: SubmissionStore;
   readonly handovers: HandoverStore;
   readonly testing: TestingStore;
+  readonly signing: SigningStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
   readonly outbox: OutboxStore;

@@ -23,6 +23,8 @@ export interface TestFleetOptions {
   readonly databaseUrl?: string;
   /** Added to the server's environment. */
   readonly serverEnv?: Readonly<Record<string, string>>;
+  /** A builder as a process of its own, beside a server without keys; needs a database of Postgres. */
+  readonly hasOwnBuilder?: boolean;
   readonly serverPort?: number;
   /** Where the server listens; default: the loopback. */
   readonly serverAddress?: string;
@@ -56,6 +58,8 @@ export class TestFleet implements AsyncDisposable {
   readonly dir: string;
   readonly forge: LocalForge;
   readonly server: ServiceProcess;
+  /** Undefined: it is inside the server. */
+  readonly builder: ServiceProcess | undefined;
   readonly machines = new Map<string, TestMachine>();
   readonly serverUrl: string;
   /** The work tree that pushes are made from. */
@@ -71,27 +75,44 @@ export class TestFleet implements AsyncDisposable {
     const address = options.serverAddress ?? '127.0.0.1';
     this.serverUrl = `http://${address}:${serverPort}`;
     this.workTree = join(dir, 'fleet');
+    const hasOwnBuilder = options.hasOwnBuilder === true;
+    this.builder = hasOwnBuilder ? this.newBuilder('builder') : undefined;
     this.server = new ServiceProcess({
       name: 'server',
       main: join(PROJECT, 'apps/server/src/main.ts'),
       env: {
-        ...this.#baseEnv(),
+        ...(hasOwnBuilder ? this.#baseEnv() : this.#builderEnv()),
         FLOE_LISTEN: `${address}:${serverPort}`,
         FLOE_PUBLIC_URL: this.serverUrl,
         FLOE_DATA_DIR: join(dir, 'server'),
         FLOE_REPOSITORY_URL: forge.cloneUrl,
-        FLOE_REPOSITORY_TOKEN_FILE: join(dir, 'secrets/repository-token'),
+        ...(hasOwnBuilder ? { FLOE_BUILDER_KEYS_FILE: join(dir, 'builder/public-keys.json'), FLOE_CACHE_DIR: join(dir, 'builder/cache') } : {}),
         FLOE_WEBHOOK_SECRET_FILE: join(dir, 'secrets/webhook-secret'),
         FLOE_GITHUB_REPOSITORY: 'family/fleet',
         FLOE_GITHUB_API_URL: forge.origin,
         FLOE_GITHUB_TOKEN_FILE: join(dir, 'secrets/repository-token'),
-        FLOE_POLL_SECONDS: String(options.pollSeconds ?? 180),
-        // A test machine need have no daemon of Nix.
-        FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
         ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
         ...options.serverEnv,
       },
       onLine: (line) => options.onLine?.('server', line),
+    });
+  }
+
+  /** A builder in a data folder of its own. */
+  newBuilder(name: string, env: NodeJS.ProcessEnv = {}): ServiceProcess {
+    return new ServiceProcess({
+      name,
+      main: join(PROJECT, 'apps/builder/src/main.ts'),
+      env: {
+        ...this.#builderEnv(),
+        FLOE_PUBLIC_URL: this.serverUrl,
+        FLOE_DATA_DIR: join(this.dir, name),
+        FLOE_CACHE_DIR: join(this.dir, 'builder/cache'),
+        FLOE_REPOSITORY_URL: this.forge.cloneUrl,
+        ...(this.#options.databaseUrl === undefined ? {} : { DATABASE_URL: this.#options.databaseUrl }),
+        ...env,
+      },
+      onLine: (line) => this.#options.onLine?.(name, line),
     });
   }
 
@@ -153,8 +174,14 @@ export class TestFleet implements AsyncDisposable {
     return commit;
   }
 
-  /** Starts the server and waits until it is ready. */
+  /** Starts the server, and its builder before, and waits until it is ready. */
   async startServer(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    const { builder } = this;
+    if (builder !== undefined && !builder.isRunning) {
+      builder.start();
+      const keys = join(this.dir, 'builder/public-keys.json');
+      await eventually('the builder has written its keys', async () => await readFile(keys), { explain: () => builder.log() });
+    }
     this.server.start(env);
     await this.serverReady();
   }
@@ -273,6 +300,17 @@ export class TestFleet implements AsyncDisposable {
     return found;
   }
 
+  /** What a builder is told, in the server or beside it. */
+  #builderEnv(): NodeJS.ProcessEnv {
+    return {
+      ...this.#baseEnv(),
+      FLOE_REPOSITORY_TOKEN_FILE: join(this.dir, 'secrets/repository-token'),
+      FLOE_POLL_SECONDS: String(this.#options.pollSeconds ?? 180),
+      // A test machine need have no daemon of Nix.
+      FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE: 'yes',
+    };
+  }
+
   #baseEnv(): NodeJS.ProcessEnv {
     return {
       PATH: process.env['PATH'],
@@ -285,6 +323,7 @@ export class TestFleet implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.machines.values()].map(async ({ agent }) => await agent[Symbol.asyncDispose]()));
     await this.server[Symbol.asyncDispose]();
+    await this.builder?.[Symbol.asyncDispose]();
     await this.forge[Symbol.asyncDispose]();
     if (!this.#isTemporary) return;
     // Store paths are read-only folders.

@@ -34,7 +34,7 @@ export function cacheGcRoutes({ auth, store, clock, collectCache, cacheElsewhere
       try {
         collected = await collectCache({ isDryRun, unusedForMs });
       } catch (error) {
-        if (isFloeError(error, 'CACHE_BUSY')) return refuse(c, 409, 'CACHE_BUSY', error.message);
+        if (isFloeError(error, 'CACHE_BUSY') || isFloeError(error, 'CACHE_OF_BUILDER')) return refuse(c, 409, error.code, error.message);
         throw error;
       }
       const { removed, removedBytes, leftoverBytes } = collected;

@@ -1,6 +1,6 @@
 import { whyNoTrial, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { MAX_TRIAL_MS, trialFactsOf, type Releaser } from '@floe/pipeline';
-import { foreign, HostName, ReleaseStatement, RolloutAnswer, TrialAnswer, peekStored } from '@floe/protocol';
+import { foreign, HostName, ReleaseStatement, RolloutAnswer, TrialAnswer, peekStored, storedEnvelope, type Envelope } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { FleetHost, Repository, StorePart } from '@floe/store';
 import { noTrialWords, shortSha, utcTime } from '@floe/views';
@@ -62,9 +62,11 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
   }
 
   /** What was signed when the release was published. */
-  async function statementOf({ id }: ReleaseRef): Promise<ReleaseStatement | undefined> {
-    const [release] = (await store.releases.toOffer(repository.id, [id])).releases;
-    return peekStored(release?.envelope, ReleaseStatement);
+  async function signedOf({ id }: ReleaseRef): Promise<{ readonly release: Envelope; readonly statement: ReleaseStatement } | undefined> {
+    const [stored] = (await store.releases.toOffer(repository.id, [id])).releases;
+    const release = storedEnvelope(stored?.envelope);
+    const statement = peekStored(stored?.envelope, ReleaseStatement);
+    return release === undefined || statement === undefined ? undefined : { release, statement };
   }
 
   app.post(
@@ -87,17 +89,17 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (unable !== undefined) return refuse(c, 409, unable, noTrialWords(unable, host));
       const named = await releaseNamed(deps, commit, host);
       if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
-      const statement = await statementOf(named.release);
-      if (statement === undefined)
+      const signed = await signedOf(named.release);
+      if (signed === undefined)
         return refuse(c, 409, 'RELEASE_UNREADABLE', `what was signed for ${host} with ${commit} cannot be read: push another commit`);
-      const { toplevel, sequence, commit: sha } = statement;
+      const { toplevel, sequence, commit: sha } = signed.statement;
       const order = each.situation.ordered?.get(toplevel);
       if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
       const because = whyNoTrial(facts, toplevel);
       if (because !== undefined) return refuse(c, 409, because, noTrialWords(because, host));
       if (!(await deps.keepInCache(toplevel))) return notInCache(c, host, shortSha(sha), toplevel);
       const now = clock.now();
-      const envelope = await releaser.trial(statement, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
+      const envelope = await releaser.trial(host, signed.release, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
       if (envelope === undefined)
         return refuse(c, 503, 'BUILDER_SILENT', 'the builder, which signs trials, does not answer: see that floe-builder runs, and try again');
       const trial = {

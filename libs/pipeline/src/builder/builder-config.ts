@@ -6,6 +6,7 @@ import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel } from '@floe
 import * as v from 'valibot';
 import type { AllowedSigners } from '../signers/types.ts';
 import type { CacheLimits } from './cache-keeper.ts';
+import { dataPaths } from './data-paths.ts';
 import { parseInputs } from './inputs-config.ts';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
 import type { SettingsReader } from './settings-reader.ts';
@@ -20,6 +21,8 @@ export interface Limits {
 /** What a builder is told by settings: the same in the server and as a process of its own. Docs: docs/configuration.md. */
 export interface BuilderConfig {
   readonly dataDir: string;
+  /** Where closures are published to. */
+  readonly cacheDir: string;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
   /** Where people and agents reach the server, without a trailing slash; commits link there. */
@@ -90,6 +93,7 @@ export function parseBuilderConfig(
   if (floor !== undefined && floor.kind !== 'floor') for (const each of floor.problems) problem(`FLOE_POLICY_FLOOR: ${each}`);
   return {
     dataDir,
+    cacheDir: checked('FLOE_CACHE_DIR', Folder, dataPaths(dataDir).cache, 'the absolute path of a folder'),
     databaseUrl,
     publicUrl: withoutTrailingSlashes(publicUrl ?? ''),
     repository: parseRepositoryConfig(read),

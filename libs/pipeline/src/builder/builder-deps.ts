@@ -15,6 +15,8 @@ export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'>
   };
   /** The repository's default branch is another one than the one that is followed without a setting; undefined: it is not. */
   readonly onOtherDefault: (notice: string | undefined) => void;
+  /** No builder works, where it is a process of its own; undefined: one does. */
+  readonly onSilence: (notice: string | undefined) => void;
 }
 
 export interface BuilderDeps {

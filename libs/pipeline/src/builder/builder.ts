@@ -18,9 +18,9 @@ import { servePipeline } from './serve-pipeline.ts';
 export interface Builder {
   readonly releaser: Releaser;
   /** By which hosts verify what they download, in Nix's format. */
-  readonly cachePublicKey: string;
+  readonly cachePublicKeys: readonly string[];
   /** Completes the database from the statement log. */
-  rebuild(repository: Repository, serverKeys: readonly TrustedKey[]): ReturnType<typeof rebuildFromStatements>;
+  rebuild(repository: Pick<Repository, 'id'>, serverKeys: readonly TrustedKey[]): ReturnType<typeof rebuildFromStatements>;
   /** False: the cache does not have the system. */
   keepInCache(toplevel: StorePath): Promise<boolean>;
   collectCache(repositoryId: string, what: CollectWhat): Promise<Collected>;
@@ -28,17 +28,22 @@ export interface Builder {
   run(watching: Watching, repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
+/** The keys of the data folder. They are made at the first start. */
+export async function loadBuilderKeys(dataDir: string) {
+  const paths = dataPaths(dataDir);
+  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
+  return { releaseSigner, cacheKey: await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`) };
+}
+
 /** A builder in this process. Its keys are made at its first start. */
 export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const { config, store, statements, clock, logger } = deps;
-  const paths = dataPaths(config.dataDir);
-  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
-  const cacheKey = await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`);
-  const cacheFolder = new CacheFolder(paths.cache, () => clock.now());
+  const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir);
+  const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
   const releaser = releaserOf(releaseSigner);
   return {
     releaser,
-    cachePublicKey: cacheKey.publicKey,
+    cachePublicKeys: [cacheKey.publicKey],
     rebuild: async (repository, serverKeys) =>
       await rebuildFromStatements({ store, statements, releaseKeys: releaser.keys, serverKeys, logger, checkpointSigner: releaseSigner }, repository),
     keepInCache: async (toplevel) => await cacheFolder.keep(toplevel),

@@ -51,7 +51,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     testing,
     nix,
     repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess, askRemote: createAskRemote(deps.env) }, nix),
-    cache: { url: `file://${paths.cache}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
+    cache: { url: `file://${config.cacheDir}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
     limits: {
       evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
       builds: cores,

@@ -6,3 +6,4 @@ export * from './pipeline.ts';
 export * from './quarantine-orders.ts';
 export * from './releases.ts';
 export * from './server.ts';
+export * from './signing.ts';

@@ -1,0 +1,29 @@
+import { openSettings, parseBuilderConfig, type BuilderConfig } from '@floe/pipeline';
+import { FloeError, type Env, type Secret } from '@floe/runtime';
+
+/** The configuration of floe-builder. Docs: docs/configuration.md. */
+export type Config = BuilderConfig & {
+  /** The database of the server. */
+  readonly databaseUrl: Secret;
+};
+
+/** The folder of a builder's data, where nothing is set. */
+export const DEFAULT_DATA_DIR = '/var/lib/floe-builder';
+
+/**
+ * The configuration from environment variables: those of the server that a builder needs. Throws `FloeError('CONFIG_INVALID')` whose message
+ * lists every problem.
+ */
+export function parseConfig(env: Env, readFile?: (path: string) => string): Config {
+  const read = openSettings(env, readFile);
+  const config = parseBuilderConfig(read, env['PATH'], { dataDir: DEFAULT_DATA_DIR, publicUrl: undefined });
+  const { databaseUrl } = config;
+  if (databaseUrl === undefined)
+    read.problem('DATABASE_URL is missing: set it to the postgres:// URL of the database that the server uses, or FLOE_DATABASE_URL_FILE');
+  if (databaseUrl === undefined || read.problems.length > 0)
+    throw new FloeError(
+      'CONFIG_INVALID',
+      `floe-builder cannot start with this configuration:\n${read.problems.map((each) => `  - ${each}`).join('\n')}`,
+    );
+  return Object.freeze({ ...config, databaseUrl });
+}

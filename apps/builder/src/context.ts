@@ -1,0 +1,103 @@
+import { access, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  answerQuestions,
+  dataPaths,
+  ensureRepository,
+  keepCache,
+  lockDataFolder,
+  openBuilder,
+  openRepositorySandbox,
+  openStatementLog,
+  openStoreWhenReady,
+  writePublicKeys,
+  type CollectWhat,
+} from '@floe/pipeline';
+import { FloeError, Troubles, type Clock, type Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
+import type { Config } from './config.ts';
+
+/** What only the process itself can give. */
+export interface System {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** What Nix is run with. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Holds migrations/. */
+  readonly rootDir: string;
+}
+
+/** Works until `signal` aborts. */
+export async function runBuilder(config: Config, logger: Logger, system: System, signal: AbortSignal): Promise<void> {
+  const { clock } = system;
+  const paths = dataPaths(config.dataDir);
+  await mkdir(paths.keys, { recursive: true, mode: 0o700 });
+  await mkdir(config.cacheDir, { recursive: true });
+
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockDataFolder(config.dataDir, paths.lock));
+  const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
+  const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
+  await refuseWithoutKey(store, paths.releaseKey);
+  const statements = openStatementLog(paths.statements, logger);
+  const builder = await openBuilder({ ...system, config, store, statements, sandbox, logger });
+  const { releaser } = builder;
+  await refuseOtherKey(store, releaser.keys[0]?.publicKey);
+  const keysFile = await writePublicKeys(builder, config.dataDir);
+  const repository = await ensureRepository({ store, statements, releaseKeys: releaser.keys, logger }, config.repository, clock.now());
+  await builder.rebuild(repository, []);
+  logger.info('works for the servers that have its public keys', { keysFile });
+
+  const failed = new AbortController();
+  const running = AbortSignal.any([signal, failed.signal]);
+  const watching = {
+    // Nobody looks at this process.
+    fetches: { noteProgress: () => undefined, watching: <Mirror>(mirror: Mirror): Mirror => mirror },
+    onOtherDefault: (notice: string | undefined) => notice === undefined || logger.warn(notice),
+    onSilence: () => undefined,
+  };
+  const loops = [
+    builder.run(watching, repository.id, running),
+    answerQuestions({ store, releaser, clock, logger }, repository.id, running),
+    keepCache(
+      {
+        limits: config.cacheLimits,
+        collectCache: async (what: CollectWhat) => await builder.collectCache(repository.id, what),
+        clock,
+        logger,
+        troubles: new Troubles({ clock, logger, onChange: () => undefined }),
+        onTooLarge: (message) => message === undefined || logger.warn(config.nameSettings(message)),
+      },
+      running,
+    ),
+  ];
+  // A loop that fails takes the others with it: the service manager restarts the whole process.
+  for (const loop of loops) loop.catch(() => failed.abort());
+  const ended = await Promise.allSettled(loops);
+  const failure = ended.find((each) => each.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+}
+
+/** Before a key is made: hosts that trust another one would refuse all that the new one signs. */
+async function refuseWithoutKey(store: Store, path: string): Promise<void> {
+  const known = await store.server.keys();
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (known !== undefined && !isThere) throw foreign(known.releaseKey, `${path} is missing here`);
+}
+
+async function refuseOtherKey(store: Store, own: string | undefined): Promise<void> {
+  const known = await store.server.keys();
+  if (known !== undefined && known.releaseKey !== own) throw foreign(known.releaseKey, `this builder has ${own}`);
+}
+
+function foreign(releaseKey: string, difference: string): FloeError {
+  return new FloeError(
+    'BUILDER_FOREIGN',
+    `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, ` +
+      `or set another DATABASE_URL; to change the key see docs/operate.md, "Change a key"`,
+    { data: { releaseKey } },
+  );
+}

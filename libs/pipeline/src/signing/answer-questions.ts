@@ -1,0 +1,52 @@
+import type { HostName } from '@floe/model';
+import type { Envelope } from '@floe/protocol';
+import { createWake, type Clock, type Logger } from '@floe/runtime';
+import type { Store, StorePart } from '@floe/store';
+import type { Releaser } from '../releaser.ts';
+import { parseQuestion, type SigningQuestion } from './request.ts';
+
+const POLL_MS = 5_000;
+
+export interface AnsweringDeps {
+  readonly store: StorePart<{ signing: 'waiting' | 'answer' }> & Pick<Store, 'hints'>;
+  readonly releaser: Releaser;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Signs what servers ask for, until `signal` aborts. Several builders may: of each question the first answer counts. */
+export async function answerQuestions(deps: AnsweringDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
+  const { store, logger } = deps;
+  const wake = createWake();
+  await using _listener = await store.hints.listen((hints) => {
+    for (const hint of hints) if (hint.topic === 'repository' && hint.id === repositoryId) wake.wake();
+  });
+  while (!signal.aborted) {
+    try {
+      for (const { key, host, request } of await store.signing.waiting(repositoryId)) {
+        signal.throwIfAborted();
+        const question = parseQuestion(request);
+        const envelope = question && (await signed(deps.releaser, host, question));
+        // Each is seen by whoever reads this log, which the server cannot write.
+        logger.info(envelope === undefined ? 'what a server asked for is not signed' : 'signed for a server', { host, kind: question?.kind });
+        const refused = 'it is about no release that this builder signed';
+        await store.signing.answer(key, envelope === undefined ? { refused } : { envelope: JSON.stringify(envelope) });
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      logger.warn('what servers ask to be signed could not be answered; trying again', { error });
+    }
+    await wake.wait(POLL_MS, signal);
+  }
+}
+
+async function signed(releaser: Releaser, host: HostName, question: SigningQuestion): Promise<Envelope | undefined> {
+  switch (question.kind) {
+    case 'permit':
+      return await releaser.permit(question.release, question.statement);
+    case 'once':
+      return await releaser.once(host, question.release, question.onlyFor);
+    case 'trial':
+      return await releaser.trial(host, question.release, question.times);
+  }
+}

@@ -1,0 +1,139 @@
+import { HostName, open, ReleaseStatement, seal, StorePath, type PermitStatement } from '@floe/protocol';
+import { generateKeyPem, silentLogger, signerFromPem, systemClock, verifySignature } from '@floe/runtime';
+import type { SigningAnswer, SigningRequest } from '@floe/store';
+import fc from 'fast-check';
+import * as v from 'valibot';
+import { expect, test } from 'vitest';
+import { releaserOf, type Releaser } from '../releaser.ts';
+import { answerQuestions } from './answer-questions.ts';
+import { askingReleaser } from './asking-releaser.ts';
+
+const signer = signerFromPem('release-1', generateKeyPem());
+const thief = signerFromPem('release-1', generateKeyPem());
+const HOST = v.parse(HostName, 'ada');
+const toplevel = (n: number): StorePath => v.parse(StorePath, `/nix/store/${`${n}`.padStart(32, '0')}-nixos-system-ada`);
+const release = (n: number, purpose?: 'test' | 'submitted'): ReleaseStatement => ({
+  version: 1,
+  repository: 'https://forge.example.org/fleet.git',
+  ref: 'refs/heads/main',
+  commit: v.parse(ReleaseStatement.entries.commit, `${n}`.padStart(40, '0')),
+  sequence: n,
+  host: HOST,
+  toplevel: toplevel(n),
+  narHash: 'sha256:abc',
+  closureSizeBytes: 1,
+  system: 'x86_64-linux',
+  ...(purpose === undefined ? {} : { purpose, ...(purpose === 'test' ? { endsAt: 50 } : {}) }),
+  issuedAt: 10,
+  expiresAt: 100,
+});
+const permit = (n: number, of: number): PermitStatement => ({
+  version: 1,
+  repository: 'https://forge.example.org/fleet.git',
+  ref: 'refs/heads/main',
+  host: HOST,
+  machineId: v.parse(v.string(), 'a'.repeat(32)),
+  sequence: n,
+  toplevel: toplevel(of),
+  floor: 9,
+  actor: 'eve',
+  reason: 'why not',
+  issuedAt: 10,
+  expiresAt: 100,
+  nonce: 'nonce',
+});
+
+/** A database between both: a server's questions, and a builder that answers them while `use` runs. */
+async function between(use: (asking: Releaser, rows: Map<string, SigningRequest & { answer: SigningAnswer }>) => Promise<void>): Promise<void> {
+  const rows = new Map<string, SigningRequest & { answer: SigningAnswer }>();
+  let onHints: (hints: readonly { topic: 'repository'; id: string }[]) => void = () => undefined;
+  const store = {
+    signing: {
+      async ask(request: SigningRequest) {
+        const known = rows.get(request.key);
+        if (known === undefined) {
+          rows.set(request.key, { ...request, answer: undefined });
+          onHints([{ topic: 'repository', id: 'repository' }]);
+        }
+        return await Promise.resolve(known?.answer);
+      },
+      waiting: async () => await Promise.resolve([...rows.values()].filter(({ answer }) => answer === undefined)),
+      async answer(key: string, answer: NonNullable<SigningAnswer>) {
+        const row = rows.get(key);
+        if (row !== undefined) row.answer ??= answer;
+        await Promise.resolve();
+      },
+    },
+    hints: {
+      isHeard: async () => await Promise.resolve(true),
+      async listen(told: typeof onHints) {
+        onHints = told;
+        return await Promise.resolve({ [Symbol.asyncDispose]: async () => await Promise.resolve() });
+      },
+    },
+  };
+  const stopping = new AbortController();
+  const releaser = releaserOf(signer);
+  const deps = { store, clock: systemClock, logger: silentLogger };
+  const answering = answerQuestions({ ...deps, releaser }, 'repository', stopping.signal);
+  try {
+    await use(askingReleaser({ ...deps, keys: releaser.keys, repositoryId: () => 'repository' }), rows);
+  } finally {
+    stopping.abort();
+    await answering;
+  }
+}
+
+test('a server gets signed what is about a release of the key, once, and is told so at its next look', async () => {
+  await between(async (asking, rows) => {
+    const stored = seal(signer, 'floe/release', release(3));
+    expect(await asking.permit(stored, permit(3, 3))).toBeUndefined();
+    await expect.poll(async () => await asking.permit(stored, { ...permit(3, 3), issuedAt: 20 })).toBeDefined();
+    // Another time is no other question; another connection is.
+    expect(rows.size).toBe(1);
+    expect(await asking.permit(stored, { ...permit(3, 3), nonce: 'other' })).toBeUndefined();
+    expect(rows.size).toBe(2);
+    const tried = await asking.trial(HOST, stored, { now: 10, latest: 20, forMs: 1_000 });
+    const opened = tried && open(tried, 'floe/release', ReleaseStatement, [signer], verifySignature);
+    expect(opened?.kind === 'opened' && opened.statement).toMatchObject({ purpose: 'test', toplevel: toplevel(3), endsAt: 1_020 });
+  });
+});
+
+test('whatever a server writes into the database, nothing is signed that contains another system than the key signed for the host before', async () => {
+  const known = new Set([1, 2, 3]);
+  const envelope = fc
+    .record({
+      n: fc.integer({ min: 1, max: 6 }),
+      purpose: fc.constantFrom(undefined, 'test' as const, 'submitted' as const),
+      by: fc.constantFrom(signer, thief),
+    })
+    .map(({ n, purpose, by }) => seal(by === signer && !known.has(n) ? thief : by, 'floe/release', release(n, purpose)));
+  const onlyFor = { machineId: permit(1, 1).machineId, bootId: 'boot', epoch: 4 };
+  const question = fc.oneof(
+    fc.record({ kind: fc.constant('permit'), release: envelope, statement: fc.tuple(fc.nat(6), fc.nat(6)).map(([n, of]) => permit(n, of)) }),
+    fc.record({ kind: fc.constant('once'), release: envelope, onlyFor: fc.constant(onlyFor) }),
+    fc.record({ kind: fc.constant('trial'), release: envelope, times: fc.record({ now: fc.nat(99), latest: fc.nat(99), forMs: fc.nat(99) }) }),
+    fc.record({ kind: fc.constantFrom('release', 'once'), release: fc.constant(release(9)), statement: fc.jsonValue() }),
+    fc.jsonValue(),
+  );
+  await fc.assert(
+    fc.asyncProperty(question, async (asked) => {
+      await between(async (asking, rows) => {
+        rows.set('planted', { key: 'planted', repositoryId: 'repository', host: HOST, request: JSON.stringify(asked), answer: undefined });
+        // Whatever else is asked wakes the builder.
+        void (await asking.once(HOST, seal(thief, 'floe/release', release(1, 'test')), undefined));
+        await expect.poll(() => rows.get('planted')?.answer).toBeDefined();
+        const answer = rows.get('planted')?.answer;
+        if (answer === undefined || 'refused' in answer) return;
+        const signed = JSON.parse(answer.envelope) as ReturnType<typeof seal>;
+        expect(['floe/permit', 'floe/release']).toContain(signed.type);
+        const payload = JSON.parse(Buffer.from(signed.payload, 'base64').toString()) as Partial<ReleaseStatement>;
+        expect([...known].map(toplevel)).toContain(payload.toplevel);
+        expect(payload.toplevel).toBe(toplevel(payload.sequence ?? 0));
+        // No release of the fleet is among it.
+        if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
+      });
+    }),
+    { numRuns: 100 },
+  );
+});

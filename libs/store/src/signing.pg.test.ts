@@ -1,0 +1,49 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Hint } from './store.ts';
+import { newHost, newRepository, unique, type World, WORLDS } from './test/test-store.ts';
+
+describe.each(WORLDS)('what a builder is asked to sign, on $name', ({ open }) => {
+  let world: World;
+  beforeAll(async () => void (world = await open()));
+  afterAll(async () => await world[Symbol.asyncDispose]());
+
+  test('is asked once, answered once, and both sides hear of it', async () => {
+    const { store } = world;
+    const repository = await newRepository(store);
+    const other = await newRepository(store);
+    const host = newHost();
+    const heard: Hint[] = [];
+    await using _listening = await store.hints.listen((hints) => void heard.push(...hints));
+    const question = (text: string) => ({ key: unique('key'), repositoryId: repository.id, host, request: text });
+    const [first, second] = [question('one'), question('two')];
+
+    expect(await store.signing.ask(first, 10)).toBeUndefined();
+    await Promise.all([store.signing.ask(first, 20), store.signing.ask(second, 30), store.signing.ask(second, 30)]);
+    expect(await store.signing.waiting(repository.id)).toEqual([first, second]);
+    expect(await store.signing.waiting(other.id)).toEqual([]);
+    await expect.poll(() => heard.filter((hint) => hint.topic === 'repository' && hint.id === repository.id).length).toBeGreaterThan(1);
+
+    // What a second builder says of the same comes too late.
+    await store.signing.answer(first.key, { envelope: 'signed' });
+    await store.signing.answer(first.key, { refused: 'no' });
+    await store.signing.answer(second.key, { refused: 'not ours' });
+    expect(await store.signing.ask(first, 40)).toEqual({ envelope: 'signed' });
+    expect(await store.signing.ask(second, 40)).toEqual({ refused: 'not ours' });
+    expect(await store.signing.waiting(repository.id)).toEqual([]);
+    await expect.poll(() => heard.filter((hint) => hint.topic === 'host' && hint.host === host).length).toBe(2);
+
+    expect(await store.signing.prune(20)).toBeGreaterThanOrEqual(1);
+    expect(await store.signing.ask(first, 50)).toBeUndefined();
+    expect(await store.signing.ask(second, 50)).toEqual({ refused: 'not ours' });
+  });
+
+  test('the lease says who holds it until when', async () => {
+    const { store } = world;
+    const { id } = await newRepository(store);
+    expect(await store.repositories.lease(id)).toBeUndefined();
+    await store.repositories.claim(id, 'one', 30, 100);
+    expect(await store.repositories.lease(id)).toEqual({ owner: 'one', expiresAt: 130 });
+    await store.repositories.unclaim(id, 'one');
+    expect(await store.repositories.lease(id)).toBeUndefined();
+  });
+});

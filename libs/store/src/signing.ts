@@ -1,0 +1,60 @@
+import { storableText } from '@floe/model';
+import { and, asc, eq, isNull, sql } from 'drizzle-orm';
+import { deleteInBatches } from './batches.ts';
+import type { Database } from './database.ts';
+import { notify } from './hints.ts';
+import type { SigningAnswer, SigningStore } from './signing-contract.ts';
+import { signingRequests } from './tables/index.ts';
+
+/** A directive is asked for at each look: the newest of thousands have their turn soon. */
+const AT_ONCE = 500;
+const MAX_REFUSAL_CHARACTERS = 1_000;
+
+const isUnanswered = and(isNull(signingRequests.envelope), isNull(signingRequests.refused));
+
+function answerOf({ envelope, refused }: { readonly envelope: string | null; readonly refused: string | null }): SigningAnswer {
+  if (envelope !== null) return { envelope };
+  return refused === null ? undefined : { refused };
+}
+
+export function createSigningStore(db: Database): SigningStore {
+  return {
+    async ask({ key, repositoryId, host, request }, at) {
+      const [known] = await db
+        .select({ envelope: signingRequests.envelope, refused: signingRequests.refused })
+        .from(signingRequests)
+        .where(eq(signingRequests.key, key));
+      if (known !== undefined) return answerOf(known);
+      return await db.transaction(async (tx) => {
+        // Of two servers that ask at once one row stays.
+        await tx.insert(signingRequests).values({ key, repositoryId, host, request, at }).onConflictDoNothing();
+        await notify(tx, { topic: 'repository', id: repositoryId });
+        return undefined;
+      });
+    },
+    async waiting(repositoryId) {
+      return await db
+        .select({
+          key: signingRequests.key,
+          repositoryId: signingRequests.repositoryId,
+          host: signingRequests.host,
+          request: signingRequests.request,
+        })
+        .from(signingRequests)
+        .where(and(eq(signingRequests.repositoryId, repositoryId), isUnanswered))
+        .orderBy(asc(signingRequests.at), asc(signingRequests.key))
+        .limit(AT_ONCE);
+    },
+    answer: async (key, answer) =>
+      await db.transaction(async (tx) => {
+        const set = 'envelope' in answer ? { envelope: answer.envelope } : { refused: storableText(answer.refused, MAX_REFUSAL_CHARACTERS) };
+        const answered = await tx
+          .update(signingRequests)
+          .set(set)
+          .where(and(eq(signingRequests.key, key), isUnanswered))
+          .returning({ host: signingRequests.host });
+        for (const { host } of answered) await notify(tx, { topic: 'host', host });
+      }),
+    prune: async (before) => await deleteInBatches(db, signingRequests, sql`signing_requests.at < ${before}`),
+  };
+}
