@@ -5,6 +5,7 @@ import { gitAddress } from './flake-address.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { AskRemote } from './ask-remote.ts';
 import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
+import type { EvaluationGate } from './evaluation-gate.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
 import { needsNoSandbox, type NixProgram } from './unsandboxed.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
@@ -30,6 +31,8 @@ export interface CommandOptions {
   readonly timeoutMs?: number | undefined;
   /** Memory limit of Nix with all processes that it starts, in bytes. */
   readonly maxMemoryBytes?: number | undefined;
+  /** Called when Nix runs, with a function that returns the bytes that it uses with all processes that it started. */
+  readonly onRunning?: ((memoryBytes: () => number) => void) | undefined;
   /** A command that prints more is ended. Default: that of `exec`. */
   readonly maxStdoutBytes?: number | undefined;
   /** Called with each log line in Nix's format. */
@@ -100,6 +103,8 @@ export interface RepositoryNixDeps {
   readonly exec: Exec;
   readonly logger: Logger;
   readonly sandbox: Sandbox;
+  /** Whose turn it is to be evaluated, among all of this machine. Default: everybody's at once. */
+  readonly gate?: EvaluationGate | undefined;
   /** How private inputs are fetched. Default: they are not. */
   readonly inputAccess?: readonly InputAccess[] | undefined;
   /** Asks the server of an input that could not be fetched whether it admits us. Default: that is not known. */
@@ -148,6 +153,17 @@ export class RepositoryCommand {
   async run(program: 'nix' | 'nix-store', args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { exec, sandbox } = this.#deps;
     return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], await sandbox.prepare(program, []), options);
+  }
+
+  /** Evaluates something with `nix` when it is its turn. The caller checks the exit status. */
+  async evaluate(args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+    const all = ['eval', ...args];
+    if (this.#deps.gate === undefined) return await this.run('nix', all, options);
+    return await this.#deps.gate.pass(async (onRunning) => {
+      const result = await this.run('nix', all, { ...options, onRunning });
+      // One that was ended at a limit says nothing of others.
+      return { result, peakBytes: result.result.end === 'exited' ? result.result.peakMemoryBytes : undefined };
+    });
   }
 
   /** How the input is fetched; undefined: without a login. */
@@ -215,6 +231,7 @@ async function runNix(
       timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
       maxMemoryBytes: options.maxMemoryBytes,
       maxStdoutBytes: options.maxStdoutBytes,
+      onRunning: options.onRunning,
       onStderrLine(told) {
         const line = hidden.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), told);
         if (status?.take(line) === true) return;

@@ -38,7 +38,7 @@ export interface HostNotOurs extends Common {
 export type HostEvaluation = HostEvaluated | HostFailed | HostNotOurs;
 
 export interface EvaluateOptions {
-  /** Number of processes at the same time. */
+  /** So many processes at the same time at most; fewer where the command's gate admits fewer. */
   readonly concurrency: number;
   /** Time limit of one host. */
   readonly timeoutMs: number;
@@ -115,7 +115,7 @@ class Evaluation {
 
   async #ask(expression: string, more: readonly string[] = []): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
-    return await this.#command.run('nix', ['eval', '--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes });
+    return await this.#command.evaluate(['--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes });
   }
 
   #isAsked(host: HostName): boolean {

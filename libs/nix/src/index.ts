@@ -5,7 +5,7 @@ export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
 export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';
 export type { NixStore } from './command.ts';
-export { estimateConcurrency } from './concurrency.ts';
+export { EvaluationGate } from './evaluation-gate.ts';
 export type { HostEvaluation } from './evaluate.ts';
 export { POLICY_EXPRESSION, policyOfAnswer } from './fleet-policy.ts';
 export type { PublishedPath } from './publish.ts';

@@ -6,7 +6,16 @@ import { dirname, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createNix, createRepositoryNix, loadOrCreateCacheKey, openSandbox, type HostEvaluation, type Nix, type RepositoryNix } from './index.ts';
+import {
+  createNix,
+  createRepositoryNix,
+  EvaluationGate,
+  loadOrCreateCacheKey,
+  openSandbox,
+  type HostEvaluation,
+  type Nix,
+  type RepositoryNix,
+} from './index.ts';
 
 const SETTINGS = ['experimental-features = nix-command flakes', 'substituters =', 'sandbox = false', 'build-users-group ='].join('\n');
 const SYSTEM = process.arch === 'arm64' ? 'aarch64-linux' : 'x86_64-linux';
@@ -28,6 +37,7 @@ function narString(text: string): Buffer {
   return Buffer.concat([size, Buffer.from(text), Buffer.alloc((8 - (text.length % 8)) % 8)]);
 }
 
+const gate = new EvaluationGate({ most: 8, availableBytes: () => 64 * 1024 ** 3 });
 let unique = '';
 let dir = '';
 let nix: Nix;
@@ -102,7 +112,7 @@ beforeAll(async () => {
     { exec, env, dir: join(dir, 'sandbox'), readable: [dir] },
     { secrets: [], programs: [], nonce: dir, mayBuildsChangeStore: true },
   );
-  repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox }, nix);
+  repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox, gate }, nix);
 });
 afterAll(async () => {
   await execInTest('chmod', ['-R', 'u+w', dir]);
@@ -164,6 +174,15 @@ describe('listing hosts', () => {
 });
 
 describe('evaluating', () => {
+  it('measures what an evaluation takes', async () => {
+    const list = 'builtins.length (builtins.sort (a: b: a < b) (builtins.genList (i: 3000000 - i) 3000000))';
+    const large = host('large', `echo \${toString (${list})} > $out`);
+    const url = await flake(large);
+    expect((await evaluate(url, ['large'])).get('large')).toMatchObject({ kind: 'evaluated' });
+    expect(gate.expectedBytes).toBeGreaterThan(3_000_000 * 8);
+    expect(gate.expectedBytes).toBeLessThan(0.8 * 1024 ** 3);
+  });
+
   it('reports the derivation of each working host, and the error of each broken one with its location in the repository', async () => {
     const url = await flake(
       [

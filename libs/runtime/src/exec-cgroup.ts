@@ -81,6 +81,12 @@ export class ControlGroup {
     return /^oom_kill [1-9]/m.test(read(join(this.#folder, 'memory.events')));
   }
 
+  /** Bytes that its processes use, with what the kernel keeps of their files; the most so far is `peak`. Undefined: the kernel does not count. */
+  memory(of: 'current' | 'peak'): number | undefined {
+    const bytes = read(join(this.#folder, `memory.${of}`)).trim();
+    return bytes === '' ? undefined : Number(bytes);
+  }
+
   /** Removes the group if no process is left in it. */
   tryRemove(): boolean {
     // From the innermost to the outermost.

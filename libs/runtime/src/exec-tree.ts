@@ -10,6 +10,7 @@ export class ProcessTree {
   readonly #group: ControlGroup | undefined;
   readonly #descendants: DescendantTree;
   readonly #limits: TreeLimits | undefined;
+  #peak = 0;
 
   /** `root` was just started, as the leader of a session. */
   constructor(root: number, options: { group: ControlGroup | undefined; marker: string | undefined; limits: TreeLimits | undefined }) {
@@ -27,12 +28,32 @@ export class ProcessTree {
 
   /** Which limit the tree exceeds. Also records its members. */
   look(): 'memory' | 'processes' | undefined {
-    // Empty: the process could not enter its group, or has not yet.
-    const inGroup = this.#group?.members() ?? [];
-    const members = inGroup.length > 0 ? inGroup : this.#descendants.members();
+    const members = this.#members();
     if (this.#limits === undefined) return undefined;
     if (members.length > this.#limits.maxProcesses) return 'processes';
-    return memoryOf(members) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
+    return this.#measure(members) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
+  }
+
+  /** Bytes that the tree uses now. */
+  memoryBytes(): number {
+    return this.#group?.memory('current') ?? this.#measure(this.#members());
+  }
+
+  /** The most bytes that the tree was seen to use; exact where the kernel counts. Undefined: nobody looked. */
+  peakBytes(): number | undefined {
+    return this.#group?.memory('peak') ?? (this.#peak === 0 ? undefined : this.#peak);
+  }
+
+  #measure(members: readonly number[]): number {
+    const bytes = memoryOf(members);
+    this.#peak = Math.max(this.#peak, bytes);
+    return bytes;
+  }
+
+  #members(): number[] {
+    // Empty: the process could not enter its group, or has not yet.
+    const inGroup = this.#group?.members() ?? [];
+    return inGroup.length > 0 ? inGroup : this.#descendants.members();
   }
 
   /** True when the kernel killed a process because the tree exceeded its memory limit. */

@@ -127,6 +127,29 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
+  test('its memory can be read while it runs, and the most that it used afterwards', async () => {
+    const read = Promise.withResolvers<() => number>();
+    const asked = new AbortController();
+    const eater = `x=$(head -c 30000000 /dev/zero | tr '\\0' x); echo full >&2; sleep 3600`;
+    const full = Promise.withResolvers<undefined>();
+    const run = sh(eater, {
+      maxMemoryBytes: 1e9,
+      signal: asked.signal,
+      killAfterMs: 100,
+      onRunning: (memoryBytes) => read.resolve(memoryBytes),
+      onStderrLine: () => full.resolve(undefined),
+    });
+    const memoryBytes = await read.promise;
+    await full.promise;
+    expect(memoryBytes()).toBeGreaterThan(30e6);
+    expect(memoryBytes()).toBeLessThan(300e6);
+    asked.abort();
+    const { peakMemoryBytes } = await run;
+    expect(peakMemoryBytes).toBeGreaterThan(30e6);
+    expect(peakMemoryBytes).toBeLessThan(300e6);
+    expect(memoryBytes()).toBe(0);
+  });
+
   test('a program that forks endlessly is killed', async () => {
     const it = hour();
     const forks = `sh -c '${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command} & ${it.command}; wait'`;

@@ -33,6 +33,8 @@ export interface ExecOptions {
   /** Default: 256 KiB, of which the end is kept. */
   readonly maxStderrBytes?: number | undefined;
   readonly beyondStderr?: BeyondLimit | undefined;
+  /** Called when the program runs, with a function that returns the bytes that its tree uses at that moment; 0 when it has ended. */
+  readonly onRunning?: ((memoryBytes: () => number) => void) | undefined;
   /** Called with each complete line of stderr as it arrives; with the beginning of a line longer than `maxLineBytes`. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
   /** Default 1 MiB. */
@@ -55,6 +57,8 @@ export interface ExecResult {
   readonly stdout: string;
   readonly stderr: string;
   readonly durationMs: number;
+  /** The most bytes that its tree used. Undefined: nobody measured; where no control group counts, it is looked at only where there is a limit. */
+  readonly peakMemoryBytes?: number | undefined;
 }
 
 /** Runs a program to its end. Injected, so that code around a program can be tested without it. */
@@ -131,8 +135,10 @@ class Execution {
     this.#child.once('error', (error) => this.#fail(error));
     const { pid } = this.#child;
     if (pid === undefined) return;
-    this.#tree = new ProcessTree(pid, { group, marker, limits: limitsOf(options) });
+    const tree = new ProcessTree(pid, { group, marker, limits: limitsOf(options) });
+    this.#tree = tree;
     this.#follow();
+    options.onRunning?.(() => (this.#isFinished ? 0 : tree.memoryBytes()));
   }
 
   #follow(): void {
@@ -241,6 +247,7 @@ class Execution {
     if (end === 'killed' && this.#tree?.wasOutOfMemory() === true) end = 'out-of-memory';
     const isSuspected = end !== 'exited' || this.#child.stdout?.closed !== true || this.#child.stderr?.closed !== true;
     for (const stream of this.#child.stdio) stream?.destroy();
+    const peakMemoryBytes = this.#tree?.peakBytes();
     if (end === 'exited' && this.#options.keepsDaemons === true) this.#tree?.hasMembers({ isSuspected: false });
     else await this.#tree?.clear(DEATH_GRACE_MS, { isSuspected });
     this.#child.unref();
@@ -252,6 +259,7 @@ class Execution {
       stdout: this.#stdout.text(),
       stderr: this.#stderr.text(),
       durationMs: performance.now() - this.#startedAt,
+      peakMemoryBytes,
     });
   }
 

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
-import { cpus, freemem, totalmem } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
-import { createAskRemote, createNix, createRepositoryNix, estimateConcurrency, type CacheFolder, type CacheKey } from '@floe/nix';
+import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type CacheFolder, type CacheKey } from '@floe/nix';
 import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
 import { runPipeline } from '../pipeline.ts';
@@ -12,8 +12,6 @@ import { branchOf, otherDefault } from './default-branch.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 
-/** Approximate memory of a NixOS host's evaluation, in bytes. */
-const MEMORY_PER_EVALUATION = 0.8 * 1024 ** 3;
 /** A build's share of this machine's memory; the rest is for the server and its database. */
 const BUILD_MEMORY_SHARE = 0.8;
 
@@ -45,15 +43,16 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const cores = cpus().length;
   // A home to which untrusted code never writes.
   const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
+  const gate = new EvaluationGate({ most: cores, availableBytes: () => process.availableMemory() });
   const pipeline: PipelineDeps = {
     ...deps,
     mirror: deps.fetches.watching(mirror),
     testing,
     nix,
-    repositoryNix: createRepositoryNix({ exec, logger, sandbox, inputAccess: config.inputAccess, askRemote: createAskRemote(deps.env) }, nix),
+    repositoryNix: createRepositoryNix({ exec, logger, sandbox, gate, inputAccess: config.inputAccess, askRemote: createAskRemote(deps.env) }, nix),
     cache: { url: `file://${config.cacheDir}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
     limits: {
-      evaluations: estimateConcurrency(cores, freemem(), MEMORY_PER_EVALUATION),
+      evaluations: cores,
       builds: cores,
       ...config.limits,
       buildMemoryBytes: config.buildMemoryBytes ?? Math.floor(BUILD_MEMORY_SHARE * totalmem()),

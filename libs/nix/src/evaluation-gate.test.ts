@@ -1,0 +1,119 @@
+import fc from 'fast-check';
+import { afterEach, expect, test, vi } from 'vitest';
+import { EvaluationGate } from './evaluation-gate.ts';
+
+const GIB = 1024 ** 3;
+
+afterEach(() => vi.useRealTimers());
+
+/** A machine with evaluations that take memory step by step. */
+function machine(memory: number, most: number) {
+  const used = new Map<string, number>();
+  const running = new Map<string, () => void>();
+  const begun: string[] = [];
+  const gate = new EvaluationGate({ most, availableBytes: () => memory - total() });
+  function total(): number {
+    return [...used.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+  return {
+    gate,
+    running,
+    begun,
+    used,
+    total,
+    begin: (name: string, peakBytes: number | undefined): Promise<string> =>
+      gate.pass(async (onRunning) => {
+        begun.push(name);
+        onRunning(() => used.get(name) ?? 0);
+        await new Promise<void>((end) => running.set(name, end));
+        running.delete(name);
+        used.delete(name);
+        return { result: name, peakBytes };
+      }),
+  };
+}
+
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+}
+
+/** Lets the gate learn that an evaluation takes so much. */
+async function learn(world: ReturnType<typeof machine>, bytes: number): Promise<void> {
+  const first = world.begin('first', bytes);
+  await settled();
+  world.running.get('first')?.();
+  await first;
+  world.begun.length = 0;
+}
+
+test('those that take no more than was measured never take more than there is, all get their turn, and in order', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(fc.integer({ min: 0, max: 100 }), { minLength: 1, maxLength: 12 }),
+      fc.infiniteStream(fc.nat()),
+      async (gib, most, percents, choices) => {
+        const world = machine(gib * GIB, most);
+        await learn(world, 2 * GIB);
+        const peaks = new Map(percents.map((percent, index) => [`host${index}`, (percent * 2 * GIB) / 100]));
+        const all = [...peaks].map(([name, peak]) => world.begin(name, peak));
+        await settled();
+        let steps = 0;
+        while (world.running.size > 0) {
+          expect(world.running.size).toBeLessThanOrEqual(most);
+          expect(world.total() <= gib * GIB || world.running.size === 1).toBe(true);
+          const names = [...world.running.keys()];
+          const name = names[(choices.next().value as number) % names.length] ?? '';
+          const [now, peak] = [world.used.get(name) ?? 0, peaks.get(name) ?? 0];
+          if (now < peak && steps++ < 200) world.used.set(name, Math.min(peak, now + 0.3 * GIB));
+          else world.running.get(name)?.();
+          await settled();
+        }
+        expect(await Promise.all(all)).toEqual([...peaks.keys()]);
+        expect(world.begun).toEqual([...peaks.keys()]);
+      },
+    ),
+  );
+});
+
+test('as many run as the memory is for', async () => {
+  const world = machine(7 * GIB, 8);
+  await learn(world, 2 * GIB);
+  for (const name of 'abcde') void world.begin(name, 2 * GIB);
+  await settled();
+  expect(world.begun).toEqual(['a', 'b', 'c']);
+  world.running.get('b')?.();
+  await settled();
+  expect(world.begun).toEqual(['a', 'b', 'c', 'd']);
+});
+
+test('one runs always, and the next when other programs have freed memory', async () => {
+  vi.useFakeTimers();
+  let available = 0;
+  const gate = new EvaluationGate({ most: 4, availableBytes: () => available });
+  const begun: string[] = [];
+  for (const name of 'ab') {
+    void gate.pass(async () => {
+      begun.push(name);
+      await new Promise(() => undefined);
+      return { result: undefined, peakBytes: undefined };
+    });
+  }
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(begun).toEqual(['a']);
+  available = 8 * GIB;
+  await vi.advanceTimersByTimeAsync(600);
+  expect(begun).toEqual(['a', 'b']);
+});
+
+test('one that fails gives its place back; a large one is forgotten after sixteen others', async () => {
+  const gate = new EvaluationGate({ most: 1, availableBytes: () => 0 });
+  await expect(gate.pass(async () => await Promise.reject(new Error('no')))).rejects.toThrow('no');
+  const take = async (peakBytes: number | undefined) => await gate.pass(async () => await Promise.resolve({ result: 0, peakBytes }));
+  await take(5 * GIB);
+  await take(undefined);
+  expect(gate.expectedBytes).toBe(5 * GIB);
+  for (let count = 0; count < 16; count++) await take(GIB);
+  expect(gate.expectedBytes).toBe(GIB);
+});

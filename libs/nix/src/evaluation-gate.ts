@@ -1,0 +1,84 @@
+/** Approximate memory of a NixOS host's evaluation, in bytes, until one was measured. */
+const FIRST_GUESS_BYTES = 0.8 * 1024 ** 3;
+/** The next evaluation is expected to take as much as the largest of so many before it. */
+const REMEMBERED = 16;
+/** Other programs free memory, too. */
+const LOOK_MS = 500;
+
+export interface GateDeps {
+  /** So many run together at most, whatever the memory is. */
+  readonly most: number;
+  /** Bytes that programs can still have of this machine's memory, without swapping. */
+  readonly availableBytes: () => number;
+}
+
+/** A run reports how its memory can be read while it is under way. */
+type OnRunning = (memoryBytes: () => number) => void;
+
+interface Running {
+  memoryBytes: () => number;
+}
+
+/**
+ * Admits as many evaluations at the same time as the machine has memory for: the next one begins when what is free suffices for
+ * it, beside what those under way will still take, judged by what evaluations before them took. One may always run. Those that wait
+ * go in the order in which they came.
+ */
+export class EvaluationGate {
+  readonly #deps: GateDeps;
+  readonly #peaks: number[] = [];
+  readonly #running = new Set<Running>();
+  readonly #waiting: ((running: Running) => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(deps: GateDeps) {
+    this.#deps = deps;
+  }
+
+  /** Bytes that an evaluation is expected to take. */
+  get expectedBytes(): number {
+    return this.#peaks.length === 0 ? FIRST_GUESS_BYTES : Math.max(...this.#peaks);
+  }
+
+  /** Waits for its turn and runs `evaluate`, which returns the most bytes that it took, where that is known. */
+  async pass<T>(evaluate: (onRunning: OnRunning) => Promise<{ readonly result: T; readonly peakBytes: number | undefined }>): Promise<T> {
+    const turn = Promise.withResolvers<Running>();
+    this.#waiting.push(turn.resolve);
+    this.#admit();
+    const running = await turn.promise;
+    try {
+      const { result, peakBytes } = await evaluate((memoryBytes) => (running.memoryBytes = memoryBytes));
+      if (peakBytes !== undefined) this.#remember(peakBytes);
+      return result;
+    } finally {
+      this.#running.delete(running);
+      this.#admit();
+    }
+  }
+
+  #remember(bytes: number): void {
+    this.#peaks.push(bytes);
+    if (this.#peaks.length > REMEMBERED) this.#peaks.shift();
+  }
+
+  #admit(): void {
+    clearTimeout(this.#timer);
+    for (let next = this.#waiting[0]; next !== undefined && this.#hasRoom(); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      // Until it has begun it has taken nothing.
+      const running: Running = { memoryBytes: () => 0 };
+      this.#running.add(running);
+      next(running);
+    }
+    // What runs keeps the process, so the timer need not.
+    if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#admit(), LOOK_MS).unref();
+  }
+
+  #hasRoom(): boolean {
+    if (this.#running.size === 0) return true;
+    if (this.#running.size >= this.#deps.most) return false;
+    const expected = this.expectedBytes;
+    const stillTaken = [...this.#running].reduce((sum, { memoryBytes }) => sum + Math.max(0, expected - memoryBytes()), 0);
+    return this.#deps.availableBytes() - stillTaken >= expected;
+  }
+}
