@@ -141,6 +141,7 @@ export function ringedRevision(now: number, over: Partial<Rollout> = {}): Revisi
   const ring = {
     needed: 2,
     building: 0,
+    evaluating: 0,
     downloaded: 0,
     untried: null,
     soakMs: HOUR,

@@ -269,6 +269,7 @@ export function describeSeen({ revision, rollout }: RevisionSeen): StatusText | 
     isComplete: row.state === 'COMPLETE',
     leaving: summary.leaving,
     building: detail.rings.reduce((sum, { building }) => sum + building, 0),
+    evaluating: Math.max(0, ...detail.rings.map(({ evaluating }) => evaluating)),
   });
   if (policy === undefined) return describeSuperseded(supersededBy, describeCourse(row.course, detail, now) ?? now);
   const said =

@@ -181,6 +181,8 @@ export function offerOf(
   if (evaluation === undefined) return isHandingOut(state) ? { kind: 'unknown' } : { kind: 'none', because: 'revision' };
   const { outcome, toplevel, retryAt } = evaluation;
   switch (outcome) {
+    case 'NOT_EVALUATED':
+      return offerOf(state, undefined);
     case 'REMOVED':
       return { kind: 'removed' };
     case 'NOT_OURS':

@@ -1,33 +1,43 @@
-import {
-  DEFAULT_POLICY,
-  diffFleet,
-  HOST_NAME_RULE,
-  isCommit,
-  isSuspiciousShrink,
-  retryDelayMs,
-  storableText,
-  type EvaluatedHost,
-  type HostName,
-  type StorePath,
-} from '@floe/model';
-import type { HostEvaluation } from '@floe/nix';
+import { DEFAULT_POLICY, diffFleet, HOST_NAME_RULE, isSuspiciousShrink, storableText, type HostName, type StorePath } from '@floe/model';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
-import { sequenceFloor, type EvaluationRow, type Revision } from '@floe/store';
-import { bestEffort } from './best-effort.ts';
+import type { EvaluationRow, Revision } from '@floe/store';
 import { carryOver } from './carry-over.ts';
 import type { PipelineDeps } from './deps.ts';
-import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
+import { outcomeOf, setAsideOpaque } from './evaluate-hosts.ts';
+import { firstThingsFirst } from './first-things-first.ts';
+import { explainOpaque } from './opaque-files.ts';
 import { warnOfFlakeSettings } from './flake-settings.ts';
-import { takePolicy, unknownRing, unknownZone } from './policy.ts';
+import { takePolicy } from './policy.ts';
+import { leftCache, releasedToplevels, type Released } from './released.ts';
 import { saveEvaluations } from './save-evaluations.ts';
-import { addressOf, sourceOf } from './source.ts';
+import { addressOf } from './source.ts';
 import { whoseHosts } from './whose-hosts.ts';
 
 export type EvaluateOutcome =
   | { readonly kind: 'evaluated' }
+  /** No host of the revision can be used. */
+  | { readonly kind: 'failed'; readonly error: string };
+
+/** Its hosts are known, and nothing stands in the way of evaluating and releasing them. */
+export interface Listed {
+  readonly kind: 'listed';
+  /** With its policy. */
+  readonly revision: Revision;
+  /** Those that are still to be evaluated, first things first. */
+  readonly left: readonly HostName[];
+  /** What was found before an interruption. */
+  readonly kept: readonly EvaluationRow[];
+  /** Names that no machine can have. */
+  readonly refused: readonly EvaluationRow[];
+}
+
+export type PrepareOutcome =
+  | Listed
+  /** Nothing is left to do. */
+  | { readonly kind: 'evaluated' }
   /** Its policy cannot be used. */
   | { readonly kind: 'refused'; readonly error: string }
-  /** No host of the revision can be used. */
+  /** It has no hosts that could be listed. */
   | { readonly kind: 'failed'; readonly error: string }
   /** It has far fewer hosts than before, and waits for an administrator. */
   | { readonly kind: 'held'; readonly reason: string };
@@ -35,16 +45,13 @@ export type EvaluateOutcome =
 const MAX_NAME_LENGTH = 64;
 /** Names of hosts in the reason of a held commit: more are counted. */
 const MAX_GONE_NAMED = 20;
-/** Rows are written in batches of this size while other hosts are still evaluated. */
-const ROWS_AT_ONCE = 20;
 
 /**
- * Evaluates each host of the revision in its own process, and stores the result compared with the host's last release. A host
- * that fails gets a row with its error, and the others continue. Results of an interrupted evaluation of the same revision are
- * kept.
+ * Lists the hosts of the revision, takes its policy, and compares what is left of the fleet with what was there. Each listed host has a row
+ * afterwards: what was found before an interruption, or that it is still to be evaluated.
  */
-export async function evaluateRevision(deps: PipelineDeps, received: Revision, signal: AbortSignal): Promise<EvaluateOutcome> {
-  const { store, repositoryNix, limits, logger } = deps;
+export async function prepareRevision(deps: PipelineDeps, received: Revision, signal: AbortSignal): Promise<PrepareOutcome> {
+  const { store, repositoryNix, limits } = deps;
   const released = await releasedToplevels(deps, received);
   const carried = await carryOver(deps, received, async (hosts) => {
     const left = await leftCache(deps, hosts, released);
@@ -84,15 +91,19 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
   await store.hosts.ensure(revision.repositoryId, hosts);
 
   const { isEnrolled } = await whoseHosts(store, revision);
-  const kept = await keptRows(deps, revision, hosts, await leftCache(deps, hosts, released), isEnrolled);
+  const found = await keptRows(deps, revision, hosts, await leftCache(deps, hosts, released), isEnrolled);
+  const kept = await setAsideOpaque(deps, revision, found, signal);
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
-  const ordered = await bestEffort(logger, 'ordering the hosts', left, async () => await probablyTouchedFirst(deps, revision, left, released));
-  const evaluated = await setAsideOpaque(deps, revision, [...kept, ...(await evaluateHosts(deps, revision, ordered, signal))], signal);
-
   const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;
-  const rows = await saveEvaluations(store, revision.id, evaluated);
-  await saveEvaluations(store, revision.id, [...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused]);
+  const rows = await saveEvaluations(store, revision.id, kept);
+  const others = [...removed.map((host) => ({ host, outcome: 'REMOVED' as const })), ...refused];
+  await saveEvaluations(store, revision.id, [...(await unknownRows(deps, revision, left)), ...others]);
+  return { kind: 'listed', revision, left: await firstThingsFirst(deps, revision, left), kept: rows, refused };
+}
+
+/** What the evaluation of all hosts came to. Throws a retryable error where those that may evaluate later are all that there is. */
+export function outcomeOfAll(rows: readonly EvaluationRow[], refused: readonly EvaluationRow[]): EvaluateOutcome {
   const ours = rows.filter(({ outcome }) => outcome !== 'NOT_OURS');
   if (ours.some(({ outcome }) => outcome !== 'EVAL_ERROR')) return { kind: 'evaluated' };
   // A fleet in which no machine has the agent yet.
@@ -104,96 +115,14 @@ export async function evaluateRevision(deps: PipelineDeps, received: Revision, s
 }
 
 /**
- * Evaluates these hosts of the revision and stores a row for each as it finishes. Throws when it is stopped, and retryable errors
- * when Nix itself fails; rows that were stored until then stay. `isLate`: the revision has ended.
+ * A row for each host that has none: it is still to be evaluated. Until then it has the labels that it had, so that the limits of hosts that are on
+ * their way to an earlier commit hold. One whose error may pass keeps that row, and what was not Floe's until its machine was enrolled, too.
  */
-export async function evaluateHosts(
-  deps: PipelineDeps,
-  revision: Revision,
-  hosts: readonly HostName[],
-  signal: AbortSignal,
-  isLate = false,
-): Promise<readonly EvaluationRow[]> {
-  const { store, repositoryNix, limits, clock, logger } = deps;
-  const released = await leftCache(deps, hosts, await releasedToplevels(deps, revision));
-  const { isEnrolled, wasNotOurs } = await whoseHosts(store, revision);
-  const triesBefore = new Map((await store.revisions.evaluations(revision.id)).map(({ host, tries }) => [host, tries ?? 0]));
-  const rows: EvaluationRow[] = [];
-  let unsaved: EvaluationRow[] = [];
-  let saving: Promise<unknown> = Promise.resolve();
-  async function save(): Promise<void> {
-    const batch = unsaved;
-    unsaved = [];
-    try {
-      if (batch.length > 0) rows.push(...(await saveEvaluations(store, revision.id, batch)));
-    } catch (error) {
-      unsaved.unshift(...batch);
-      throw error;
-    }
-  }
-  function toRow(result: HostEvaluation): EvaluationRow {
-    const { host, warnings, kind } = result;
-    const evaluateMs = Math.round(result.durationMs);
-    const isNotOurs = kind === 'not-ours' || (kind === 'failed' && result.isSilent === true && wasNotOurs(host));
-    if (isNotOurs) return { host, outcome: 'NOT_OURS', warnings, evaluateMs };
-    if (kind === 'evaluated') {
-      const { drvPath, toplevel, system, labels, ring, formerHost, timeZone } = result;
-      const own = { host, warnings, labels, ring, formerHost, timeZone, evaluateMs };
-      const problem = unknownRing(revision.policy, result) ?? unknownZone(revision.policy, result);
-      if (problem !== undefined) return { ...own, outcome: 'EVAL_ERROR', error: problem };
-      const outcome = outcomeOf(result, released);
-      // Keeps `retryAt` until it is released: if this process is killed before, nothing else would retry a host of an ended
-      // revision.
-      const retryAt = isLate && outcome !== 'UNCHANGED' ? clock.now() + retryDelayMs(1) : undefined;
-      return { ...own, outcome, drvPath, toplevel, system, retryAt };
-    }
-    logger.info('the evaluation of a host failed', { host, code: result.code });
-    const tries = (triesBefore.get(host) ?? 0) + 1;
-    const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
-    return { host, outcome: 'EVAL_ERROR', error: result.error, warnings, retryAt, tries, evaluateMs };
-  }
-  try {
-    await repositoryNix.evaluateHosts((await sourceOf(deps, revision)).address, hosts, {
-      concurrency: limits.evaluations,
-      timeoutMs: limits.evaluationTimeoutMs,
-      maxMemoryBytes: limits.evaluationMemoryBytes,
-      signal,
-      isAsked: (host) => !isEnrolled(host),
-      onResult(result) {
-        unsaved.push(toRow(result));
-        // The rejection is handled below, where the promise is awaited.
-        if (unsaved.length >= ROWS_AT_ONCE) saving = Promise.all([saving, save()]).catch(() => undefined);
-      },
-    });
-  } finally {
-    await saving;
-    await save();
-  }
-  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
-  if (!isLate) return rows;
-  const judged = await setAsideOpaque(deps, revision, rows, signal);
-  return await saveEvaluations(store, revision.id, judged);
-}
-
-/** The rows, where hosts that use a Git LFS pointer or an encrypted file get an error instead. */
-async function setAsideOpaque(deps: PipelineDeps, revision: Revision, rows: readonly EvaluationRow[], signal: AbortSignal): Promise<EvaluationRow[]> {
-  const candidates = rows.flatMap(({ host, outcome, drvPath }) => (outcome === 'UNCHANGED' || drvPath === undefined ? [] : [{ host, drvPath }]));
-  const users = await usersOfOpaqueFiles(deps, revision, candidates, signal);
-  if (signal.aborted) throw new FloeError('EVALUATION_STOPPED', 'the evaluation was stopped', { retryable: true });
-  return await Promise.all(
-    rows.map(async (row): Promise<EvaluationRow> => {
-      const { host, warnings, evaluateMs } = row;
-      const error = users.get(host);
-      if (error !== undefined) return { host, outcome: 'EVAL_ERROR', error, warnings, evaluateMs };
-      return row.error === undefined ? row : { ...row, error: await explainOpaque(deps, revision, row.error) };
-    }),
-  );
-}
-
-function outcomeOf(host: EvaluatedHost, { released, gone }: Released): 'NEW' | 'CHANGED' | 'UNCHANGED' {
-  if (gone.has(host.host)) return 'CHANGED';
-  const { added, changed } = diffFleet([host], [], released);
-  return added.length > 0 ? 'NEW' : changed.length > 0 ? 'CHANGED' : 'UNCHANGED';
+async function unknownRows({ store }: PipelineDeps, revision: Revision, hosts: readonly HostName[]): Promise<readonly EvaluationRow[]> {
+  const known = new Set((await store.revisions.evaluations(revision.id)).map(({ host }) => host));
+  const previous = await store.revisions.newestPublished(revision.repositoryId);
+  const before = new Map(previous === undefined ? [] : (await store.revisions.evaluations(previous.id)).map((row) => [row.host, row] as const));
+  return hosts.flatMap((host) => (known.has(host) ? [] : [{ host, outcome: 'NOT_EVALUATED' as const, labels: before.get(host)?.labels }]));
 }
 
 /**
@@ -218,40 +147,6 @@ async function keptRows(
     }
     return row.outcome === 'EVAL_ERROR' && row.retryAt === undefined ? [{ ...known, outcome: 'EVAL_ERROR', error }] : [];
   });
-}
-
-interface Released {
-  readonly released: ReadonlyMap<HostName, StorePath>;
-  /** The hosts whose last release is not in the cache any more: it is published again, and released, though nothing changed. */
-  readonly gone: ReadonlySet<HostName>;
-}
-
-/** What these hosts have stays in the cache from now on, until it is written down. */
-async function leftCache(
-  { cache, logger }: Pick<PipelineDeps, 'cache' | 'logger'>,
-  hosts: readonly HostName[],
-  released: ReadonlyMap<HostName, StorePath>,
-): Promise<Released> {
-  const gone = new Set<HostName>();
-  for (const host of hosts) {
-    const toplevel = released.get(host);
-    if (toplevel !== undefined && (await cache.folder?.keep(toplevel)) === false) gone.add(host);
-  }
-  if (gone.size > 0) logger.warn('the last releases of hosts are not in the cache any more; they are published again', { hosts: gone.size });
-  return { released, gone };
-}
-
-/**
- * The toplevel of each host's last release of the fleet. Without hosts that accepted, or were told, a later one (of a database that was lost, or a store
- * path that was submitted): they refuse this one, and need a new release even when nothing changed.
- */
-export async function releasedToplevels(
-  { store }: Pick<PipelineDeps, 'store'>,
-  { repositoryId }: Pick<Revision, 'repositoryId'>,
-): Promise<ReadonlyMap<HostName, StorePath>> {
-  const floors = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, sequenceFloor(row)]));
-  const releases = await store.releases.latest(repositoryId);
-  return new Map(releases.flatMap(({ host, sequence, toplevel }) => (sequence < (floors.get(host) ?? 0) ? [] : [[host, toplevel]])));
 }
 
 /**
@@ -298,21 +193,4 @@ async function hostsBefore(deps: PipelineDeps, revision: Revision, released: num
   const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
   if (previous === undefined) return released;
   return (await deps.store.revisions.evaluations(previous.id)).filter(({ outcome }) => outcome !== 'REMOVED').length;
-}
-
-/** Hosts whose own files changed come first, so that a small change of a large fleet is released early. It only affects the order. */
-async function probablyTouchedFirst(
-  deps: PipelineDeps,
-  revision: Revision,
-  hosts: readonly HostName[],
-  released: ReadonlyMap<HostName, string>,
-): Promise<readonly HostName[]> {
-  const previous = await deps.store.revisions.newestPublished(revision.repositoryId);
-  if (previous === undefined || !isCommit(previous.sha) || hosts.length <= deps.limits.evaluations) return hosts;
-  const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
-  if (changes === 'unknown') return hosts;
-  const isTouched = (host: HostName): boolean =>
-    !released.has(host) || changes.some(({ path }) => path.split('/').some((part) => part === host || part.startsWith(`${host}.`)));
-  const touched = new Set(hosts.filter(isTouched));
-  return [...touched, ...hosts.filter((host) => !touched.has(host))];
 }

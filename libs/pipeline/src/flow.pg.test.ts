@@ -32,10 +32,10 @@ afterEach(async () => {
 });
 
 const shaOf = (number: number): CommitSha => String(number).padStart(40, '0') as CommitSha;
-/** A build that ends when it is told to. */
-function gate(host: string): () => void {
+/** A build, or an evaluation, that ends when it is told to. */
+function gate(host: string, of: 'buildsAfter' | 'evaluatesAfter' = 'buildsAfter'): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
-  world.buildsAfter.set(host, promise);
+  world[of].set(host, promise);
   return resolve;
 }
 async function revisionOf(sha: CommitSha): Promise<Revision | undefined> {
@@ -176,9 +176,111 @@ describe('each host flows by itself', () => {
   });
 });
 
+describe('evaluation is a part of the flow', () => {
+  const evaluating = async (): Promise<readonly string[]> => [...((await world.store.hosts.fleet(world.repository.id)).rollout?.evaluating ?? [])];
+
+  test('a host is released when it is evaluated and built, though the evaluation of others takes hours', async () => {
+    const finish = gate('bob', 'evaluatesAfter');
+    const fail = gate('cyd', 'evaluatesAfter');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, cyd: { evaluates: 'broken' } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    const building = await revisionOf(shaOf(1));
+    expect(building?.state).toBe('BUILDING');
+    expect(await coming()).toEqual([]);
+    expect((await evaluating()).toSorted()).toEqual(['bob', 'cyd']);
+    finish();
+    await released({ ada: 1, bob: 1 });
+    expect(await evaluating()).toEqual(['cyd']);
+    fail();
+    const revision = await world.ended(shaOf(1), 'PUBLISHED');
+    expect(await evaluating()).toEqual([]);
+    expect(await world.row(revision, 'cyd')).toMatchObject({ outcome: 'EVAL_ERROR', error: 'broken' });
+    expect(revision.evaluatedAt).toBeGreaterThan(building?.evaluatedAt ?? Infinity);
+  });
+
+  test('a commit none of whose hosts evaluates has failed, and one whose only good host comes last has not', async () => {
+    const finish = gate('bob', 'evaluatesAfter');
+    world.commits.push({ ada: { evaluates: 'broken' }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    const revision = await eventually('ada is evaluated', async () => {
+      const each = await revisionOf(shaOf(1));
+      return each !== undefined && world.evaluations.length > 0 ? each : undefined;
+    });
+    expect(revision.state).toBe('EVALUATING');
+    finish();
+    await world.ended(shaOf(1), 'PUBLISHED');
+    world.evaluatesAfter.clear();
+    await world.push({ ada: { evaluates: 'broken' }, bob: { evaluates: 'broken' } });
+    await world.ended(shaOf(2), 'EVAL_FAILED');
+    expect(await world.released()).toEqual({ bob: 1 });
+  });
+
+  test('what a newer commit overtakes says of no host that it does not evaluate, and keeps whose they are', async () => {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, iso: { evaluates: 1, saysNo: true } });
+    await world.start(dir);
+    await world.ended(shaOf(1), 'PUBLISHED');
+    for (const host of ['bob', 'iso']) gate(host, 'evaluatesAfter');
+    await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 }, iso: { evaluates: 1, saysNo: true } });
+    await released({ ada: 2, bob: 1 });
+    world.evaluatesAfter.clear();
+    await world.push({ ada: { evaluates: 3 }, bob: { evaluates: 3 }, iso: { evaluates: 'silent' } });
+    const older = await world.ended(shaOf(2), 'PUBLISHED');
+    expect(await world.row(older, 'bob')).toMatchObject({ outcome: 'NOT_EVALUATED', error: undefined, labels: ['site=bob'] });
+    expect(await world.row(older, 'iso')).toMatchObject({ outcome: 'NOT_OURS' });
+    const newer = await world.ended(shaOf(3), 'PUBLISHED');
+    expect(await world.row(newer, 'iso')).toMatchObject({ outcome: 'NOT_OURS' });
+    expect(await world.released()).toEqual({ ada: 3, bob: 3 });
+  });
+
+  test('what a newer commit overtakes still counts all its hosts: one with far fewer is held', async () => {
+    const names = Array.from({ length: 8 }, (_, index) => `h${index}`.replace(/\d/, (digit) => 'abcdefgh'[Number(digit)] ?? ''));
+    const all = (evaluates: number) => Object.fromEntries(names.map((name) => [name, { evaluates }]));
+    for (const name of names.slice(1)) gate(name, 'evaluatesAfter');
+    world.commits.push(all(1));
+    await world.start(dir);
+    await released({ ha: 1 });
+    await world.push({ ha: { evaluates: 2 } });
+    await world.ended(shaOf(1), 'PUBLISHED');
+    await eventually('it is held', async () => (await world.store.repositories.get(world.repository.id)).held);
+  });
+
+  test('a server that was killed in between evaluates the others, and none twice', async () => {
+    gate('bob', 'evaluatesAfter');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    await world.shutDown();
+    world.evaluatesAfter.clear();
+    world.evaluations = [];
+    await world.start(dir);
+    await world.ended(shaOf(1), 'PUBLISHED');
+    expect(world.evaluations).toEqual(['1 bob']);
+    expect(await world.released()).toEqual({ ada: 1, bob: 1 });
+  });
+
+  test('nothing is released before the checks of the policy are built, also while hosts are evaluated', async () => {
+    gate('bob', 'evaluatesAfter');
+    const builds: string[] = [];
+    world.onBuild = (host) => void builds.push(host);
+    const checked = Promise.withResolvers<void>();
+    world.buildsAfter.set('unit', checked.promise);
+    world.policy = { rings: [{ name: 'all' }], checks: ['unit'] };
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await eventually('the check is built', () => (builds.length > 0 ? true : undefined));
+    expect(builds).toEqual(['unit']);
+    expect(await world.released()).toEqual({});
+    checked.resolve();
+    await released({ ada: 1 });
+    expect(builds).toEqual(['unit', 'ada']);
+  });
+});
+
 const HOSTS = ['ada', 'bob', 'cyd'] as const;
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('finish' as const), host: fc.constantFrom(...HOSTS) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('evaluate' as const), host: fc.constantFrom(...HOSTS) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('push' as const), hosts: fc.subarray([...HOSTS], { minLength: 1 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('submit' as const), host: fc.constantFrom(...HOSTS) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'refuse' as const) }) },
@@ -193,11 +295,13 @@ test(
       fc.asyncProperty(fc.array(step, { maxLength: 8 }), async (steps) => {
         const folder = await mkdtemp(join(dir, 'run-'));
         const own = new World(await openWorldStore(await server.createDatabase(server.url)));
-        const open = new Map<string, () => void>();
+        const open = { buildsAfter: new Map<string, () => void>(), evaluatesAfter: new Map<string, () => void>() };
         const slow = (host: string): void => {
-          const { promise, resolve } = Promise.withResolvers<void>();
-          own.buildsAfter.set(host, promise);
-          open.set(host, resolve);
+          for (const of of ['buildsAfter', 'evaluatesAfter'] as const) {
+            const { promise, resolve } = Promise.withResolvers<void>();
+            own[of].set(host, promise);
+            open[of].set(host, resolve);
+          }
         };
         let refusals = 0;
         own.onPublish = () => {
@@ -215,7 +319,10 @@ test(
           for (const each of steps) {
             switch (each.do) {
               case 'finish':
-                open.get(each.host)?.();
+                open.buildsAfter.get(each.host)?.();
+                break;
+              case 'evaluate':
+                open.evaluatesAfter.get(each.host)?.();
                 break;
               case 'push':
                 number += 1;
@@ -235,7 +342,7 @@ test(
                 await own.start(folder);
             }
           }
-          for (const finish of open.values()) finish();
+          for (const finish of [...open.evaluatesAfter.values(), ...open.buildsAfter.values()]) finish();
           await own.ended(shaOf(number), 'PUBLISHED');
           await eventually('nothing waits, and all is finished', async () => {
             const waiting = await own.store.handovers.waiting(own.repository.id);
@@ -249,7 +356,12 @@ test(
           for (const { revision } of revisions) {
             const handed = await own.store.releases.hostsOf(revision.id);
             expect(revision.state === 'PUBLISHED' || handed.size === 0, `${revision.sha} is ${revision.state}`).toBe(true);
-            for (const row of await own.store.revisions.evaluations(revision.id)) {
+            const rows = await own.store.revisions.evaluations(revision.id);
+            // The next commit is held by how many hosts there were.
+            if (revision.state === 'PUBLISHED') expect(rows.map(({ host }) => host)).toEqual([...HOSTS]);
+            for (const row of rows) {
+              // Of what is newest nothing is left to be evaluated.
+              if (revision.supersededBy === undefined && revision.handoverId === undefined) expect(row.outcome, row.host).not.toBe('NOT_EVALUATED');
               const isBuilt = handed.has(row.host);
               if (isBuilt) expect(row.error, row.host).toBeUndefined();
               // What was submitted was built elsewhere.

@@ -1,7 +1,7 @@
 import type { Evaluation, Repository, Revision } from '@floe/store';
 import { buildHosts } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts } from './evaluate.ts';
+import { evaluateHosts } from './evaluate-hosts.ts';
 import { releaseHosts } from './release.ts';
 import { whoseHosts } from './whose-hosts.ts';
 
@@ -18,7 +18,7 @@ export async function tryLateHosts(deps: PipelineDeps, repository: Repository, r
   const due = (await store.revisions.evaluations(revision.id)).filter((row) => isDue(row) || isNew(row));
   logger.info('hosts with a temporary error, or that were enrolled since, are evaluated or built', { commit: revision.sha, count: due.length });
   const unevaluated = due.filter(({ outcome }) => outcome === 'EVAL_ERROR' || outcome === 'NOT_OURS').map(({ host }) => host);
-  if (unevaluated.length > 0) await evaluateHosts(deps, revision, unevaluated, signal, true);
+  if (unevaluated.length > 0) await evaluateHosts(deps, revision, unevaluated, signal, { isLate: true });
   const tried = new Set(due.map(({ host }) => host));
   const wanted = (await store.revisions.evaluations(revision.id)).filter(
     ({ host, outcome }) => tried.has(host) && (outcome === 'CHANGED' || outcome === 'NEW' || outcome === 'BUILD_ERROR'),

@@ -1,19 +1,19 @@
 import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
-import { buildRevision, type HandOut } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
-import { evaluateRevision } from './evaluate.ts';
+import { evaluateRevision, finishRevision, publishRevision } from './evaluate-and-build.ts';
 import { compareHandover } from './handovers/compare.ts';
 import { publishHandovers } from './handovers/publish.ts';
 import { readHandover } from './handovers/read.ts';
 import { tryLateHosts } from './late-hosts.ts';
-import { FreshnessKeeper, releaseHosts } from './release.ts';
+import { recordEvent } from './record-event.ts';
+import { FreshnessKeeper } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
 import { TestingBranches } from './trial-branches/testing-branches.ts';
-import { refusalOfSigners } from './signers/refusal.ts';
+import { unsignedOf } from './signers/refusal.ts';
 import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;
@@ -221,12 +221,8 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
 
 /** Advances the revision by one step. Every step can be repeated. Resolves to true when it waits for an administrator. */
 async function advance(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<boolean> {
-  const { store, clock, logger } = deps;
-  async function record(event: RevisionEvent, error?: string): Promise<void> {
-    const result = await store.revisions.advance(revision.id, event, clock.now(), error);
-    if (result.kind === 'stale') logger.info('a step found the revision in another state', { revision: revision.sha, state: result.state, event });
-    else logger.info('revision', { commit: revision.sha, state: result.state, ...(error === undefined ? {} : { error }) });
-  }
+  const { store, clock } = deps;
+  const record = async (event: RevisionEvent, error?: string): Promise<unknown> => await recordEvent(deps, revision, event, error);
   switch (revision.state) {
     case 'RECEIVED':
       // Before anything is done with it, so that an older backup of the database does not reuse this sequence.
@@ -247,7 +243,8 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
         await record('refused', unsigned);
         return false;
       }
-      const outcome = revision.handoverId === undefined ? await evaluateRevision(deps, revision, signal) : await compareHandover(deps, revision);
+      const outcome =
+        revision.handoverId === undefined ? await evaluateRevision(deps, repository, revision, signal) : await compareHandover(deps, revision);
       if (outcome.kind === 'held') {
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
@@ -257,28 +254,13 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       }
       if (outcome.kind === 'evaluated') await record('evaluated');
       else if (outcome.kind === 'refused') await record('refused', outcome.error);
-      else await record('evaluation-failed', outcome.error);
+      else if (outcome.kind === 'failed') await record('evaluation-failed', outcome.error);
       return false;
     }
     case 'BUILDING': {
-      const handOut: HandOut = async (hosts) => {
-        await releaseHosts(deps, repository, revision, hosts, false);
-        logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
-      };
-      const unsigned = await unsignedOf(deps, revision);
-      if (unsigned !== undefined && (await store.releases.hostsOf(revision.id)).size === 0) {
-        await record('build-failed', unsigned);
-        return false;
-      }
-      const isSubmitted = revision.handoverId !== undefined;
-      const outcome = isSubmitted ? undefined : await buildRevision(deps, revision, signal, handOut);
-      if (outcome?.kind === 'failed') await record('build-failed', outcome.error);
-      else {
-        // Of what was submitted all systems are there, and are handed out together.
-        await releaseHosts(deps, repository, revision, isSubmitted ? await readHandover(deps, revision) : []);
-        const left = await store.hosts.forgetLeft(repository.id, revision.id);
-        if (left.length > 0) logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
-      }
+      if (revision.handoverId === undefined) await finishRevision(deps, repository, revision, signal);
+      // Of what was submitted all systems are there, and are handed out together.
+      else await publishRevision(deps, repository, revision, await readHandover(deps, revision));
       return false;
     }
     case 'PUBLISHED':
@@ -309,11 +291,6 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
   } catch (cause) {
     logger.warn('a failed step could not be recorded', { error: cause });
   }
-}
-
-/** Of a handover nothing is read from git. */
-async function unsignedOf(deps: PipelineDeps, { repositoryId, sha, handoverId }: Revision): Promise<string | undefined> {
-  return handoverId === undefined ? await refusalOfSigners(deps, repositoryId, sha) : undefined;
 }
 
 /** A newer one goes first. False: there is none, or what was submitted waits until a commit that hosts have releases of is built. */

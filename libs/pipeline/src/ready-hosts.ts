@@ -12,8 +12,9 @@ export class ReadyHosts<Host> {
     this.#handle = handle;
   }
 
-  add(host: Host): void {
-    this.#waiting.push(host);
+  add(...hosts: readonly Host[]): void {
+    if (hosts.length === 0) return;
+    this.#waiting.push(...hosts);
     this.#running ??= this.#run();
   }
 

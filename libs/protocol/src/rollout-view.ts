@@ -71,6 +71,8 @@ export const RingView = v.object({
   counts: RingCountsView,
   /** Hosts of it that are still built, and so are in no count: the ring waits for those that are there. */
   building: v.optional(Counter, 0),
+  /** Hosts of the commit that are still evaluated: any of them may be of this ring, which waits for them. */
+  evaluating: v.optional(Counter, 0),
   /** So many hosts must be verified before the next ring. */
   needed: Counter,
   /** Of the last ring: hosts with the same change none of which has run it, in words. Somebody of them has to; null: nobody else. */

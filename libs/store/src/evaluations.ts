@@ -152,12 +152,19 @@ async function evaluationsOf(db: Database, ids: readonly string[]): Promise<Read
 
 export function createEvaluationStore(
   db: Database,
-): Pick<RevisionStore, 'saveEvaluations' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'evaluationsOf' | 'nextRetryAt'> {
+): Pick<RevisionStore, 'saveEvaluations' | 'noteEvaluated' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'evaluationsOf' | 'nextRetryAt'> {
   return {
     saveEvaluations: async (id, rows) =>
       await db.transaction(async (tx) => {
         await saveEvaluations(tx, id, rows);
         await notify(tx, { topic: 'revision', id });
+        const [revision] = await tx.select({ state: revisions.state }).from(revisions).where(eq(revisions.id, id));
+        // Its rollout waits for them no more.
+        if (revision?.state === 'BUILDING')
+          await notifyHosts(
+            tx,
+            rows.map(({ host }) => host),
+          );
       }),
     saveBuilds: async (id, rows) =>
       await db.transaction(async (tx) => {
@@ -174,6 +181,13 @@ export function createEvaluationStore(
         .update(evaluations)
         .set({ narHash, closureSizeBytes })
         .where(and(eq(evaluations.revisionId, id), eq(evaluations.host, host)));
+    },
+    noteEvaluated: async (id, at) => {
+      await db
+        .update(revisions)
+        .set({ evaluatedAt: at })
+        .where(and(eq(revisions.id, id), eq(revisions.state, 'BUILDING')));
+      await notify(db, { topic: 'revision', id });
     },
     evaluations: async (id) => await readEvaluations(db, id),
     evaluationsOf: async (ids) => await evaluationsOf(db, ids),

@@ -138,17 +138,22 @@ export async function readCurrent(db: Database, query: FleetQuery): Promise<Curr
   return newest === undefined ? undefined : await withOrders(db, query, newest);
 }
 
-/** What of the revision is still built; most of the time no revision is. */
-async function readComing(db: Database, { revisionId, revisionState }: RolloutOfRevision): Promise<CurrentRollout['coming']> {
-  if (revisionState !== 'BUILDING') return undefined;
+/** What of the revision is still built, and evaluated; most of the time no revision is. */
+async function readComing(db: Database, { revisionId, revisionState }: RolloutOfRevision): Promise<Pick<CurrentRollout, 'coming' | 'evaluating'>> {
+  if (revisionState !== 'BUILDING') return {};
+  const unknown = await db
+    .select({ host: evaluations.host })
+    .from(evaluations)
+    .where(and(eq(evaluations.revisionId, revisionId), eq(evaluations.outcome, 'NOT_EVALUATED')));
   const rows = await db.select({ host: evaluations.host, toplevel: evaluations.toplevel }).from(evaluations).where(isToBeBuilt(db, revisionId));
   const reader = new RowReader();
-  return new Map(
+  const coming = new Map(
     rows.flatMap(({ host, toplevel }) => {
       const path = reader.path('toplevel', toplevel);
       return path === undefined ? [] : [[host, path] as const];
     }),
   );
+  return { coming, ...(unknown.length === 0 ? {} : { evaluating: new Set(unknown.map(({ host }) => host)) }) };
 }
 
 async function readSituations(db: Database, query: FleetQuery) {
@@ -191,8 +196,7 @@ async function withOrders(db: Database, { repositoryId, now }: FleetQuery, curre
   const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
   const submitters = rollout.pushers === undefined ? [] : await submittersOf(db, repositoryId, rollout.revisionId, sequence);
   const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, submitters, now);
-  const coming = await readComing(db, current);
-  return { ...rollout, orders, people, probes, ...(coming === undefined ? {} : { coming }) };
+  return { ...rollout, orders, people, probes, ...(await readComing(db, current)) };
 }
 
 function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {

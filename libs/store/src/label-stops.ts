@@ -1,7 +1,7 @@
 import {
   boundedTime,
   DEFAULT_POLICY,
-  isLeftOut,
+  isConfigurationKnown,
   LABEL_FORM,
   labelsOf,
   MAX_LABEL_STOPS,
@@ -81,7 +81,7 @@ export async function readStopped(
     .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)));
   return new Map(
     rows.flatMap(({ host, outcome, labels, lastLabels }) => {
-      const isEvaluated = outcome !== null && outcome !== 'EVAL_ERROR' && !isLeftOut(outcome);
+      const isEvaluated = outcome !== null && isConfigurationKnown(outcome);
       const own = reader.json('labels', isEvaluated ? labels : lastLabels, LabelsColumn) ?? [];
       const has = new Set(labelsOf(policy, { host, labels: own }));
       const stops = standing.filter(({ label }) => has.has(label));

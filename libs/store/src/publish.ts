@@ -1,5 +1,6 @@
 import { isHandingOut, nextRevisionState, type HostName, type RevisionState } from '@floe/model';
-import { and, eq, isNotNull, isNull, or, sql } from 'drizzle-orm';
+import { and, desc, eq, inArray, isNotNull, isNull, or, sql } from 'drizzle-orm';
+import { alias } from 'drizzle-orm/pg-core';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify, notifyHosts } from './hints.ts';
@@ -148,19 +149,40 @@ export async function publish(db: Database, revisionId: string, news: readonly N
   });
 }
 
+/** Hosts that nobody came to evaluate, and that the last published commit found to be not Floe's, are so until another commit looks (SPEC R15). */
+async function keepNotOurs(tx: Database, revisionId: string, repositoryId: string): Promise<void> {
+  const [last] = await tx
+    .select({ id: revisions.id })
+    .from(revisions)
+    .where(and(eq(revisions.repositoryId, repositoryId), eq(revisions.state, 'PUBLISHED')))
+    .orderBy(desc(revisions.sequence))
+    .limit(1);
+  if (last === undefined) return;
+  const before = alias(evaluations, 'before');
+  const wasNotOurs = tx
+    .select({ host: before.host })
+    .from(before)
+    .where(and(eq(before.revisionId, last.id), eq(before.outcome, 'NOT_OURS')));
+  await tx
+    .update(evaluations)
+    .set({ outcome: 'NOT_OURS' })
+    .where(and(eq(evaluations.revisionId, revisionId), eq(evaluations.outcome, 'NOT_EVALUATED'), inArray(evaluations.host, wasNotOurs)));
+}
+
 /**
  * A newer commit goes first. A revision that has handed out nothing is SUPERSEDED. Of one that has, the rollout goes on with the hosts
  * that have their release, until the newer one has some: it is PUBLISHED with these, and the others keep what they have. The lock
  * keeps a release that is stored at that moment from being missed.
  */
 export async function overtake(tx: Database, revisionId: string, by: Locked['sha'], at: number): Promise<Advanced> {
-  const { state } = await lockRevision(tx, revisionId);
+  const { state, repositoryId } = await lockRevision(tx, revisionId);
   const isHandedOut = state === 'BUILDING' && (await hostsWithRelease(tx, revisionId)).size > 0;
   if (!isHandedOut) return await moveRevision(tx, revisionId, { event: 'superseded', at, also: { supersededBy: by } });
   await tx
     .update(evaluations)
     .set({ outcome: 'BUILD_ERROR', error: `not built: ${by.slice(0, 10)} came first`, retryAt: null })
     .where(isToBeBuilt(tx, revisionId));
+  await keepNotOurs(tx, revisionId, repositoryId);
   await notify(tx, { topic: 'host', host: '*' });
   return await moveRevision(tx, revisionId, { event: 'built', at });
 }

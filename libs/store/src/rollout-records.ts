@@ -44,6 +44,8 @@ export interface CurrentRollout extends Rollout {
   readonly pushers?: readonly string[] | undefined;
   /** Hosts that its revision changes and that have no release yet, because they are still built, with the system that they will have; undefined: none. */
   readonly coming?: ReadonlyMap<HostName, StorePath> | undefined;
+  /** Hosts of its revision that are still evaluated; undefined: none. */
+  readonly evaluating?: ReadonlySet<HostName> | undefined;
   /** What people asked of it, and of its fleet. */
   readonly orders: RolloutOrders;
   /** What its probes answered last; undefined: nothing. */

@@ -99,7 +99,7 @@ export const LISTED_ROLLOUT = listed;
 export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
 
 /** A rollout with the policy and the sequence of its revision. */
-export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes' | 'coming'> & {
+export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes' | 'coming' | 'evaluating'> & {
   readonly sequence: number;
   readonly revisionState: RevisionState;
 };

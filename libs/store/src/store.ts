@@ -155,6 +155,8 @@ export interface RevisionStore extends GlassStore {
   noteSource(id: string, key: string): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
+  /** All hosts of a revision that is built are evaluated: that is when it was evaluated. */
+  noteEvaluated(id: string, at: Timestamp): Promise<void>;
   /** Adds to evaluations that are there. */
   saveBuilds(id: string, rows: readonly BuildRow[]): Promise<void>;
   savePublished(id: string, host: HostName, narHash: string, closureSizeBytes: number): Promise<void>;

@@ -109,6 +109,7 @@ test('whoever is asked to approve may: an administrator where the policy became 
     counts,
     needed: 1,
     building: 0,
+    evaluating: 0,
     downloaded: 0,
     untried: null,
     soakMs: 0,

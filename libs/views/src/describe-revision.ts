@@ -30,18 +30,38 @@ export function describeEvaluation(facts: RevisionFacts): StatusText {
       return text('pending', 'received, about to be evaluated');
     case 'EVALUATING':
       // Why it is being tried again, e.g. an input that is waited for.
-      return text('pending', revision.error ?? 'evaluating the hosts');
+      return text('pending', revision.error ?? evaluating(evaluations));
     case 'REJECTED':
       return text('failure', `not accepted: ${revision.error ?? 'no reason was recorded'}`);
     case 'EVAL_FAILED':
       return text('failure', revision.error ?? 'no host could be evaluated');
     case 'SUPERSEDED':
+      if (countOf(evaluations, 'NOT_EVALUATED') > 0) return partlyEvaluated(facts);
       return evaluations.length === 0 ? superseded('not evaluated', facts) : evaluated(facts);
     case 'BUILDING':
     case 'PUBLISHED':
     case 'BUILD_FAILED':
+      if (countOf(evaluations, 'NOT_EVALUATED') > 0 && revision.handoverId === undefined) return withGlass(partlyEvaluated(facts), facts);
       return withGlass(evaluated(facts), facts);
   }
+}
+
+function countOf(evaluations: RevisionFacts['evaluations'], ...outcomes: readonly EvaluationOutcome[]): number {
+  return evaluations.filter((each) => outcomes.includes(each.outcome)).length;
+}
+
+function evaluating(evaluations: RevisionFacts['evaluations']): string {
+  const left = countOf(evaluations, 'NOT_EVALUATED');
+  const all = evaluations.length - countOf(evaluations, 'REMOVED');
+  return left === 0 ? 'evaluating the hosts' : `${progressOf(all - left, all)} evaluated`;
+}
+
+/** Of hosts that were not evaluated before a newer commit came, nothing is known: that is no failure of this one. */
+function partlyEvaluated(facts: RevisionFacts): StatusText {
+  const { revision, evaluations } = facts;
+  const said = evaluating(evaluations);
+  if (revision.state === 'BUILD_FAILED') return text('error', said);
+  return isEndedRevision(revision.state) ? superseded(said, facts) : text('pending', said);
 }
 
 /** Whoever looks at the commit sees that it did not keep the floor. */
@@ -55,7 +75,7 @@ function evaluated({ revision, evaluations }: RevisionFacts): StatusText {
   // What is wrong with other hosts since an earlier commit is none of this one.
   const isSubmitted = revision.handoverId !== undefined;
   if (broken.length > 0 && !isSubmitted) return text('failure', brokenHosts(broken, present.length, 'evaluate'));
-  const count = (...outcomes: readonly EvaluationOutcome[]): number => evaluations.filter((each) => outcomes.includes(each.outcome)).length;
+  const count = (...outcomes: readonly EvaluationOutcome[]): number => countOf(evaluations, ...outcomes);
   // A host that was evaluated and then did not build had changed: an unchanged one is not built.
   const parts: readonly (readonly [number, string])[] = [
     [count('CHANGED', 'BUILD_ERROR'), 'changed'],
@@ -85,7 +105,7 @@ export function describeBuild(facts: RevisionFacts): StatusText {
     case 'EVALUATING':
       return text('pending', 'waiting for the evaluation');
     case 'BUILDING':
-      return text('pending', building(wanted, broken.length));
+      return text('pending', building(wanted, broken.length, countOf(evaluations, 'NOT_EVALUATED')));
     case 'PUBLISHED':
       return text(
         'success',
@@ -129,8 +149,8 @@ function publishedWords(count: number, isSubmitted: boolean, elsewhere: Revision
   return built === undefined ? left : `${built}, ${left}`;
 }
 
-function building(wanted: RevisionFacts['evaluations'], brokenCount: number): string {
-  if (wanted.length === 0) return 'nothing to build, about to be published';
+function building(wanted: RevisionFacts['evaluations'], brokenCount: number, unknown: number): string {
+  if (wanted.length === 0) return unknown > 0 ? 'waiting for the evaluation' : 'nothing to build, about to be published';
   const doneCount = wanted.filter((each) => each.builtAt !== undefined && each.outcome !== 'BUILD_ERROR').length;
   return `${progressOf(doneCount, wanted.length)} built${brokenCount === 0 ? '' : `, ${brokenCount} failed`}`;
 }

@@ -2,7 +2,7 @@ import type { StatusText } from '@floe/model';
 import type { RingView, RolloutView } from '@floe/protocol';
 import { describeSuperseded } from './describe-rollout.ts';
 import { isLargeFleet, progressOf } from './hosts-in-words.ts';
-import { missingApprovalWords, ringParts } from './rollout-words.ts';
+import { missingApprovalWords, ringParts, stillMade } from './rollout-words.ts';
 
 /**
  * What the commit says of one ring of several. A ring is a success when its gate has passed, and stays one: hosts that are away, or that
@@ -24,7 +24,7 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
     const before = rings.find((each) => each.state === 'current')?.name;
     return {
       state: 'pending',
-      description: counts.eligible + ring.building === 0 ? where : `waits for ring ${before ?? 'before it'}`,
+      description: counts.eligible + ring.building + ring.evaluating === 0 ? where : `waits for ring ${before ?? 'before it'}`,
       isUnderWay: true,
     };
   }
@@ -37,7 +37,7 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
     case 'ABORTED':
       return { state: 'failure', description: `aborted: ${where}` };
     case 'WAITING_APPROVAL': {
-      if (ring.missingApprovals === null && ring.building > 0) return { state: 'pending', description: where, isUnderWay: true };
+      if (ring.missingApprovals === null && ring.building + ring.evaluating > 0) return { state: 'pending', description: where, isUnderWay: true };
       const missing = ring.missingApprovals === null ? '' : `: ${missingApprovalWords(ring.missingApprovals)}`;
       return { state: 'pending', description: `waits for approval${missing}` };
     }
@@ -56,9 +56,9 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
 
 /** "2 of 3 verified, 1 away" */
 function whereItsHostsAre(ring: RingView, rollout: Pick<RolloutView, 'state'>): string {
-  const { counts, building } = ring;
-  const built = building === 0 ? [] : [`${building} being built`];
-  if (counts.eligible === 0) return built[0] ?? 'no host of it changes';
+  const { counts } = ring;
+  const built = stillMade(ring);
+  if (counts.eligible === 0) return built.length > 0 ? built.join(', ') : 'no host of it changes';
   // Of many, what changes with every host is left out, as in the description of the whole rollout.
   const isRough = isLargeFleet(counts.eligible) && counts.inFlight + counts.toCome > 0;
   const rest = ringParts(ring, rollout).filter(({ part }) => part !== 'verified' && !(isRough && (part === 'under way' || part === 'waiting')));

@@ -1,5 +1,6 @@
 import { hasUnreportedTrouble, runsSomewhere, type HostStanding, type RolloutCounts, type StatusText } from '@floe/model';
 import { isLargeFleet, listNames, progressOf } from './hosts-in-words.ts';
+import { stillMade } from './rollout-words.ts';
 import { standingName } from './standing.ts';
 
 /** Names of hosts by standing, to be shown after their number. */
@@ -45,6 +46,8 @@ export interface RolloutProgress {
   readonly leaving?: number;
   /** So many are still built. */
   readonly building?: number;
+  /** So many are still evaluated, and are in no count. */
+  readonly evaluating?: number;
 }
 
 /**
@@ -53,9 +56,8 @@ export interface RolloutProgress {
  * seen to run it.
  */
 export function describeRollout(counts: RolloutCounts, names: RolloutNames = {}, progress: RolloutProgress = {}): StatusText {
-  const { building = 0 } = progress;
-  const withNames = sentence(counts, names, building);
-  return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}, building) };
+  const withNames = sentence(counts, names, progress);
+  return { state: stateOf(counts, progress), description: [...withNames].length <= ROOM_FOR_NAMES ? withNames : sentence(counts, {}, progress) };
 }
 
 /**
@@ -68,14 +70,14 @@ export function describeSuperseded(supersededBy: string | undefined, before?: St
   return { state: 'error', description: before === undefined ? by : `${by}: ${before.description}` };
 }
 
-function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0, building = 0 }: RolloutProgress): StatusText['state'] {
+function stateOf(counts: RolloutCounts, { isComplete = false, leaving = 0, building = 0, evaluating = 0 }: RolloutProgress): StatusText['state'] {
   if (hasUnreportedTrouble(counts)) return 'failure';
-  if (counts['under-way'] + leaving + building > 0 && !isComplete) return 'pending';
+  if (counts['under-way'] + leaving + building + evaluating > 0 && !isComplete) return 'pending';
   return runsSomewhere(counts) ? 'success' : 'pending';
 }
 
 /** Whoever is still built has no turn to wait for: of those only the number is told. */
-function sentence(all: RolloutCounts, names: RolloutNames, building: number): string {
+function sentence(all: RolloutCounts, names: RolloutNames, { building = 0, evaluating = 0 }: RolloutProgress): string {
   const counts = { ...all, queued: Math.max(0, all.queued - building) };
   // Where the share is told in percent, an exact number beside it would change with every host all the same.
   const isRough = isLargeFleet(counts.total) && counts['under-way'] > 0;
@@ -84,7 +86,7 @@ function sentence(all: RolloutCounts, names: RolloutNames, building: number): st
     const named = names[standing] ?? [];
     return `${counts[standing]} ${standingName(standing)}${named.length === 0 ? '' : `: ${listNames(named)}`}`;
   });
-  return [whoRunsIt(counts), ...rest, ...(building === 0 ? [] : [`${building} being built`])].join(', ');
+  return [whoRunsIt(counts), ...rest, ...stillMade({ building, evaluating })].join(', ');
 }
 
 function whoRunsIt(counts: RolloutCounts): string {

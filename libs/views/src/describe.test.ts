@@ -93,6 +93,15 @@ describe('an evaluation', () => {
   it.each([
     [facts('RECEIVED', {}), 'pending', 'received, about to be evaluated'],
     [facts('EVALUATING', {}), 'pending', 'evaluating the hosts'],
+    [facts('EVALUATING', { a: 'UNCHANGED', b: 'NOT_EVALUATED', c: 'NOT_EVALUATED', d: 'REMOVED' }), 'pending', '1 of 3 evaluated'],
+    [facts('BUILDING', { a: 'CHANGED', b: 'EVAL_ERROR', c: 'NOT_EVALUATED' }), 'pending', '2 of 3 evaluated'],
+    [
+      facts('PUBLISHED', { a: 'CHANGED', b: 'NOT_EVALUATED' }, { supersededBy: 'abcdef0123456789' }),
+      'error',
+      '1 of 2 evaluated: superseded by abcdef0',
+    ],
+    [facts('SUPERSEDED', { a: 'NOT_EVALUATED' }), 'error', '0 of 1 evaluated: superseded by a newer commit'],
+    [facts('BUILD_FAILED', { a: 'CHANGED', b: 'NOT_EVALUATED' }, { error: 'nobody signed it' }), 'error', '1 of 2 evaluated'],
     [
       facts('BUILDING', { a: 'CHANGED', b: 'UNCHANGED', c: 'NEW', d: 'REMOVED' }),
       'success',
@@ -123,6 +132,8 @@ describe('a build', () => {
     [facts('BUILDING', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }, { builtAt: { a: 5 } }), 'pending', '1 of 2 built'],
     [facts('BUILDING', { a: 'CHANGED', b: 'BUILD_ERROR' }, { builtAt: { a: 5 } }), 'pending', '1 of 2 built, 1 failed'],
     [facts('BUILDING', { a: 'UNCHANGED' }), 'pending', 'nothing to build, about to be published'],
+    [facts('BUILDING', { a: 'UNCHANGED', b: 'NOT_EVALUATED' }), 'pending', 'waiting for the evaluation'],
+    [facts('BUILDING', { a: 'CHANGED', b: 'NOT_EVALUATED' }), 'pending', '0 of 1 built'],
     [facts('PUBLISHED', { a: 'CHANGED', b: 'NEW', c: 'UNCHANGED' }), 'success', '2 hosts built and published'],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', 'nothing to build: no host changed'],
     [
@@ -148,9 +159,15 @@ describe('a build', () => {
 it('an ended revision never stays pending, and a going one never ends', () => {
   const going = new Set<RevisionState>(['RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING']);
   for (const state of REVISION_STATES) {
-    for (const hosts of [{}, { a: 'CHANGED' }, { a: 'EVAL_ERROR', b: 'BUILD_ERROR' }, { a: 'REMOVED' }] as const) {
+    for (const hosts of [
+      {},
+      { a: 'CHANGED' },
+      { a: 'EVAL_ERROR', b: 'BUILD_ERROR' },
+      { a: 'REMOVED' },
+      { a: 'CHANGED', b: 'NOT_EVALUATED' },
+    ] as const) {
       expect([state, describeBuild(facts(state, hosts)).state === 'pending']).toEqual([state, going.has(state)]);
-      const isEvaluating = going.has(state) && state !== 'BUILDING';
+      const isEvaluating = going.has(state) && (state !== 'BUILDING' || ('b' in hosts && hosts.b === 'NOT_EVALUATED'));
       expect([state, describeEvaluation(facts(state, hosts)).state === 'pending']).toEqual([state, isEvaluating]);
     }
   }

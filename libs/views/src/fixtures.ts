@@ -22,6 +22,7 @@ export function ringView(over: Partial<RingView> = {}): RingView {
     needed: 1,
     untried: null,
     building: 0,
+    evaluating: 0,
     downloaded: 0,
     soakMs: 0,
     soakUntil: null,

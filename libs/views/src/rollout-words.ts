@@ -16,16 +16,23 @@ const STATES: Readonly<Record<RolloutState, string>> = {
   SUPERSEDED: 'was superseded',
 };
 
-/** A person has to approve it. Without that, a rollout in the same state waits for hosts of its ring that are still built. */
+/** The hosts of a ring, or a rollout, that are in no count yet: "2 being built". */
+export function stillMade({ building, evaluating }: Pick<RingView, 'building' | 'evaluating'>): readonly string[] {
+  return [...(building === 0 ? [] : [`${building} being built`]), ...(evaluating === 0 ? [] : [`${evaluating} being evaluated`])];
+}
+
+/** A person has to approve it. Without that, a rollout in the same state waits for hosts that are still evaluated, or of its ring and still built. */
 export function waitsForPeople({ state, rings }: Pick<RolloutView, 'state' | 'rings'>): boolean {
   // Without rings, nothing was decided yet.
   const current = rings.find((ring) => ring.state === 'current');
-  return state === 'WAITING_APPROVAL' && (current === undefined || current.missingApprovals !== null || current.building === 0);
+  return state === 'WAITING_APPROVAL' && (current === undefined || current.missingApprovals !== null || current.building + current.evaluating === 0);
 }
 
 /** The words of {@link rolloutStateWords}, of what is seen. */
 export function rolloutWords(rollout: Pick<RolloutView, 'state' | 'rings'>): string {
-  return rollout.state === 'WAITING_APPROVAL' && !waitsForPeople(rollout) ? 'waits for hosts that are being built' : STATES[rollout.state];
+  if (rollout.state !== 'WAITING_APPROVAL' || waitsForPeople(rollout)) return STATES[rollout.state];
+  const isBuilt = rollout.rings.every((ring) => ring.state !== 'current' || ring.building === 0);
+  return `waits for hosts that are being ${isBuilt ? 'evaluated' : 'built'}`;
 }
 
 export function rolloutStateWords(state: RolloutState): string {
@@ -96,13 +103,15 @@ export function ringWaitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' 
 
 function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>, time: (at: number) => string): string {
   const { counts, needed, untried, missingApprovals, opensAt, soakUntil, deadlineAt, probes } = ring;
-  const built = ring.building === 0 ? [] : [`${ring.building} being built`];
+  const built = stillMade(ring);
   const notGood = probes.filter(({ verdict }) => verdict !== 'good').map(({ text }) => text);
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
   if (ring.state === 'passed' || isEndedRollout(rollout.state)) return '';
   if (ring.state === 'to-come')
-    return counts.eligible + ring.building === 0 ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
+    return counts.eligible + ring.building + ring.evaluating === 0
+      ? 'nothing: no host of it changes'
+      : ['the rings before it', ...approvals].join(', ');
   switch (rollout.state) {
     case 'WAITING_APPROVAL':
       return [...approvals, ...built, ...window].join(', ');

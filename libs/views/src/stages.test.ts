@@ -50,6 +50,20 @@ describe('the way of a revision', () => {
     expect(stages.map(({ name, share }) => `${name} ${share}`)).toEqual(['evaluated 2 of 3', 'built 1 of 2']);
   });
 
+  test('is evaluated and built at once, from the first host that is built to the last one that is evaluated', () => {
+    const host = { toplevel: null, error: null, evaluateMs: null, buildMs: null };
+    const hosts = [
+      { ...host, host: 'ada', outcome: 'CHANGED' },
+      { ...host, host: 'bob', outcome: 'NOT_EVALUATED' },
+    ] as const;
+    const going = { ...OPEN, state: 'BUILDING', fetchedAt: NOW, evaluatedAt: NOW, hosts: [...hosts] } satisfies Over;
+    expect(statuses(going)).toBe('done done running running waiting waiting');
+    expect(stagesOf(revisionView(going))[2]).toMatchObject({ at: null, share: '1 of 2' });
+    expect(statuses({ ...going, hosts: [hosts[0]] })).toBe('done done done running waiting waiting');
+    const overtaken = stagesOf(revisionView({ hosts: [...hosts] }))[2];
+    expect(overtaken).toMatchObject({ status: 'partly', share: '1 of 2' });
+  });
+
   test('is held, and not running, while it waits for an administrator, and that time is no stage', () => {
     expect(statuses({ ...OPEN, state: 'EVALUATING', fetchedAt: NOW, isHeld: true })).toBe('done done held waiting waiting waiting');
     const [, fetched] = stagesOf(revisionView({ receivedAt: NOW - 9_000_000, allowedAt: NOW - 700, fetchedAt: NOW - 300 }));

@@ -26,6 +26,9 @@ const FAILED_AT: Partial<Record<RevisionState, number>> = { EVAL_FAILED: 2, BUIL
 export function stagesOf(revision: RevisionView): readonly Stage[] {
   const { state } = revision;
   const times = [revision.receivedAt, revision.fetchedAt, revision.evaluatedAt, revision.builtAt, revision.publishedAt];
+  const isEvaluating = !isEndedRevision(state) && revision.hosts.some(({ outcome }) => outcome === 'NOT_EVALUATED');
+  // The time of the first host that could be built is not yet that of the last one.
+  if (isEvaluating) times[2] = null;
   const firstOpen = times.indexOf(null);
   const reached = firstOpen === -1 ? times.length : firstOpen;
   // A published revision may have lost some of its times (its row was rebuilt from signed statements).
@@ -35,7 +38,9 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
 
   const shares = sharesOf(revision);
   const stages = NAMES.map((name, index): Stage => {
-    const status = index < current ? 'done' : index === current ? currentStatus : laterStatus;
+    // Hosts that are evaluated are built while others are not.
+    const isToo = index === current + 1 && isEvaluating && state === 'BUILDING';
+    const status = index < current ? 'done' : index === current || isToo ? currentStatus : laterStatus;
     const share = shares[name] ?? null;
     // A person's time is not the stage's: it is counted from when the commit was accepted.
     const before = index === 0 ? null : (times[index - 1] ?? null);
@@ -53,7 +58,7 @@ function isWithin(at: number | null, from: number, to: number | null | undefined
 function sharesOf({ hosts }: RevisionView): Partial<Record<StageName, string>> {
   const count = (...outcomes: readonly string[]): number => hosts.filter(({ outcome }) => outcome !== null && outcomes.includes(outcome)).length;
   const present = hosts.length - count('REMOVED', 'NOT_OURS');
-  const [unevaluated, unbuilt] = [count('EVAL_ERROR'), count('BUILD_ERROR')];
+  const [unevaluated, unbuilt] = [count('EVAL_ERROR', 'NOT_EVALUATED'), count('BUILD_ERROR')];
   const wanted = count('CHANGED', 'NEW', 'BUILD_ERROR');
   return {
     ...(unevaluated === 0 ? {} : { evaluated: `${present - unevaluated} of ${present}` }),

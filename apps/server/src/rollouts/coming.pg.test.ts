@@ -2,6 +2,7 @@ import { DEFAULT_POLICY, defaultGates, type HostName, type RolloutPolicy, type S
 import type { RevisionView, WhyView } from '@floe/protocol';
 import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
+import { rolloutWords } from '@floe/views';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { endRollout, evaluateCommit, publishCommit, system } from '../test/commits.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from '../test/test-server.ts';
@@ -85,6 +86,54 @@ async function approve({ sha }: Revision): Promise<void> {
   const answer = await server.request('/api/rollout/approve', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
   expect(answer.status, await answer.text()).toBe(200);
 }
+
+function missing(): never {
+  throw new Error('it has no rollout');
+}
+
+const unknown = (change: string, names: readonly Name[]) => ({
+  ...contents(change),
+  ...Object.fromEntries(names.map((name) => [name, 'NOT_EVALUATED' as const])),
+});
+const rollout = async () => (await server.context.store.hosts.fleet(server.repository.id)).rollout;
+
+describe('a rollout of a commit that is still evaluated (SPEC O30)', () => {
+  test('begins with the first host that is there, and asks no ring before all hosts of the commit are evaluated', async () => {
+    const commit = await evaluateCommit(server, unknown('p', ['second', 'other']), policyOf());
+    await commit.handOut('canary');
+    await runs('canary', 'p');
+    await isAt(commit.revision, 'ROLLING', 0);
+    const during = await view(commit.revision);
+    expect(during.rollout).toMatchObject({ state: 'ROLLING', description: 'ring canaries: the only host runs it, 2 being evaluated' });
+    expect(during.rollout?.rings.map(({ building, evaluating }) => [building, evaluating])).toEqual([
+      [0, 2],
+      [0, 2],
+    ]);
+    expect(await get<WhyView>('/api/hosts/second/why')).toMatchObject([{ rule: 'unfinished' }]);
+    // One whose configuration is broken, and one that is in the second ring, are no reason to wait any more.
+    await commit.evaluate('second', 'EVAL_ERROR');
+    expect((await rollout())?.course).toMatchObject({ state: 'ROLLING', ring: 0 });
+    await commit.evaluate('other', systemOf('other', 'p'));
+    await isAt(commit.revision, 'WAITING_APPROVAL', 1);
+    expect((await view(commit.revision)).rollout?.rings[1]).toMatchObject({ building: 1, evaluating: 0 });
+    await commit.publish();
+    await runs('other', 'p');
+    await isAt(commit.revision, 'COMPLETE', 1);
+  });
+
+  test('is overtaken as far as it is', async () => {
+    const commit = await evaluateCommit(server, unknown('v', ['second', 'other']), policyOf());
+    await commit.handOut('canary');
+    await runs('canary', 'v');
+    const newer = await evaluateCommit(server, contents('w'), policyOf());
+    await isAt(commit.revision, 'COMPLETE', 1);
+    expect(await view(commit.revision)).toMatchObject({ state: 'PUBLISHED' });
+    expect((await rollout())?.weaker).toEqual([]);
+    await newer.publish();
+    for (const name of NAMES) await runs(name, 'w');
+    await isAt(newer.revision, 'COMPLETE', 1);
+  });
+});
 
 describe('a rollout of a commit that is still built', () => {
   test('begins with the first host that is built, and no ring is asked before those of it that are there', async () => {
@@ -181,5 +230,53 @@ describe('a rollout of a commit that is still built', () => {
     await isAt(commit.revision, 'COMPLETE', 1);
     const audit = await server.context.store.audit.list({ limit: 50 });
     expect(audit.filter(({ action, subject }) => action === 'rollout-changed' && subject === commit.revision.sha)).toEqual([]);
+  });
+});
+
+// Last: a policy without approvals is weaker from here on.
+describe('what a commit that is still evaluated has approved (SPEC O30)', () => {
+  const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+
+  test('is approved when people can see all of it, and not before', async () => {
+    const commit = await evaluateCommit(server, unknown('q', ['other']), policyOf(approvals));
+    await commit.handOut('canary');
+    await isAt(commit.revision, 'WAITING_APPROVAL', 0);
+    await eventually('its rings are known', async () => ((await rollout())?.rings === undefined ? undefined : true));
+    const body = JSON.stringify({ commit: commit.revision.sha, ring: 'canaries', reason: 'looked at it' });
+    const asked = await server.request('/api/rollout/approve', { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+    expect([asked.status, await asked.json()]).toMatchObject([409, { error: { code: 'STILL_EVALUATED' } }]);
+    expect(rolloutWords((await view(commit.revision)).rollout ?? missing())).toBe('waits for hosts that are being built');
+    await commit.handOut('second');
+    expect(rolloutWords((await view(commit.revision)).rollout ?? missing())).toBe('waits for hosts that are being evaluated');
+    await commit.evaluate('other', systemOf('other', 'q'));
+    await approve(commit.revision);
+    await commit.publish();
+    for (const name of NAMES) await runs(name, 'q');
+    await isAt(commit.revision, 'COMPLETE', 1);
+  });
+
+  test('loosens nothing by hosts that are not evaluated yet, and asks for an administrator when one has moved', async () => {
+    const before = await publishCommit(server, contents('r'), policyOf(approvals));
+    await isAt(before, 'WAITING_APPROVAL', 0);
+    await approve(before);
+    for (const name of NAMES) await runs(name, 'r');
+    await isAt(before, 'COMPLETE', 1);
+    // All hosts of the last ring, and one of the first.
+    const commit = await evaluateCommit(server, unknown('s', ['second', 'other']), policyOf(approvals));
+    await commit.handOut('canary');
+    await eventually('it is compared', async () => ((await rollout())?.rings?.has('canary' as HostName) === true ? true : undefined));
+    expect((await rollout())?.weaker).toEqual([]);
+    await commit.evaluate('other', systemOf('other', 's'));
+    await eventually('it joined', async () => ((await rollout())?.rings?.has('other' as HostName) === true ? true : undefined));
+    expect((await rollout())?.weaker).toEqual([]);
+    await commit.evaluate('second', systemOf('second', 's'), { ring: 'all' });
+    await eventually('it joined', async () => ((await rollout())?.rings?.has('second' as HostName) === true ? true : undefined));
+    expect((await rollout())?.course).toMatchObject({ state: 'WAITING_APPROVAL', ring: 0 });
+    expect((await rollout())?.weaker?.map(({ text }) => text)).toEqual([expect.stringContaining('second')]);
+    await commit.publish();
+    expect(await desiredOf('second')).not.toBe(systemOf('second', 's'));
+    await approve(commit.revision);
+    for (const name of NAMES) await runs(name, 's');
+    await isAt(commit.revision, 'COMPLETE', 1);
   });
 });

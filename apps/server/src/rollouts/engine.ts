@@ -6,14 +6,15 @@ import {
   DEFAULT_POLICY,
   gatesOf,
   hostsAsLeft,
+  isConfigurationKnown,
   isEndedRollout,
-  isLeftOut,
   promotedIn,
   resolve,
   unaskedIn,
   renamedRings,
   weakenings,
   withKnownHosts,
+  type HostName,
   type Loosening,
   type PolicyInForce,
   type RolloutDecision,
@@ -149,12 +150,18 @@ export class RolloutEngine {
   }
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
-  async #weakerThanBefore({ revisionId, policy }: CurrentRollout, own?: PolicyInForce): Promise<readonly Loosening[]> {
+  async #weakerThanBefore({ revisionId, policy }: CurrentRollout, own?: InForce): Promise<readonly Loosening[]> {
     const { rollouts } = this.#deps.store;
     const [last, lost] = await Promise.all([rollouts.lastComplete(revisionId), rollouts.lostComplete(revisionId)]);
     if (lost !== undefined) return await this.#weakerThanLost({ revisionId, policy }, lost);
     if (last === undefined || areOpen(last.policy, policy)) return [];
-    const [before, after] = await Promise.all([this.#inForce(last.revisionId, last.policy), own ?? this.#inForce(revisionId, policy)]);
+    const [before, found] = await Promise.all([this.#inForce(last.revisionId, last.policy), own ?? this.#inForce(revisionId, policy)]);
+    const known = withKnownHosts(before, found, last.known);
+    // Until a host is evaluated it is taken to be as it was: it is compared when it is, and loosens nothing before.
+    const after = withHosts(
+      found,
+      known.hosts.filter(({ host }) => found.unknown.has(host)),
+    );
     return looseningsOf(weakenings(withKnownHosts(before, after, last.known), after));
   }
 
@@ -176,12 +183,13 @@ export class RolloutEngine {
     return await this.#deps.store.rollouts.pushersOf(revisionId, this.#deps.forge);
   }
 
-  async #inForce(revisionId: string, policy: RolloutPolicy): Promise<PolicyInForce> {
+  async #inForce(revisionId: string, policy: RolloutPolicy): Promise<InForce> {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
     // A host that left, is not Floe's, or whose configuration is broken, fills no ring.
-    const there = evaluations.filter(({ outcome }) => !isLeftOut(outcome) && outcome !== 'EVAL_ERROR');
+    const there = evaluations.filter(({ outcome }) => isConfigurationKnown(outcome));
     const hosts = there.map(({ host, labels, ring, formerHost, timeZone }) => ({ host, labels: labels ?? [], ring, formerHost, timeZone }));
-    return { policy, hosts, assignment: assignRings(policy, hosts) };
+    const unknown = new Set(evaluations.flatMap(({ host, outcome }) => (outcome === 'NOT_EVALUATED' ? [host] : [])));
+    return { policy, hosts, assignment: assignRings(policy, hosts), unknown };
   }
 
   /** What stays with its hosts when it completes, for the commits to come. */
@@ -218,6 +226,11 @@ export class RolloutEngine {
   }
 }
 
+interface InForce extends PolicyInForce {
+  /** Hosts that are still evaluated, or were not when a newer commit went first. */
+  readonly unknown: ReadonlySet<HostName>;
+}
+
 /** What a look at a rollout comes to, with what it was made from. */
 interface Decided {
   readonly decision: RolloutDecision;
@@ -229,6 +242,12 @@ interface Decided {
 
 function isCompleted({ course, steps }: RolloutDecision): boolean {
   return course.state === 'COMPLETE' && steps.length > 0;
+}
+
+function withHosts(inForce: PolicyInForce, more: PolicyInForce['hosts']): PolicyInForce {
+  if (more.length === 0) return inForce;
+  const hosts = [...inForce.hosts, ...more];
+  return { ...inForce, hosts, assignment: assignRings(inForce.policy, hosts) };
 }
 
 /** Each of the policies puts every host into one ring without a gate: there is nothing to compare. */

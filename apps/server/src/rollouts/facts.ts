@@ -13,6 +13,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     policy,
     hosts: asked,
     coming: comingOf(rollout, hosts, now),
+    evaluating: rollout.evaluating?.size,
     windows: windowFacts(policy, course, asked, now),
     orders,
     probes,

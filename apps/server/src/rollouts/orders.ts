@@ -262,6 +262,11 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
       'RING_NOT_CURRENT',
       `ring ${ring} ${index < course.ring ? 'has passed' : 'is not reached yet'}: the rollout is at ring ${ringName(policy, course.ring)}`,
     );
+  if (facts.evaluating !== undefined)
+    return refused(
+      'STILL_EVALUATED',
+      `${facts.evaluating === 1 ? 'a host' : `${facts.evaluating} hosts`} of ${shortSha(commit)} ${facts.evaluating === 1 ? 'is' : 'are'} still evaluated: an approval is for all that a commit changes. Ask again when floe rollout shows it`,
+    );
   const before = missingApprovals(course, facts);
   const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];
   const after = missingApprovals(course, { ...facts, orders: withApproval(orders, { ...by, ring: index, binds: facts.binds, loosens }) });

@@ -22,8 +22,8 @@ type Plan = Omit<RolloutPlanView, 'sha'>;
 /** What is to come of the rollout that hosts follow. Undefined: there is none. Pure. */
 export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefined {
   if (rollout === undefined) return undefined;
-  const { coming, ...built } = rollout;
-  // As it is when all is built: the earliest there can be.
+  const { coming, evaluating: _, ...built } = rollout;
+  // As it is when all is built: the earliest there can be. What is still evaluated is not known to change.
   const those = hosts.map((each) => asReleased(each, coming?.get(each.row.host)));
   const facts = rolloutFacts(built, those, now);
   return { state: rollout.state, waits: null, rings: viewRings(rollout.course, facts, those, now), stopped: viewStopped(rollout, facts, those, now) };

@@ -45,6 +45,7 @@ export function viewStory(course: RolloutCourse, rings: readonly RingResult[]): 
     needed: 0,
     untried: null,
     building: 0,
+    evaluating: 0,
     downloaded: 0,
     soakMs: 0,
     soakUntil: null,
@@ -133,7 +134,7 @@ interface At {
 }
 
 function viewRing(ring: RingOverview, index: number, { course, policy, hosts, now }: At): Omit<RingView, 'downloaded'> {
-  const { name, state, counts, building, needed, untried, soakMs, soakUntil, probes } = ring;
+  const { name, state, counts, building, evaluating, needed, untried, soakMs, soakUntil, probes } = ring;
   const windows = windowsOfRing(
     policy.rings[index]?.windows ?? [],
     hosts.filter((host) => host.ring === index),
@@ -146,6 +147,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     state,
     counts: { ...counts },
     building,
+    evaluating,
     needed,
     untried: untried.length === 0 ? null : storableText(untriedWords(untried)),
     soakMs,

@@ -101,8 +101,9 @@ function windowOf(rollout: CurrentRollout, { row, timeZone }: FleetHost, now: nu
 
 function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined, rollout: CurrentRollout | undefined): WhyFacts['newest'] {
   if (newest === undefined) return { kind: 'none' };
-  // Its other hosts may still be built.
-  const isReady = rollout?.revisionId === newest.id && evaluation !== undefined && rollout.coming?.has(evaluation.host) !== true;
+  // Its other hosts may still be evaluated or built.
+  const isKnown = evaluation !== undefined && evaluation.outcome !== 'NOT_EVALUATED';
+  const isReady = rollout?.revisionId === newest.id && isKnown && rollout.coming?.has(evaluation.host) !== true;
   return isEndedRevision(newest.state) || (isReady && isHandingOut(newest.state))
     ? { kind: 'ended', offer: offerOf(newest.state, evaluation) }
     : { kind: 'unfinished' };

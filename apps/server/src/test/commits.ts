@@ -2,7 +2,7 @@ import { isEndedRollout, type CommitSha, type EvaluationOutcome, type HostName, 
 import { seal, type ReleaseStatement } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
 import type { StatementLog } from '@floe/pipeline';
-import type { Evaluation, Revision } from '@floe/store';
+import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import type { TestServer } from './test-server.ts';
 
@@ -33,6 +33,8 @@ export async function publishCommit(
 /** A commit that is being built. */
 export interface BuiltCommit {
   readonly revision: Revision;
+  /** What a host that was still evaluated comes to. */
+  evaluate(name: string, content: Content, own?: Partial<Evaluation>): Promise<void>;
   /** These hosts are built. */
   handOut(...names: readonly string[]): Promise<void>;
   /** And all that are left. */
@@ -53,9 +55,9 @@ export async function evaluateCommit(
   await store.revisions.savePolicy(revision.id, policy);
   for (const event of ['accepted', 'verified'] as const) await store.revisions.advance(revision.id, event, Date.now());
   await store.hosts.ensure(server.repository.id, Object.keys(hosts) as HostName[]);
-  await store.revisions.saveEvaluations(
-    revision.id,
-    Object.entries(hosts).map(([host, content]) =>
+  const known = new Map(Object.entries(hosts));
+  const toRows = (of: Readonly<Record<string, Content>>): EvaluationRow[] =>
+    Object.entries(of).map(([host, content]) =>
       content.startsWith('/')
         ? {
             host: host as HostName,
@@ -65,12 +67,16 @@ export async function evaluateCommit(
             system: 'x86_64-linux',
             timeZone: timeZones[host],
           }
-        : { host: host as HostName, outcome: content as EvaluationOutcome, ...(content === 'REMOVED' ? {} : { error: `${host} is broken` }) },
-    ),
-  );
+        : {
+            host: host as HostName,
+            outcome: content as EvaluationOutcome,
+            ...(content === 'REMOVED' || content === 'NOT_EVALUATED' ? {} : { error: `${host} is broken` }),
+          },
+    );
+  await store.revisions.saveEvaluations(revision.id, toRows(hosts));
   await store.revisions.advance(revision.id, 'evaluated', Date.now());
   const releaseOf = async (name: string) => {
-    const [host, toplevel] = [name as HostName, hosts[name] as StorePath];
+    const [host, toplevel] = [name as HostName, known.get(name) as StorePath];
     const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
     const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
     const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
@@ -83,6 +89,14 @@ export async function evaluateCommit(
   const left = new Set(Object.keys(hosts).filter((name) => hosts[name]?.startsWith('/') === true));
   return {
     revision,
+    async evaluate(name, content, own = {}) {
+      known.set(name, content);
+      if (content.startsWith('/')) left.add(name);
+      await store.revisions.saveEvaluations(
+        revision.id,
+        toRows({ [name]: content }).map((row) => ({ ...row, ...own })),
+      );
+    },
     async handOut(...names) {
       await store.releases.handOut(revision.id, await releasesOf(names), Date.now());
       for (const name of names) left.delete(name);

@@ -90,6 +90,19 @@ export function missingApprovals(course: Pick<RolloutCourse, 'ring' | 'provedRin
   return missing === 0 && weaker.length === 0 ? undefined : { count: missing, role, notAuthor, weaker };
 }
 
+/** What the rollout brings is not known as a whole yet. */
+export function isEvaluating({ evaluating = 0 }: Pick<RolloutFacts, 'evaluating'>): boolean {
+  return evaluating > 0;
+}
+
+/** As {@link missingApprovals}; while hosts are still evaluated nobody has approved anything, since nobody has seen all of it. */
+export function approvalsToCome(
+  course: Pick<RolloutCourse, 'ring' | 'provedRing'>,
+  facts: ApprovalFacts & Pick<RolloutFacts, 'evaluating'>,
+): MissingApprovals | undefined {
+  return missingApprovals(course, isEvaluating(facts) ? { ...facts, orders: { ...facts.orders, approvals: [] } } : facts);
+}
+
 /** Of those who approved, and of the authors, the people whose word would change nothing, whatever their role: nobody asks them. */
 export function peopleNotAsked(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): readonly string[] {
   const { orders, authors = [], weaker, binds } = facts;

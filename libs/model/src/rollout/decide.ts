@@ -1,4 +1,4 @@
-import { isApproved, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
+import { approvalsToCome, isApproved, isEvaluating, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { carriedFailures } from './carried.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { RolloutFacts } from './facts.ts';
@@ -166,7 +166,7 @@ function progressOfRing(course: RolloutCourse, facts: RolloutFacts, now: number)
     case 'WAITING_APPROVAL':
       if (counts.eligible === 0 && isAwaited(course, facts)) return undefined;
       if (counts.eligible === 0 && !isLast) return { event: 'skipped', also: nextRing };
-      return afterApprovals(counts.eligible === 0 && !isUntried(course, facts) ? 'finished' : 'approved', missingApprovals(course, facts));
+      return afterApprovals(counts.eligible === 0 && !isUntried(course, facts) ? 'finished' : 'approved', approvalsToCome(course, facts));
     case 'READY':
       return orders.hotfix !== undefined || windows[course.ring]?.isOpen !== false ? { event: 'opened', also: { ringSince: now } } : undefined;
     case 'ROLLING':
@@ -222,8 +222,9 @@ function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
-/** The ring is not asked yet: hosts of it, or of one before it, are still built. The last one waits for those that are away, too. */
+/** The ring is not asked yet: hosts of it, or of one before it, are still built, or evaluated. The last one waits for those that are away, too. */
 function isAwaited(course: RolloutCourse, facts: RolloutFacts): boolean {
+  if (isEvaluating(facts)) return true;
   const isLast = isLastRing(course, facts);
   return facts.coming?.some(({ ring, isPresent }) => isLast || (isPresent && ring <= course.ring)) === true;
 }

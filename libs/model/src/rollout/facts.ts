@@ -19,6 +19,8 @@ export interface RolloutFacts {
   readonly hosts: readonly RingHost[];
   /** The hosts that its revision changes and that have no release yet, because they are still built; undefined: none. */
   readonly coming?: readonly ComingHost[] | undefined;
+  /** So many hosts of its revision are still evaluated: any of them may be of any ring. Undefined: none. */
+  readonly evaluating?: number | undefined;
   /**
    * Of each ring: whether changes may begin now, and how long they might since the course's `ringSince`. What is begun by the decision
    * itself has been open for no time.

@@ -1,4 +1,4 @@
-import { missingApprovals, peopleNotAsked, type MissingApprovals } from './approvals.ts';
+import { isEvaluating, missingApprovals, peopleNotAsked, type MissingApprovals } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import { gatesOf, soakEnd, untriedIn } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
@@ -18,6 +18,8 @@ export interface RingOverview {
   readonly counts: RingCounts;
   /** Hosts of it that are still built, and so are in no count. */
   readonly building: number;
+  /** Hosts of its revision that are still evaluated: any of them may be of this ring, which waits for them. */
+  readonly evaluating: number;
   /** So many hosts must be verified for its gate. */
   readonly needed: number;
   /** One host of each of these must be verified, too: of the ring that it is at, and of the last one. */
@@ -58,6 +60,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
       state,
       counts,
       building: facts.coming?.filter((each) => each.ring === ring).length ?? 0,
+      evaluating: state === 'passed' ? 0 : (facts.evaluating ?? 0),
       needed: neededVerified(gates, counts),
       untried: state === 'passed' || (state === 'to-come' && !isLast(ring)) ? [] : boundGroups(untriedIn({ ...course, ring }, facts)),
       soakMs: gates.soakMs,
@@ -68,7 +71,11 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
           : [],
       // What the policy loosens is asked for once, where it is now.
       notAsked: state === 'current' ? peopleNotAsked(at, facts) : [],
-      missingApprovals: state === 'passed' ? undefined : missingApprovals(at, state === 'current' ? facts : { ...facts, weaker: [] }),
+      // While hosts are evaluated nobody is asked: who approved then would be asked again.
+      missingApprovals:
+        state === 'passed' || (state === 'current' && isEvaluating(facts))
+          ? undefined
+          : missingApprovals(at, state === 'current' ? facts : { ...facts, weaker: [] }),
     };
   });
 }

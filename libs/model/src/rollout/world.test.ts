@@ -6,6 +6,7 @@ import { anyPolicy } from '../test/rollout-policies.ts';
 import type { SteppingStone } from '../stepping-stone.ts';
 import { RolloutWorld } from '../test/rollout-world.ts';
 import type { WorldHost } from '../test/world-host.ts';
+import { approvalsOf } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
 import { decideRollout, gatesOf, type RolloutDecision } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
@@ -43,6 +44,9 @@ const STEPS = [
   'slow',
   'built',
   'all-built',
+  'unknown',
+  'evaluated',
+  'all-evaluated',
   'stone',
   'freeze',
   'thaw',
@@ -90,7 +94,10 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
     const gates = gatesOf(facts.policy, before);
     // O27: no ring is asked while hosts of it, or of one before it, that are there are still built; and the last one while anybody is.
     const isLastRing = before.ring + 1 === facts.policy.rings.length;
-    const isAwaited = facts.coming?.some(({ ring: of, isPresent }) => isLastRing || (isPresent && of <= before.ring)) === true;
+    const isEvaluating = facts.evaluating !== undefined;
+    const isAwaited = isEvaluating || facts.coming?.some(({ ring: of, isPresent }) => isLastRing || (isPresent && of <= before.ring)) === true;
+    // O30: nobody approves what nobody has seen the whole of.
+    if (event === 'approved' && isEvaluating) expect(approvalsOf(facts.policy, before).count).toBe(0);
     if (event === 'passed') {
       // O16: one person alone never suffices where approvals exist.
       const people = new Set(facts.orders.hotfix?.now?.map(({ by }) => by)).size;
@@ -114,6 +121,7 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
       if (facts.orders.hotfix?.now === undefined || facts.orders.hotfix.now.length === 0) expect(untried.map(({ host }) => host)).toEqual([]);
     }
     if (event === 'soaked' || event === 'finished' || event === 'skipped') expect(isAwaited).toBe(false);
+    if (event === 'left') expect(isEvaluating).toBe(false);
     // O9: nobody leaves a ring but by its gate and its soak, unless nobody is in it.
     // O28: of what was complete already, with nobody of it there.
     if (event === 'skipped' && before.state === 'ROLLING')
@@ -375,6 +383,15 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     case 'built':
     case 'all-built':
       return world.build(what === 'all-built');
+    case 'unknown':
+      return world.publish(
+        ({ name }) => who < 4 || Number(name.slice(1)) % 3 === who % 3,
+        ({ name }) => who === 0 && name === 'h3',
+        { isUnknown: ({ name }) => (Number(name.slice(1)) + who) % 3 !== 0, isSlow: ({ name }) => who % 2 === 0 && name === 'h1' },
+      );
+    case 'evaluated':
+    case 'all-evaluated':
+      return world.evaluate(what === 'all-evaluated');
     case 'partly':
       return world.publish(
         ({ name }) => Number(name.slice(1)) % 3 === who % 3,
@@ -468,7 +485,7 @@ const runs = (atLeast: number): number => Math.max(atLeast, fc.readConfigureGlob
 const anyStory = fc.tuple(anyPolicy, fc.array(anyStep, { maxLength: 120, size: 'max' }));
 
 describe('rollouts of any fleet, by any people, at any time', () => {
-  test('keep their invariants (SPEC O4, O9 to O18, O23, O26 to O28, D5 to D7, D9)', () => {
+  test('keep their invariants (SPEC O4, O9 to O18, O23, O26 to O28, O30, D5 to D7, D9)', () => {
     fc.assert(
       fc.property(anyStory, ([policy, steps]) => {
         play(policy, steps);
@@ -502,9 +519,13 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         world.publish(
           () => true,
           () => false,
-          { isSlow: ({ name }) => Number(name.slice(1)) % 2 === steps.length % 2 },
+          {
+            isSlow: ({ name }) => Number(name.slice(1)) % 2 === steps.length % 2,
+            isUnknown: ({ name }) => Number(name.slice(1)) % 3 === steps.length % 3,
+          },
         );
         for (let round = 0; round < 150 && world.course?.state !== 'COMPLETE'; round += 1) {
+          if (round % 3 === 1) world.evaluate(false);
           if (round % 3 === 2) world.build(false);
           removeStones(world);
           for (const host of world.hosts) {

@@ -26,6 +26,8 @@ export interface WorldRevision {
   readonly toplevels: ReadonlyMap<HostName, StorePath>;
   /** Hosts that are still built: they have no release yet. */
   readonly coming: Set<HostName>;
+  /** Hosts that are still evaluated: nobody knows what it has for them, nor their ring. */
+  readonly unknown: Set<HostName>;
   /** Hosts have to run it before anything newer, once it was complete. */
   readonly isStone: boolean;
   /** Hosts on which it does not work. */
@@ -70,14 +72,19 @@ export class RolloutWorld {
     return this.revisions.at(-1);
   }
 
-  /** A commit that changes some hosts. What came before is superseded, and what of that was not built yet never is. `isSlow`: built later. */
+  /** A commit that changes some hosts. What came before is superseded, and what of that was not built yet never is. `isSlow`: built later; `isUnknown`: evaluated later. */
   publish(
     changes: (host: WorldHost) => boolean,
     isBad: (host: WorldHost) => boolean,
-    { isStone = false, isSlow = () => false }: { readonly isStone?: boolean; readonly isSlow?: (host: WorldHost) => boolean } = {},
+    {
+      isStone = false,
+      isSlow = () => false,
+      isUnknown = () => false,
+    }: { readonly isStone?: boolean; readonly isSlow?: (host: WorldHost) => boolean; readonly isUnknown?: (host: WorldHost) => boolean } = {},
   ): void {
     const sequence = this.revisions.length + 1;
     const coming = new Set<HostName>();
+    const unknown = new Set<HostName>();
     const toplevels = new Map<HostName, StorePath>();
     const bad = new Set<HostName>();
     for (const host of this.hosts) {
@@ -85,15 +92,16 @@ export class RolloutWorld {
       const isNew = before === undefined || changes(host);
       const toplevel = isNew ? pathOf(`${host.image ?? host.name}-${sequence}`) : before;
       toplevels.set(host.name, toplevel);
-      const neverBuilt = this.newest?.coming.has(host.name) === true;
+      if (isUnknown(host)) unknown.add(host.name);
+      const neverBuilt = this.newest?.coming.has(host.name) === true || this.newest?.unknown.has(host.name) === true;
       if ((isNew || neverBuilt) && isSlow(host)) coming.add(host.name);
       if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
     }
-    this.revisions.push({ sequence, toplevels, coming, bad, isStone });
+    this.revisions.push({ sequence, toplevels, coming, unknown, bad, isStone });
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
     this.answers.clear();
-    this.#rings = new Map(this.hosts.map(({ name, ring }) => [name, ring]));
+    this.#rings = new Map(this.hosts.flatMap(({ name, ring }) => (unknown.has(name) ? [] : [[name, ring]])));
     this.#openMs.fill(0);
   }
 
@@ -103,9 +111,17 @@ export class RolloutWorld {
     for (const host of [...coming].slice(0, isLast ? coming.size : 1)) coming.delete(host);
   }
 
-  releaseOf(host: WorldHost, { sequence, toplevels, coming }: WorldRevision): ReleaseRef | undefined {
+  /** The next host of the newest commit is evaluated; `isLast`: and all others with it. */
+  evaluate(isLast: boolean): void {
+    const unknown = this.newest?.unknown ?? new Set();
+    for (const host of [...unknown].slice(0, isLast ? unknown.size : 1)) unknown.delete(host);
+  }
+
+  releaseOf(host: WorldHost, { sequence, toplevels, coming, unknown }: WorldRevision): ReleaseRef | undefined {
     const toplevel = toplevels.get(host.name);
-    return toplevel === undefined || coming.has(host.name) ? undefined : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
+    return toplevel === undefined || coming.has(host.name) || unknown.has(host.name)
+      ? undefined
+      : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
   }
 
   ringOf(host: WorldHost): number {
@@ -152,12 +168,13 @@ export class RolloutWorld {
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
     const orders = { ...this.orders, freeze: this.freeze };
     const coming = this.hosts.flatMap((host) =>
-      newest?.coming.has(host.name) === true
+      newest?.coming.has(host.name) === true && !newest.unknown.has(host.name)
         ? [{ host: host.name, ring: this.ringOf(host), isPresent: host.isEnrolled && (host.isConnected || this.now - host.awaySince < 90_000) }]
         : [],
     );
     const probes = [...this.answers.values()];
-    return { policy, hosts, coming, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+    const evaluating = newest === undefined || newest.unknown.size === 0 ? undefined : newest.unknown.size;
+    return { policy, hosts, coming, evaluating, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
   }
 
   #changeOf({ name }: WorldHost, toplevel: StorePath): number | undefined {

@@ -1,5 +1,6 @@
 import type { GitMirror } from '@floe/git';
 import type { CommitSha } from '@floe/model';
+import type { Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { checkingSigners } from './signers.ts';
 
@@ -49,6 +50,14 @@ export async function refusalOfSigners(
     ...problems,
     `Sign them, e.g. with: ${sign}; then push with --force-with-lease, and run: floe accept COMMIT --reason "…". Where a key expired that is allowed again, push one more signed commit`,
   ].join('\n');
+}
+
+/** The same of a revision. Of a handover nothing is read from git. */
+export async function unsignedOf(
+  deps: SignerDeps,
+  { repositoryId, sha, handoverId }: Pick<Revision, 'repositoryId' | 'sha' | 'handoverId'>,
+): Promise<string | undefined> {
+  return handoverId === undefined ? await refusalOfSigners(deps, repositoryId, sha) : undefined;
 }
 
 async function nameOf(mirror: GitMirror, sha: CommitSha, why: string): Promise<string> {

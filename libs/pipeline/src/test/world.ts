@@ -58,6 +58,8 @@ export class World {
   questions = 0;
   refuse: () => void = () => undefined;
   onEvaluate: () => void = () => undefined;
+  /** Of each host: its evaluation waits for this, after those that do not wait. */
+  readonly evaluatesAfter = new Map<string, Promise<unknown>>();
   /** Of each host: its build waits for this. */
   readonly buildsAfter = new Map<string, Promise<unknown>>();
   onBuild: (host: string) => void = () => undefined;
@@ -225,13 +227,17 @@ export class World {
         return { kind: 'evaluated', target: { drvPath: `/nix/store/check-${name}-.drv`, toplevel: `/nix/store/${name}` as StorePath } };
       },
       evaluateHosts: async (url, hosts, { signal, onResult, isAsked }) => {
-        for (const host of hosts) {
+        const evaluate = async (host: HostName): Promise<void> => {
+          await Promise.race([this.evaluatesAfter.get(host), aborted(signal)]);
           await systemClock.sleep(this.evaluationMs, signal);
           if (signal.aborted) return;
           this.onEvaluate();
           this.evaluations.push(`${Number(commitIn(url))} ${host}`);
           onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
-        }
+        };
+        const waits = (host: string): boolean => this.evaluatesAfter.has(host);
+        for (const host of hosts.filter((each) => !waits(each))) await evaluate(host);
+        await Promise.all(hosts.filter(waits).map(evaluate));
       },
       notBuiltHere: async (targets) => {
         const arm = targets.filter(({ system }) => !this.builders.includes(system));
