@@ -21,7 +21,7 @@ export default defineConfig({
           name: 'unit',
           include: [`${everywhere}/**/*.test.ts`],
           exclude: ['**/*.{nix,pg,e2e,lab,browser}.test.ts', '**/node_modules/**'],
-          setupFiles,
+          setupFiles: [...setupFiles, 'scripts/testing/own-programs.ts'],
           sequence: { groupOrder: 0 },
           // Property tests try hundreds of cases, on machines that may be busy.
           testTimeout: 90_000,

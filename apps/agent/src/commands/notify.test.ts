@@ -6,6 +6,7 @@ import { createLogger, exec, silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeRequests, notice } from '../test/fake-requests.ts';
 import { ManualClock } from '../test/manual-clock.ts';
+import { pathWithOnly } from '../test/programs.ts';
 import { until } from '../test/until.ts';
 import { createAgentClient } from './client.ts';
 import { notifyArguments } from './desktop.ts';
@@ -40,6 +41,7 @@ let log: string[];
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-notify-'));
   path = join(dir, 'socket');
+  await pathWithOnly(dir, ['cat', 'rm', 'sleep']);
   await Promise.all([
     writeFile(join(dir, 'notify-send'), NOTIFY_SEND),
     writeFile(join(dir, 'busctl'), '#!/bin/sh\necho "busctl $*" >> "$DIR/calls"\n'),
@@ -87,7 +89,8 @@ function start(): void {
     {
       client: createAgentClient({ socketPath: path, signal: stopping.signal }),
       exec,
-      env: { PATH: `${dir}:${process.env['PATH']}`, DIR: dir },
+      // No notify-send but the one of this test.
+      env: { PATH: dir, DIR: dir },
       clock,
       random: () => 0.5,
       logger: createLogger({ level: 'info', write: (line) => log.push(line) }),

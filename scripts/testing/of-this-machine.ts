@@ -1,0 +1,20 @@
+/** Programs that talk to this machine's system, its users or its network. No unit test may call one of them. */
+export const OF_THIS_MACHINE: readonly string[] = [
+  'bootctl',
+  'busctl',
+  'dbus-send',
+  'gdbus',
+  'journalctl',
+  'loginctl',
+  'nmcli',
+  'notify-send',
+  'reboot',
+  'shutdown',
+  'sudo',
+  'systemctl',
+  'systemd-inhibit',
+  'systemd-notify',
+  'systemd-run',
+  'upower',
+  'wall',
+];
