@@ -10,7 +10,7 @@ export type SimulatedStore = StorePart<{
     | 'begin'
     | 'lastComplete'
     | 'lostComplete'
-    | 'pushersOf'
+    | 'authorsOf'
     | 'order'
     | 'freeze'
     | 'unfreeze'

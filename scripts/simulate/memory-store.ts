@@ -315,7 +315,7 @@ export class MemoryStore implements FleetStore {
       // No host leaves the fleet.
       lastComplete: async () => await Promise.resolve(this.#complete && { ...this.#complete, known: [] }),
       lostComplete: async () => await Promise.resolve(undefined),
-      pushersOf: async () => await Promise.resolve(undefined),
+      authorsOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
       unfreeze: async (_, seen) => await Promise.resolve(this.#people.unfreeze(seen)),
       freeze: async (_, freeze) => await Promise.resolve(this.#people.freeze(freeze)),

@@ -91,17 +91,27 @@ describe('floe token create', () => {
 test('floe token list shows each token with its role, last use and end', async () => {
   const token = { name: 'admin', role: 'administrator', createdAt: NOW - DAY_MS, createdBy: null, lastUsedAt: NOW - 120_000, expiresAt: null };
   const others = [
-    { ...token, name: 'ci', role: 'viewer', person: 'grace', forgeLogin: 'gh', createdBy: 'admin', lastUsedAt: null, expiresAt: NOW + 5 * DAY_MS },
+    {
+      ...token,
+      name: 'ci',
+      role: 'viewer',
+      person: 'grace',
+      forgeLogin: 'gh',
+      signer: 'grace@example.org',
+      createdBy: 'admin',
+      lastUsedAt: null,
+      expiresAt: NOW + 5 * DAY_MS,
+    },
     { ...token, name: 'old', role: null, expiresAt: NOW - DAY_MS },
   ];
   const floe = await serving({ 'GET /api/tokens': { json: [token, ...others] } });
   const { code, stdout } = await floe('token', 'list');
   expect(code).toBe(0);
   const [head = '', ...rows] = stdout.trimEnd().split('\n');
-  expect(head.split(/\s{2,}/)).toEqual(['NAME', 'ROLE', 'PERSON', 'FORGE LOGIN', 'USED', 'ENDS', 'MADE']);
+  expect(head.split(/\s{2,}/)).toEqual(['NAME', 'ROLE', 'PERSON', 'FORGE LOGIN', 'SIGNS AS', 'USED', 'ENDS', 'MADE']);
   expect(rows.map((row) => row.split(/\s{2,}/).slice(0, 5))).toEqual([
     ['admin', 'administrator', 'admin', '2 min ago', 'never'],
-    ['ci', 'viewer', 'grace', 'gh', 'never'],
+    ['ci', 'viewer', 'grace', 'gh', 'grace@example.org'],
     ['old', 'unreadable', 'old', '2 min ago', 'ended 24 h ago'],
   ]);
   expect(rows[1]).toMatch(/ by admin$/);
@@ -111,7 +121,9 @@ describe('floe token set', () => {
   test.each([
     [['--person', 'grace'], { person: 'grace' }],
     [['--forge-login', 'Renovate[bot]'], { forgeLogin: 'renovate[bot]' }],
-    [['--no-person', '--no-forge-login'], { person: null, forgeLogin: null }],
+    [['--signer', 'Ada@example.org'], { signer: 'Ada@example.org' }],
+    [['--signer', '0123 4567 89ab cdef 0123  4567 89ab cdef 0123 4567'], { signer: '0123456789ABCDEF0123456789ABCDEF01234567' }],
+    [['--no-person', '--no-forge-login', '--no-signer'], { person: null, forgeLogin: null, signer: null }],
   ])('%j says %j', async (argv, body) => {
     const floe = await serving({ 'POST /api/tokens/ci': { status: 204 } });
     expect(await floe('token', 'set', 'ci', '--reason', 'why', ...argv)).toEqual({ code: 0, stdout: 'The token ci is changed.\n', stderr: '' });
@@ -119,8 +131,10 @@ describe('floe token set', () => {
   });
 
   test.each([
-    ['nothing to say', [], /--person or --forge-login/],
+    ['nothing to say', [], /--person, --forge-login or --signer/],
     ['a login that no forge has', ['--forge-login', 'ada lovelace'], /a login at a forge/],
+    ['a signer with spaces', ['--signer', 'Ada Lovelace'], /a signer is a name/],
+    ['two signers', ['--signer', 'ada@example.org,bob@example.org'], /a signer is a name/],
     ['a person in capitals', ['--person', 'Grace'], /lower-case/],
   ])('refuses %s, and asks no server', async (_what, argv, message) => {
     const floe = await serving({});

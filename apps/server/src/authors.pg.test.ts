@@ -159,3 +159,28 @@ test('what was approved is what is rolled out: a host that is built late waits u
   await becomes('ROLLING');
   expect(await approve('cyd', commit.sha)).toMatchObject({ status: 200, message: expect.stringContaining('counts once') as string });
 });
+
+test('whoever signed a commit is its author, beside who pushed it; a signer who is nobody makes nobody known', async () => {
+  const { store } = server.context;
+  const { rollout } = await store.hosts.fleet(server.repository.id);
+  if (rollout === undefined) throw new Error('there is a rollout');
+  expect(await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5)).toBe(true);
+  const before = (await store.revisions.newest(server.repository.id))?.sha;
+  if (before === undefined) throw new Error('there is a commit');
+  const commit = await publishCommit(server, { ws1: system('e'), ws2: system('e') }, policyWith(1));
+  await store.revisions.noteSigners(commit.id, ['bob@example.org']);
+  expect(await push('cyd', before, commit.sha)).toBe(202);
+  await becomes('WAITING_APPROVAL', 1);
+  await eventually('a signer who is nobody', async () => {
+    const { status, message } = await approve('ada', commit.sha);
+    return status === 409 && message.includes('run: floe token set NAME --signer bob@example.org') ? true : undefined;
+  });
+  const set = { reason: 'his key', signer: 'bob@example.org' };
+  expect((await call('bob', 'POST', 'tokens/bob', set)).status).toBe(403);
+  expect((await call('ada', 'POST', 'tokens/bob', { ...set, signer: 'two words' })).status).toBe(400);
+  expect((await call('ada', 'POST', 'tokens/bob', set)).status).toBe(204);
+  expect(await approve('bob', commit.sha)).toMatchObject({ status: 409, message: expect.stringContaining('bob is an author') as string });
+  expect(await approve('cyd', commit.sha)).toMatchObject({ status: 409, message: expect.stringContaining('cyd is an author') as string });
+  expect(await approve('ada', commit.sha)).toMatchObject({ status: 200 });
+  await becomes('ROLLING');
+});

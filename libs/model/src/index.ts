@@ -19,6 +19,7 @@ export * from './evaluation.ts';
 export * from './flake-address.ts';
 export * from './ignored-paths.ts';
 export * from './forge-login.ts';
+export * from './signer-name.ts';
 export * from './host-action.ts';
 export * from './may-try.ts';
 export * from './nearest.ts';

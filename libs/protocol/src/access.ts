@@ -3,8 +3,11 @@ import {
   forgeLogin,
   MAX_DURATION_MS,
   MAX_FORGE_LOGIN_CHARACTERS,
+  MAX_SIGNER_CHARACTERS,
   RESERVED_TOKEN_NAMES,
   ROLES,
+  SIGNER_RULE,
+  signerName,
   TOKEN_NAME_FORM,
   TOKEN_NAME_RULE,
 } from '@floe/model';
@@ -35,6 +38,14 @@ export const ForgeLogin = v.pipe(
   v.transform((text) => forgeLogin(text) ?? text),
 );
 
+/** Who signs commits, by the files of allowed signers. */
+export const SignerName = v.pipe(
+  v.string(),
+  v.maxLength(MAX_SIGNER_CHARACTERS, SIGNER_RULE),
+  v.check((text) => signerName(text) !== undefined, SIGNER_RULE),
+  v.transform((text) => signerName(text) ?? text),
+);
+
 /** How long a token is good, in ms from now. */
 export const TokenLifetime = v.pipe(
   v.number(),
@@ -54,6 +65,7 @@ export const NewTokenRequest = v.strictObject({
   expiresInMs: v.optional(TokenLifetime),
   person: v.optional(TokenName),
   forgeLogin: v.optional(ForgeLogin),
+  signer: v.optional(SignerName),
 });
 export type NewTokenRequest = v.InferOutput<typeof NewTokenRequest>;
 
@@ -73,6 +85,8 @@ export const TokenView = v.object({
   person: v.optional(v.nullable(prose(64)), null),
   /** The person's login at the forge. */
   forgeLogin: v.optional(v.nullable(prose(MAX_FORGE_LOGIN_CHARACTERS)), null),
+  /** The person as a signer of commits. */
+  signer: v.optional(v.nullable(prose(MAX_SIGNER_CHARACTERS)), null),
   /** To the minute. */
   lastUsedAt: v.nullable(Timestamp),
   expiresAt: v.nullable(Timestamp),

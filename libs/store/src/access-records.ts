@@ -37,6 +37,7 @@ export interface NewApiToken {
   /** Whose it is; undefined: a person of its own. */
   readonly person?: string | undefined;
   readonly forgeLogin?: string | undefined;
+  readonly signer?: string | undefined;
   readonly expiresAt?: Timestamp | undefined;
 }
 
@@ -48,6 +49,7 @@ export interface TokenDescription {
   readonly at: Timestamp;
   readonly person?: string | null | undefined;
   readonly forgeLogin?: string | null | undefined;
+  readonly signer?: string | null | undefined;
 }
 
 /** An API token without its secret. */
@@ -59,6 +61,7 @@ export interface ApiToken {
   readonly createdBy: string | undefined;
   readonly person: string;
   readonly forgeLogin: string | undefined;
+  readonly signer: string | undefined;
   readonly lastUsedAt: Timestamp | undefined;
   readonly expiresAt: Timestamp | undefined;
 }

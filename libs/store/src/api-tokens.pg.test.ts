@@ -73,6 +73,7 @@ describe.each(WORLDS)('API tokens on $name', ({ open }) => {
       role: 'viewer',
       person: name,
       forgeLogin: undefined,
+      signer: undefined,
       createdAt: 5,
       createdBy: 'admin',
       lastUsedAt: undefined,

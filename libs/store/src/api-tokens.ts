@@ -1,4 +1,4 @@
-import { forgeLogin as readForgeLogin, ROLES, storableText, type Role } from '@floe/model';
+import { forgeLogin as readForgeLogin, ROLES, signerName, storableText, type Role } from '@floe/model';
 import { and, asc, eq, gt, isNull, lt, or, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import type { ApiToken, NewApiToken, TokenDescription } from './records.ts';
@@ -34,10 +34,14 @@ async function isAdministrator(tx: Database, by: string, at: number): Promise<bo
   return maker !== undefined;
 }
 
-async function describe(db: Database, { name, by, at, person, forgeLogin }: TokenDescription): ReturnType<TokenStore['describeApiToken']> {
+async function describe(db: Database, { name, by, at, person, forgeLogin, signer }: TokenDescription): ReturnType<TokenStore['describeApiToken']> {
   return await db.transaction(async (tx) => {
     if (!(await isAdministrator(tx, by, at))) return 'not-allowed';
-    const set = { ...(person === undefined ? {} : { person }), ...(forgeLogin === undefined ? {} : { forgeLogin }) };
+    const set = {
+      ...(person === undefined ? {} : { person }),
+      ...(forgeLogin === undefined ? {} : { forgeLogin }),
+      ...(signer === undefined ? {} : { signer }),
+    };
     const described = await tx.update(apiTokens).set(set).where(eq(apiTokens.name, name)).returning({ name: apiTokens.name });
     return described.length > 0 ? 'described' : 'unknown';
   });
@@ -45,13 +49,13 @@ async function describe(db: Database, { name, by, at, person, forgeLogin }: Toke
 
 async function create(
   db: Database,
-  { name, role, token, at, by, person, forgeLogin, expiresAt }: NewApiToken,
+  { name, role, token, at, by, person, forgeLogin, signer, expiresAt }: NewApiToken,
 ): ReturnType<TokenStore['createApiToken']> {
   return await db.transaction(async (tx) => {
     if (by !== undefined && !(await isAdministrator(tx, by, at))) return 'not-allowed';
     const created = await tx
       .insert(apiTokens)
-      .values({ hash: hashToken(token), name, role, createdAt: at, createdBy: by, person, forgeLogin, expiresAt })
+      .values({ hash: hashToken(token), name, role, createdAt: at, createdBy: by, person, forgeLogin, signer, expiresAt })
       .onConflictDoNothing({ target: apiTokens.name })
       .returning({ name: apiTokens.name });
     return created.length > 0 ? 'created' : 'name-taken';
@@ -89,6 +93,7 @@ function fromRow(row: Omit<typeof apiTokens.$inferSelect, 'hash'>): ApiToken {
     createdBy: row.createdBy === null ? undefined : storableText(row.createdBy, 64),
     person: personOf(row),
     forgeLogin: readForgeLogin(row.forgeLogin),
+    signer: signerName(row.signer),
     lastUsedAt: reader.timeOrNone('last_used_at', row.lastUsedAt),
     expiresAt: reader.timeOrNone('expires_at', row.expiresAt),
   };
@@ -105,7 +110,7 @@ type ApiTokenMethods =
   | 'pruneApiTokens';
 
 export function createApiTokens(db: Database): Pick<TokenStore, ApiTokenMethods> {
-  const { name, role, createdAt, createdBy, person, forgeLogin: login, lastUsedAt, expiresAt } = apiTokens;
+  const { name, role, createdAt, createdBy, person, forgeLogin: login, signer, lastUsedAt, expiresAt } = apiTokens;
   return {
     createApiToken: async (token) => await create(db, token),
     describeApiToken: async (description) => await describe(db, description),
@@ -119,7 +124,7 @@ export function createApiTokens(db: Database): Pick<TokenStore, ApiTokenMethods>
     },
     async listApiTokens() {
       const rows = await db
-        .select({ name, role, createdAt, createdBy, person, forgeLogin: login, lastUsedAt, expiresAt })
+        .select({ name, role, createdAt, createdBy, person, forgeLogin: login, signer, lastUsedAt, expiresAt })
         .from(apiTokens)
         .orderBy(asc(name));
       return rows.map(fromRow);

@@ -27,7 +27,7 @@ import { readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
 import { releasesOfRollout, stableReleases } from './release-rows.ts';
 import { readOrdered } from './quarantine-orders.ts';
-import { readPeople, submittersOf } from './pushers.ts';
+import { readPeople, submittersOf } from './authors.ts';
 import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
@@ -194,9 +194,16 @@ function notBefore(stable: ReleaseRef | undefined, rolling: ReleaseRef | undefin
 async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
   const { sequence, revisionState: _, ...rollout } = current;
   const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
-  const submitters = rollout.pushers === undefined ? [] : await submittersOf(db, repositoryId, rollout.revisionId, sequence);
-  const people = rollout.pushers === undefined ? undefined : await readPeople(db, rollout.pushers, submitters, now);
+  const people = await peopleOf(db, { ...rollout, repositoryId, sequence, now });
   return { ...rollout, orders, people, probes, ...(await readComing(db, current)) };
+}
+
+async function peopleOf(
+  db: Database,
+  { authors, repositoryId, sequence, now }: Pick<RolloutOfRevision, 'authors' | 'sequence'> & FleetQuery,
+): Promise<CurrentRollout['people']> {
+  if (authors === undefined) return undefined;
+  return await readPeople(db, authors, await submittersOf(db, { repositoryId, since: authors.since, sequence }), now);
 }
 
 function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {

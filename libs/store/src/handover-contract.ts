@@ -28,6 +28,9 @@ export type HandoverRequested =
   /** As many wait as may, of that person or of all. */
   | { readonly kind: 'too-many'; readonly whose: 'own' | 'all' };
 
+/** What a handover is of. `signers`: who signed the commit that it names, where somebody has to. */
+export type NamedCommit = CommitInfo & { readonly signers?: readonly string[] | undefined };
+
 export interface HandoverStore {
   /** Stores one that waits, and wakes the repository's worker. */
   request(
@@ -47,7 +50,7 @@ export interface HandoverStore {
    * Makes it the newest revision, which supersedes nothing. `systems`: with what each is for. `busy`: two revisions are unfinished.
    * Undefined: it does not wait any more.
    */
-  take(id: string, commit: CommitInfo, systems: HandoverSystems, at: Timestamp): Promise<Revision | 'busy' | undefined>;
+  take(id: string, commit: NamedCommit, systems: HandoverSystems, at: Timestamp): Promise<Revision | 'busy' | undefined>;
   /** The revision that it became. */
   revisionOf(id: string): Promise<string | undefined>;
   /** Removes those that ended before, and that no revision is of. Returns the number. */

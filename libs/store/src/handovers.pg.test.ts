@@ -2,6 +2,7 @@ import { MAX_WAITING_HANDOVERS, MAX_WAITING_HANDOVERS_OF_ONE, type CommitSha, ty
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Revision, Repository } from './records.ts';
 import {
+  FIRST_RING,
   commit,
   moveRollout,
   newHost,
@@ -173,7 +174,7 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
       await store.deliveries.record({ id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, ...fix });
     }
     const later = await publishNext(store, repository, head, [host]);
-    expect(await store.rollouts.pushersOf(later.id, 'github')).toEqual(fate === 'refused' ? ['bob', 'mallory'] : ['mallory']);
+    expect((await store.rollouts.authorsOf(later.id, 'github', FIRST_RING))?.pushers).toEqual(fate === 'refused' ? ['bob', 'mallory'] : ['mallory']);
   });
 
   test('whoever submitted since the last complete rollout is an author, until that is complete', async () => {
@@ -184,9 +185,9 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
     const ask = async (): Promise<void> => {
       const { rollout } = await store.hosts.fleet(repository.id);
       if (rollout === undefined) throw new Error('no rollout');
-      const pushers = await store.rollouts.pushersOf(rollout.revisionId, 'github');
+      const known = await store.rollouts.authorsOf(rollout.revisionId, 'github', FIRST_RING);
       const { id, version, course } = rollout;
-      expect(await store.rollouts.save({ id, version, course, pushers }, 5)).toBe(true);
+      expect(await store.rollouts.save({ id, version, course, authors: known }, 5)).toBe(true);
     };
     await publishNext(store, repository, commit('1'), [host]);
     await moveRollout(store, repository.id, 'COMPLETE', 5);

@@ -16,10 +16,10 @@ import { createAuditStore } from './audit.ts';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import type { Handover, HandoverRequested, HandoverStore, HandoverSystems } from './handover-contract.ts';
+import type { Handover, HandoverRequested, HandoverStore, HandoverSystems, NamedCommit } from './handover-contract.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
-import type { CommitInfo, Revision } from './records.ts';
+import type { Revision } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, StorePathText, withoutNulls } from './rows.ts';
 import { handovers, repositories, revisions } from './tables/index.ts';
@@ -109,7 +109,7 @@ async function sameAgain(tx: Database, repositoryId: string, contentHash: string
 }
 
 /** The lock on the repository's row serialises this with the commits that are received: no two get one number. */
-async function take(db: Database, id: string, commit: CommitInfo, systems: HandoverSystems, at: number): Promise<Revision | 'busy' | undefined> {
+async function take(db: Database, id: string, commit: NamedCommit, systems: HandoverSystems, at: number): Promise<Revision | 'busy' | undefined> {
   return await db.transaction(async (tx) => {
     const [row] = await tx
       .select({ repositoryId: handovers.repositoryId, at: handovers.at })
@@ -146,6 +146,7 @@ async function take(db: Database, id: string, commit: CommitInfo, systems: Hando
         receivedAt: boundedTime(row.at),
         fetchedAt: at,
         handoverId: id,
+        signers: commit.signers === undefined ? null : [...commit.signers],
       })
       .returning();
     if (made === undefined) throw missingRow('revision', commit.sha);

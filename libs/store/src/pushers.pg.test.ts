@@ -1,7 +1,7 @@
 import type { CommitSha } from '@floe/model';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { moveRollout, newHost, newRepository, publishNext, unique, type World, WORLDS } from './test/test-store.ts';
+import { moveRollout, newHost, newRepository, publishNext, unique, type World, WORLDS, FIRST_RING } from './test/test-store.ts';
 
 // The forge tells who moved the branch from where to where. Whoever brought a commit that is new since the last complete rollout is found,
 // or it is said that not all are known; author lines play no part.
@@ -79,7 +79,7 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
         await moveRollout(store, repository.id, 'COMPLETE', 60);
         const revision = await publishNext(store, repository, head, [host]);
         for (const push of pushed) if (push.isTold) await deliver(repository.id, push);
-        const found = await store.rollouts.pushersOf(revision.id, 'github');
+        const found = (await store.rollouts.authorsOf(revision.id, 'github', FIRST_RING))?.pushers;
         // By what git would say: a commit was brought by the pushes that had it after and not before.
         const isNew = [...reach(head)].filter((sha) => !reach(stable).has(sha));
         const bringers = isNew.map((sha) => pushed.filter(({ before, after }) => reach(after).has(sha) && !reach(before).has(sha)));
@@ -111,9 +111,9 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
       [hidden, head],
     ] as const)
       await deliver(repository.id, { before, after, by: 'ada', isTold: true });
-    expect(await store.rollouts.pushersOf(revision.id, 'github')).toBeUndefined();
+    expect(await store.rollouts.authorsOf(revision.id, 'github', FIRST_RING)).toBeUndefined();
     await deliver(repository.id, { before: stable, after: hidden, by: 'bob', isTold: true });
-    expect(await store.rollouts.pushersOf(revision.id, 'github')).toEqual(['ada', 'bob']);
+    expect((await store.rollouts.authorsOf(revision.id, 'github', FIRST_RING))?.pushers).toEqual(['ada', 'bob']);
   });
 
   test('of a branch that only grew, it is known exactly when each push was told of, with its pusher', async () => {
@@ -136,8 +136,8 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
         }
         const isKnown = pushes.every(([by, isTold]) => by !== undefined && isTold);
         // The same login at another forge is somebody else.
-        expect(await store.rollouts.pushersOf(revision.id, 'gitlab')).toBeUndefined();
-        expect(await store.rollouts.pushersOf(revision.id, 'github')).toEqual(
+        expect(await store.rollouts.authorsOf(revision.id, 'gitlab', FIRST_RING)).toBeUndefined();
+        expect((await store.rollouts.authorsOf(revision.id, 'github', FIRST_RING))?.pushers).toEqual(
           isKnown ? [...new Set(pushes.flatMap(([by]) => by ?? []))].toSorted() : undefined,
         );
       }),
@@ -149,7 +149,7 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
     const { store } = world;
     const repository = await newRepository(store);
     const revision = await publishNext(store, repository, '1'.repeat(40) as CommitSha, [newHost()]);
-    expect(await store.rollouts.pushersOf(revision.id, 'github')).toBeUndefined();
+    expect(await store.rollouts.authorsOf(revision.id, 'github', FIRST_RING)).toBeUndefined();
   });
 
   test('the people are those of the tokens with the login; a login without a token is nobody’s', async () => {
@@ -157,20 +157,23 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
     const repository = await newRepository(world.store);
     await publishNext(world.store, repository, '2'.repeat(40) as CommitSha, [newHost()]);
     const logins = [unique('login'), unique('login')] as const;
+    const signers = [`${unique('signer')}@example.org`, unique('signer')] as const;
     const people = async () => (await hosts.fleet(repository.id)).rollout?.people;
     expect(await people()).toBeUndefined();
     const { rollout } = await hosts.fleet(repository.id);
     if (rollout === undefined) throw new Error('there is a rollout');
-    await rollouts.save({ ...rollout, pushers: [...logins] }, 70);
-    expect(await people()).toEqual({ authors: [], unmapped: [...logins], hasOtherAdministrator: false });
+    await rollouts.save({ ...rollout, authors: { ring: 0, since: 0, pushers: logins, signers } }, 70);
+    expect(await people()).toEqual({ authors: [], unmapped: [...logins], unmappedSigners: [...signers], hasOtherAdministrator: false });
 
     await tokens.createApiToken({ name: 'cyd', role: 'administrator', token: 'c', at: 1, forgeLogin: logins[0] });
     await tokens.createApiToken({ name: 'cyd-phone', role: 'viewer', token: 'p', at: 1, person: 'cyd', forgeLogin: logins[0] });
-    expect(await people()).toEqual({ authors: ['cyd'], unmapped: [logins[1]], hasOtherAdministrator: false });
+    expect(await people()).toEqual({ authors: ['cyd'], unmapped: [logins[1]], unmappedSigners: [...signers], hasOtherAdministrator: false });
     await tokens.createApiToken({ name: 'dan', role: 'administrator', token: 'd', at: 1, expiresAt: 5 });
     expect(await tokens.describeApiToken({ name: 'dan', by: 'cyd', at: 1, forgeLogin: logins[1], person: 'daniel' })).toBe('described');
+    await tokens.createApiToken({ name: 'fay', role: 'viewer', token: 'f', at: 1, signer: signers[0] });
+    expect(await tokens.describeApiToken({ name: 'cyd-phone', by: 'cyd', at: 1, signer: signers[1] })).toBe('described');
     // What has ended still says whose the login is, but is no administrator any more.
-    expect(await people()).toEqual({ authors: ['cyd', 'daniel'], unmapped: [], hasOtherAdministrator: false });
+    expect(await people()).toEqual({ authors: ['cyd', 'daniel', 'fay'], unmapped: [], unmappedSigners: [], hasOtherAdministrator: false });
     await tokens.createApiToken({ name: 'eve', role: 'administrator', token: 'e', at: 1 });
     expect((await people())?.hasOtherAdministrator).toBe(true);
     // Of the same person as an author, it is no other administrator.

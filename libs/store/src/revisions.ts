@@ -13,6 +13,7 @@ import { and, desc, eq, getTableColumns, gt, inArray, isNull, like, lt, ne, or, 
 import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
+import { noteSigners } from './authors.ts';
 import { missingRow } from './errors.ts';
 import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
@@ -302,6 +303,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     noteError: async (id, error) => await noteError(db, id, error),
     noteSource: async (id, key) => await noteSource(db, id, key),
     savePolicy: async (id, policy) => await savePolicy(db, id, policy),
+    noteSigners: async (id, signers) => await noteSigners(db, id, signers),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),
     ...createEvaluationStore(db),
   };

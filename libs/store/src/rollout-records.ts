@@ -40,8 +40,8 @@ export interface CurrentRollout extends Rollout {
   readonly rings: ReadonlyMap<HostName, number> | undefined;
   /** How its policy is weaker than that of the last complete rollout; undefined: not compared yet. */
   readonly weaker: readonly Loosening[] | undefined;
-  /** Who pushed its commits since the last complete rollout, logins at the forge; undefined: not known, or not asked yet. */
-  readonly pushers?: readonly string[] | undefined;
+  /** Undefined: not known, or not asked yet. */
+  readonly authors?: RolloutAuthors | undefined;
   /** Hosts that its revision changes and that have no release yet, because they are still built, with the system that they will have; undefined: none. */
   readonly coming?: ReadonlyMap<HostName, StorePath> | undefined;
   /** Hosts of its revision that are still evaluated; undefined: none. */
@@ -50,16 +50,30 @@ export interface CurrentRollout extends Rollout {
   readonly orders: RolloutOrders;
   /** What its probes answered last; undefined: nothing. */
   readonly probes?: readonly StoredAnswer[] | undefined;
-  /** The people with the logins of `pushers`; undefined: not all are known. */
+  /** The people that `authors` are; undefined: not all are known. */
   readonly people?: RolloutPeople | undefined;
 }
 
-/** Who wrote the commits of a rollout. */
+/** Who wrote the commits of a rollout that one of its rings has not had. */
+export interface RolloutAuthors {
+  /** The index of the ring. */
+  readonly ring: number;
+  /** They are the commits after this sequence: of the last complete rollout that was not without the ring. */
+  readonly since: number;
+  /** Who pushed them, logins at the forge. */
+  readonly pushers: readonly string[];
+  /** Who signed them, where the settings name signers. */
+  readonly signers: readonly string[];
+}
+
+/** The people behind {@link RolloutAuthors}. */
 export interface RolloutPeople {
-  /** The people who pushed. */
+  /** The people who pushed, signed or submitted. */
   readonly authors: readonly string[];
   /** Logins that belong to no token: each may be anybody. */
   readonly unmapped: readonly string[];
+  /** The same of signers. */
+  readonly unmappedSigners: readonly string[];
   /** There is an administrator who is none of the authors. */
   readonly hasOtherAdministrator: boolean;
 }
@@ -86,7 +100,8 @@ export interface RolloutDecided {
   readonly course: RolloutCourse;
   readonly rings?: ReadonlyMap<HostName, number> | undefined;
   readonly weaker?: readonly Loosening[] | undefined;
-  readonly pushers?: readonly string[] | undefined;
+  /** `unknown`: they were known of another ring, and are not of this one. Undefined: what is stored stays. */
+  readonly authors?: RolloutAuthors | 'unknown' | undefined;
   /** Hosts that were not asked: what it has for them is not their stable release when it is complete. */
   readonly unasked?: readonly HostName[] | undefined;
   /** Only when it completes. */

@@ -7,6 +7,7 @@ import {
   MAX_GROUPS,
   MAX_LOOSENINGS,
   MAX_PROBES,
+  MAX_SIGNER_CHARACTERS,
   PROBE_VERDICTS,
   ROLLOUT_STATES,
   storableText,
@@ -20,15 +21,15 @@ import {
 } from '@floe/model';
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
+import { authorsOf, MAX_AUTHORS } from './authors.ts';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
-import type { CompleteRollout, CurrentRollout, Rollout, RolloutDecided } from './records.ts';
+import type { CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { lockHosts } from './host-rows.ts';
 import { leaveHosts, readKnownHosts } from './known-hosts.ts';
 import { lostComplete } from './lost-rollouts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
-import { pushersOf } from './pushers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
 import { noteSteppingStones } from './stepping-stones.ts';
@@ -88,15 +89,14 @@ const WeakerColumn = v.pipe(
   v.maxLength(MAX_LOOSENINGS),
 );
 
-/** More than that is not read: then nobody is known to be somebody else. */
-const MAX_PUSHERS = 200;
-const PushersColumn = v.pipe(v.array(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM))), v.maxLength(MAX_PUSHERS));
+const PushersColumn = v.pipe(v.array(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM))), v.maxLength(MAX_AUTHORS));
+const SignersColumn = v.pipe(v.array(storedText(MAX_SIGNER_CHARACTERS)), v.maxLength(MAX_AUTHORS));
 
 type Row = typeof rollouts.$inferSelect;
 /** {@link Row} without what may be large: lists do not read it. */
-const { rings: _rings, weaker: _weaker, pushers: _pushers, ...listed } = getTableColumns(rollouts);
+const { rings: _rings, weaker: _weaker, pushers: _pushers, signers: _signers, ...listed } = getTableColumns(rollouts);
 export const LISTED_ROLLOUT = listed;
-export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers'>;
+export type ListedRolloutRow = Omit<Row, 'rings' | 'weaker' | 'pushers' | 'signers'>;
 
 /** A rollout with the policy and the sequence of its revision. */
 export type RolloutOfRevision = Omit<CurrentRollout, 'orders' | 'people' | 'probes' | 'coming' | 'evaluating'> & {
@@ -137,8 +137,24 @@ export async function newestRollout(db: Database, where: SQL | undefined): Promi
   const sequence = reader.counter('sequence', row.sequence);
   const rings = reader.json('rings', row.rollout.rings, RingsColumn);
   const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
-  const pushers = reader.json('pushers', row.rollout.pushers, PushersColumn);
-  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, pushers, revisionState: row.revisionState };
+  const authors = readAuthors(row.rollout, reader);
+  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, authors, revisionState: row.revisionState };
+}
+
+function readAuthors(row: Row, reader: RowReader): RolloutAuthors | undefined {
+  const pushers = reader.json('pushers', row.pushers, PushersColumn);
+  const signers = reader.json('signers', row.signers, SignersColumn);
+  const since = reader.counterOrNone('authors_since', row.authorsSince);
+  const ring = reader.counterOrNone('authors_ring', row.authorsRing);
+  // From before their ring was recorded: it is asked again.
+  if (pushers === undefined || signers === undefined || since === undefined || ring === undefined) return undefined;
+  return { ring, since, pushers, signers };
+}
+
+function columnsOfAuthors(authors: RolloutAuthors | 'unknown') {
+  if (authors === 'unknown') return { pushers: null, signers: null, authorsSince: null, authorsRing: null };
+  const { pushers, signers, since, ring } = authors;
+  return { pushers: [...pushers], signers: [...signers], authorsSince: since, authorsRing: ring };
 }
 
 /** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */
@@ -255,7 +271,7 @@ export async function supersedeRollouts(
 async function save(
   db: Database,
   origin: HintOrigin,
-  { id, version, course, rings, weaker, pushers, unasked, left }: RolloutDecided,
+  { id, version, course, rings, weaker, authors, unasked, left }: RolloutDecided,
   at: number,
 ): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
@@ -268,7 +284,7 @@ async function save(
         completedAt: course.state === 'COMPLETE' ? at : null,
         version: version + 1,
         ...(rings === undefined ? {} : { rings: [...rings] }),
-        ...(pushers === undefined ? {} : { pushers }),
+        ...(authors === undefined ? {} : columnsOfAuthors(authors)),
         ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
       })
       .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
@@ -323,7 +339,7 @@ export function createRolloutStore(db: Database, origin: HintOrigin): Omit<Rollo
     save: async (decided, at) => await save(db, origin, decided, at),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
     lostComplete: async (revisionId) => await lostComplete(db, revisionId),
-    pushersOf: async (revisionId, forge) => await pushersOf(db, revisionId, forge),
+    authorsOf: async (revisionId, forge, ring) => await authorsOf(db, revisionId, forge, ring),
     ...createRolloutOrders(db),
     ...createProbeAnswers(db),
   };

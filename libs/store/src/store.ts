@@ -21,6 +21,7 @@ import type {
   ProbeOfRing,
   Revision,
   NewRolloutOrder,
+  RolloutAuthors,
   RolloutDecided,
   RolloutStory,
   SlotFacts,
@@ -149,6 +150,8 @@ export interface RevisionStore extends GlassStore {
   noteError(id: string, error: string | undefined): Promise<void>;
   /** What people should know of the commit; replaces what was noted before, and tells nobody: the next step does. */
   noteWarnings(id: string, warnings: readonly string[]): Promise<void>;
+  /** Who signed its commits: adds to those noted before, and tells nobody. */
+  noteSigners(id: string, signers: readonly string[]): Promise<void>;
   /** How the revision is rolled out, before its first host is evaluated; undefined: by the default. Tells nobody. */
   savePolicy(id: string, policy: RolloutPolicy | undefined): Promise<void>;
   /** What of it is evaluated, in a word of the pipeline's. With another one than before it is of neither. Tells nobody. */
@@ -189,10 +192,11 @@ export interface RolloutStore {
   /** A rollout was complete before the revision that {@link RolloutStore.lastComplete} does not know, because the database was lost. */
   lostComplete(revisionId: string): Promise<LostRollout | undefined>;
   /**
-   * Who pushed the commits of the revision that the last other complete rollout of its repository did not have: logins at `forge`. Undefined:
-   * that forge did not tell of each push, or there is no complete rollout.
+   * Who pushed the commits of the revision, logins at `forge`, and who signed them: those that the last other complete rollout of its
+   * repository did not have in which the ring had its approvals, or needed none. Undefined: that forge did not tell of each push, or there
+   * is no such rollout.
    */
-  pushersOf(revisionId: string, forge: string): Promise<readonly string[] | undefined>;
+  authorsOf(revisionId: string, forge: string, ring: { readonly index: number; readonly name: string }): Promise<RolloutAuthors | undefined>;
   /** Stores what a person asks. */
   order(order: NewRolloutOrder): Promise<void>;
   /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */

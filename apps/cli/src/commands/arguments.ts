@@ -1,6 +1,7 @@
 import {
   CommitSha,
   ForgeLogin,
+  SignerName,
   HostLabel,
   HostName,
   ProbeName,
@@ -61,6 +62,11 @@ export function tokenNameArgument(text: string): string {
 /** A login at a forge, or a usage error. */
 export function forgeLoginArgument(text: string): string {
   return parsed(ForgeLogin, text);
+}
+
+/** Who signs commits, or a usage error. */
+export function signerArgument(text: string): string {
+  return parsed(SignerName, text);
 }
 
 /** The name of a notification target, or a usage error. */

@@ -4,7 +4,7 @@ import { FloeError } from '@floe/runtime';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { formatNewToken, formatTokens } from '../view/tokens.ts';
-import { forgeLoginArgument, lifetimeArgument, REASON, roleArgument, tokenNameArgument } from './arguments.ts';
+import { forgeLoginArgument, lifetimeArgument, REASON, roleArgument, signerArgument, tokenNameArgument } from './arguments.ts';
 
 /** An action without words does not compile: the help names all that a role may. */
 const ACTION_WORDS: Readonly<Record<Action, string>> = {
@@ -50,10 +50,12 @@ function roleInWords(role: Role): string {
 
 const PERSON = ['--person <name>', 'whose it is, if the person has several tokens: the same name for each', tokenNameArgument] as const;
 const FORGE_LOGIN = ['--forge-login <login>', "the person's login at the forge, to know who pushed a commit", forgeLoginArgument] as const;
+const SIGNER = ['--signer <who>', "the person's name among the allowed SSH signers, or OpenPGP fingerprint", signerArgument] as const;
 
 interface Whose {
   readonly person?: string;
   readonly forgeLogin?: string;
+  readonly signer?: string;
 }
 /** False: `--no-…` */
 type Changed<T> = { readonly [Key in keyof T]: T[Key] | false };
@@ -76,6 +78,7 @@ ${ROLES.map(roleInWords).join('\n')}`,
     .requiredOption('--role <role>', 'submitter, viewer, operator, approver or administrator', roleArgument)
     .option(...PERSON)
     .option(...FORGE_LOGIN)
+    .option(...SIGNER)
     .option('--expires <duration>', 'its end, from now on: 90m, 12h, 30d, 4w, 1y; it has none by default', lifetimeArgument)
     .addHelpText(
       'after',
@@ -99,16 +102,20 @@ Examples:
     .option('--no-person', 'it belongs to a person of its own name')
     .option(...FORGE_LOGIN)
     .option('--no-forge-login', 'no login at the forge is known')
+    .option(...SIGNER)
+    .option('--no-signer', 'it is nobody who signs commits')
     .requiredOption(...REASON)
     .addHelpText(
       'after',
       `
-Approvals count people: two tokens of one person count once. Who pushed a commit is known by the login at the forge, and approves nothing
-that the policy wants somebody else for (notAuthor). Case does not matter in a login.
+Approvals count people: two tokens of one person count once. Who pushed a commit is known by the login at the forge, who signed
+it by the signature, where the server's settings name signers. Neither approves what the policy wants somebody else for (notAuthor). Case
+does not matter in a login. A token has one login and one signer: for more of them, make tokens of the role viewer with the same person.
 
 Examples:
   $ floe token set ada-phone --person ada --reason "the same person"
   $ floe token set ada --forge-login AdaL --reason "her account at GitHub"
+  $ floe token set ada --signer ada@example.org --reason "her key"
   $ floe token set renovate --forge-login "renovate[bot]" --reason "pushes updates"`,
     )
     .action((name: string, { reason, ...whose }: { reason: string } & Changed<Whose>) => set(cli, name, reason, whose));
@@ -151,14 +158,15 @@ async function create(cli: Cli, request: NewTokenRequest): Promise<void> {
   else out.print(formatNewToken(made, api.serverUrl, viewOf(cli)));
 }
 
-async function set(cli: Cli, name: string, reason: string, { person, forgeLogin }: Changed<Whose>): Promise<void> {
+async function set(cli: Cli, name: string, reason: string, { person, forgeLogin, signer }: Changed<Whose>): Promise<void> {
   const { out } = cli;
-  if (person === undefined && forgeLogin === undefined)
-    throw new FloeError('USAGE', 'say --person or --forge-login, or take one away with --no-person or --no-forge-login');
+  if (person === undefined && forgeLogin === undefined && signer === undefined)
+    throw new FloeError('USAGE', 'say --person, --forge-login or --signer, or take one away with --no-person, --no-forge-login or --no-signer');
   const body = {
     reason,
     ...(person === undefined ? {} : { person: person || null }),
     ...(forgeLogin === undefined ? {} : { forgeLogin: forgeLogin || null }),
+    ...(signer === undefined ? {} : { signer: signer || null }),
   };
   await (await cli.api()).send('POST', `/api/tokens/${encodeURIComponent(name)}`, body);
   if (cli.options().json === true) out.json({ done: true });

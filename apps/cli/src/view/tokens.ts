@@ -17,13 +17,14 @@ ${end}. Whoever has it logs in with: floe login ${printableLine(serverUrl)}; or 
 /** One line per token. */
 export function formatTokens(tokens: readonly TokenView[], view: View): string {
   const { now } = view;
-  const rows = tokens.map(({ name, role, person, forgeLogin, lastUsedAt, expiresAt, createdAt, createdBy }): Cell[] => {
+  const rows = tokens.map(({ name, role, person, forgeLogin, signer, lastUsedAt, expiresAt, createdAt, createdBy }): Cell[] => {
     const isOver = expiresAt !== null && expiresAt <= now;
     return [
       { text: name },
       role === null ? { text: 'unreadable', tone: 'bad' } : { text: role },
       { text: person ?? name },
       { text: forgeLogin ?? '' },
+      { text: signer ?? '' },
       { text: lastUsedAt === null ? 'never' : ago(lastUsedAt, now) },
       expiresAt === null
         ? { text: 'never' }
@@ -31,5 +32,5 @@ export function formatTokens(tokens: readonly TokenView[], view: View): string {
       { text: `${clockTime(createdAt)}${createdBy === null ? '' : ` by ${createdBy}`}` },
     ];
   });
-  return formatTable(['NAME', 'ROLE', 'PERSON', 'FORGE LOGIN', 'USED', 'ENDS', 'MADE'], rows, view, []);
+  return formatTable(['NAME', 'ROLE', 'PERSON', 'FORGE LOGIN', 'SIGNS AS', 'USED', 'ENDS', 'MADE'], rows, view, []);
 }

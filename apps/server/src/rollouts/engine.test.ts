@@ -36,7 +36,7 @@ async function complete(loosens: CurrentRollout['orders']['approvals'][number]['
         begin: async () => await Promise.resolve(false),
         lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known: [] }),
         lostComplete: async () => await Promise.resolve(undefined),
-        pushersOf: async () => await Promise.resolve(undefined),
+        authorsOf: async () => await Promise.resolve(undefined),
       },
       revisions: {
         get: async () => await Promise.resolve(undefined),

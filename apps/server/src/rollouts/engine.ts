@@ -42,7 +42,7 @@ import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
-    rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'pushersOf';
+    rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'authorsOf';
     revisions: 'evaluations' | 'get';
     audit: 'append';
   }>;
@@ -92,18 +92,19 @@ export class RolloutEngine {
     const compared = known ?? (await this.#weakerThanBefore(rollout));
     const { decision, facts, weaker, left } = await this.#decide({ ...rollout, rings, weaker: compared }, fleet.hosts, now);
     const { course, steps } = decision;
-    const pushers = await this.#pushersOf(rollout, weaker);
+    const authors = await this.#authorsOf({ ...rollout, course }, weaker);
     // Where it has come may be where it holds up no newer one any more.
     const dueInMs =
       fleet.next !== undefined && steps.length > 0 ? 0 : earliest(dueIn(course, policy, now), probes?.look({ ...rollout, course }, facts, now));
-    const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || pushers !== rollout.pushers;
+    const isGrown = rings !== rollout.rings || weaker !== rollout.weaker || authors !== rollout.authors;
     // Times from a clock that was ahead are stored as they are now: else they would be now at each look.
     const isCorrected = course !== rollout.course;
     if (steps.length === 0 && !isGrown && !isCorrected) return { fleet, isMoved: false, dueInMs };
-    const decided = { id: rollout.id, version: rollout.version, course, rings, weaker, pushers, unasked: unaskedIn(decision, facts), left };
+    const said = { rings, weaker, authors: authors ?? (rollout.authors === undefined ? undefined : ('unknown' as const)) };
+    const decided = { id: rollout.id, version: rollout.version, course, ...said, unasked: unaskedIn(decision, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const isSaved = await store.rollouts.save(decided, now);
-    const moved: CurrentRollout = { ...rollout, course, rings, weaker, pushers, state: course.state, version: rollout.version + 1 };
+    const moved: CurrentRollout = { ...rollout, course, rings, weaker, authors, state: course.state, version: rollout.version + 1 };
     // What was decided is not so, but what it holds back is not told either: the other server may have decided the same.
     if (!isSaved) return { fleet: { rollout, hosts: heldBack(fleet.hosts, moved) }, isMoved: false, dueInMs };
     for (const step of steps) {
@@ -177,10 +178,12 @@ export class RolloutEngine {
    * Only where somebody asks who the authors are. While that is not known it is looked at again: a webhook may come after the commit. What
    * is known is used by the next decision, which reads whose logins those are.
    */
-  async #pushersOf({ revisionId, policy, course, pushers }: CurrentRollout, weaker: readonly Loosening[]): Promise<CurrentRollout['pushers']> {
+  async #authorsOf({ revisionId, policy, course, authors }: CurrentRollout, weaker: readonly Loosening[]): Promise<CurrentRollout['authors']> {
     const isAsked = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals?.notAuthor === true);
-    if (pushers !== undefined || !isAsked || isEndedRollout(course.state)) return pushers;
-    return await this.#deps.store.rollouts.pushersOf(revisionId, this.#deps.forge);
+    const ring = policy.rings[course.ring];
+    // A ring that was not asked in earlier rollouts has more authors than the others.
+    if (authors?.ring === course.ring || !isAsked || isEndedRollout(course.state) || ring === undefined) return authors;
+    return await this.#deps.store.rollouts.authorsOf(revisionId, this.#deps.forge, { index: course.ring, name: ring.name });
   }
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<InForce> {

@@ -18,7 +18,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     orders,
     probes,
     binds: needsApproval ? bindsOf(rollout, hosts) : undefined,
-    authors: people?.unmapped.length === 0 ? people.authors : undefined,
+    authors: people?.unmapped.length === 0 && people.unmappedSigners.length === 0 ? people.authors : undefined,
     hasOtherAdministrator: people?.hasOtherAdministrator === true,
     weaker,
   };

@@ -304,7 +304,7 @@ function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: O
   const needed = missingApprovalWords(missing);
   const isAuthor = authors?.includes(by.person) === true;
   if (missing.weaker.length > 0 && by.role === 'administrator' && hasOtherAdministrator && isAuthor)
-    return `${by.person} pushed its commits, and another administrator has to approve a policy that became weaker`;
+    return `${by.person} is an author of its commits, and another administrator has to approve a policy that became weaker`;
   if (ROLES.indexOf(by.role) < ROLES.indexOf(missing.role)) return `it needs ${needed}`;
   if (missing.notAuthor && missing.count > 0) {
     if (isAuthor) return `${by.person} is an author of its commits, and it needs ${needed}`;
@@ -316,16 +316,18 @@ function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: O
 /** Why nobody is known to be somebody else, and what helps. */
 function unknownAuthorWords({ rollout: { people } }: AskedRollout): string {
   const [login] = people?.unmapped ?? [];
-  return login === undefined
-    ? 'who pushed its commits is not known: the forge did not tell of each push since the last complete rollout by a webhook'
-    : `whose login ${login} is, who pushed some of its commits, is not known: run: floe token set NAME --forge-login ${login}`;
+  const [signer] = people?.unmappedSigners ?? [];
+  if (login !== undefined)
+    return `whose login ${login} is, who pushed some of its commits, is not known: run: floe token set NAME --forge-login ${login}`;
+  if (signer !== undefined) return `who ${signer} is, who signed some of its commits, is not known: run: floe token set NAME --signer ${signer}`;
+  return 'who pushed its commits is not known: the forge did not tell of each push, by a webhook, since the last complete rollout that asked this ring';
 }
 
 /** Said openly, where nobody else could approve what makes the policy weaker: the log of decisions has it, too. */
 function ownWeakening({ facts: { authors } }: AskedRollout, { person, role }: OrderOfPerson): string {
   if (role !== 'administrator') return '';
-  if (authors === undefined) return ' The policy becomes weaker, and who pushed that is not known.';
-  return authors.includes(person) ? ` The policy becomes weaker, and ${person} pushed that: there is no other administrator.` : '';
+  if (authors === undefined) return ' The policy becomes weaker, and who wrote that is not known.';
+  return authors.includes(person) ? ` The policy becomes weaker, and ${person} is an author of that: there is no other administrator.` : '';
 }
 
 /** What a person's freeze comes to, in words. */

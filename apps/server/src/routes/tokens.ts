@@ -1,4 +1,4 @@
-import { ForgeLogin, foreign, NewTokenRequest, NewTokenResponse, TokenName, TokenViews, type TokenView } from '@floe/protocol';
+import { ForgeLogin, foreign, NewTokenRequest, NewTokenResponse, SignerName, TokenName, TokenViews, type TokenView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import { utcTime } from '@floe/views';
@@ -15,8 +15,16 @@ const Wanted = foreign(NewTokenRequest);
 /** Null removes it, and what is left out stays. */
 const Description = foreign(
   v.pipe(
-    v.strictObject({ reason: ReasonText, person: v.optional(v.nullable(TokenName)), forgeLogin: v.optional(v.nullable(ForgeLogin)) }),
-    v.check(({ person, forgeLogin }) => person !== undefined || forgeLogin !== undefined, 'say person or forgeLogin'),
+    v.strictObject({
+      reason: ReasonText,
+      person: v.optional(v.nullable(TokenName)),
+      forgeLogin: v.optional(v.nullable(ForgeLogin)),
+      signer: v.optional(v.nullable(SignerName)),
+    }),
+    v.check(
+      ({ person, forgeLogin, signer }) => person !== undefined || forgeLogin !== undefined || signer !== undefined,
+      'say person, forgeLogin or signer',
+    ),
   ),
 );
 
@@ -34,13 +42,14 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
 
   app.get('/', requireAction('manage-tokens'), answers('the API tokens', TokenViews), async (c) => {
     const tokens = await store.tokens.listApiTokens();
-    const body = tokens.map(({ name, role, createdAt, createdBy, person, forgeLogin, lastUsedAt, expiresAt }): TokenView => ({
+    const body = tokens.map(({ name, role, createdAt, createdBy, person, forgeLogin, signer, lastUsedAt, expiresAt }): TokenView => ({
       name,
       role: role ?? null,
       createdAt,
       createdBy: createdBy ?? null,
       person,
       forgeLogin: forgeLogin ?? null,
+      signer: signer ?? null,
       lastUsedAt: lastUsedAt ?? null,
       expiresAt: expiresAt ?? null,
     }));
@@ -53,12 +62,12 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     answers('makes an API token, which is shown this once', NewTokenResponse, { status: 201 }),
     takes('json', Wanted),
     async (c) => {
-      const { name, role, expiresInMs, person, forgeLogin } = c.req.valid('json');
+      const { name, role, expiresInMs, person, forgeLogin, signer } = c.req.valid('json');
       const { actor } = c.var;
       const at = clock.now();
       const token = newApiToken();
       const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
-      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, person, forgeLogin, expiresAt });
+      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, person, forgeLogin, signer, expiresAt });
       if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
       if (outcome === 'name-taken')
         return refuse(
@@ -73,7 +82,7 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
         actor: actor.name,
         action: 'create-token',
         subject: name,
-        detail: `${role}${until}${whoseWords({ person, forgeLogin })}`,
+        detail: `${role}${until}${whoseWords({ person, forgeLogin, signer })}`,
       });
       logger.info('an API token was made', { token: name, role, by: actor.name });
       const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
@@ -89,10 +98,10 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     takes('json', Description),
     async (c) => {
       const { name } = c.req.valid('param');
-      const { reason, person, forgeLogin } = c.req.valid('json');
+      const { reason, person, forgeLogin, signer } = c.req.valid('json');
       const { actor } = c.var;
       const at = clock.now();
-      const outcome = await store.tokens.describeApiToken({ name, by: actor.name, at, person, forgeLogin });
+      const outcome = await store.tokens.describeApiToken({ name, by: actor.name, at, person, forgeLogin, signer });
       if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
       if (outcome === 'unknown') return refuse(c, 404, 'TOKEN_UNKNOWN', `there is no token ${name}`);
       await store.audit.append({
@@ -100,9 +109,9 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
         actor: actor.name,
         action: 'set-token',
         subject: name,
-        detail: `${reason}${whoseWords({ person, forgeLogin })}`,
+        detail: `${reason}${whoseWords({ person, forgeLogin, signer })}`,
       });
-      logger.info('an API token was described', { token: name, by: actor.name, person, forgeLogin });
+      logger.info('an API token was described', { token: name, by: actor.name, person, forgeLogin, signer });
       return c.body(null, 204);
     },
   );
@@ -132,10 +141,13 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
 function whoseWords({
   person,
   forgeLogin,
+  signer,
 }: {
   readonly person?: string | null | undefined;
   readonly forgeLogin?: string | null | undefined;
+  readonly signer?: string | null | undefined;
 }): string {
   const whose = person === undefined ? '' : `; person: ${person ?? 'its own name'}`;
-  return `${whose}${forgeLogin === undefined ? '' : `; login at the forge: ${forgeLogin ?? 'none'}`}`;
+  const login = forgeLogin === undefined ? '' : `; login at the forge: ${forgeLogin ?? 'none'}`;
+  return `${whose}${login}${signer === undefined ? '' : `; signs commits as: ${signer ?? 'nobody'}`}`;
 }

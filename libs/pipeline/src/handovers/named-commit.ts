@@ -2,7 +2,7 @@ import { handoverSha, isCommit, isEndedRevision, type CommitSha, type RevisionSt
 import { isFloeError } from '@floe/runtime';
 import type { CommitInfo, Handover, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
-import { refusalOfSigners } from '../signers/refusal.ts';
+import { askSigners } from '../signers/refusal.ts';
 
 type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 'nameSettings'>;
 
@@ -10,7 +10,8 @@ type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 
 const AWAIT_COMMIT_MS = 5 * 60_000;
 
 export type FoundCommit =
-  | { readonly kind: 'found'; readonly info: CommitInfo }
+  /** `signers`: who signed it, where somebody has to. */
+  | { readonly kind: 'found'; readonly info: CommitInfo; readonly signers?: readonly string[] | undefined }
   | { readonly kind: 'waits'; readonly why: string }
   | { readonly kind: 'refused'; readonly why: string };
 
@@ -33,10 +34,10 @@ export async function commitOf(deps: CommitDeps, handover: Handover, hosts: numb
     };
   try {
     const info = await mirror.commit(commit);
-    const unsigned = await refusalOfSigners(deps, repositoryId, commit);
-    if (unsigned !== undefined) return { kind: 'refused', why: `the commit ${commit}: ${unsigned}` };
+    const asked = await askSigners(deps, repositoryId, commit);
+    if (asked?.kind === 'refused') return { kind: 'refused', why: `the commit ${commit}: ${asked.why}` };
     const newer = await overtakenBy(deps, repositoryId, commit);
-    if (newer === undefined) return { kind: 'found', info };
+    if (newer === undefined) return { kind: 'found', info, signers: asked?.signers };
     const why = `the newer commit ${newer} is released already, or is being built, and these systems are of the older commit ${commit}: run the job of the newest commit. To go back, revert the commit and push, or submit without a commit`;
     return { kind: 'refused', why };
   } catch (error) {

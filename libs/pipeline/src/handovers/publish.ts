@@ -80,7 +80,7 @@ async function publishOne(deps: HandoverDeps, handover: Handover, signal: AbortS
     await refuse(deps, handover, now.why);
     return undefined;
   }
-  const revision = await store.handovers.take(id, commit.info, systems, clock.now());
+  const revision = await store.handovers.take(id, { ...commit.info, signers: commit.signers }, systems, clock.now());
   if (revision === 'busy') return 'it is published, and waits until the commits before it are built';
   if (revision !== undefined) logger.info('what was submitted is a revision', { by, sequence: revision.sequence, hosts: systems.size });
   return undefined;

@@ -32,10 +32,10 @@ export function openPgpVerdict(
     await writeFile(payloadFile, payload);
     const args = ['--homedir', home, ...APART, '--trust-model', 'always', '--status-fd', '1', '--verify', signatureFile, payloadFile];
     const { exitCode, stdout, stderr } = await runChecker(deps, 'gpg', args);
-    const good = [...stdout.matchAll(/^\[GNUPG:\] GOODSIG [0-9A-F]+ (?<who>.*)$/gm)];
-    const [only] = good;
-    const isValid = exitCode === 0 && good.length === 1 && !NOT_GOOD.test(stdout) && /^\[GNUPG:\] VALIDSIG /m.test(stdout);
-    if (isValid) return { kind: 'signed', who: only?.groups?.['who'] ?? '' };
+    const good = [...stdout.matchAll(/^\[GNUPG:\] GOODSIG /gm)];
+    // Of the key that a person has: the one that signed may be a part of it.
+    const who = /^\[GNUPG:\] VALIDSIG [0-9A-F]+ .*\b(?<primary>[0-9A-F]{40,64})$/m.exec(stdout)?.groups?.['primary'];
+    if (exitCode === 0 && good.length === 1 && !NOT_GOOD.test(stdout) && who !== undefined) return { kind: 'signed', who };
     return { kind: 'refused', why: `its OpenPGP signature is not valid, or of no allowed key (${lastWords({ stdout: '', stderr })})` };
   };
 }

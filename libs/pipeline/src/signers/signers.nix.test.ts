@@ -7,7 +7,7 @@ import { execInTest, silentLogger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { refusalOfSigners } from './refusal.ts';
+import { askSigners, type Signed } from './refusal.ts';
 import type { AllowedSigners } from './types.ts';
 
 // Git, ssh-keygen and gpg are real, the repository is fetched over HTTP. Of the database only the newest published commit is asked.
@@ -59,6 +59,7 @@ beforeAll(async () => {
   await writeFile(join(dir, 'all.asc'), all);
   await run('gpg', '--homedir', elsewhere, '--batch', '--import', join(dir, 'all.asc'), join(dir, 'revocation'));
   await writeFile(openPgpFile, await run('gpg', '--homedir', elsewhere, '--armor', '--export'));
+  NAMES.grace = await fingerprint('grace');
   signers = { sshFile, openPgpFile, path: env.PATH };
   origin = await startGitOrigin();
 }, 120_000);
@@ -74,6 +75,8 @@ async function fingerprint(name: string): Promise<string> {
 }
 
 type Signer = (typeof SSH_KEYS)[number] | (typeof PGP_KEYS)[number] | 'nobody';
+/** Of those who are allowed: a name of the file of SSH signers, the first of several, or the fingerprint. */
+const NAMES: { [Name in Signer]?: string } = { ada: 'ada@example.org', twice: 'two@example.org' };
 const ALLOWED: ReadonlySet<Signer> = new Set(['ada', 'twice', 'grace']);
 
 /** Commits in the work clone of the repository, and pushes. */
@@ -98,11 +101,16 @@ async function opened(): Promise<OriginRepository> {
 }
 
 async function asked(repository: OriginRepository, base: CommitSha | undefined, head: CommitSha, by = signers): Promise<string | undefined> {
+  const answer = await signedBy(repository, base, head, by);
+  return answer?.kind === 'refused' ? answer.why : undefined;
+}
+
+async function signedBy(repository: OriginRepository, base: CommitSha | undefined, head: CommitSha, by = signers): Promise<Signed | undefined> {
   await repository.git('push', '-q', '--force', 'origin', `${head}:main`);
   await using mirror = await openMirror({ dir: join(dir, `mirror-${Math.random()}`), url: repository.url, branch: 'main', logger: silentLogger });
   await mirror.fetch(undefined);
   const revisions = { newestPublishedOfBranch: async () => await Promise.resolve(base === undefined ? undefined : { sha: base }) };
-  return await refusalOfSigners({ mirror, store: { revisions } as never, signers: by }, 'fleet', head);
+  return await askSigners({ mirror, store: { revisions } as never, signers: by }, 'fleet', head);
 }
 
 describe('the commits of a push', () => {
@@ -131,6 +139,11 @@ describe('the commits of a push', () => {
         expect(answer === undefined).toBe(wrong.length === 0);
         expect(named).toHaveLength(Math.min(3, wrong.length));
         expect(wrong).toEqual(expect.arrayContaining(named));
+        const answered = await signedBy(repository, base, head);
+        if (answered?.kind === 'signed') {
+          expect(new Set(answered.signers)).toEqual(new Set(made.map((each) => NAMES[each.signer])));
+          expect(answered.signers).toHaveLength(new Set(answered.signers).size);
+        }
         if (answer !== undefined) refused += 1;
       }),
       { numRuns: Math.max(6, (fc.readConfigureGlobal().numRuns ?? 0) / 10) },

@@ -8,7 +8,7 @@ export interface AllowedSigners {
   readonly path: string | undefined;
 }
 
-/** `who`: as the file of signers names them. */
+/** `who`: the name in the file of SSH signers, or the fingerprint of the OpenPGP key. */
 export type Verdict = { readonly kind: 'signed'; readonly who: string } | { readonly kind: 'refused'; readonly why: string };
 
 export interface VerdictDeps {

@@ -16,6 +16,8 @@ export const apiTokens = pgTable('api_tokens', {
   person: text('person'),
   /** The person's login at the forge; null: none is known. */
   forgeLogin: text('forge_login'),
+  /** The person as a signer of commits, by the settings' files of allowed signers; null: none is known. */
+  signer: text('signer'),
   /** From then on it is not accepted; null: it has no end. */
   expiresAt: at('expires_at'),
 });

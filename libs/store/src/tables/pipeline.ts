@@ -126,6 +126,8 @@ export const revisions = pgTable(
     sourceKey: text('source_key'),
     /** Its systems were submitted; null: it is a commit of the tracked branch. */
     handoverId: text('handover_id').references(() => handovers.id),
+    /** Who signed its commits that the branch's newest published one had not, a JSON list of texts; null: nobody had to. */
+    signers: jsonb('signers'),
   },
   (table) => [
     unique('revisions_sequence').on(table.repositoryId, table.sequence),

@@ -61,6 +61,12 @@ export const rollouts = pgTable(
     weaker: jsonb('weaker'),
     /** Who pushed its commits since the last complete rollout, logins at the forge; null: not known, or not asked. */
     pushers: jsonb('pushers'),
+    /** Who signed them, where the settings name signers. */
+    signers: jsonb('signers'),
+    /** The commits of `pushers` and `signers` are those after this sequence: what the ring `authorsRing` has not had. */
+    authorsSince: count('authors_since'),
+    /** Null: from before this was recorded. */
+    authorsRing: count('authors_ring'),
     /** Grows with each write: of two servers that decide at the same time, one succeeds. */
     version: count('version').notNull().default(0),
   },

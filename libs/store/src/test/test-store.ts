@@ -129,6 +129,9 @@ export async function publishNext(store: Store, repository: Repository, sha: Com
   return revision;
 }
 
+/** Of the default policy: who wrote what it has not had. */
+export const FIRST_RING = { index: 0, name: 'all' } as const;
+
 /** Moves the current rollout of the repository, as its engine does. False: somebody else did meanwhile. */
 export async function moveRollout(store: Store, repositoryId: string, state: RolloutState, at: number): Promise<boolean> {
   const { rollout } = await store.hosts.fleet(repositoryId);

@@ -1,0 +1,140 @@
+import { MAX_SIGNER_CHARACTERS } from '@floe/model';
+import { and, desc, eq, gt, inArray, isNotNull, lt, lte, ne, or, sql } from 'drizzle-orm';
+import * as v from 'valibot';
+import { isInForce, personOf } from './api-tokens.ts';
+import type { Database } from './database.ts';
+import { pushersOf, type CommitsOf } from './pushers.ts';
+import type { RolloutAuthors, RolloutPeople } from './records.ts';
+import { apiTokens, handovers, revisions, rollouts } from './tables/index.ts';
+import { isReadableCounter } from './unreadable.ts';
+
+/** More than so many authors of one rollout are not told apart: then nobody is known to be somebody else. */
+export const MAX_AUTHORS = 200;
+/** So many complete rollouts are looked at for one in which the ring was asked. */
+const MAX_LOOKED_AT = 200;
+const SignersColumn = v.pipe(v.array(v.pipe(v.string(), v.maxLength(MAX_SIGNER_CHARACTERS))), v.maxLength(MAX_AUTHORS));
+
+/** See `RolloutStore.authorsOf`. */
+export async function authorsOf(
+  db: Database,
+  revisionId: string,
+  forge: string,
+  ring: { readonly index: number; readonly name: string },
+): Promise<RolloutAuthors | undefined> {
+  const [revision] = await db
+    .select({ repositoryId: revisions.repositoryId, sequence: revisions.sequence })
+    .from(revisions)
+    .where(and(eq(revisions.id, revisionId), isReadableCounter(revisions.sequence)));
+  if (revision === undefined) return undefined;
+  const since = await askedLast(db, { ...revision, revisionId }, ring.name);
+  if (since === undefined) return undefined;
+  const commits: CommitsOf = { ...revision, since };
+  const pushers = await pushersOf(db, commits, forge);
+  const signers = pushers === undefined ? undefined : await signersOf(db, revisionId, commits);
+  if (pushers === undefined || signers === undefined || pushers.length > MAX_AUTHORS) return undefined;
+  return { ring: ring.index, since, pushers, signers };
+}
+
+const Names = v.fallback(v.array(v.unknown()), []);
+
+/** The sequence of the newest complete rollout in which a ring of this name was not passed over without its approvals. */
+async function askedLast(
+  db: Database,
+  { repositoryId, revisionId, sequence }: { readonly repositoryId: string; readonly revisionId: string; readonly sequence: number },
+  ring: string,
+): Promise<number | undefined> {
+  let below: number | undefined;
+  for (let looked = 0; looked < MAX_LOOKED_AT; looked += 1) {
+    const [complete] = await db
+      .select({
+        sequence: revisions.sequence,
+        unapproved: rollouts.unapproved,
+        names: sql<unknown>`jsonb_path_query_array(coalesce(${revisions.policy}, 'null'), '$.rings[*].name')`,
+      })
+      .from(rollouts)
+      .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
+      .where(
+        and(
+          eq(revisions.repositoryId, repositoryId),
+          eq(rollouts.state, 'COMPLETE'),
+          ne(revisions.id, revisionId),
+          isReadableCounter(revisions.sequence),
+          lt(revisions.sequence, below ?? sequence),
+        ),
+      )
+      .orderBy(desc(revisions.sequence))
+      .limit(1);
+    if (complete === undefined) return undefined;
+    const names = v.parse(Names, complete.names);
+    const unapproved = complete.unapproved === null ? [] : v.parse(Names, complete.unapproved);
+    if (!unapproved.some((index) => typeof index === 'number' && names[index] === ring)) return complete.sequence;
+    below = complete.sequence;
+  }
+  return undefined;
+}
+
+/** Undefined: what was noted cannot be read, or there are too many. */
+async function signersOf(db: Database, revisionId: string, { repositoryId, since, sequence }: CommitsOf): Promise<readonly string[] | undefined> {
+  const isNew = and(gt(revisions.sequence, since), lte(revisions.sequence, sequence));
+  // The commits of one that was not published are those of a later one, too, or of none.
+  const counts = or(isNotNull(revisions.publishedAt), eq(revisions.id, revisionId));
+  const rows = await db
+    .select({ signers: revisions.signers })
+    .from(revisions)
+    .where(and(eq(revisions.repositoryId, repositoryId), isNew, counts, isNotNull(revisions.signers)));
+  const found = new Set<string>();
+  for (const row of rows) {
+    const read = v.safeParse(SignersColumn, row.signers);
+    if (!read.success) return undefined;
+    for (const signer of read.output) found.add(signer);
+  }
+  return found.size > MAX_AUTHORS ? undefined : [...found].toSorted();
+}
+
+/** Adds to those who are noted: when a revision is asked again, the branch's newest published commit may be its own. */
+export async function noteSigners(db: Database, id: string, signers: readonly string[]): Promise<void> {
+  const texts = JSON.stringify(signers);
+  await db.execute(sql`
+    update ${revisions} set signers = (
+      select jsonb_agg(distinct s.signer) from jsonb_array_elements_text(coalesce(${revisions.signers}, '[]') || ${texts}::text::jsonb) s(signer)
+    ) where ${revisions.id} = ${id}
+      and not (coalesce(${revisions.signers}, '[]') @> ${texts}::text::jsonb and ${revisions.signers} is not null)`);
+}
+
+/** The people who submitted what a revision has, and the rollout with the sequence `since` had not. */
+export async function submittersOf(db: Database, { repositoryId, since, sequence }: CommitsOf): Promise<readonly string[]> {
+  const rows = await db
+    .selectDistinct({ person: handovers.person })
+    .from(revisions)
+    .innerJoin(handovers, eq(handovers.id, revisions.handoverId))
+    .where(and(eq(revisions.repositoryId, repositoryId), gt(revisions.sequence, since), lte(revisions.sequence, sequence)));
+  return rows.map(({ person }) => person);
+}
+
+/** The people with these logins and signatures, by the tokens that name them, those included that have ended; and those who submitted. */
+export async function readPeople(
+  db: Database,
+  { pushers, signers }: Pick<RolloutAuthors, 'pushers' | 'signers'>,
+  submitters: readonly string[],
+  now: number,
+): Promise<RolloutPeople> {
+  const { name, person, forgeLogin, signer, role, expiresAt } = apiTokens;
+  const isOfAuthor = [
+    ...(pushers.length === 0 ? [] : [inArray(forgeLogin, [...pushers])]),
+    ...(signers.length === 0 ? [] : [inArray(signer, [...signers])]),
+  ];
+  const rows = await db
+    .select({ name, person, forgeLogin, signer, role, expiresAt })
+    .from(apiTokens)
+    .where(or(...isOfAuthor, and(eq(role, 'administrator'), isInForce(now))));
+  const isIn = (text: string | null, known: readonly string[]): boolean => text !== null && known.includes(text);
+  const known = rows.filter((row) => isIn(row.forgeLogin, pushers) || isIn(row.signer, signers));
+  const authors = [...new Set([...known.map(personOf), ...submitters])].toSorted();
+  const isOver = (end: number | null): boolean => end !== null && end <= now;
+  return {
+    authors,
+    unmapped: pushers.filter((login) => !known.some((row) => row.forgeLogin === login)),
+    unmappedSigners: signers.filter((each) => !known.some((row) => row.signer === each)),
+    hasOtherAdministrator: rows.some((row) => row.role === 'administrator' && !isOver(row.expiresAt) && !authors.includes(personOf(row))),
+  };
+}
