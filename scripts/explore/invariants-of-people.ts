@@ -61,10 +61,17 @@ function wrongGo(state: State, { row: was }: Host, host: Host, scene: Scene): st
   if (row.pinned !== undefined && toplevel === systemOf(name, row.pinned)) return undefined;
   if (stopsOf(state, host, scene).length > 0 && row.held === undefined) return `D11: ${name} gets a "go" while a person stopped its label`;
   if (row.held !== undefined && toplevel === row.seen.profile) return undefined;
-  return mayBegin(state, host, toplevel, scene) ? undefined : `O18: ${name} gets a "go" for what it merely keeps`;
+  // Nobody had one that was lost try again.
+  const wasLost = was.went?.toplevel === toplevel && was.went.isExpired;
+  return mayBegin(state, host, { toplevel, wasLost }, scene) ? undefined : `O18: ${name} gets a "go" for what it merely keeps`;
 }
 
-function mayBegin(state: State, host: Host, toplevel: StorePath, scene: Scene): boolean {
+function mayBegin(
+  state: State,
+  host: Host,
+  { toplevel, wasLost }: { readonly toplevel: StorePath; readonly wasLost: boolean },
+  scene: Scene,
+): boolean {
   const { course, newest } = state;
   const { name, row } = host;
   // A stepping stone was complete before.
@@ -73,7 +80,7 @@ function mayBegin(state: State, host: Host, toplevel: StorePath, scene: Scene): 
   if (isUnapproved(state, host, scene)) return false;
   if (course === undefined || state.isFrozen || toplevel !== systemIn(newest, host, scene) || stopsOf(state, host, scene).length > 0) return false;
   const failed = course.state === 'PAUSED' && course.pause?.cause === 'failures' ? course.pause.failures : [];
-  return failed.some((each) => each.host === name && each.toplevel === toplevel) || isTurnOf(course, ringOf(state, host, scene));
+  return (!wasLost && failed.some((each) => each.host === name && each.toplevel === toplevel)) || isTurnOf(course, ringOf(state, host, scene));
 }
 
 /** What becomes stable for it. */

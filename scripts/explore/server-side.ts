@@ -88,6 +88,7 @@ export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer
     labels: [],
     isStopped: isStopped(situation),
     isSuperseded: isSuperseded(situation, desired.release),
+    wasLost: host.row.went?.toplevel === toplevel && host.row.went.isExpired,
   };
   return admit(asking, facts, NOW);
 }

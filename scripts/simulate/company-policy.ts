@@ -6,11 +6,27 @@ const HOUR = 60 * MINUTE;
 /** When the machines of the last ring may change, by the time of each of them. */
 export const DAY_HOURS = { from: 6, hours: 14 } as const;
 
+/** What commits of the company change of its policy, each one of them to another of these values. */
+export const POLICY_CHANGES = {
+  soakMinutes: [20, 30, 45],
+  earlyShare: [5, 10, 20],
+  approvals: [0, 1, 2],
+  errorPercent: [0, 10],
+} as const;
+export type PolicyValues = { readonly [Name in keyof typeof POLICY_CHANGES]: number };
+export const FIRST_VALUES: PolicyValues = { soakMinutes: 30, earlyShare: 10, approvals: 1, errorPercent: 10 };
+
+/** One of them is looser. Which hosts a share moves is another question. */
+export function isLooser(before: PolicyValues, after: PolicyValues): boolean {
+  return after.soakMinutes < before.soakMinutes || after.approvals < before.approvals || after.errorPercent > before.errorPercent;
+}
+
 /**
  * A company: canaries by label, whose error rate a probe watches, a tenth of the fleet by share, then everyone, by day and after a person
  * approved it. The first complete commit is a stepping stone.
  */
-export function companyPolicy(hostCount: number): RolloutPolicy {
+export function companyPolicy(hostCount: number, values: PolicyValues = FIRST_VALUES): RolloutPolicy {
+  const { soakMinutes, earlyShare, approvals, errorPercent } = values;
   const ring = (index: number, name: string, members: Partial<RingPolicy['members']>): RingPolicy => ({
     name,
     members: { hosts: [], labels: [], share: undefined, ...members },
@@ -23,12 +39,12 @@ export function companyPolicy(hostCount: number): RolloutPolicy {
   });
   return {
     rings: [
-      { ...ring(0, 'canary', { labels: ['canary'] }), probes: [{ name: 'errors', everyMs: 5 * MINUTE }] },
-      ring(1, 'early', { share: 10 }),
+      { ...ring(0, 'canary', { labels: ['canary'] }), soakMs: soakMinutes * MINUTE, probes: [{ name: 'errors', everyMs: 5 * MINUTE }] },
+      { ...ring(1, 'early', { share: earlyShare }), errors: { percent: errorPercent, minStarted: 3 } },
       {
         ...ring(2, 'everyone', {}),
         windows: [{ kind: 'allow', cron: `0 ${DAY_HOURS.from} * * *`, durationMs: DAY_HOURS.hours * HOUR, timeZone: 'host' }],
-        approvals: { count: 1, role: 'approver', notAuthor: false },
+        approvals: approvals === 0 ? undefined : { count: approvals, role: 'approver', notAuthor: false },
       },
     ],
     labels: {},

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { CommitSha, HostName, StorePath } from '@floe/model';
+import type { CommitSha, HostName, RolloutPolicy, StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import { openStore, type EvaluationRow, type NewRelease, type Repository, type Store, type StoreTarget } from '@floe/store';
 import type { FleetStore, FleetStoreOptions, NewHost } from './fleet-store.ts';
@@ -11,14 +11,12 @@ const SYSTEM = 'x86_64-linux';
 export class DatabaseStore implements FleetStore {
   readonly store: Store;
   readonly #repository: Repository;
-  readonly #options: FleetStoreOptions;
   readonly #hosts = new Map<HostName, { readonly labels: readonly string[]; readonly timeZone: string; toplevel: StorePath | undefined }>();
   #count = 0;
 
-  private constructor(store: Store, repository: Repository, options: FleetStoreOptions) {
+  private constructor(store: Store, repository: Repository) {
     this.store = store;
     this.#repository = repository;
-    this.#options = options;
   }
 
   static async open(target: StoreTarget, options: FleetStoreOptions): Promise<DatabaseStore> {
@@ -26,7 +24,7 @@ export class DatabaseStore implements FleetStore {
     const clock: Clock = { now, monotonic: now, sinceBoot: now, sleep: async () => await Promise.resolve() };
     const store = await openStore(target, { clock, logger: silentLogger, migrationsDir: join(ROOT, 'migrations') });
     const repository = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: now() });
-    return new DatabaseStore(store, repository, options);
+    return new DatabaseStore(store, repository);
   }
 
   get repositoryId(): string {
@@ -45,7 +43,7 @@ export class DatabaseStore implements FleetStore {
   }
 
   /** As the pipeline does, from the fetch to the releases. */
-  async publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void> {
+  async publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void> {
     const { revisions, releases } = this.store;
     this.#count += 1;
     const sha = this.#count.toString(16).padStart(40, '0') as CommitSha;
@@ -53,7 +51,7 @@ export class DatabaseStore implements FleetStore {
     const { id, sequence } = await revisions.receive(this.repositoryId, { sha, ...about, receivedAt: at, fetchedAt: at });
     await revisions.advance(id, 'accepted', at);
     await revisions.advance(id, 'verified', at);
-    await revisions.savePolicy(id, this.#options.policy);
+    await revisions.savePolicy(id, policy);
     const rows = [...this.#hosts].map(([host, known]): EvaluationRow => {
       const toplevel = changed.get(host);
       if (toplevel === undefined)

@@ -45,9 +45,15 @@ export interface Push {
   readonly isHotfix: boolean;
   /** Of a bad one: hosts take it, and what is measured of them gets worse. Only a probe sees that. */
   readonly regresses: boolean;
+  /** Two administrators want it at once: over the success gates, too. */
+  readonly isNow: boolean;
+  /** Which value of the policy it changes, and to which of the others: numbers from 0 to 1. Undefined: none. */
+  readonly policy: readonly [number, number] | undefined;
   /** Which part of the fleet it changes. */
   readonly reach: 'all' | 'laptops' | 'servers' | 'few';
 }
+
+const PLAIN = { regresses: false, isNow: false, policy: undefined } as const;
 
 /** A run of fewer days has its bad revision on the first of them. */
 const SHORT_DAYS = 4;
@@ -55,16 +61,17 @@ const SHORT_DAYS = 4;
 /** One or two commits on a workday. Every tenth is bad, and most of those are followed by an urgent fix in the middle of it. */
 export function planPushes(days: number, random: Random): readonly Push[] {
   const badOne = days < SHORT_DAYS ? 1 : 4;
-  const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, regresses: false, reach: 'all' }];
+  const pushes: Push[] = [{ at: START + HOUR, isBad: false, isHotfix: false, ...PLAIN, reach: 'all' }];
   for (let day = 0; day < days; day += 1) {
     if (!isWorkday(day)) continue;
     for (let count = random.chance(0.4) ? 2 : 1; count > 0; count -= 1) {
       const at = START + day * DAY + random.between(9, 17) * HOUR;
       const isBad = pushes.length % 10 === badOne;
       const reach = isBad ? 'all' : (['all', 'laptops', 'servers', 'few'] as const)[Math.floor(random.next() * 4)];
-      pushes.push({ at, isBad, isHotfix: false, regresses: isBad && random.chance(0.3), reach: reach ?? 'all' });
+      const policy = random.chance(0.25) ? ([random.next(), random.next()] as const) : undefined;
+      pushes.push({ at, isBad, isHotfix: false, ...PLAIN, regresses: isBad && random.chance(0.3), policy, reach: reach ?? 'all' });
       if (isBad && random.chance(0.7))
-        pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, regresses: false, reach: 'all' });
+        pushes.push({ at: at + random.between(15, 50) * MINUTE, isBad: false, isHotfix: true, ...PLAIN, isNow: random.chance(0.4), reach: 'all' });
     }
   }
   return pushes.toSorted((one, other) => one.at - other.at);

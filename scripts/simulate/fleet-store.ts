@@ -3,7 +3,7 @@ import type { StorePart } from '@floe/store';
 
 /** What the server asks of the store in a simulation: the very methods of the real one. */
 export type SimulatedStore = StorePart<{
-  hosts: 'fleet' | 'desire' | 'pin' | 'orderQuarantine' | 'liftQuarantine' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
+  hosts: 'fleet' | 'desire' | 'retry' | 'pin' | 'orderQuarantine' | 'liftQuarantine' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
   reports: 'store';
   rollouts:
     | 'save'
@@ -33,12 +33,11 @@ export interface FleetStore extends AsyncDisposable {
   readonly store: SimulatedStore;
   readonly repositoryId: string;
   enrol(hosts: readonly NewHost[], at: number): Promise<void>;
-  /** A revision that changes these hosts, and no others. It supersedes whatever there was, or waits for it. */
-  publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void>;
+  /** A revision that changes these hosts, and no others, with its policy. It supersedes whatever there was, or waits for it. */
+  publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void>;
 }
 
 export interface FleetStoreOptions {
-  readonly policy: RolloutPolicy;
   readonly now: () => number;
 }
 

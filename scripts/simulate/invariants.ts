@@ -13,13 +13,14 @@ export function assert(holds: boolean, message: string): void {
 /** What a simulation knows by itself, and not from the server. */
 export interface Known {
   readonly people: SimulatedPeople;
-  readonly policy: RolloutPolicy;
   readonly rollout: CurrentRollout | undefined;
+  /** Its policy is weaker than that of the last complete one. */
+  readonly loosens: boolean;
   readonly now: number;
 }
 
 /** A host is told something. */
-export function checkDirective(host: SimulatedHost, { row, desired, situation }: FleetHost, { people, policy, rollout }: Known): void {
+export function checkDirective(host: SimulatedHost, { row, desired, situation }: FleetHost, { people, rollout, loosens }: Known): void {
   if (desired.kind !== 'release') return;
   const { name, acceptedSequence, directed, ran } = host;
   const { toplevel, sequence } = desired.release;
@@ -41,19 +42,21 @@ export function checkDirective(host: SimulatedHost, { row, desired, situation }:
     );
   const ring = rollout?.rings?.get(name);
   if (desired.because !== 'rollout' || rollout === undefined || ring === undefined) return;
-  const needed = policy.rings[ring]?.approvals?.count ?? 0;
-  assert(needed === 0 || people.approved.get(rollout.id)?.has(ring) === true, `O26: ${name} is told a commit that nobody approved for its ring`);
+  const needed = rollout.policy.rings[ring]?.approvals?.count ?? 0;
+  const given = people.approved.get(rollout.id)?.get(ring)?.size ?? 0;
+  assert(given >= needed, `O26: ${name} is told a commit that ${given} of ${needed} people approved for its ring`);
+  assert(!loosens || people.loosened.has(rollout.id), `O10: ${name} is told a commit whose policy is weaker, which no administrator approved`);
 }
 
 /** A host gets its `go`. */
-export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, policy, rollout, now }: Known): void {
+export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, rollout, now }: Known): void {
   const { name } = host;
   if (stored?.desired.kind !== 'release' || people.isKept(host)) return;
   const { because, release } = stored.desired;
   assert(!people.isBanned(name, release.toplevel), `D6: ${name} gets a go for what a person quarantined there`);
   assert(!people.isStopped(host), `D11: ${name} gets a go, though its label is stopped`);
   assert(because !== 'rollout' || !people.isFrozen, `O18: ${name} gets a go, though the fleet is frozen`);
-  const windows = policy.rings[rollout?.rings?.get(name) ?? 0]?.windows ?? [];
+  const windows = rollout?.policy.rings[rollout.rings?.get(name) ?? 0]?.windows ?? [];
   const isHotfix = rollout?.orders.hotfix !== undefined;
   if (windows.length === 0 || isHotfix || (because !== 'rollout' && because !== 'stable')) return;
   const hour = localHour(host.timeZone, now);

@@ -11,7 +11,10 @@ import {
   wentAfter,
   type CommitSha,
   type HostName,
+  type Order,
   type ReleaseRef,
+  type RolloutOrders,
+  type RolloutPolicy,
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
@@ -46,14 +49,15 @@ interface Stored {
   readonly stones: SteppingStone[];
 }
 
+type Waiting = Omit<NextOfFleet, 'superseded'> & { readonly policy: RolloutPolicy };
+
 /** Kept in memory: 10,000 hosts for a month make millions of writes. It does what the real store does, where the server can see it. */
 export class MemoryStore implements FleetStore {
   readonly repositoryId = 'fleet';
-  readonly #options: FleetStoreOptions;
   readonly #hosts = new Map<HostName, Stored>();
   #current: CurrentRollout | undefined;
   /** It waits, with what it and those before it that waited changed. */
-  #next: Omit<NextOfFleet, 'superseded'> | undefined;
+  #next: Waiting | undefined;
   readonly #pending = new Map<HostName, ReleaseRef>();
   /** Rollouts in a row that were superseded: when each began. */
   #superseded: number[] = [];
@@ -68,9 +72,8 @@ export class MemoryStore implements FleetStore {
   readonly #sequenceOf = new Map<StorePath, number>();
   #sequence = 0;
 
-  constructor(options: FleetStoreOptions) {
-    this.#options = options;
-    this.#people = new MemoryOrders(options.now);
+  constructor({ now }: FleetStoreOptions) {
+    this.#people = new MemoryOrders(now);
   }
 
   async enrol(hosts: readonly NewHost[], at: number): Promise<void> {
@@ -94,7 +97,7 @@ export class MemoryStore implements FleetStore {
     await Promise.resolve();
   }
 
-  async publish(changed: ReadonlyMap<HostName, StorePath>, at: number): Promise<void> {
+  async publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void> {
     this.#sequence += 1;
     const sequence = this.#sequence;
     for (const [host, toplevel] of changed) {
@@ -110,7 +113,7 @@ export class MemoryStore implements FleetStore {
     const hasNews = wasNews || changed.size > 0;
     const state = this.#current?.state ?? 'COMPLETE';
     const waits = state !== 'COMPLETE' && (!hasNews || mayBeTrain(state, this.#supersededInARow(), since));
-    this.#next = { id, version: 0, revisionId: id, sha, sequence, since, hasNews, isHotfix: false, orders: NO_ORDERS, after: undefined };
+    this.#next = { id, version: 0, revisionId: id, sha, sequence, since, hasNews, isHotfix: false, orders: NO_ORDERS, after: undefined, policy };
     if (!waits) this.#begin(this.#next, at);
     await Promise.resolve();
   }
@@ -119,7 +122,7 @@ export class MemoryStore implements FleetStore {
     return { count: this.#superseded.length, since: Math.min(...this.#superseded, this.#current?.startedAt ?? Infinity) };
   }
 
-  #begin({ id, revisionId, orders }: Pick<NextOfFleet, 'id' | 'revisionId' | 'orders'>, at: number): void {
+  #begin({ id, revisionId, orders, policy }: Pick<Waiting, 'id' | 'revisionId' | 'orders' | 'policy'>, at: number): void {
     const before = this.#current;
     // One that came to an end of its own ends the row.
     if (before !== undefined)
@@ -128,7 +131,6 @@ export class MemoryStore implements FleetStore {
     this.#pending.clear();
     this.#next = undefined;
     const course = beginRollout(at);
-    const { policy } = this.#options;
     this.#current = { id, revisionId, startedAt: at, policy, rings: undefined, weaker: undefined, orders, state: course.state, course, version: 0 };
   }
 
@@ -167,7 +169,8 @@ export class MemoryStore implements FleetStore {
     return { rollout: this.#withOrders(this.#current), next, hosts };
   }
 
-  #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, at }: HostPresence): HostRow {
+  #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
+    if (stored.row.retryEpoch !== undefined && epoch >= stored.row.retryEpoch) stored.row.retryEpoch = undefined;
     Object.assign(stored.row, { isConnected: true, sessionId, system, observed, lastSeenAt: at, state, stateToplevel });
     return stored.row;
   }
@@ -183,10 +186,20 @@ export class MemoryStore implements FleetStore {
     const { row } = stored;
     const subject = toplevel ?? undefined;
     Object.assign(row, { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt });
+    if (row.retryEpoch !== undefined && epoch >= row.retryEpoch) row.retryEpoch = undefined;
     row.went = wentAfter(row.went, { state, subject, epoch });
     if (row.went === undefined) this.#gone.delete(stored);
     if (state !== 'ROLLED_BACK' || subject === undefined || stored.quarantines.has(subject)) return;
     stored.quarantines.set(subject, { host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });
+  }
+
+  /** A person has it try again what it rolled back. */
+  #retry({ row, quarantines }: Stored, toplevel: StorePath): number {
+    quarantines.delete(toplevel);
+    row.epoch += 1;
+    row.retryEpoch = row.epoch;
+    if (row.desired !== undefined) row.desired = { ...row.desired, epoch: row.epoch };
+    return row.epoch;
   }
 
   #desire(wanted: readonly DesiredRelease[], at: number): { host: HostName; epoch: number }[] {
@@ -217,7 +230,11 @@ export class MemoryStore implements FleetStore {
 
   #order({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [], answers = [], ...rest }: NewRolloutOrder): void {
     if (this.#next?.id === rolloutId) {
-      this.#next = { ...this.#next, isHotfix: true, orders: { ...NO_ORDERS, hotfix: { by, role, reason, at } } };
+      this.#next = {
+        ...this.#next,
+        isHotfix: true,
+        orders: { ...this.#next.orders, ...hotfixWith(this.#next.orders, { by, role, reason, at }, subject) },
+      };
       return;
     }
     if (this.#current === undefined) return;
@@ -236,7 +253,7 @@ export class MemoryStore implements FleetStore {
         : kind === 'abort'
           ? { abort: { ...said, isRevert: subject === 1 } }
           : kind === 'hotfix'
-            ? { hotfix: said }
+            ? hotfixWith(this.#current.orders, said, subject)
             : {};
     this.#current = { ...this.#current, orders: { ...this.#current.orders, ...asked } };
     for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledged.add(toplevel);
@@ -246,6 +263,7 @@ export class MemoryStore implements FleetStore {
     hosts: {
       fleet: async () => await Promise.resolve(this.#readFleet()),
       desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
+      retry: async (host, toplevel) => await Promise.resolve(this.#retry(this.#get(host), toplevel)),
       connect: async (host, presence) => await Promise.resolve(this.#connect(this.#get(host), presence)),
       disconnect: async (host, sessionId, at) => {
         const stored = this.#get(host);
@@ -349,4 +367,9 @@ export class MemoryStore implements FleetStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.resolve();
   }
+}
+
+/** With the words of those who want it now. */
+function hotfixWith({ hotfix }: RolloutOrders, said: Order, subject: number | undefined): Pick<RolloutOrders, 'hotfix'> {
+  return { hotfix: { ...said, now: [...(hotfix?.now ?? []), ...(subject === 1 ? [said] : [])] } };
 }

@@ -18,7 +18,7 @@ export const STORES = {
       store: store.store,
       repositoryId,
       enrol: async (hosts, at) => await store.enrol(hosts, at),
-      publish: async (changed, at) => await store.publish(changed, at),
+      publish: async (changed, policy, at) => await store.publish(changed, policy, at),
       [Symbol.asyncDispose]: async () => await held.disposeAsync(),
     };
   },

@@ -69,6 +69,8 @@ export class SimulatedHost {
   readonly directed = new Set<number>();
   /** What it ever ran. */
   readonly ran = new Set<StorePath>();
+  /** What it rolled back. */
+  readonly rolledBack = new Set<StorePath>();
   /** The highest sequence that it was told. */
   told = 0;
   /** What it must not get past. */

@@ -32,6 +32,8 @@ export interface PeopleCounts {
   aborts: number;
   hotfixes: number;
   quarantines: number;
+  retries: number;
+  loosenings: number;
 }
 
 /**
@@ -39,9 +41,24 @@ export interface PeopleCounts {
  * make a commit a hotfix, or abort it; and look at pauses.
  */
 export class SimulatedPeople {
-  readonly counts: PeopleCounts = { stops: 0, freezes: 0, pins: 0, approvals: 0, resumes: 0, aborts: 0, hotfixes: 0, quarantines: 0 };
-  /** Rings that a person approved, by rollout. */
-  readonly approved = new Map<string, Set<number>>();
+  readonly counts: PeopleCounts = {
+    stops: 0,
+    freezes: 0,
+    pins: 0,
+    approvals: 0,
+    resumes: 0,
+    aborts: 0,
+    hotfixes: 0,
+    quarantines: 0,
+    retries: 0,
+    loosenings: 0,
+  };
+  /** Who approved which rings, by rollout. */
+  readonly approved = new Map<string, Map<number, Set<string>>>();
+  /** Rollouts whose weaker policy an administrator approved. */
+  readonly loosened = new Set<string>();
+  /** What somebody had hosts try again. */
+  readonly #retried = new Set<string>();
   readonly #deps: PeopleDeps;
   #stops: LabelStop[] = [];
   #frozenUntil = 0;
@@ -72,6 +89,11 @@ export class SimulatedPeople {
   /** A person said that it does not run there. */
   isBanned(host: HostName, toplevel: StorePath): boolean {
     return this.#banned.has(`${host} ${toplevel}`);
+  }
+
+  /** Somebody had it try that again. */
+  hasRetried(host: HostName, toplevel: StorePath): boolean {
+    return this.#retried.has(`${host} ${toplevel}`);
   }
 
   /** A pin or a hold keeps it where it is. */
@@ -189,6 +211,7 @@ export class SimulatedPeople {
     await this.#judge(fleet, story);
     if (story.isBad) return;
     await this.#approve(fleet, story);
+    await this.#retry(fleet);
     await this.#resume(fleet);
   }
 
@@ -226,14 +249,37 @@ export class SimulatedPeople {
     const { now } = timeline;
     if (rollout?.state !== 'WAITING_APPROVAL' || now < this.#approvalOf(rollout.id, rollout.course.ring, isHotfix)) return;
     const facts = rolloutFacts(rollout, hosts, now);
-    if (missingApprovals(rollout.course, facts) === undefined) return;
+    const missing = missingApprovals(rollout.course, facts);
+    if (missing === undefined) return;
     const { ring } = rollout.course;
-    const given = this.approved.get(rollout.id) ?? new Set<number>();
-    this.approved.set(rollout.id, given.add(ring));
-    this.counts.approvals += 1;
-    const said = { by: 'eve', role: 'approver', reason: 'it looks good', at: now } as const;
-    await fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'approve', subject: ring, binds: facts.binds, loosens: [], ...said });
+    const ofRollout = this.approved.get(rollout.id) ?? new Map<number, Set<string>>();
+    const given = ofRollout.get(ring) ?? new Set<string>();
+    const isWeaker = missing.weaker.length > 0;
+    const by = isWeaker ? 'ada' : (['eve', 'fay', 'ada'].find((each) => !given.has(each)) ?? 'eve');
+    this.approved.set(rollout.id, ofRollout.set(ring, given.add(by)));
+    if (isWeaker) this.loosened.add(rollout.id);
+    this.counts[isWeaker ? 'loosenings' : 'approvals'] += 1;
+    const loosens = isWeaker ? facts.weaker.map(({ id }) => id) : [];
+    const said = { by, role: isWeaker ? 'administrator' : 'approver', reason: 'it looks good', at: now } as const;
+    await fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'approve', subject: ring, binds: facts.binds, loosens, ...said });
     this.#deps.hint();
+  }
+
+  /** Now and then one of those that failed by themselves is tried again. */
+  async #retry({ hosts }: Fleet): Promise<void> {
+    const { random, fleetStore, isBad } = this.#deps;
+    for (const { row, desired } of hosts) {
+      if (desired.kind !== 'quarantined' || desired.order !== undefined || row.retryEpoch !== undefined) continue;
+      const { toplevel } = desired.release;
+      const key = `${row.host} ${toplevel}`;
+      if (isBad(toplevel) || this.#judged.has(`retry ${key}`)) continue;
+      this.#judged.add(`retry ${key}`);
+      if (random.chance(0.5)) continue;
+      this.#retried.add(key);
+      this.counts.retries += 1;
+      await fleetStore.store.hosts.retry(row.host, toplevel);
+      this.#deps.hint();
+    }
   }
 
   async #resume({ rollout, hosts }: Fleet): Promise<void> {

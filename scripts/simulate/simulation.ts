@@ -1,6 +1,7 @@
 import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
-import { companyPolicy } from './company-policy.ts';
+import { companyPolicy, FIRST_VALUES, isLooser, POLICY_CHANGES, type PolicyValues } from './company-policy.ts';
 import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
+import type { CurrentRollout } from '@floe/store';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
 import { assert, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -18,7 +19,7 @@ export interface SimulationOptions {
   readonly hosts: number;
   readonly days: number;
   readonly seed: number;
-  /** Default: {@link companyPolicy}. */
+  /** Of each commit; default: {@link companyPolicy}, which some of them change. */
   readonly policy?: RolloutPolicy;
   /** Default: in memory. */
   readonly openStore?: (options: FleetStoreOptions) => Promise<FleetStore>;
@@ -76,6 +77,11 @@ export class Simulation {
   #server: SimulatedServer | undefined;
   #people: SimulatedPeople | undefined;
   #hasStone = false;
+  #values = FIRST_VALUES;
+  /** What commits have of the policy, by rollout. */
+  readonly #valuesOf = new Map<string, PolicyValues>();
+  /** The last rollout that was complete. */
+  #complete: { readonly id: string; readonly values: PolicyValues; readonly rings: CurrentRollout['rings'] } | undefined;
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -113,7 +119,8 @@ export class Simulation {
   }
 
   get #known(): Known {
-    return { people: this.people, policy: this.policy, rollout: this.server.fleet.rollout, now: this.#timeline.now };
+    const { rollout } = this.server.fleet;
+    return { people: this.people, rollout, loosens: this.#loosens(rollout), now: this.#timeline.now };
   }
 
   get #fleetStore(): FleetStore {
@@ -124,7 +131,7 @@ export class Simulation {
   async run(): Promise<void> {
     const { days, openStore, hosts } = this.options;
     const timeline = this.#timeline;
-    const storeOptions = { policy: this.policy, now: () => timeline.now };
+    const storeOptions = { now: () => timeline.now };
     await using store = (await openStore?.(storeOptions)) ?? new MemoryStore(storeOptions);
     this.#store = store;
     const people = new SimulatedPeople({
@@ -222,14 +229,19 @@ export class Simulation {
     this.stories.push(story);
     const { store, repositoryId } = this.#fleetStore;
     const { now } = this.#timeline;
-    await this.#fleetStore.publish(changed, now);
+    // What the server was killed over may have completed.
+    this.#noteComplete((await store.hosts.fleet(repositoryId)).rollout);
+    this.#values = valuesAfter(this.#values, push);
+    const values = this.#values;
+    await this.#fleetStore.publish(changed, this.options.policy ?? companyPolicy(this.options.hosts, values), now);
     this.server.fleet = await store.hosts.fleet(repositoryId);
     const rolloutId = this.server.fleet.next?.id ?? this.server.fleet.rollout?.id;
     if (rolloutId === undefined) return;
     this.#storyOfRollout.set(rolloutId, story);
+    this.#valuesOf.set(rolloutId, values);
     this.#follow();
-    if (push.isHotfix)
-      await store.rollouts.order({ rolloutId, kind: 'hotfix', by: 'ada', role: 'administrator', reason: 'the last one is bad', at: now });
+    const urgent = { rolloutId, kind: 'hotfix', role: 'administrator', reason: 'the last one is bad', at: now } as const;
+    if (push.isHotfix) for (const by of ['ada', 'bob']) await store.rollouts.order({ ...urgent, by, ...(push.isNow && { subject: 1 }) });
     this.server.hint();
   }
 
@@ -261,12 +273,15 @@ export class Simulation {
     assert(story.sequence <= (followed?.sequence ?? 0), `O13a: ${host.name} changes before the rollout of revision ${story.sequence} began`);
     const isEarly = story === followed && !isRingPromoted(rollout.course, ring);
     const isStable = isEarly && hosts.find(({ row }) => row.host === host.name)?.situation.stable?.toplevel === toplevel;
-    assert(!isEarly || isStable, `O9: ${host.name} changes before its ring`);
+    // One whose failure paused the rollout may have been told to try again.
+    const isAgain = rollout.state === 'PAUSED' && this.people.hasRetried(host.name, toplevel);
+    assert(!isEarly || isStable || isAgain, `O9: ${host.name} changes before its ring`);
     const rings = new Set(story.tried.values());
     const [firstRing = ring] = rings;
     // Where the label of a whole ring was stopped the next one is the first; those before it join when that ends.
     if (story.isBad) assert(ring <= firstRing, `O9: the bad revision ${story.sequence} is tried after ring ${firstRing}, in ring ${ring}`);
-    if (story.arrived.size > 0 || (isStable && !story.isBad)) return;
+    assert(!host.rolledBack.has(toplevel) || this.people.hasRetried(host.name, toplevel), `A7: ${host.name} begins again with what it rolled back`);
+    if (story.arrived.size > 0 || (isStable && !story.isBad) || story.isNow) return;
     const asked = hosts.find((each) => {
       const { toplevel: system } = each.situation.rollout ?? {};
       if (system === undefined || this.#storyOf.get(system) !== story || each.acknowledged.has(system)) return false;
@@ -284,6 +299,7 @@ export class Simulation {
   #onSettled(host: SimulatedHost): void {
     const { state, directive } = host.journal;
     this.#places.delete(host);
+    if (state === 'ROLLED_BACK' && directive !== null) host.rolledBack.add(directive.release.toplevel);
     if (state === 'SUCCEEDED' && directive !== null) this.#storyOf.get(directive.release.toplevel)?.arrived.set(host.name, this.#timeline.now);
   }
 
@@ -293,10 +309,24 @@ export class Simulation {
     const { rollout } = this.server.fleet;
     const story = this.#follow();
     if (rollout?.state === 'COMPLETE') this.#noteStone();
+    this.#noteComplete(rollout);
     if (rollout?.state === 'COMPLETE' && story?.isBad === true) assert(false, 'O4: a bad revision is complete');
     // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
     for (const [host, until] of this.#places) if (until < now) this.#places.delete(host);
     if (this.#places.size > 1) checkLimits([...this.#places.keys()], this.policy);
+  }
+
+  #noteComplete(rollout: CurrentRollout | undefined): void {
+    if (rollout?.state !== 'COMPLETE') return;
+    this.#complete = { id: rollout.id, values: this.#valuesOf.get(rollout.id) ?? FIRST_VALUES, rings: rollout.rings };
+  }
+
+  /** Its policy is weaker than that of the last complete one, or it moves hosts: an administrator approves that before anybody is told. */
+  #loosens(rollout: CurrentRollout | undefined): boolean {
+    const before = this.#complete;
+    if (rollout === undefined || before === undefined || before.id === rollout.id || this.options.policy !== undefined) return false;
+    const isMoved = [...(rollout.rings ?? [])].some(([host, ring]) => (before.rings?.get(host) ?? ring) !== ring);
+    return isMoved || isLooser(before.values, this.#valuesOf.get(rollout.id) ?? FIRST_VALUES);
   }
 
   /** The first complete commit is a stepping stone, for whoever it was asked of. */
@@ -330,4 +360,14 @@ export class Simulation {
     this.samples.push({ at: this.#timeline.now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
   }
+}
+
+/** What a commit changes of the policy: one value, to another. */
+function valuesAfter(before: PolicyValues, { policy }: Pick<Push, 'policy'>): PolicyValues {
+  if (policy === undefined) return before;
+  const names = Object.keys(POLICY_CHANGES) as (keyof PolicyValues)[];
+  const name = names[Math.floor(policy[0] * names.length)];
+  if (name === undefined) return before;
+  const others = POLICY_CHANGES[name].filter((value) => value !== before[name]);
+  return { ...before, [name]: others[Math.floor(policy[1] * others.length)] ?? before[name] };
 }

@@ -14,6 +14,7 @@ import {
   type Asking,
   type HostName,
   type InFlight,
+  type ReleaseRef,
   type Went,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
@@ -112,6 +113,7 @@ export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefi
       isUrgent: true,
       isStopped: isStopped(each.situation),
       isSuperseded: isSuperseded(each.situation, desired.release),
+      wasLost: wasLost(row, desired.release, now),
     },
     {
       policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
@@ -162,6 +164,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
       isUrgent: asking.deploy !== undefined,
       isStopped: isStopped(asking.situation),
       isSuperseded: isSuperseded(asking.situation, desired.release),
+      wasLost: wasLost(row, desired.release, now),
     },
     {
       policy,
@@ -172,6 +175,10 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
     },
     now,
   );
+}
+
+function wasLost({ went }: HostRow, { toplevel }: Pick<ReleaseRef, 'toplevel'>, now: number): boolean {
+  return went?.toplevel === toplevel && now > went.until;
 }
 
 interface Counting {

@@ -23,6 +23,8 @@ describe('a host that asks for its go', () => {
     expect(admit({ ...kept, toplevel: '/nix/store/other' as StorePath }, paused, 0)).toEqual({ kind: 'wait', for: 'pause' });
     // Others are still to get that one, but this host has something newer by now.
     expect(admit({ ...kept, isSuperseded: true }, paused, 0)).toEqual({ kind: 'wait', for: 'pause' });
+    // Its `go` was lost, say, and it is back: nobody had it try again.
+    expect(admit({ ...kept, wasLost: true }, paused, 0)).toEqual({ kind: 'wait', for: 'pause' });
     expect(admit(kept, { ...paused, orders: { ...NO_ORDERS, freeze } }, 0)).toEqual({ kind: 'wait', for: 'freeze' });
     expect(admit(kept, { ...paused, inFlight: { ...paused.inFlight, fleet: 9 } }, 0)).toMatchObject({ for: 'in-flight' });
   });

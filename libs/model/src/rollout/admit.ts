@@ -22,6 +22,8 @@ export interface Asking {
   readonly isStopped?: boolean;
   /** Of an older commit: the rollout that hosts follow has another system for it. */
   readonly isSuperseded?: boolean;
+  /** It had its `go` for this, and came to no verdict in time. */
+  readonly wasLost?: boolean;
 }
 
 /** How many hosts are between their `go` and the verdict. */
@@ -88,12 +90,12 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
   return withinLimits(asking, facts);
 }
 
-/** Its failure is one of those for which the rollout is paused. One with an earlier commit, which others are still to get, is not tried again by it. */
+/** Its failure is one of those for which the rollout is paused. One with an earlier commit, which others are still to get, is not tried again by it, and nobody had one that was lost try again. */
 export function isNamedByPause(
-  { host, toplevel, isSuperseded }: Pick<Asking, 'host' | 'toplevel' | 'isSuperseded'>,
+  { host, toplevel, isSuperseded, wasLost }: Pick<Asking, 'host' | 'toplevel' | 'isSuperseded' | 'wasLost'>,
   course: RolloutCourse | undefined,
 ): boolean {
-  if (isSuperseded === true) return false;
+  if (isSuperseded === true || wasLost === true) return false;
   const { pause } = course ?? {};
   return course?.state === 'PAUSED' && pause?.cause === 'failures' && pause.failures.some((each) => each.host === host && each.toplevel === toplevel);
 }
