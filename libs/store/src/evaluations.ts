@@ -18,6 +18,7 @@ import { LabelsColumn } from './policy-column.ts';
 import type { BuildRow, EvaluatedRevision, Evaluation, EvaluationRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, WarningsColumn } from './rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, hosts, revisions } from './tables/index.ts';
 
@@ -125,19 +126,22 @@ function toEvaluation(row: Row): Evaluation {
 
 /** The hosts of a revision, by name. */
 export async function readEvaluations(db: Database, id: string): Promise<readonly Evaluation[]> {
-  const rows = await db.select().from(evaluations).where(eq(evaluations.revisionId, id)).orderBy(asc(evaluations.host));
-  return rows.map(toEvaluation);
+  const rows = await readAsText(db, { evaluation: evaluations }, (selected) =>
+    selected.from(evaluations).where(eq(evaluations.revisionId, id)).orderBy(asc(evaluations.host)),
+  );
+  return rows.map(({ evaluation }) => toEvaluation(evaluation));
 }
 
 /** One statement: a commit that is evaluated again meanwhile is seen before or after that, and never published without hosts. */
 async function evaluationsOf(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, EvaluatedRevision>> {
   if (ids.length === 0) return new Map();
-  const rows = await db
-    .select({ id: revisions.id, state: revisions.state, evaluation: evaluations })
-    .from(revisions)
-    .leftJoin(evaluations, eq(evaluations.revisionId, revisions.id))
-    .where(inArray(revisions.id, [...ids]))
-    .orderBy(asc(evaluations.host));
+  const rows = await readAsText(db, { id: revisions.id, state: revisions.state, evaluation: evaluations }, (selected) =>
+    selected
+      .from(revisions)
+      .leftJoin(evaluations, eq(evaluations.revisionId, revisions.id))
+      .where(inArray(revisions.id, [...ids]))
+      .orderBy(asc(evaluations.host)),
+  );
   const byRevision = Map.groupBy(rows, ({ id }) => id);
   return new Map(
     [...byRevision].map(([id, some]) => [

@@ -32,6 +32,7 @@ import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import { acknowledgements, deploys, evaluations, hosts, pins, quarantines, releases, revisions, submissions } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
 import { toSubmission } from './submissions.ts';
@@ -60,15 +61,17 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   const ordered = await readOrdered(db, repositoryId, names);
   const trials = await readTrials(db, repositoryId, names);
   const stones = stonesByHost(db);
-  const rows = await db
-    .select({ row: hosts, commit: releases.commit, deploy: deploys, submission: submissions, stones: stones.list, ...OF_HOST })
-    .from(hosts)
-    .leftJoin(stones, eq(stones.host, hosts.host))
-    .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
-    .leftJoin(submissions, and(eq(submissions.host, hosts.host), eq(submissions.repositoryId, hosts.repositoryId)))
-    .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
-    .orderBy(asc(hosts.host));
+  const fields = { row: hosts, commit: releases.commit, deploy: deploys, submission: submissions, stones: stones.list, ...OF_HOST };
+  const rows = await readAsText(db, fields, (selected) =>
+    selected
+      .from(hosts)
+      .leftJoin(stones, eq(stones.host, hosts.host))
+      .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
+      .leftJoin(submissions, and(eq(submissions.host, hosts.host), eq(submissions.repositoryId, hosts.repositoryId)))
+      .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
+      .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
+      .orderBy(asc(hosts.host)),
+  );
   const stonesOf = new Map(rows.flatMap((each) => (each.stones === null ? [] : [[each.row.host, toSteppingStones(each.row.host, each.stones)]])));
   const ofHost = new Map(rows.map((each) => [each.row.host, each]));
   const commits = new Map(rows.map(({ row, commit }) => [row.host, commit === NO_COMMIT ? undefined : new RowReader().commit('commit', commit)]));

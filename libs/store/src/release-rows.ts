@@ -4,6 +4,7 @@ import type { Database } from './database.ts';
 import type { Release } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf, withoutNulls } from './rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import { evaluations, hosts, releases } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
 
@@ -98,17 +99,18 @@ export async function releasesOfRollout(
     .limit(1)
     .as('newest');
   const { id, host, toplevel, commit, issuedAt } = newest;
-  const rows = await db
-    .select({ id, host, sequence: newest.sequence, toplevel, commit, issuedAt, timeZone: evaluations.timeZone })
-    .from(hosts)
-    .crossJoinLateral(newest)
-    .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
-    .where(
-      and(
-        ofHosts(repositoryId, names),
-        or(eq(newest.revisionId, revisionId), and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel))),
+  const rows = await readAsText(db, { id, host, sequence: newest.sequence, toplevel, commit, issuedAt, timeZone: evaluations.timeZone }, (selected) =>
+    selected
+      .from(hosts)
+      .crossJoinLateral(newest)
+      .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
+      .where(
+        and(
+          ofHosts(repositoryId, names),
+          or(eq(newest.revisionId, revisionId), and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel))),
+        ),
       ),
-    );
+  );
   return rows.filter(isReadable);
 }
 
@@ -117,10 +119,11 @@ export async function releasesOfRollout(
  * whether hosts proved it is not known, and a rollout of the newest commit tells.
  */
 export async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
-  const rows = await db
-    .select(SHORT)
-    .from(hosts)
-    .innerJoin(releases, and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
-    .where(ofHosts(repositoryId, names));
+  const rows = await readAsText(db, SHORT, (selected) =>
+    selected
+      .from(hosts)
+      .innerJoin(releases, and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
+      .where(ofHosts(repositoryId, names)),
+  );
   return rows.filter(isReadable);
 }

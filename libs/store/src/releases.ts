@@ -8,6 +8,7 @@ import { handOutSome, hostsWithRelease, publish } from './publish.ts';
 import { commitsOf } from './release-commits.ts';
 import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import type { ReleaseStore } from './release-contract.ts';
 import { freshness, hosts, pins, releases, revisions } from './tables/index.ts';
 import { systemsInUse } from './systems-in-use.ts';
@@ -75,8 +76,8 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
     },
     async toOffer(repositoryId, ids) {
       const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
-      const named = await db.select().from(releases).where(isOneOf(releases.id, ids));
-      return { releases: named.flatMap(toRelease), freshness: row?.envelope };
+      const named = await readAsText(db, { release: releases }, (selected) => selected.from(releases).where(isOneOf(releases.id, ids)));
+      return { releases: named.flatMap(({ release }) => toRelease(release)), freshness: row?.envelope };
     },
     commitsOf: async (systems) => await commitsOf(db, systems),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
