@@ -106,6 +106,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       get: async () => await Promise.resolve(undefined),
       newestFinished: async () => await asked(() => undefined),
       evaluations: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
+      evaluationsAbout: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
       async evaluationsOf(ids: readonly string[]) {
         evaluated.push(ids);
         return await asked(() => new Map(ids.map((id) => [id, evaluationsOf(id)])));

@@ -131,3 +131,13 @@ test('a publication is decided once, sent, and told once', async () => {
   expect(calls).toEqual(expect.arrayContaining(['releases.publish', 'hosts.desire', 'hosts.saveDirectives', 'outbox.putAll']));
   expect(calls.length, calls.join(' ')).toBeLessThanOrEqual(MOST_OF_A_PUBLICATION);
 });
+
+test('a look at one host reads no other one, nor what a commit has for others', async () => {
+  const zoe = await server.enrol('zoe', TOPLEVEL);
+  const calls = await askedFor(async () => {
+    expect((await server.request(`/api/hosts/${zoe.host}`)).status).toBe(200);
+  });
+  expect(calls).toContain('revisions.evaluationsAbout');
+  expect(calls).not.toContain('revisions.evaluations');
+  expect(calls).not.toContain('revisions.evaluationsOf');
+});

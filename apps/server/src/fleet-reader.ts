@@ -12,7 +12,7 @@ import {
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import { isOrdered, type Fleet, type FleetHost, type RevisionInList, type Rollout, type Store } from '@floe/store';
+import { isOrdered, type Evaluation, type Fleet, type FleetHost, type RevisionInList, type Rollout, type Store } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime, waitsForPeople } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -43,6 +43,12 @@ export interface FleetReaderDeps {
 
 /** A week: how a trial ended is asked for soon after it, and stays in the log of decisions. */
 const SHOW_TRIAL_END_MS = 7 * 24 * 3600_000;
+
+interface ViewDeps {
+  /** What a revision has for the hosts that are shown, and for those that were called so before. */
+  readonly evaluationsOf: (revisionId: string) => Promise<readonly Evaluation[]>;
+  readonly onPresence?: ((host: HostName, changesAt: number) => void) | undefined;
+}
 
 /** Puts views together: of what the store has, and of what only this process knows. */
 export class FleetReader {
@@ -124,7 +130,7 @@ export class FleetReader {
   ): Promise<HostView[]> {
     if (which !== 'all' && which.size === 0) return [];
     const fleet = await snapshot.fleet();
-    const view = await this.#viewer(snapshot, fleet, onPresence);
+    const view = await this.#viewer(snapshot, fleet, { evaluationsOf: async (id) => await snapshot.evaluations(id), onPresence });
     return await this.#commitNames.name(fleet.hosts.filter(({ row }) => which === 'all' || which.has(row.host)).map(view));
   }
 
@@ -132,7 +138,8 @@ export class FleetReader {
   async host(host: HostName): Promise<HostView | undefined> {
     const snapshot = await this.snapshot({ limit: 1 });
     const fleet = await this.#deps.store.hosts.fleet(this.#deps.repositoryId, [host]);
-    const view = await this.#viewer(snapshot, fleet);
+    const { revisions } = this.#deps.store;
+    const view = await this.#viewer(snapshot, fleet, { evaluationsOf: async (id) => await revisions.evaluationsAbout(id, host) });
     return (await this.#commitNames.name(fleet.hosts.map(view)))[0];
   }
 
@@ -150,13 +157,9 @@ export class FleetReader {
   }
 
   /** Views of hosts as the newest finished revision has them. */
-  async #viewer(
-    snapshot: FleetSnapshot,
-    { rollout }: Fleet,
-    onPresence?: (host: HostName, changesAt: number) => void,
-  ): Promise<(host: FleetHost) => HostView> {
+  async #viewer(snapshot: FleetSnapshot, { rollout }: Fleet, { evaluationsOf, onPresence }: ViewDeps): Promise<(host: FleetHost) => HostView> {
     const finished = await snapshot.finished();
-    const evaluations = finished === undefined ? [] : await snapshot.evaluations(finished.id);
+    const evaluations = finished === undefined ? [] : await evaluationsOf(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
     const names = namesFrom(evaluations);
     const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;

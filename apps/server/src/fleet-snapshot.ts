@@ -20,7 +20,10 @@ import { viewDetail, viewNext, viewStory, type Looked } from './rollouts/view.ts
 /** What a snapshot reads from. */
 export interface SnapshotStore {
   readonly repositories: Pick<Store['repositories'], 'get'>;
-  readonly revisions: Pick<Store['revisions'], 'get' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsOf'>;
+  readonly revisions: Pick<
+    Store['revisions'],
+    'get' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf'
+  >;
   readonly rollouts: Pick<Store['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
 }

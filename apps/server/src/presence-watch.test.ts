@@ -46,6 +46,7 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
         get: async () => await Promise.resolve(undefined),
         newestFinished: async () => await Promise.resolve(undefined),
         evaluations: empty,
+        evaluationsAbout: empty,
         evaluationsOf: async () => await Promise.resolve(new Map()),
       },
       rollouts: { stories: empty },

@@ -9,7 +9,7 @@ import {
   storableText,
   type HostName,
 } from '@floe/model';
-import { and, asc, between, eq, inArray, isNotNull, isNull, sql } from 'drizzle-orm';
+import { and, asc, between, eq, inArray, isNotNull, isNull, or, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -132,6 +132,17 @@ export async function readEvaluations(db: Database, id: string): Promise<readonl
   return rows.map(({ evaluation }) => toEvaluation(evaluation));
 }
 
+/** Of one host, and of one that was called so before. */
+async function readEvaluationsAbout(db: Database, id: string, host: HostName): Promise<readonly Evaluation[]> {
+  const isAbout = or(eq(evaluations.host, host), eq(evaluations.formerHost, host));
+  const rows = await db
+    .select()
+    .from(evaluations)
+    .where(and(eq(evaluations.revisionId, id), isAbout))
+    .orderBy(asc(evaluations.host));
+  return rows.map(toEvaluation);
+}
+
 /** One statement: a commit that is evaluated again meanwhile is seen before or after that, and never published without hosts. */
 async function evaluationsOf(db: Database, ids: readonly string[]): Promise<ReadonlyMap<string, EvaluatedRevision>> {
   if (ids.length === 0) return new Map();
@@ -156,7 +167,10 @@ async function evaluationsOf(db: Database, ids: readonly string[]): Promise<Read
 
 export function createEvaluationStore(
   db: Database,
-): Pick<RevisionStore, 'saveEvaluations' | 'noteEvaluated' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'evaluationsOf' | 'nextRetryAt'> {
+): Pick<
+  RevisionStore,
+  'saveEvaluations' | 'noteEvaluated' | 'saveBuilds' | 'savePublished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf' | 'nextRetryAt'
+> {
   return {
     saveEvaluations: async (id, rows) =>
       await db.transaction(async (tx) => {
@@ -194,6 +208,7 @@ export function createEvaluationStore(
       await notify(db, { topic: 'revision', id });
     },
     evaluations: async (id) => await readEvaluations(db, id),
+    evaluationsAbout: async (id, host) => await readEvaluationsAbout(db, id, host),
     evaluationsOf: async (ids) => await evaluationsOf(db, ids),
     async nextRetryAt(id) {
       const [row] = await db

@@ -116,6 +116,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the revisions to tell': async ({ revisions }) => await revisions.listToTell('fleet', LISTED),
   'a later list of revisions': async ({ revisions }, last) => await revisions.list('fleet', LISTED, last),
   'the evaluations of a revision': async ({ revisions }, last) => await revisions.evaluations(idOf(last)),
+  'the evaluation of a host': async ({ revisions }, last) => await revisions.evaluationsAbout(idOf(last), hostOf(7)),
   'the evaluations of some revisions': async ({ revisions }, last) => await revisions.evaluationsOf([idOf(last), idOf(last - 1)]),
   'the next retry': async ({ revisions }, last) => await revisions.nextRetryAt(idOf(last)),
   'the last delivery': async ({ deliveries }, last) => await deliveries.latestFor('fleet', String(last).padStart(40, '0') as CommitSha),

@@ -347,6 +347,18 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await store.revisions.get(id))?.policy).toEqual(DEFAULT_POLICY);
     });
 
+    test('has the evaluation of one host, and of the one that was called so before', async () => {
+      const { store } = world;
+      const { id } = await receive(store, await newRepository(store), commit('a'));
+      const [ada, bob, eve] = ['ada', 'bob', 'eve'] as HostName[] as [HostName, HostName, HostName];
+      await store.revisions.saveEvaluations(id, [
+        { host: ada, outcome: 'CHANGED' },
+        { host: bob, outcome: 'NEW', formerHost: eve },
+      ]);
+      const about = async (host: HostName) => (await store.revisions.evaluationsAbout(id, host)).map((each) => each.host);
+      expect([await about(ada), await about(bob), await about(eve), await about('dan' as HostName)]).toEqual([[ada], [bob], [bob], []]);
+    });
+
     test('has evaluations, that are replaced whole, and builds on top', async () => {
       const { store } = world;
       const { id } = await receive(store, await newRepository(store), commit('a'));

@@ -167,6 +167,8 @@ export interface RevisionStore extends GlassStore {
   nextRetryAt(id: string): Promise<Timestamp | undefined>;
   /** By host name. */
   evaluations(id: string): Promise<readonly Evaluation[]>;
+  /** Of one host, and of one that was called so before. */
+  evaluationsAbout(id: string, host: HostName): Promise<readonly Evaluation[]>;
   /** Of several revisions, each by host name, with the state that the revision had at that moment. */
   evaluationsOf(ids: readonly string[]): Promise<ReadonlyMap<string, EvaluatedRevision>>;
   /**
