@@ -22,6 +22,9 @@ export interface RequestTimeouts {
 /** A request: GitHub's largest delivery (25 MiB) over 4 Mbit/s. */
 const TIMEOUTS: RequestTimeouts = { headersMs: 10_000, requestMs: 60_000, checkMs: 2_000 };
 
+/** A whole fleet connects at once after a restart; the kernel's own limit (net.core.somaxconn) is usually this. */
+const BACKLOG = 4_096;
+
 /**
  * Opens the port: HTTP to the app, WebSockets at `/agent` to the hub. Throws `FloeError('PORT_UNAVAILABLE')`.
  * Disposing stops taking connections and ends what is open.
@@ -67,7 +70,7 @@ export async function listen(
       const where = `${config.listenHost}:${config.listenPort}`;
       reject(new FloeError('PORT_UNAVAILABLE', `cannot listen on ${where}: choose another FLOE_LISTEN, or stop what uses it`, { cause }));
     });
-    server.listen(config.listenPort, config.listenHost, resolve);
+    server.listen({ port: config.listenPort, host: config.listenHost, backlog: BACKLOG }, resolve);
   });
   // E.g. no file descriptor for another connection: the open ones continue.
   guardErrors(server, (error) => logger.error('the port cannot take a connection', { error }));

@@ -15,15 +15,22 @@ export type HelloVerdict =
   /** A second machine uses the host's key. */
   | { readonly kind: 'cloned'; readonly closeCode: number; readonly code: string; readonly message: string };
 
-/** Whether the hello was signed with the key of this host, for this connection. */
-export function isSignedBy(hello: Hello, row: HostRow | undefined, nonce: string): boolean {
-  if (row?.publicKey === undefined) return false;
-  const bytes = helloBytes({ nonce, host: hello.host, machineId: hello.machineId, bootId: hello.bootId });
-  return verifySignature(row.publicKey, bytes, hello.signature);
+/** Whether the hello was signed with the key of this host, for its connection. */
+export type IsSignedBy = (row: HostRow | undefined) => boolean;
+
+/** Each key is tried once: a hello is judged several times, and a signature costs more than all the rest of that. */
+export function signatureOf({ host, machineId, bootId, signature }: Hello, nonce: string, verify = verifySignature): IsSignedBy {
+  const tried = new Map<string, boolean>();
+  return (row) => {
+    if (row?.publicKey === undefined) return false;
+    const isSigned = tried.get(row.publicKey) ?? verify(row.publicKey, helloBytes({ nonce, host, machineId, bootId }), signature);
+    tried.set(row.publicKey, isSigned);
+    return isSigned;
+  };
 }
 
-/** Whether a hello is admitted. Pure: the host's row and the nonce of the connection's challenge decide. */
-export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string): HelloVerdict {
+/** Whether a hello is admitted. Pure: the host's row and the hello's signature decide. */
+export function judgeHello(hello: Hello, row: HostRow | undefined, isSignedBy: IsSignedBy): HelloVerdict {
   const refuse = (closeCode: number, code: string, message: string): HelloVerdict => ({ kind: 'refused', closeCode, code, message });
   if (hello.protocol > PROTOCOL_VERSION || hello.protocol < OLDEST_PROTOCOL_VERSION) {
     return refuse(
@@ -39,7 +46,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, nonce: string
       `no agent is enrolled for ${hello.host}: run "floe enrol ${hello.host}" and enrol this machine`,
     );
   }
-  if (!isSignedBy(hello, row, nonce)) {
+  if (!isSignedBy(row)) {
     return refuse(
       CLOSE_CODES.unauthorized,
       'HOST_KEY_UNKNOWN',

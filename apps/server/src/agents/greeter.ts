@@ -2,7 +2,7 @@ import type { HostName } from '@floe/model';
 import { CLOSE_CODES, type Hello } from '@floe/protocol';
 import { FairGate, FloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { HostRow, Store } from '@floe/store';
-import { EPOCH_TOO_FAR, isSignedBy, judgeHello } from './admission.ts';
+import { EPOCH_TOO_FAR, judgeHello, signatureOf, type IsSignedBy } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
 import { Knocks } from './knocks.ts';
@@ -41,6 +41,7 @@ export interface Visitor {
 }
 
 interface Guest extends Visitor {
+  readonly isSignedBy: IsSignedBy;
   readonly sessionId: string;
 }
 
@@ -73,11 +74,12 @@ export class Greeter {
   }
 
   async greet(visitor: Visitor, hello: Hello): Promise<void> {
-    const { wire, address } = visitor;
-    const row = await this.#gate.pass(address, hello.host, async () => (wire.isOpen ? await this.#judge(visitor, hello) : undefined));
+    const { wire, address, nonce } = visitor;
+    const isSignedBy = signatureOf(hello, nonce);
+    const row = await this.#gate.pass(address, hello.host, async () => (wire.isOpen ? await this.#judge(visitor, hello, isSignedBy) : undefined));
     if (row === undefined) return;
     visitor.onKnown();
-    const guest: Guest = { ...visitor, sessionId: this.#deps.newSessionId() };
+    const guest: Guest = { ...visitor, isSignedBy, sessionId: this.#deps.newSessionId() };
     // Under whichever name it comes: two names of one machine are one host.
     const { host } = row;
     const guests = this.#guests.get(host) ?? new Set();
@@ -95,9 +97,9 @@ export class Greeter {
     }
   }
 
-  async #judge({ wire, nonce, logger }: Visitor, hello: Hello): Promise<HostRow | undefined> {
-    const row = await this.#rowOf(hello, nonce);
-    const verdict = judgeHello(hello, row, nonce);
+  async #judge({ wire, logger }: Visitor, hello: Hello, isSignedBy: IsSignedBy): Promise<HostRow | undefined> {
+    const row = await this.#rowOf(hello, isSignedBy);
+    const verdict = judgeHello(hello, row, isSignedBy);
     if (verdict.kind === 'welcome') return row;
     if (verdict.kind === 'cloned' && row?.clonedAt === undefined) await this.#deps.onClone(row?.host ?? hello.host, verdict.message);
     this.#knocks.note(verdict.code, row);
@@ -109,12 +111,12 @@ export class Greeter {
   }
 
   /** The host of that name, or the one with this key that had the name before: its machine still runs a system of the old name. */
-  async #rowOf(hello: Hello, nonce: string): Promise<HostRow | undefined> {
+  async #rowOf(hello: Hello, isSignedBy: IsSignedBy): Promise<HostRow | undefined> {
     const { hosts } = this.#deps.store;
     const row = await hosts.get(hello.host);
-    if (isSignedBy(hello, row, nonce)) return row;
+    if (isSignedBy(row)) return row;
     const renamed = await hosts.renamed(hello.host);
-    return isSignedBy(hello, renamed, nonce) ? renamed : row;
+    return isSignedBy(renamed) ? renamed : row;
   }
 
   /** Two admissions of one host are stored in order, so that the row names the session that is connected. */
@@ -129,7 +131,7 @@ export class Greeter {
     }
   }
 
-  async #letIn({ wire, nonce, logger, sessionId, onWelcome }: Guest, hello: Hello, row: HostRow): Promise<void> {
+  async #letIn({ wire, nonce, logger, sessionId, isSignedBy, onWelcome }: Guest, hello: Hello, row: HostRow): Promise<void> {
     const { store, clock } = this.#deps;
     const { host } = row;
     const connected = await store.hosts.connect(host, {
@@ -149,7 +151,7 @@ export class Greeter {
     });
     await this.#recoverQuarantine(hello, row);
     // Revoked, enrolled again or marked as cloned since it was judged.
-    const verdict = judgeHello(hello, connected, nonce);
+    const verdict = judgeHello(hello, connected, isSignedBy);
     if (verdict.kind !== 'welcome') {
       wire.send({ type: 'refusal', code: verdict.code, message: verdict.message });
       wire.close(verdict.closeCode, verdict.code);

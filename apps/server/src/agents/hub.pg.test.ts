@@ -133,6 +133,19 @@ describe('presence', () => {
   });
 });
 
+test('the end of a server ends the presence of all its hosts by one write', async () => {
+  const own = await startTestServer();
+  const { hosts } = own.context.store;
+  const names = ['first', 'second', 'third'];
+  const agents = await Promise.all(names.map(async (name) => await TestAgent.welcome(own.url, await own.enrol(name))));
+  using each = vi.spyOn(hosts, 'disconnect');
+  using all = vi.spyOn(hosts, 'disconnectAll');
+  await own[Symbol.asyncDispose]();
+  for (const agent of agents) await agent[Symbol.asyncDispose]();
+  expect(each).not.toHaveBeenCalled();
+  expect(await Promise.all(all.mock.results.map(async ({ value }) => await value))).toEqual([names.length]);
+});
+
 describe('a stranger', () => {
   test.each([
     ['many hellos', (send: (text: string) => void) => Array.from({ length: 5_000 }, () => send('{"type":"hello"}'))],

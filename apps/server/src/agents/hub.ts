@@ -239,7 +239,8 @@ export class AgentHub implements AsyncDisposable {
     const { store, clock, onHostChanged } = this.#deps;
     // An agent that just switched wants a new connection, and is back at once: that is not a machine that went away.
     await clock.sleep(RECONNECT_GRACE_MS, this.#stopping.signal);
-    if (this.#sessions.has(session.host)) return;
+    // When the server ends, all are away at once.
+    if (this.#sessions.has(session.host) || this.#stopping.signal.aborted) return;
     await store.hosts.disconnect(session.host, session.id, clock.now()).then(
       () => onHostChanged(session.host),
       (error: unknown) => logger.warn('presence could not be stored yet', { host: session.host, error }),
@@ -264,6 +265,10 @@ export class AgentHub implements AsyncDisposable {
     for (const socket of this.#sockets) socket.close(CLOSE_CODES.restarting, 'restarting');
     await Promise.all([...this.#sockets].map(async (socket) => await socket.closed));
     await Promise.all(this.#leaving.values());
+    const { store, clock, logger } = this.#deps;
+    await store.hosts
+      .disconnectAll(`${this.#serverId}/`, clock.now())
+      .catch((error: unknown) => logger.warn('presence could not be stored; the next start does it', { error }));
   }
 }
 
