@@ -12,6 +12,8 @@ import type { Scheduler } from './scheduler.ts';
 import { trialEnd } from './trial-end.ts';
 
 const LOOK_EVERY_MS = 5_000;
+/** How often it is looked whether the machine slept, in ms: on wake the server is to be reached within a few seconds. */
+const SLEEP_LOOK_MS = 2_000;
 
 export interface MachineWatchDeps {
   readonly loop: Loop;
@@ -39,11 +41,28 @@ export class MachineWatch {
 
   /** Looks every few seconds until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, connection, inbox } = this.#deps;
+    await Promise.all([this.#lookForSleep(signal), this.#lookForOthers(signal)]);
+  }
+
+  async #lookForSleep(signal: AbortSignal): Promise<void> {
+    const { clock, connection, inbox, loop, scheduler } = this.#deps;
+    for (;;) {
+      await clock.sleep(SLEEP_LOOK_MS, signal);
+      if (signal.aborted) return;
+      // Waits are counted awake, and what they wait for may have come meanwhile, with or without a server.
+      if (connection.noticeSleep())
+        inbox.add(async () => {
+          if (loop.journal.state === 'DEFERRED') scheduler.retryNow();
+          await Promise.resolve();
+        });
+    }
+  }
+
+  async #lookForOthers(signal: AbortSignal): Promise<void> {
+    const { clock, inbox } = this.#deps;
     for (;;) {
       await clock.sleep(LOOK_EVERY_MS, signal);
       if (signal.aborted) return;
-      connection.noticeSleep();
       // One task, so that no other event is decided between the look and the step that it leads to.
       inbox.add(async () => await this.look());
     }

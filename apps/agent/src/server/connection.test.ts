@@ -290,6 +290,34 @@ test('a machine that slept knows what time it is, hears nothing that was said be
   expect(connection.noticeSleep()).toBe(false);
 });
 
+test('after a sleep the tries are a second apart at most, until the network is there or a minute has passed', async () => {
+  let [sleptMs, awakeMs] = [0, 0];
+  const waits: number[] = [];
+  const waking: Clock = {
+    ...clock,
+    monotonic: () => awakeMs,
+    sinceBoot: () => awakeMs + sleptMs,
+    sleep: async (ms, signal) => {
+      waits.push(ms);
+      await systemClock.sleep(1, signal);
+    },
+  };
+  // Nobody is there, so that waits have become long.
+  const { connection } = connect({}, waking, 'http://127.0.0.1:1');
+  await until(() => waits.length > 30);
+  expect(Math.max(...waits)).toBeGreaterThan(1_000);
+  sleptMs = 8 * 3600_000;
+  expect(connection.noticeSleep()).toBe(true);
+  // The wait under way may be of before.
+  const before = waits.length + 2;
+  await until(() => waits.length > before + 30);
+  expect(Math.max(...waits.slice(before))).toBeLessThanOrEqual(1_000);
+  awakeMs += 61_000;
+  const later = waits.length + 2;
+  await until(() => waits.length > later + 30);
+  expect(Math.max(...waits.slice(later))).toBeGreaterThan(1_000);
+});
+
 test('no connection is waited for that a server would take at once, however often it is renewed', async () => {
   const pauses: number[] = [];
   const noting: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(ms > 10 ? (pauses.push(ms), 0) : ms, signal) };

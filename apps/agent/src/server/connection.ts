@@ -34,6 +34,8 @@ const RENEW_PAUSE_MS = 500;
 const HURRIED_HANDSHAKE_MS = 4_000;
 /** The two clocks of a machine that slept differ by more than this, in ms. */
 const SLEPT_MS = 2_000;
+/** For so long after a sleep, while the network may come back late, tries are at most so far apart, in ms. */
+const [AWAKE_MS, AWAKE_PAUSE_MS] = [60_000, 1_000];
 /** With more unsent bytes than this, lossy messages are dropped. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
 
@@ -88,6 +90,7 @@ export class Connection {
   #tunneling: AbortController | undefined;
   #hurry = new AbortController();
   #asleepMs: number;
+  #wokeAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
@@ -122,11 +125,16 @@ export class Connection {
     const before = this.#asleepMs;
     this.#asleepMs = asleepMs(clock);
     if (this.#asleepMs - before < SLEPT_MS) return false;
+    this.#wokeAt = clock.monotonic();
     logger.info('the machine slept; making a new connection', { sleptMs: Math.round(this.#asleepMs - before) });
     this.#hurry.abort();
     this.#hurry = new AbortController();
     this.#leave();
     return true;
+  }
+
+  get #justWoke(): boolean {
+    return this.#deps.clock.monotonic() - this.#wokeAt < AWAKE_MS;
   }
 
   /** The server's clock: the time of its welcome and what has passed since; undefined while there is no connection. */
@@ -199,7 +207,8 @@ export class Connection {
         continue;
       }
       wasHurried = false;
-      const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? fullJitter(attempt - 1, RECONNECT, random) : this.#slowly(attempt - 1);
+      const soonMs = (): number => Math.min(fullJitter(attempt - 1, RECONNECT, random), this.#justWoke ? AWAKE_PAUSE_MS : RECONNECT.capMs);
+      const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? soonMs() : this.#slowly(attempt - 1);
       logger.debug('connecting again', { waitMs });
       const waiting = AbortSignal.any([signal, this.#hurry.signal]);
       if (wait === 'slowly' && this.#deps.hasNewToken !== undefined) await this.#waitForReason(waitMs, waiting);
@@ -253,7 +262,7 @@ export class Connection {
   async #converse(handlers: ConnectionHandlers, signal: AbortSignal): Promise<Ending> {
     const { serverUrl, clock, logger } = this.#deps;
     const { WebSocket } = await import('ws');
-    const handshakeMs = this.#isHurried ? HURRIED_HANDSHAKE_MS : HANDSHAKE_MS;
+    const handshakeMs = this.#isHurried || this.#justWoke ? HURRIED_HANDSHAKE_MS : HANDSHAKE_MS;
     let tunnel: Socket | undefined;
     try {
       tunnel = await this.#tunnel(handshakeMs, signal);
