@@ -4,7 +4,11 @@ import { bestEffort } from './best-effort.ts';
 import type { PipelineDeps } from './deps.ts';
 import { releasedToplevels } from './released.ts';
 
-/** Hosts whose own files changed come first, so that a small change of a large fleet is released early. It only affects the order. */
+/** So many of the newest commits are looked at for those that touched the same files. */
+const COMMITS_COMPARED = 5;
+const REVISIONS_SEARCHED = 15;
+
+/** Hosts whose own files changed, or that changed with the same files before, come first, so that a small change of a large fleet is released early. It only affects the order. */
 export async function firstThingsFirst(deps: PipelineDeps, revision: Revision, hosts: readonly HostName[]): Promise<readonly HostName[]> {
   return await bestEffort(deps.logger, 'ordering the hosts', hosts, async () => await probablyTouchedFirst(deps, revision, hosts));
 }
@@ -15,8 +19,40 @@ async function probablyTouchedFirst(deps: PipelineDeps, revision: Revision, host
   const changes = await deps.mirror.changedPaths(previous.sha, revision.sha);
   if (changes === 'unknown') return hosts;
   const released = await releasedToplevels(deps, revision);
-  const isTouched = (host: HostName): boolean =>
-    !released.has(host) || changes.some(({ path }) => path.split('/').some((part) => part === host || part.startsWith(`${host}.`)));
-  const touched = new Set(hosts.filter(isTouched));
-  return [...touched, ...hosts.filter((host) => !touched.has(host))];
+  const names = new Set<string>(hosts);
+  const named = new Set(changes.flatMap(({ path }) => hostsInPath(path, names)));
+  const likely = await changedBefore(deps, revision, new Set(changes.map(({ path }) => path)));
+  const rank = (host: HostName): number => (named.has(host) || !released.has(host) ? 2 : (likely.get(host) ?? 0));
+  return hosts.toSorted((one, other) => rank(other) - rank(one));
+}
+
+/** "hosts/ada.nix", "hosts/ada/disks.nix" */
+function hostsInPath(path: string, names: ReadonlySet<string>): readonly string[] {
+  return path.split('/').flatMap((part) => {
+    const dots = [...part.matchAll(/\./g)].map(({ index }) => part.slice(0, index));
+    return [part, ...dots].filter((name) => names.has(name));
+  });
+}
+
+/**
+ * The hosts that earlier commits changed which touched one of these files, such as a module that only they use, between 0 and 1: the fewer hosts such a
+ * commit changed, the more likely each is changed again.
+ */
+async function changedBefore(
+  { store, mirror }: PipelineDeps,
+  revision: Revision,
+  paths: ReadonlySet<string>,
+): Promise<ReadonlyMap<HostName, number>> {
+  const likely = new Map<HostName, number>();
+  const listed = (await store.revisions.list(revision.repositoryId, REVISIONS_SEARCHED)).map((each) => each.revision);
+  const published = listed.filter(({ state, sha }) => state === 'PUBLISHED' && isCommit(sha)).slice(0, COMMITS_COMPARED + 1);
+  const evaluated = await store.revisions.evaluationsOf(published.slice(0, -1).map(({ id }) => id));
+  for (const [index, { id, sha }] of published.entries()) {
+    const before = published[index + 1];
+    const changes = before === undefined ? 'unknown' : await mirror.changedPaths(before.sha, sha);
+    if (changes === 'unknown' || !changes.some(({ path }) => paths.has(path))) continue;
+    const changed = (evaluated.get(id)?.evaluations ?? []).filter(({ outcome }) => outcome === 'CHANGED');
+    for (const { host } of changed) likely.set(host, Math.max(likely.get(host) ?? 0, 1 / changed.length));
+  }
+  return likely;
 }

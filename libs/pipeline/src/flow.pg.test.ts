@@ -216,6 +216,25 @@ describe('evaluation is a part of the flow', () => {
     expect(await world.released()).toEqual({ bob: 1 });
   });
 
+  test('the hosts that a commit is about are evaluated first: by their names, and by what the same files changed before', async () => {
+    const names = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay'];
+    const files = [[], ['modules/web.nix', 'hosts/fay/disks.nix'], ['modules/web.nix'], ['README.md', 'modules/web.nix', 'hosts/dan.nix']];
+    world.changedPaths = async (from, to) => await Promise.resolve(files.slice(Number(from), Number(to)).flat());
+    // The commit that touched the module alone says more than the one before it.
+    const changed = [names, ['bob', 'cyd', 'fay'], ['eve'], ['eve', 'dan']];
+    const numbers = new Map<string, number>();
+    for (const [index, some] of changed.entries()) {
+      for (const name of some) numbers.set(name, index + 1);
+      const hosts = Object.fromEntries(names.map((name) => [name, { evaluates: numbers.get(name) ?? 0 }]));
+      if (index === 0) {
+        world.commits.push(hosts);
+        await world.start(dir);
+      } else await world.push(hosts);
+      await world.ended(shaOf(index + 1), 'PUBLISHED');
+    }
+    expect(world.evaluations.slice(-names.length)).toEqual(['dan', 'eve', 'bob', 'cyd', 'fay', 'ada'].map((name) => `4 ${name}`));
+  });
+
   test('what a newer commit overtakes says of no host that it does not evaluate, and keeps whose they are', async () => {
     world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, iso: { evaluates: 1, saysNo: true } });
     await world.start(dir);

@@ -69,7 +69,7 @@ export class World {
   readonly gone = new Set<StorePath>();
   /** Commits that the branch does not have. */
   readonly unknownCommits = new Set<CommitSha>();
-  changedPaths: () => Promise<never[]> = async () => [];
+  changedPaths: (from: CommitSha | undefined, to: CommitSha) => Promise<readonly string[]> = async () => await Promise.resolve([]);
   repository!: Repository;
   readonly store: Store;
   #stop = new AbortController();
@@ -187,7 +187,7 @@ export class World {
         return { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 } as never;
       },
       contains: async () => false,
-      changedPaths: async () => await this.changedPaths(),
+      changedPaths: async (from, to) => (await this.changedPaths(from, to)).map((path) => ({ path }) as never),
       newCommits: async () => [],
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
