@@ -33,7 +33,7 @@ describe.skipIf(!isReady)(`people at the machine${isReady ? '' : ` (skipped: ${w
   test('who goes back is not fought, until they resume or another system is forced', async () => {
     const { old, wanted } = await lab.change('ada', another());
     await lab.runs('ada', wanted);
-    expect(await agent('ada', 'rollback --yes')).toMatch(/^Going back to the previous system\./);
+    expect(await agent('ada', 'rollback --yes')).toMatch(/^Your computer goes back\./);
     await lab.runs('ada', old);
     await lab.told('ada', 'is kept by a user', ({ standing, detail }) => standing === 'local-override' && detail?.code === 'LOCAL_OVERRIDE');
     // A crash does not make it forget.

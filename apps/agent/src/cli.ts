@@ -28,7 +28,7 @@ Commands for users of the machine: root, and one group
 Options
   --root DIR   Use a folder instead of the machine, with a store, profile and state of its own. The same as FLOE_ROOT.
   --json       Print one JSON object.
-  --verbose    With the details for administrators (status).
+  --verbose    With the details for administrators, in English (status, changes).
   --yes        Do not ask (rollback).
   --help       Show this text, or that of a command.
   --version    Show the version.
@@ -132,7 +132,11 @@ export async function runCli(deps: CliDeps): Promise<number> {
 
 /** Loaded only when asked for: the daemon does not need them. */
 async function runForUser(deps: CliDeps, command: UserCommand, words: readonly string[], values: Values): Promise<number> {
-  const [{ runUserCommand }, { socketPathOf }] = await Promise.all([import('./commands/user-commands.ts'), import('./local/protocol.ts')]);
+  const [{ runUserCommand }, { socketPathOf }, { languageOf }] = await Promise.all([
+    import('./commands/user-commands.ts'),
+    import('./local/protocol.ts'),
+    import('./text/words/languages.ts'),
+  ]);
   const { args: _args, stdin, ...given } = deps;
   const root = rootOf(deps.env, values.root);
   const confirmOnTerminal = async (question: string): Promise<boolean> => {
@@ -145,6 +149,7 @@ async function runForUser(deps: CliDeps, command: UserCommand, words: readonly s
     stateDir: stateDirOf(deps.env, root),
     isJson: values.json === true,
     isVerbose: values.verbose === true,
+    language: languageOf(deps.env),
     socketPath: socketPathOf(deps.env, root),
     words,
     isSure: values.yes === true,

@@ -12,6 +12,7 @@ import { openJournal, saveJournal } from './state/journal-file.ts';
 import type { Machine } from './machines/machine.ts';
 import { NixosMachine } from './machines/nixos/machine.ts';
 import { readPolicy } from './when/policy.ts';
+import { languageOf } from './text/words/languages.ts';
 import { createUserRequests } from './local/user-requests.ts';
 import { postJson } from './server/post-json.ts';
 import { ReportQueue } from './state/report-queue.ts';
@@ -99,6 +100,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       closureChanges: async (before, after, signal) => await (await nix()).closureChanges(before, after, signal),
       clock: systemClock,
       timeZone: options.timeZone,
+      language: languageOf(options.env),
     });
     await serveLocal(stack, { config, agentEnv: options.env, env, logger, requests, isSomeoneHere: async () => await conditions.isSomeoneHere() });
     return { agent, [Symbol.asyncDispose]: async () => await stack.disposeAsync() };

@@ -1,8 +1,10 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
-import type { Notice, NoticeAction } from '../local/protocol.ts';
+import { buttonFor } from '../text/notice-words.ts';
+import type { Words } from '../text/words/en.ts';
+import type { NoticeAction } from '../text/notice-about.ts';
+import type { Notice } from '../local/protocol.ts';
 
-const LABELS: Readonly<Record<NoticeAction, string>> = { later: 'Later', now: 'Now', rollback: 'Go back' };
 /** A notice without a question is shown and not waited for. */
 const SHOW_TIMEOUT_MS = 30_000;
 /** Right after a login the notification server may not be there yet. */
@@ -15,6 +17,8 @@ export interface DesktopDeps {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Of the user's language. */
+  readonly words: Words;
   /** Called with the action that the user chose. */
   readonly chosen: (action: NoticeAction, notice: Notice) => Promise<void>;
   /** Called when the first notice shows whether notices can be shown, and when that changes. Assumed true before. */
@@ -111,11 +115,11 @@ export class Desktop implements AsyncDisposable {
   }
 
   async #send(notice: Notice, actions: readonly NoticeAction[], signal: AbortSignal): Promise<ExecResult | undefined> {
-    const { exec, env, logger } = this.#deps;
+    const { exec, env, logger, words } = this.#deps;
     try {
       // With actions it waits for the user, until another notice replaces this one.
       const options = { env, signal, timeoutMs: actions.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
-      const result = await exec('notify-send', notifyArguments(notice, actions, this.#number), options);
+      const result = await exec('notify-send', notifyArguments(notice, { actions, words, replaced: this.#number }), options);
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed call repeats the number that it should have replaced.
       if (Number.isInteger(number) && number > 0) this.#number = number;
@@ -144,8 +148,15 @@ function isShown(result: ExecResult | undefined): boolean {
   return result !== undefined && (result.end === 'aborted' || (result.end === 'exited' && result.exitCode === 0));
 }
 
+interface NotifyOptions {
+  readonly actions: readonly NoticeAction[];
+  readonly words: Words;
+  /** The number of the notification on the screen. */
+  readonly replaced: number | undefined;
+}
+
 /** The command line for a notice. Exported for its tests. */
-export function notifyArguments(notice: Notice, actions: readonly NoticeAction[], replaced: number | undefined): string[] {
+export function notifyArguments(notice: Notice, { actions, words, replaced }: NotifyOptions): string[] {
   const isUrgent = notice.kind === 'put-back' || notice.kind === 'problem';
   return [
     '--app-name=Floe',
@@ -154,7 +165,7 @@ export function notifyArguments(notice: Notice, actions: readonly NoticeAction[]
     '--print-id',
     ...(replaced === undefined ? [] : [`--replace-id=${replaced}`]),
     // With actions it stays until it is answered, and notify-send runs until then, without --wait.
-    ...(actions.length === 0 ? [] : ['--expire-time=0', ...actions.map((action) => `--action=${action}=${LABELS[action]}`)]),
+    ...(actions.length === 0 ? [] : ['--expire-time=0', ...actions.map((action) => `--action=${action}=${buttonFor(action, notice.about, words)}`)]),
     '--',
     oneLine(notice.title),
     markup(notice.body),

@@ -6,7 +6,8 @@ import { createNix } from '@floe/nix';
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { compareGenerations } from './generations.ts';
-import { changesText } from './text.ts';
+import { ENGLISH } from '../text/words/languages.ts';
+import { changesText } from './changes-text.ts';
 
 const signal = new AbortController().signal;
 let root = '';
@@ -51,7 +52,7 @@ it('compares two generations of a machine, and one with the newest', async () =>
     ],
   });
   expect(await compareGenerations({ root, env, before: 1, after: undefined, signal })).toEqual(changes);
-  expect(changesText(changes)).toContain('firefox           130.0 → 131.0');
+  expect(changesText(changes, { ...ENGLISH, isVerbose: false })).toContain('firefox           130.0 → 131.0');
 });
 
 it('says which one is not there', async () => {

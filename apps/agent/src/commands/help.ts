@@ -87,7 +87,7 @@ Examples
 `,
   changes: `floe-agent changes: show which packages differ
 
-Usage: floe-agent changes [BEFORE [AFTER]] [--json] [--root DIR]
+Usage: floe-agent changes [BEFORE [AFTER]] [--verbose] [--json] [--root DIR]
 
 Compares the running system with the new one; when there is none, with the previous one. Packages that were only rebuilt in the
 same version are counted, not listed.
@@ -97,6 +97,7 @@ ${WHO}
 BEFORE and AFTER are numbers of generations; AFTER defaults to the newest. Any user may compare these, at any time.
 
 Options
+  --verbose    With the store paths of the two systems.
 ${JSON_OPTION}
   --root DIR   The folder that stands for the machine.
 
@@ -109,7 +110,7 @@ Examples
 
 Usage: floe-agent notify
 
-Run by a systemd user service. Shows the agent's notices with notify-send (libnotify 0.8 or later), with buttons for "later",
+Run by a systemd user service. Shows the agent's notices in the session's language with notify-send (libnotify 0.8 or later), with buttons for "later",
 "now" and "rollback". Goes on when the agent restarts. Where no notifications can be shown, it only logs them. It ends at once
 with status 0 for an account that may not use the agent's socket.
 

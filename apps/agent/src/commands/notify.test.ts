@@ -10,6 +10,7 @@ import { pathWithOnly } from '../test/programs.ts';
 import { until } from '../test/until.ts';
 import { createAgentClient } from './client.ts';
 import { notifyArguments } from './desktop.ts';
+import { ENGLISH, languageOf, type Language } from '../text/words/languages.ts';
 import { runNotify, type NotifyEnd } from './notify.ts';
 import { serveUserSocket, type UserSocket } from '../local/socket.ts';
 
@@ -37,6 +38,7 @@ let stopping: AbortController;
 let clock: ManualClock;
 let running: Promise<NotifyEnd>;
 let log: string[];
+let language: Language;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-notify-'));
@@ -53,6 +55,7 @@ beforeEach(async () => {
   stopping = new AbortController();
   clock = new ManualClock();
   log = [];
+  language = ENGLISH;
   socket = await serve();
 });
 afterEach(async () => {
@@ -94,6 +97,7 @@ function start(): void {
       clock,
       random: () => 0.5,
       logger: createLogger({ level: 'info', write: (line) => log.push(line) }),
+      language,
     },
     stopping.signal,
   );
@@ -206,9 +210,26 @@ it('does without notify-send', async () => {
   await until(() => requests.listeners.size === 1 && socket.followerCount() === 0);
 });
 
+it('speaks the language of the session, where the agent says what it is about', async () => {
+  language = languageOf({ LANG: 'de_DE.UTF-8' });
+  const wait = { what: 'download' as const, codes: ['METERED'], startsAt: null, latestAt: null, programs: [] };
+  const about = { topic: 'download' as const, state: 'DEFERRED' as const, code: 'METERED', wait, trialEndsAt: null, asker: null };
+  requests.say(notice('one', { title: 'There is an update', actions: ['now'], about }));
+  start();
+  expect((await called(1))[0]).toMatch(
+    /--action=now=Hier herunterladen -- Es gibt eine Aktualisierung Eine Aktualisierung wird in einem anderen Netz heruntergeladen/,
+  );
+  requests.say(notice('two', { title: 'From a newer agent' }));
+  expect((await called(2))[1]).toContain('--action=later=Später --action=now=Jetzt -- From a newer agent');
+});
+
 describe('the command line', () => {
   it('marks up nothing that is not meant so, and has no options in texts', () => {
-    const words = notifyArguments(notice('x', { title: '--help\nme', body: 'a <b> & c\\n\nd', kind: 'put-back' }), [], 3);
+    const words = notifyArguments(notice('x', { title: '--help\nme', body: 'a <b> & c\\n\nd', kind: 'put-back' }), {
+      actions: [],
+      words: ENGLISH.words,
+      replaced: 3,
+    });
     expect(words).toEqual([
       '--app-name=Floe',
       '--icon=system-software-update',

@@ -1,7 +1,10 @@
 import { describeError, fullJitter, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { AgentClient } from './client.ts';
+import { noticeInWords } from '../text/notice-words.ts';
+import type { Language } from '../text/words/languages.ts';
 import { Desktop } from './desktop.ts';
-import type { Notice, NoticeAction } from '../local/protocol.ts';
+import type { NoticeAction } from '../text/notice-about.ts';
+import type { Notice } from '../local/protocol.ts';
 
 /** Between tries to connect: a restarted agent is back within seconds. */
 const BACKOFF = { baseMs: 1_000, capMs: 30_000 };
@@ -15,6 +18,8 @@ export interface NotifyDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly logger: Logger;
+  /** Of the user's session. */
+  readonly language: Language;
 }
 
 /** Why {@link runNotify} ended. */
@@ -25,7 +30,7 @@ export type NotifyEnd = 'stopped' | 'not-allowed';
  * agent restarts. Ends with 'not-allowed' when this account may not use the socket.
  */
 export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<NotifyEnd> {
-  const { client, clock, random, logger, exec, env } = deps;
+  const { client, clock, random, logger, exec, env, language } = deps;
   let canShow = true;
   let connection = new AbortController();
   await using desktop = new Desktop({
@@ -33,6 +38,7 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
     env,
     clock,
     logger,
+    words: language.words,
     chosen: async (action, notice) => await pass(deps, action, notice),
     ableChanged(now) {
       canShow = now;
@@ -49,7 +55,7 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
         if (isConnected !== true) logger.info('connected to floe-agent');
         isConnected = true;
         attempt = 0;
-        desktop.show(notice);
+        desktop.show(notice?.about == null ? notice : { ...notice, ...noticeInWords(notice.about, { now: clock.now(), language }) });
       }
     } catch (error) {
       if (!isFloeError(error)) throw error;

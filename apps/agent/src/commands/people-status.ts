@@ -1,46 +1,52 @@
 import { printable, type AgentState } from '@floe/model';
 import type { LocalStatus } from '../local/protocol.ts';
-import { timeInWords, type PeopleTime } from '../text/people-time.ts';
-import { situationInWords } from '../text/people.ts';
+import { timeInWords, type Reader } from '../text/people-time.ts';
+import { isHeldDownload, situationInWords } from '../text/people.ts';
+import type { Words } from '../text/words/en.ts';
+import { fill } from '../text/words/languages.ts';
 
-const MORE = 'floe-agent status --verbose shows the details.';
-
-/** How a user chose another system: values of `override.by`. */
-const CHOSEN: Readonly<Record<string, string>> = {
-  rollback: 'Somebody had this computer go back to an earlier version',
-  switch: 'Somebody changed this computer by hand',
-  boot: 'Somebody chose another version when this computer started',
-};
+/** How a user chose another system: by values of `override.by`. */
+const CHOSEN: ReadonlyMap<string | null, 'wentBack' | 'byHand' | 'atStart'> = new Map([
+  ['rollback', 'wentBack'],
+  ['switch', 'byHand'],
+  ['boot', 'atStart'],
+]);
 
 /** The text of `floe-agent status` without --verbose. */
-export function peopleStatus(status: LocalStatus, time: PeopleTime): string {
-  const { state, detail, wait, waiting, laterLeft, urgent, override, trial, server } = status;
+export function peopleStatus(status: LocalStatus, reader: Reader): string {
+  const { state, detail, wait, waiting, urgent, override, trial, server } = status;
+  const { words } = reader.language;
   const code = (waiting ?? detail)?.code;
   const about = code === undefined ? null : { code, ...(wait === null ? {} : { wait }) };
-  const lines = [situationInWords({ state, detail: about, trialEndsAt: trial?.endsAt ?? null }, time)];
-  if (urgent !== null) lines.push(`Your administrator asks for it now (${urgent.by}: ${urgent.reason}).`);
-  if (override !== null)
-    lines.push(
-      `${CHOSEN[override.by ?? ''] ?? 'Somebody chose another version'} ${timeInWords(override.since, time)}. It stays so until "floe-agent resume", or a newer update.`,
-    );
-  if (waiting !== null) {
-    if (urgent === null)
-      lines.push(laterLeft === 0 ? 'It cannot be put off any more.' : `To put it off: floe-agent later (${times(laterLeft)} more).`);
-    lines.push('To begin at once: floe-agent now.');
+  const lines = [situationInWords({ state, detail: about, trialEndsAt: trial?.endsAt ?? null }, reader)];
+  if (urgent !== null) lines.push(fill(words.status.asked, { by: urgent.by, reason: urgent.reason }));
+  if (override !== null) {
+    const chosen = words.status[CHOSEN.get(override.by) ?? 'chosen'];
+    lines.push(`${fill(chosen, { at: timeInWords(override.since, reader) })} ${words.status.staysSo}`);
   }
-  if (state === 'TRYING') lines.push('To go back at once: floe-agent rollback.');
-  const since = server.since === null ? '' : ` (since ${timeInWords(server.since, time).replace(/^on /, '')})`;
-  lines.push(server.connected ? `It is connected to its server${since}.` : `It is not connected to its server${since}.`);
-  if (server.refusal !== null) lines.push(`It gets no updates until an administrator helps (${server.refusal.code}).`);
-  return `${[...lines, MORE].map(printable).join('\n')}\n`;
+  if (waiting !== null) lines.push(...choicesInWords(status, words));
+  if (state === 'TRYING') lines.push(words.status.rollback);
+  lines.push(serverInWords(status, reader));
+  if (server.refusal !== null) lines.push(fill(words.status.shutOut, { code: server.refusal.code }));
+  lines.push(words.status.more);
+  return `${lines.map(printable).join('\n')}\n`;
 }
 
 /** The same of the last state on disk, when the agent does not run. */
-export function lastStatus(state: AgentState, code: string | null, trialEndsAt: number | null, time: PeopleTime): string {
-  const words = situationInWords({ state, detail: code === null ? null : { code }, trialEndsAt }, time);
-  return `The updates of this computer are stopped (sudo systemctl start floe-agent). Its last state: ${words}\n${MORE}\n`;
+export function lastStatus(state: AgentState, code: string | null, trialEndsAt: number | null, reader: Reader): string {
+  const { status } = reader.language.words;
+  const words = situationInWords({ state, detail: code === null ? null : { code }, trialEndsAt }, reader);
+  return `${fill(status.stopped, { words })}\n${status.more}\n`;
 }
 
-function times(count: number): string {
-  return count === 1 ? 'once' : `${count} times`;
+function choicesInWords({ wait, urgent, laterLeft }: LocalStatus, { status }: Words): string[] {
+  if (wait !== null && isHeldDownload(wait)) return [status.download];
+  const later = laterLeft === 0 ? status.noLater : laterLeft === 1 ? status.laterOnce : fill(status.later, { count: String(laterLeft) });
+  return [...(urgent === null ? [later] : []), status.now];
+}
+
+function serverInWords({ server }: LocalStatus, reader: Reader): string {
+  const { status } = reader.language.words;
+  if (server.since === null) return server.connected ? status.connected : status.away;
+  return fill(server.connected ? status.connectedSince : status.awaySince, { from: timeInWords(server.since, reader, 'from') });
 }

@@ -6,6 +6,7 @@ import { readRecord } from '../server/enrolment-record.ts';
 import { readKeyFile } from '../server/key-file.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
+import type { Language } from '../text/words/languages.ts';
 import { lastStatus } from './people-status.ts';
 import { describeState, localTime, systemRows, table, trialRow } from './text.ts';
 
@@ -15,6 +16,8 @@ export interface StatusOptions {
   readonly isJson: boolean;
   /** With the details for administrators. */
   readonly isVerbose: boolean;
+  /** Of the user who asks; with --verbose it is English. */
+  readonly language: Language;
   /** Default: the machine's clock. */
   readonly now?: number;
 }
@@ -37,7 +40,7 @@ export async function showStatus(options: StatusOptions): Promise<string> {
     return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed })}\n`;
   const { now = systemClock.now() } = options;
   const endsAt = reading.kind === 'read' && isTrialOpen(reading.journal) ? directive?.trial?.endsAt : undefined;
-  if (!options.isVerbose) return lastStatus(state, detail?.code ?? null, endsAt ?? null, { now });
+  if (!options.isVerbose) return lastStatus(state, detail?.code ?? null, endsAt ?? null, { now, language: options.language });
   const trialRows = endsAt === undefined || desired === null ? [] : [trialRow(desired.commit, endsAt, { now })];
   return table([
     ['agent', 'not running; this is its last state on disk (sudo systemctl start floe-agent)'],
@@ -49,7 +52,9 @@ export async function showStatus(options: StatusOptions): Promise<string> {
 }
 
 /** The machine's identity towards its server, as text or JSON. */
-export async function showIdentity(options: Omit<StatusOptions, 'isVerbose'> & { readonly keyFile: string | undefined }): Promise<string> {
+export async function showIdentity(
+  options: Omit<StatusOptions, 'isVerbose' | 'language'> & { readonly keyFile: string | undefined },
+): Promise<string> {
   const paths = statePaths(options.stateDir);
   const [pem, machineId, record] = await Promise.all([
     readable(readFileIfPresent(paths.key)),

@@ -4,10 +4,12 @@ import { AFTER, BEFORE, CHANGES, STATUS } from '../test/fake-requests.ts';
 import { parseMinutes } from './duration.ts';
 import { groupId, groupName } from '../local/group.ts';
 import { peopleStatus } from './people-status.ts';
-import { bytes, changesText, localTime, statusText, table } from './text.ts';
+import { ENGLISH, languageOf } from '../text/words/languages.ts';
+import { bytes, changesText } from './changes-text.ts';
+import { localTime, statusText, table } from './text.ts';
 
 const NOW = Date.UTC(2026, 2, 1, 13, 5);
-const time = { now: NOW, timeZone: 'Europe/Berlin' };
+const time = { now: NOW, timeZone: 'Europe/Berlin', language: ENGLISH };
 
 describe('durations', () => {
   it.each([
@@ -159,10 +161,18 @@ describe('status', () => {
 });
 
 describe('changes', () => {
+  it('have no store paths for people', () => {
+    const text = changesText(CHANGES, { ...ENGLISH, isVerbose: false });
+    expect(text).toMatch(/^What the update would change\n\n  firefox /);
+    expect(text).not.toContain('/nix');
+  });
+  it('are in the language of the reader', () => {
+    expect(changesText(CHANGES, { ...languageOf({ LANG: 'de_AT.UTF-8' }), isVerbose: true })).toContain(`\n  von ${BEFORE}\n  zu  ${AFTER}\n`);
+  });
   it('are a table', () => {
-    expect(changesText(CHANGES)).toBe(
+    expect(changesText(CHANGES, { ...ENGLISH, isVerbose: true })).toBe(
       [
-        'What the new system would change',
+        'What the update would change',
         `  from ${BEFORE}`,
         `  to   ${AFTER}`,
         '',
@@ -187,6 +197,8 @@ describe('changes', () => {
       rebuiltCount: 0,
       sizeAfterBytes: 4_100_000_000,
     };
-    expect(changesText({ ...none, after: '/nix/store/x' as StorePath })).toContain('\n\nthe same packages. 4.1 GB → 4.1 GB (+0.0 kB)\n');
+    expect(changesText({ ...none, after: '/nix/store/x' as StorePath }, { ...ENGLISH, isVerbose: true })).toContain(
+      '\n\nthe same programs. 4.1 GB → 4.1 GB (+0.0 kB)\n',
+    );
   });
 });

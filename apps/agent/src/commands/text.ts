@@ -1,6 +1,6 @@
 import type { AgentState } from '@floe/model';
 import { printable } from '@floe/model';
-import type { Changes, LocalStatus } from '../local/protocol.ts';
+import type { LocalStatus } from '../local/protocol.ts';
 
 /** How to show times. */
 export interface LocalTime {
@@ -104,69 +104,6 @@ export function systemRows({
   ];
   if (quarantined.length > 0) rows.push(['quarantined', quarantined.join(' ')]);
   return rows;
-}
-
-/** The text of `floe-agent changes`. */
-export function changesText(changes: Changes): string {
-  const { subject, before, after, packages, addedCount, removedCount, rebuiltCount, sizeBeforeBytes, sizeAfterBytes } = changes;
-  const cells = packages.map(
-    ({ name, before: was, after: is, sizeDeltaBytes }) => [name, versionChange(was, is), sizeDelta(sizeDeltaBytes)] as const,
-  );
-  const widths = [0, 1].map((index) => Math.max(0, ...cells.map((row) => row[index]?.length ?? 0)));
-  const sizes = Math.max(0, ...cells.map(([, , size]) => size.length));
-  const lines = cells.map(
-    ([name, versions, size]) => `  ${name.padEnd(widths[0] ?? 0)}  ${versions.padEnd(widths[1] ?? 0)}  ${size.padStart(sizes)}`,
-  );
-  const changed = packages.length - addedCount - removedCount;
-  const counts = [
-    [changed, 'changed'],
-    [addedCount, 'added'],
-    [removedCount, 'removed'],
-    [rebuiltCount, 'rebuilt in the same version'],
-  ] as const;
-  const summary = counts.flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ') || 'the same packages';
-  return printable(
-    [
-      SUBJECTS[subject],
-      `  from ${before}`,
-      `  to   ${after}`,
-      '',
-      ...lines,
-      ...(lines.length === 0 ? [] : ['']),
-      `${summary}. ${bytes(sizeBeforeBytes)} → ${bytes(sizeAfterBytes)} (${sizeDelta(sizeAfterBytes - sizeBeforeBytes)})`,
-      '',
-    ].join('\n'),
-  );
-}
-
-const SUBJECTS: Readonly<Record<Changes['subject'], string>> = {
-  next: 'What the new system would change',
-  last: 'What the last switch changed',
-  between: 'What differs between two generations',
-};
-
-function versionChange(before: readonly string[], after: readonly string[]): string {
-  const named = (versions: readonly string[]): string => versions.map((version) => (version === '' ? '(no version)' : version)).join(', ');
-  if (before.length === 0) return `added ${named(after)}`;
-  if (after.length === 0) return `removed ${named(before)}`;
-  return named(before) === named(after) ? named(after) : `${named(before)} → ${named(after)}`;
-}
-
-const UNITS = ['kB', 'MB', 'GB', 'TB'] as const;
-
-/** In decimal units: "3.1 MB". */
-export function bytes(count: number): string {
-  let value = Math.abs(count) / 1000;
-  let unit = 0;
-  while (value >= 999.95 && unit < UNITS.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${value.toFixed(1)} ${UNITS[unit]}`;
-}
-
-function sizeDelta(count: number): string {
-  return `${count < 0 ? '-' : '+'}${bytes(count)}`;
 }
 
 type Row = readonly [string, string];

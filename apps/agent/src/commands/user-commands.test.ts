@@ -53,15 +53,15 @@ describe('commands', () => {
     expect(await run(['status', '--verbose'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the battery is at 20 %') as string });
     expect((await run(['status'])).stdout).toMatch(/^Your computer will update when it is plugged in/);
     expect((await run(['later', '1h30m'])).stdout).toBe(
-      'The new system waits until 2026-03-01 14:00, the longest that is allowed now; it can be deferred 1 × more.\n',
+      'The update waits until 1 March 2026 at 14:00, the longest that is allowed now. It can be put off once more.\n',
     );
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2100, 2, 1, 14), laterLeft: 1 };
-    expect((await run(['later', '1h30m'])).stdout).toBe('The new system waits until 2100-03-01 14:00; it can be deferred 1 × more.\n');
+    expect((await run(['later', '1h30m'])).stdout).toBe('The update waits until 1 March 2100 at 14:00. It can be put off once more.\n');
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
-    expect((await run(['later'])).stdout).toContain('it cannot be deferred again');
-    expect((await run(['now'])).stdout).toContain('Going ahead.');
-    expect((await run(['rollback'])).stdout).toContain('Going back to the previous system.');
-    expect((await run(['resume'])).stdout).toBe('This machine follows its fleet again.\n');
+    expect((await run(['later'])).stdout).toContain('It cannot be put off again.');
+    expect((await run(['now'])).stdout).toContain('It begins.');
+    expect((await run(['rollback'])).stdout).toContain('Your computer goes back.');
+    expect((await run(['resume'])).stdout).toBe('Your computer takes its updates again.\n');
     expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
     expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
   });
@@ -78,7 +78,8 @@ describe('commands', () => {
 
   it('end with 1 and the reason when the agent refuses', async () => {
     requests.rollbackAnswer = { kind: 'refused', code: 'NO_PREVIOUS_SYSTEM', message: 'there is nothing to go back to' };
-    expect(await run(['rollback'])).toEqual({ exitCode: 1, stdout: '', stderr: 'there is nothing to go back to\n' });
+    expect(await run(['rollback'])).toEqual({ exitCode: 1, stdout: '', stderr: 'There is nothing to go back to.\n' });
+    expect((await run(['rollback', '--verbose'])).stderr).toBe('there is nothing to go back to\n');
   });
 
   it('end with 1 and what to do when no agent runs', async () => {
@@ -127,7 +128,7 @@ describe('rollback on a terminal', () => {
   ])('asks, and takes %j', async (typed, asked) => {
     const { exitCode, stderr } = await run(['rollback'], typed);
     expect([exitCode, requests.asked]).toEqual([asked.length === 0 ? 1 : 0, asked]);
-    expect(stderr).toContain('Go back to the previous system');
+    expect(stderr).toContain('Go back to how this computer was');
   });
 
   it('does not ask with --yes', async () => {

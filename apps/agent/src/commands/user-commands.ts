@@ -4,7 +4,11 @@ import { createAgentClient, type AgentClient } from './client.ts';
 import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
 import { peopleStatus } from './people-status.ts';
-import { changesText, localTime, statusText, type LocalTime } from './text.ts';
+import { changesText } from './changes-text.ts';
+import { timeInWords, type Reader } from '../text/people-time.ts';
+import { textFor } from '../text/people.ts';
+import { fill } from '../text/words/languages.ts';
+import { statusText } from './text.ts';
 
 /** Commands that talk to the running agent. */
 export type UserCommand = 'status' | 'later' | 'now' | 'rollback' | 'resume' | 'changes' | 'notify';
@@ -29,7 +33,13 @@ export async function runUserCommand(command: UserCommand, deps: UserCommandDeps
   const extra = deps.words[MAX_WORDS[command] ?? 0];
   if (extra !== undefined) throw new FloeError('USAGE', `unexpected argument "${extra}" (see floe-agent ${command} --help)`);
   const client = createAgentClient({ socketPath: deps.socketPath, signal: deps.signal });
-  return await COMMANDS[command](client, deps);
+  try {
+    return await COMMANDS[command](client, deps);
+  } catch (error) {
+    const words = deps.isVerbose || !isFloeError(error) ? undefined : textFor(deps.language.words.refused, error.code);
+    if (words === undefined || !isFloeError(error)) throw error;
+    throw new FloeError(error.code, words, { cause: error.cause });
+  }
 }
 
 const MAX_WORDS: Readonly<Partial<Record<UserCommand, number>>> = { later: 1, changes: 2 };
@@ -43,41 +53,38 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       throw error;
     });
     if (status === undefined) deps.stdout(await showStatus(deps));
-    else print(deps, { isRunning: true, ...status }, (deps.isVerbose ? statusText : peopleStatus)(status, time(deps)));
+    else print(deps, { isRunning: true, ...status }, deps.isVerbose ? statusText(status, reader(deps)) : peopleStatus(status, reader(deps)));
     return 0;
   },
   async later(client, deps) {
     const [duration] = deps.words;
     const minutes = duration === undefined ? undefined : parseMinutes(duration);
     const answer = await client.later(minutes === undefined ? {} : { minutes });
-    const { now } = time(deps);
-    const isLess = minutes !== undefined && answer.until < now + (minutes - 1) * 60_000;
-    const left = answer.laterLeft === 0 ? 'it cannot be deferred again' : `it can be deferred ${answer.laterLeft} × more`;
-    print(
-      deps,
-      answer,
-      `The new system waits until ${localTime(answer.until, time(deps))}${isLess ? ', the longest that is allowed now' : ''}; ${left}.\n`,
-    );
+    const { answer: texts } = deps.language.words;
+    const isLess = minutes !== undefined && answer.until < reader(deps).now + (minutes - 1) * 60_000;
+    const left = answer.laterLeft === 0 ? texts.leftNone : answer.laterLeft === 1 ? texts.leftOnce : texts.left;
+    const from = timeInWords(answer.until, reader(deps), 'from');
+    print(deps, answer, `${fill(isLess ? texts.laterLess : texts.later, { from })} ${fill(left, { count: String(answer.laterLeft) })}\n`);
     return 0;
   },
   async now(client, deps) {
     const answer = await client.now();
-    print(deps, answer, 'Going ahead. "floe-agent status" shows the progress.\n');
+    print(deps, answer, `${deps.language.words.answer.now}\n`);
     return 0;
   },
   async rollback(client, deps) {
-    const question = 'Go back to the previous system, and stay there until a new one is released or "floe-agent resume" is run?';
-    if (!deps.isSure && deps.confirm !== undefined && !(await deps.confirm(question))) {
-      deps.stdout('Nothing was changed.\n');
+    const { answer: texts } = deps.language.words;
+    if (!deps.isSure && deps.confirm !== undefined && !(await deps.confirm(texts.askRollback))) {
+      deps.stdout(`${texts.nothingChanged}\n`);
       return 1;
     }
     const answer = await client.rollback();
-    print(deps, answer, 'Going back to the previous system. "floe-agent status" shows the progress; "floe-agent resume" follows the fleet again.\n');
+    print(deps, answer, `${texts.rollback}\n`);
     return 0;
   },
   async resume(client, deps) {
     const answer = await client.resume();
-    print(deps, answer, 'This machine follows its fleet again.\n');
+    print(deps, answer, `${deps.language.words.answer.resume}\n`);
     return 0;
   },
   async changes(client, deps) {
@@ -87,14 +94,14 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
       before === undefined
         ? await client.changes()
         : await (await import('./generations.ts')).compareGenerations({ root, env: { ...env }, before, after, signal });
-    print(deps, changes, changesText(changes));
+    print(deps, changes, changesText(changes, { words: deps.language.words, isVerbose: deps.isVerbose }));
     return 0;
   },
   async notify(client, deps) {
     const { runNotify } = await import('./notify.ts');
-    const { env, random, signal } = deps;
+    const { env, random, signal, language } = deps;
     // An account that may not use the socket is no failure: otherwise systemd would restart this forever.
-    await runNotify({ client, exec, env, clock: systemClock, random, logger: stderrLogger('info') }, signal);
+    await runNotify({ client, exec, env, clock: systemClock, random, logger: stderrLogger('info'), language }, signal);
     return 0;
   },
 };
@@ -108,6 +115,6 @@ function print({ isJson, stdout }: UserCommandDeps, answer: object, text: string
   stdout(isJson ? `${JSON.stringify(answer)}\n` : printable(text));
 }
 
-function time({ clock = systemClock }: UserCommandDeps): LocalTime {
-  return { now: clock.now() };
+function reader({ clock = systemClock, language }: UserCommandDeps): Reader {
+  return { now: clock.now(), language };
 }

@@ -2,6 +2,7 @@ import type { Env } from '@floe/runtime';
 import { AgentState, CommitSha, Counter, Detail, HostName, Observed, StorePath, Timestamp } from '@floe/protocol';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { NOTICE_ACTIONS, NoticeAbout } from '../text/notice-about.ts';
 import { StoredWaitFacts } from '../text/wait-facts.ts';
 
 // The local protocol between the agent and the machine's users: HTTP with JSON over a Unix socket. Requests reject unknown keys.
@@ -72,14 +73,10 @@ export const LocalStatus = v.object({
 });
 export type LocalStatus = v.InferOutput<typeof LocalStatus>;
 
-/** The actions that a notice offers; each is a request of the same name. */
-export const NOTICE_ACTIONS = ['later', 'now', 'rollback'] as const;
-export type NoticeAction = (typeof NOTICE_ACTIONS)[number];
-
 export const NOTICE_KINDS = ['waiting', 'restart-needed', 'switched', 'put-back', 'problem'] as const;
 export type NoticeKind = (typeof NOTICE_KINDS)[number];
 
-/** Something that users of the machine should know. Plain text; times in it are local. */
+/** Something that users of the machine should know. Its texts are in the language and time zone of the machine. */
 export const Notice = v.object({
   /** Stays the same while the content does: each notice is shown once. */
   id: v.pipe(v.string(), v.minLength(1), v.maxLength(200)),
@@ -87,6 +84,8 @@ export const Notice = v.object({
   title: v.string(),
   body: v.string(),
   actions: v.array(v.picklist(NOTICE_ACTIONS)),
+  /** Agents from before do not say; what a newer one says may not be known here: then its texts are shown. */
+  about: v.optional(v.fallback(v.nullable(NoticeAbout), null), null),
 });
 export type Notice = v.InferOutput<typeof Notice>;
 

@@ -1,18 +1,29 @@
-import { decide, AGENT_STATES, emptyJournal, type AgentEvent, type AgentJournal, type HostName } from '@floe/model';
+import {
+  decide,
+  AGENT_STATES,
+  emptyJournal,
+  type AgentEvent,
+  type AgentDetail,
+  type AgentJournal,
+  type AgentState,
+  type HostName,
+  type WaitFacts,
+} from '@floe/model';
 import { AgentPolicy } from '@floe/protocol';
-import { systemClock } from '@floe/runtime';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { noticeOf } from './notice.ts';
 import { createUserRequests } from './user-requests.ts';
+import { ManualClock } from '../test/manual-clock.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, storePath } from '../test/fixtures.ts';
+import { ENGLISH } from '../text/words/languages.ts';
 import type { Notice } from './protocol.ts';
 
 const OLD = storePath('old');
 const NEW = storePath('new');
 const NOW = 1_000_000;
-const TIME = { now: NOW, timeZone: 'Europe/Berlin' };
+const TIME = { now: NOW, timeZone: 'Europe/Berlin', language: ENGLISH };
 
 function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   const machine = new FakeMachine();
@@ -33,6 +44,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
       return () => listeners.delete(listener);
     },
   };
+  const clock = new ManualClock();
   const requests = createUserRequests({
     agent,
     machine,
@@ -45,10 +57,11 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
     },
     closureChanges: async () =>
       await Promise.resolve({ packages: [], addedCount: 0, removedCount: 0, rebuiltCount: 1, sizeBeforeBytes: 1, sizeAfterBytes: 2 }),
-    clock: systemClock,
+    clock,
     timeZone: () => 'Europe/Berlin',
+    language: ENGLISH,
   });
-  const set = { requests, agent, asked, machine, onPolicy: (): unknown => undefined, step: () => listeners.forEach((listener) => listener()) };
+  const set = { requests, clock, agent, asked, machine, onPolicy: (): unknown => undefined, step: () => listeners.forEach((listener) => listener()) };
   return set;
 }
 
@@ -189,6 +202,55 @@ test('a notice is told at once, and again only when it says something else', () 
   end();
   const battery = 'Your computer will update when it is plugged in or charged enough.';
   expect(told.map((notice) => notice?.body ?? null)).toEqual([battery, 'Your computer will update soon.', null]);
+});
+
+const wait = (changes: Partial<WaitFacts> = {}): AgentDetail => {
+  const detail = waitOf('LATER', NOW + 3600_000);
+  return { ...detail, wait: { ...detail.wait, ...changes } };
+};
+
+test('"later" is offered only while there is one', () => {
+  const actions = (state: AgentState, changes: Partial<WaitFacts>) =>
+    noticeOf({ ...emptyJournal(NOW), state, directive: directiveWith(NEW), deferral, detail: wait(changes) }, TIME)?.actions;
+  for (const state of ['DEFERRED', 'BOOT_STAGED'] as const) {
+    expect(actions(state, { laterLeft: 1 })).toEqual(['later', 'now']);
+    expect(actions(state, { laterLeft: 0 })).toEqual(['now']);
+    // An agent from before wrote the journal.
+    expect(actions(state, {})).toEqual(['later', 'now']);
+  }
+  // It waits for a network, and not for users.
+  expect(actions('DEFERRED', { what: 'download', codes: ['METERED'], startsAt: null, laterLeft: 3 })).toEqual(['now']);
+});
+
+test('what was put off says its new time once, without buttons, and asks again shortly before', async () => {
+  const set = setUp({ state: 'DEFERRED', deferral, detail: wait({ codes: ['WINDOW_CLOSED'], startsAt: NOW + 60_000 }) });
+  const told: (Notice | null)[] = [];
+  const end = set.requests.notices((notice) => void told.push(notice));
+  const at = NOW + 3600_000;
+  set.agent.journal = { ...set.agent.journal, deferral: { ...deferral, laterCount: 1, laterUntil: at }, detail: wait({ laterLeft: 2 }) };
+  set.step();
+  set.agent.journal = { ...set.agent.journal, detail: wait({ laterLeft: 2, codes: ['LATER', 'ON_BATTERY'] }) };
+  set.step();
+  expect(told.map((notice) => [notice?.title, notice?.actions])).toEqual([
+    ['An update is ready', ['later', 'now']],
+    ['The update was put off', []],
+  ]);
+  expect(told[1]?.body).toBe('Your computer will update today at 02:16.');
+  set.agent.now = () => at - 5 * 60_000;
+  // Nothing happens but time.
+  await set.clock.passed(60_000);
+  expect(told.slice(2)).toMatchObject([{ title: 'An update is ready', actions: ['later', 'now'] }]);
+  end();
+  await set.clock.idle();
+});
+
+test('going back says that it is done', () => {
+  const journal: AgentJournal = { ...emptyJournal(NOW), state: 'SUCCEEDED', directive: directiveWith(NEW), previous: OLD };
+  const asked = decide(journal, { type: 'rollback-asked', target: OLD }, NOW).journal;
+  expect(noticeOf(asked, TIME)).toMatchObject({ title: 'Your computer goes back', actions: [] });
+  const back = decide(asked, { type: 'rolled-back', epoch: asked.directive?.epoch ?? 0, detail: null } as unknown as AgentEvent, NOW).journal;
+  expect(noticeOf(back, TIME)).toMatchObject({ kind: 'switched', title: 'Your computer went back', actions: [] });
+  expect(noticeOf(back, { ...TIME, now: NOW + 2 * 3600_000 })).toBeNull();
 });
 
 test('a notice has the time of the machine, and stays the same from one day to the next', () => {

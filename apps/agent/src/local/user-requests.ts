@@ -5,7 +5,8 @@ import type { Clock } from '@floe/runtime';
 import type { HostName } from '@floe/protocol';
 import type { Machine } from '../machines/machine.ts';
 import { askedBy } from '../when/asked-by.ts';
-import { noticeOf } from './notice.ts';
+import { noticeChangesAt, noticeOf } from './notice.ts';
+import type { Language } from '../text/words/languages.ts';
 import type { Notice } from './protocol.ts';
 import type { Refused, UserRequests } from './requests.ts';
 
@@ -36,10 +37,15 @@ export interface UserRequestsDeps {
   readonly clock: Clock;
   /** IANA name, of the times in notices. */
   readonly timeZone: () => string;
+  /** The machine's, of notices on terminals. */
+  readonly language: Language;
 }
 
 /** States in which a system waits for its time. */
 const WAITING = new Set(['STAGED', 'DEFERRED', 'BOOT_STAGED']);
+
+/** How often to look whether the users who put an update off are to be asked again, in ms. */
+const LOOK_EVERY_MS = 60_000;
 
 const GONE_ON = 'the system no longer waits, see "floe-agent status"';
 const BUSY = 'the system is being changed now: wait for the end of that';
@@ -167,14 +173,31 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
 
     notices(listener) {
       let shown: Notice | null | undefined;
+      const ended = new AbortController();
+      let waiting = new AbortController();
       const update = (): void => {
-        const notice = noticeOf(agent.journal, { now: clock.now(), timeZone: deps.timeZone() });
+        const { journal } = agent;
+        const now = agent.now();
+        const notice = noticeOf(journal, { now, timeZone: deps.timeZone(), language: deps.language });
+        const changesAt = noticeChangesAt(journal, now);
+        waiting.abort();
+        waiting = new AbortController();
+        // At most a minute: machines sleep, and clocks are set.
+        if (changesAt !== null) void lookAgain(Math.min(Math.max(changesAt - now, 1_000), LOOK_EVERY_MS), waiting.signal);
         if (shown !== undefined && notice?.id === shown?.id) return;
         shown = notice;
         listener(notice);
       };
+      const lookAgain = async (ms: number, signal: AbortSignal): Promise<void> => {
+        await clock.sleep(ms, AbortSignal.any([signal, ended.signal]));
+        if (!signal.aborted && !ended.signal.aborted) update();
+      };
       update();
-      return agent.onStep(update);
+      const end = agent.onStep(update);
+      return () => {
+        end();
+        ended.abort();
+      };
     },
   };
 }

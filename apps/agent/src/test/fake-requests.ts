@@ -42,7 +42,7 @@ export const CHANGES: Changes = {
 };
 
 export function notice(id: string, change: Partial<Notice> = {}): Notice {
-  return { id, kind: 'waiting', title: 'A new system is ready', body: 'It switches at 18:00', actions: ['later', 'now'], ...change };
+  return { id, kind: 'waiting', title: 'A new system is ready', body: 'It switches at 18:00', actions: ['later', 'now'], about: null, ...change };
 }
 
 /** An agent as the people at its machine see it. Answers can be replaced; what was asked is kept. */

@@ -2,11 +2,12 @@ import { AGENT_STATES, type AgentState, type WaitFacts } from '@floe/model';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { timeInWords } from './people-time.ts';
+import { ENGLISH } from './words/languages.ts';
 import { situationInWords, waitInWords } from './people.ts';
 
 const NOW = Date.UTC(2026, 2, 1, 13, 5);
 const HOUR = 3600_000;
-const time = { now: NOW, timeZone: 'Europe/Berlin' };
+const time = { now: NOW, timeZone: 'Europe/Berlin', language: ENGLISH };
 
 describe('times', () => {
   test.each([
@@ -36,7 +37,7 @@ describe('times', () => {
         (hours, timeZone) => {
           const at = NOW + hours * HOUR;
           const there = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone }).format(at);
-          expect(timeInWords(at, { now: NOW, timeZone }).endsWith(there.slice(-5))).toBe(true);
+          expect(timeInWords(at, { now: NOW, timeZone, language: ENGLISH }).endsWith(there.slice(-5))).toBe(true);
         },
       ),
     );
@@ -57,7 +58,11 @@ test.each<[Partial<WaitFacts>, string]>([
     { codes: ['WINDOW_CLOSED', 'ON_BATTERY', 'SESSION_ACTIVE'], startsAt: NOW + 40 * HOUR },
     'Your computer will update when it is plugged in or charged enough, and nobody uses it. Not before Tuesday at 06:05.',
   ],
-  [{ what: 'download', codes: ['METERED'] }, 'An update will be downloaded when it is on a network that is not metered.'],
+  [
+    { what: 'download', codes: ['METERED'], latestAt: NOW + 24 * HOUR },
+    'An update will be downloaded on another network, as this one may cost money. "Download here" downloads it on this one. ' +
+      'It does so tomorrow at 14:05 at the latest.',
+  ],
   [
     { what: 'restart', codes: ['SESSIONS_UNKNOWN', 'SESSION_ACTIVE', 'INHIBITED'], programs: ['Backup: backup of the disk is running'] },
     'Your computer will restart to update when nobody uses it, and this has ended: Backup: backup of the disk is running.',
@@ -66,6 +71,10 @@ test.each<[Partial<WaitFacts>, string]>([
   [
     { what: 'restart', codes: ['REBOOT_LEFT_TO_PEOPLE'], latestAt: NOW + 24 * HOUR },
     'An update begins when your computer restarts. Please restart it when it suits you. It restarts by itself tomorrow at 14:05 at the latest.',
+  ],
+  [
+    { what: 'restart', codes: ['REBOOT_LEFT_TO_PEOPLE', 'LATER'], startsAt: NOW + 8 * HOUR },
+    'An update begins when your computer restarts. Please restart it when it suits you. You are reminded tonight at 22:05.',
   ],
   [{ codes: ['SOME_CODE_TO_COME'], latestAt: NOW + 24 * HOUR }, 'Your computer will update later. It does so tomorrow at 14:05 at the latest.'],
 ])('%j', (changes, words) => {

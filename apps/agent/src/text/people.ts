@@ -1,8 +1,10 @@
 import { oneLine, type AgentDetail, type AgentState, type WaitFacts } from '@floe/model';
-import { timeInWords, type PeopleTime } from './people-time.ts';
+import { soonOr, timeInWords, type Reader } from './people-time.ts';
+import type { Words } from './words/en.ts';
+import { fill } from './words/languages.ts';
 
-// What users of a machine read who do not administer it, in its status and its notices: no store paths, no codes, and none of the
-// words that only Floe uses. Administrators have the messages of the details.
+// What users of a machine read who do not administer it, in its status and its notices. The texts are in `words/`. Administrators have the
+// messages of the details.
 
 /** What the words are about. */
 export interface Situation {
@@ -12,107 +14,107 @@ export interface Situation {
   readonly trialEndsAt: number | null;
 }
 
+/** The text of each state that says all by itself. */
+const PLAIN = {
+  IDLE: 'noUpdate',
+  OFFERED: 'downloads',
+  STAGED: 'awaitsTurn',
+  PRECHECK: 'updates',
+  ACTIVATING: 'updates',
+  VERIFYING: 'checks',
+  BOOT_VERIFYING: 'checks',
+  COMMITTING: 'checks',
+  SUCCEEDED: 'isUpToDate',
+  ROLLING_BACK: 'goesBack',
+  ROLLED_BACK: 'wentBack',
+  ROLLBACK_FAILED: 'couldNotGoBack',
+  REJECTED: 'leftOut',
+} as const satisfies Partial<Record<AgentState, keyof Words['now']>>;
+
 /** What happens to the computer, in one to three sentences. */
-export function situationInWords(situation: Situation, time: PeopleTime): string {
-  const { state, detail } = situation;
+export function situationInWords(situation: Situation, reader: Reader): string {
+  const { state, detail, trialEndsAt } = situation;
+  const { words } = reader.language;
   switch (state) {
-    case 'IDLE':
-      return 'There is no update for your computer.';
-    case 'OFFERED':
-      return 'Your computer downloads an update.';
     case 'DOWNLOADING':
-      return detail === null ? 'Your computer downloads an update.' : `An update cannot be downloaded now.${troubleInWords(detail)} ${AGAIN}`;
-    case 'STAGED':
-      return 'An update is ready. It begins when it is the turn of your computer.';
+      return detail === null ? words.now.downloads : sentences(words.now.cannotDownload, troubleInWords(detail, words), words.now.triesAgain);
     case 'DEFERRED':
-      return detail?.wait === undefined ? 'An update is ready, and waits.' : waitInWords(detail.wait, time);
-    case 'PRECHECK':
-    case 'ACTIVATING':
-      return 'Your computer is being updated. Please leave it on.';
-    case 'VERIFYING':
-    case 'BOOT_VERIFYING':
-    case 'COMMITTING':
-      return 'Your computer was updated, and is being checked. Please leave it on.';
+      return detail?.wait === undefined ? words.now.waits : waitInWords(detail.wait, reader);
     case 'TRYING':
-      return `Your computer tries an update, and goes back by itself${situation.trialEndsAt === null ? '' : ` ${timeInWords(situation.trialEndsAt, time)}`}.`;
-    case 'SUCCEEDED':
-      return 'Your computer is up to date.';
+      return trialEndsAt === null ? words.now.tries : fill(words.now.triesUntil, { at: timeInWords(trialEndsAt, reader) });
     case 'BOOT_STAGED':
-      return restartInWords(detail, time);
-    case 'ROLLING_BACK':
-      return 'Your computer goes back to how it was before. Please leave it on.';
-    case 'ROLLED_BACK':
-      return 'An update did not work, and your computer went back to how it was before. You need to do nothing.';
-    case 'ROLLBACK_FAILED':
-      return 'An update did not work, and your computer could not go back to how it was before. Please tell its administrator.';
+      return detail?.wait === undefined ? restartInWords(detail?.code, words) : waitInWords(detail.wait, reader);
     case 'BLOCKED':
-      return `An update cannot go on now.${troubleInWords(detail)} ${AGAIN}`;
-    case 'REJECTED':
-      return 'An update does not fit your computer, and was left out. You need to do nothing.';
+      return sentences(words.now.cannotGoOn, troubleInWords(detail, words), words.now.triesAgain);
+    default:
+      return words.now[PLAIN[state]];
   }
 }
 
-const AGAIN = 'Your computer tries again by itself.';
-
-/** By code: what a person at the machine may see or do about it. */
-const TROUBLES: Readonly<Record<string, string>> = {
-  DISK_FULL: 'There is too little free space: please delete what you do not need.',
-  BOOT_DISK_FULL: 'There is too little space for starting another version: please tell its administrator.',
-  CACHE_NOT_REACHED: 'This network does not lead to it: if there is a login page, please log in.',
-  SWITCH_HELD: 'It is being changed in another way.',
-};
-
-function troubleInWords(detail: Situation['detail']): string {
-  const trouble = TROUBLES[detail?.code ?? ''];
-  return trouble === undefined ? '' : ` ${trouble}`;
+/** The text of `table` for a code that may have none. */
+export function textFor(table: Readonly<Record<string, string>>, code: string | undefined): string | undefined {
+  return code !== undefined && Object.hasOwn(table, code) ? table[code] : undefined;
 }
 
-function restartInWords(detail: Situation['detail'], time: PeopleTime): string {
-  if (detail?.wait !== undefined) return waitInWords(detail.wait, time);
-  switch (detail?.code) {
+/** One after another, without those that are not there. */
+export function sentences(...texts: readonly (string | undefined)[]): string {
+  return texts.filter((text) => text !== undefined && text !== '').join(' ');
+}
+
+function troubleInWords(detail: Situation['detail'], words: Words): string | undefined {
+  return textFor(words.trouble, detail?.code);
+}
+
+function restartInWords(code: string | undefined, { now }: Words): string {
+  switch (code) {
     case 'RESTARTING':
-      return 'Your computer restarts now, to be updated.';
+      return now.restarts;
     case 'REBOOT_FAILED':
-      return 'Your computer could not restart by itself. Please restart it, so that it is updated.';
+      return now.couldNotRestart;
     case 'STAGING':
     case 'AWAITS_RESTART':
-      return 'An update begins when your computer restarts.';
+      return now.beginsAtRestart;
     default:
-      return ASK_TO_RESTART;
+      return now.askToRestart;
   }
 }
 
-const ASK_TO_RESTART = 'An update begins when your computer restarts. Please restart it when it suits you.';
-
-const GOES_AHEAD: Readonly<Record<WaitFacts['what'], string>> = {
-  download: 'An update will be downloaded',
-  switch: 'Your computer will update',
-  restart: 'Your computer will restart to update',
-};
-
-/** By code of a reason that no time ends, behind "when". */
-const WHEN: Readonly<Record<string, string>> = {
-  ON_BATTERY: 'it is plugged in or charged enough',
-  METERED: 'it is on a network that is not metered',
-  SESSION_ACTIVE: 'nobody uses it',
-  SESSIONS_UNKNOWN: 'nobody uses it',
-  NO_WINDOWS: 'its administrator has set a time for that',
+/** By code of a reason that no time ends: what has to end. */
+const ENDS: Readonly<Record<string, Exclude<keyof Words['ends'], 'programs' | 'and'>>> = {
+  ON_BATTERY: 'ON_BATTERY',
+  METERED: 'METERED',
+  SESSION_ACTIVE: 'IN_USE',
+  SESSIONS_UNKNOWN: 'IN_USE',
+  NO_WINDOWS: 'NO_WINDOWS',
 };
 
 /** When it goes ahead, and what must end before that. */
-export function waitInWords({ what, codes, startsAt, latestAt, programs }: WaitFacts, time: PeopleTime): string {
-  const latest = latestAt === null ? '' : ` It does so ${soonOr(latestAt, time)} at the latest.`;
+export function waitInWords(wait: WaitFacts, reader: Reader): string {
+  const { what, codes, startsAt, latestAt } = wait;
+  const { words } = reader.language;
+  const timed = (template: string, at: number | null): string | undefined =>
+    at === null ? undefined : fill(template, { at: soonOr(at, reader), from: soonOr(at, reader, 'from') });
   if (codes.includes('REBOOT_LEFT_TO_PEOPLE'))
-    return `${ASK_TO_RESTART}${latestAt === null ? '' : ` It restarts by itself ${soonOr(latestAt, time)} at the latest.`}`;
-  const named = new Set(codes.flatMap((code) => WHEN[code] ?? []));
-  const ends = [...named, ...(programs.length === 0 ? [] : [`this has ended: ${programs.map(oneLine).join(', ')}`])];
-  const when = ends.length === 0 ? '' : ` when ${ends.join(', and ')}`;
-  const begins = startsAt === null ? '' : ` ${soonOr(startsAt, time)}`;
-  if (when === '') return begins === '' ? `${GOES_AHEAD[what]} later.${latest}` : `${GOES_AHEAD[what]}${begins}.`;
-  const since = begins === '' ? '' : ` Not before ${begins.trim().replace(/^on /, '')}.`;
-  return `${GOES_AHEAD[what]}${when}.${since}${latest}`;
+    return sentences(
+      words.now.askToRestart,
+      timed(words.reminded, codes.includes('LATER') ? startsAt : null),
+      timed(words.restartsAtTheLatest, latestAt),
+    );
+  const latest = timed(words.atTheLatest, latestAt);
+  if (isHeldDownload(wait)) return sentences(fill(words.download.elsewhere, { now: words.button.download }), latest);
+  const ends = endsInWords(wait, words);
+  if (ends === '') return timed(words[what].at, startsAt) ?? sentences(words[what].later, latest);
+  return sentences(fill(words[what].when, { ends }), timed(words.notBefore, startsAt), latest);
 }
 
-function soonOr(at: number, time: PeopleTime): string {
-  return at <= time.now ? 'soon' : timeInWords(at, time);
+/** It is not downloaded on this network, and would be on another one. */
+export function isHeldDownload({ what, codes }: WaitFacts): boolean {
+  return what === 'download' && codes.length === 1 && codes[0] === 'METERED';
+}
+
+function endsInWords({ codes, programs }: WaitFacts, { ends }: Words): string {
+  const named = [...new Set(codes.flatMap((code) => ENDS[code] ?? []))].map((name) => ends[name]);
+  const all = programs.length === 0 ? named : [...named, fill(ends.programs, { programs: programs.map(oneLine).join(', ') })];
+  // What is filled in is a whole again: a program's words may look like a place to fill in.
+  return all.reduce((first, second) => (first === '' ? second : fill(ends.and, { first, second })), '');
 }

@@ -1,5 +1,5 @@
 import type { WaitFacts } from '@floe/model';
-import { Timestamp } from '@floe/protocol';
+import { Counter, Timestamp } from '@floe/protocol';
 import * as v from 'valibot';
 
 /** `WaitFacts` of libs/model, in the journal on disk and in answers to users. */
@@ -9,4 +9,5 @@ export const StoredWaitFacts: v.GenericSchema<unknown, WaitFacts> = v.object({
   startsAt: v.nullable(Timestamp),
   latestAt: v.nullable(Timestamp),
   programs: v.array(v.string()),
+  laterLeft: v.exactOptional(Counter),
 });

@@ -145,8 +145,15 @@ describe('an activation', () => {
     expect(wait).toEqual({
       detail: {
         code: 'WINDOW_CLOSED',
-        message: 'waits for the maintenance window (opens Tue 02:00 UTC); goes ahead Tue 13:00 Europe/Berlin at the latest',
-        wait: { what: 'switch', codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 10, 3, 2), latestAt: Date.UTC(2026, 10, 3, 12), programs: [] },
+        message: 'waits for the maintenance window (opens Tue 03:00 Europe/Berlin); goes ahead Tue 13:00 Europe/Berlin at the latest',
+        wait: {
+          what: 'switch',
+          codes: ['WINDOW_CLOSED'],
+          startsAt: Date.UTC(2026, 10, 3, 2),
+          latestAt: Date.UTC(2026, 10, 3, 12),
+          programs: [],
+          laterLeft: 3,
+        },
       },
       until: Date.UTC(2026, 10, 3, 2),
     });

@@ -27,6 +27,16 @@ export function deadlineOf(deferral: DeferralTimes, deadlineHours: number | null
   return deadlineHours === null ? null : deferral.since + minutesInMs(deadlineHours * 60);
 }
 
+/** How often users can still put it off at `now`. */
+export function laterLeft(
+  { policy, deferral, now }: { policy: AgentPolicy; deferral: DeferralTimes; now: number },
+  deadlineAt: number | null,
+): number {
+  const { maxCount, maxMinutes } = policy.later;
+  if (maxMinutes === 0 || (deadlineAt !== null && deadlineAt <= now)) return 0;
+  return Math.max(0, maxCount - deferral.laterCount);
+}
+
 export interface LaterRequest {
   readonly policy: AgentPolicy;
   readonly deferral: DeferralTimes;

@@ -55,14 +55,14 @@ describe('an activation', () => {
     expect(judge()).toEqual(CLEAR);
   });
 
-  test('waits for a window, and says when it opens in the zone of the window', () => {
+  test('waits for a window, and says when it opens in the zone of all its times', () => {
     expect(judge({ policy: { windows: [TUESDAY_2] }, impact: 'units' })).toEqual({
       kind: 'wait',
       code: 'WINDOW_CLOSED',
-      message: 'waits for the maintenance window (opens Tue 02:00 Europe/Berlin); goes ahead Thu 12:00 UTC at the latest',
+      message: 'waits for the maintenance window (opens Tue 01:00 UTC); goes ahead Thu 12:00 UTC at the latest',
       until: Date.UTC(2026, 10, 3, 1),
       deadlineAt: NOW + 72 * HOUR,
-      facts: { codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 10, 3, 1), latestAt: NOW + 72 * HOUR, programs: [] },
+      facts: { codes: ['WINDOW_CLOSED'], startsAt: Date.UTC(2026, 10, 3, 1), latestAt: NOW + 72 * HOUR, programs: [], laterLeft: 3 },
     });
     expect(judge({ policy: { windows: [TUESDAY_2] }, now: Date.UTC(2026, 10, 3, 1, 30) })).toEqual(CLEAR);
   });
@@ -70,7 +70,7 @@ describe('an activation', () => {
   test('a time that is more than a week off comes with its date', () => {
     const windows = [{ ...TUESDAY_2, cron: '0 2 24 12 *' }];
     expect(judge({ policy: { windows, deadlineHours: null } })).toMatchObject({
-      message: 'waits for the maintenance window (opens Thu 24 Dec 2026 02:00 Europe/Berlin)',
+      message: 'waits for the maintenance window (opens Thu 24 Dec 2026 01:00 UTC)',
       deadlineAt: null,
     });
   });
@@ -138,7 +138,7 @@ describe('an activation', () => {
       kind: 'wait',
       code: 'WINDOW_CLOSED',
       message:
-        "waits for the maintenance window (opens Tue 02:00 Europe/Berlin); on battery, below 30 %; on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
+        "waits for the maintenance window (opens Tue 10:00 Asia/Tokyo); on battery, below 30 %; on a metered connection; Ada's session would end (active on seat0), Bob's session would end (active without a seat); goes ahead Thu 21:00 Asia/Tokyo at the latest",
       until: Date.UTC(2026, 10, 3, 1),
       deadlineAt: NOW + 72 * HOUR,
       facts: {
@@ -146,6 +146,7 @@ describe('an activation', () => {
         startsAt: Date.UTC(2026, 10, 3, 1),
         latestAt: NOW + 72 * HOUR,
         programs: [],
+        laterLeft: 3,
       },
     });
   });
@@ -208,7 +209,7 @@ describe('an activation', () => {
     const windows = [{ ...TUESDAY_2, cron: '0 25 * * *' }, TUESDAY_2];
     expect(judge({ policy: { windows } })).toMatchObject({
       code: 'WINDOW_CLOSED',
-      message: expect.stringContaining('(opens Tue 02:00 Europe/Berlin, but the maintenance window "0 25 * * *" in Europe/Berlin cannot be read'),
+      message: expect.stringContaining('(opens Tue 01:00 UTC, but the maintenance window "0 25 * * *" in Europe/Berlin cannot be read'),
     });
   });
 });
@@ -249,8 +250,14 @@ describe('a reboot', () => {
       message: 'waits for somebody to restart the machine',
       until: null,
       deadlineAt: null,
-      facts: { codes: ['REBOOT_LEFT_TO_PEOPLE'], startsAt: null, latestAt: null, programs: [] },
+      facts: { codes: ['REBOOT_LEFT_TO_PEOPLE'], startsAt: null, latestAt: null, programs: [], laterLeft: 3 },
     });
+  });
+
+  test('that is left to people reminds them later, as often as the policy has it', () => {
+    const at = (laterCount: number) => judgeReboot(input({ deferral: { laterCount, laterUntil: NOW + HOUR } }));
+    expect(at(1)).toMatchObject({ until: null, facts: { codes: ['REBOOT_LEFT_TO_PEOPLE', 'LATER'], startsAt: NOW + HOUR, laterLeft: 2 } });
+    expect(at(3)).toMatchObject({ facts: { laterLeft: 0 } });
   });
 
   test('is left to people until the deadline, if the policy has one', () => {
@@ -631,7 +638,7 @@ describe('what other programs block', () => {
       message: 'waits: Backup: backup of the disk is running',
       until: NOW + MINUTE,
       deadlineAt: null,
-      facts: { codes: ['INHIBITED'], startsAt: null, latestAt: null, programs: ['Backup: backup of the disk is running'] },
+      facts: { codes: ['INHIBITED'], startsAt: null, latestAt: null, programs: ['Backup: backup of the disk is running'], laterLeft: 0 },
     });
   });
 });

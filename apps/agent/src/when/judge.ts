@@ -13,7 +13,7 @@ import {
   type Condition,
   type WaitCode,
 } from './waits.ts';
-import { correctDeferral, deadlineOf, type DeferralTimes } from './deferral.ts';
+import { correctDeferral, deadlineOf, laterLeft, type DeferralTimes } from './deferral.ts';
 import type { MachineFacts } from './facts.ts';
 import { describeTime } from './times.ts';
 
@@ -86,7 +86,8 @@ export function judgeReboot(input: JudgeInput): Judgement {
   const blocked = whileInhibited(here, ['shutdown']).map((each) => ({ ...each, outlivesDeadline: respectInhibitors }));
   if (when === 'never') {
     const left: Condition = { code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null };
-    return conclude(here, respectInhibitors && deadlineAt !== null ? [left, ...blocked] : [left], deadlineAt);
+    // Nothing restarts by itself, so a "later" only has users reminded later.
+    return conclude(here, [left, ...whileLater(here), ...(respectInhibitors && deadlineAt !== null ? blocked : [])], deadlineAt);
   }
   const isUrgent = stillUrgent(input) !== undefined;
   const conditions = isUrgent ? [] : whileLater(here);
@@ -127,13 +128,18 @@ function circumstances(input: JudgeInput): Circumstances {
   return { timeZone: 'UTC', ...input, deferral: correctDeferral(input) };
 }
 
-function conclude(here: Circumstances, conditions: readonly Condition[], deadlineAt: number | null): Judgement {
+function conclude(
+  here: Circumstances,
+  conditions: readonly Condition[],
+  deadlineAt: number | null,
+  left: number = laterLeft(here, deadlineAt),
+): Judgement {
   const { now, timeZone } = here;
   const [first] = conditions;
   if (first === undefined) return { kind: 'clear', because: null };
   if (deadlineAt !== null && deadlineAt <= now) {
     const firm = conditions.filter(({ outlivesDeadline }) => outlivesDeadline === true);
-    if (firm.length > 0) return conclude(here, firm, null);
+    if (firm.length > 0) return conclude(here, firm, null, 0);
     return { kind: 'clear', because: `it waited until the deadline (${describeTime(deadlineAt, now, timeZone)}), although: ${textOf(conditions)}` };
   }
   const texts = textOf(conditions);
@@ -147,14 +153,14 @@ function conclude(here: Circumstances, conditions: readonly Condition[], deadlin
     message: `${texts.startsWith('for ') ? 'waits' : 'waits:'} ${texts}${latest}`,
     until: Number.isFinite(ends) ? ends : null,
     deadlineAt,
-    facts: factsOf(conditions, isCertain ? deadlineAt : null),
+    facts: factsOf(conditions, isCertain ? deadlineAt : null, left),
   };
 }
 
 /** Reasons that time alone ends. */
 const BY_TIME: ReadonlySet<WaitCode> = new Set(['ADMINISTRATOR_ASKS', 'LATER', 'WINDOW_CLOSED', 'WINDOWS_INVALID']);
 
-function factsOf(conditions: readonly Condition[], latestAt: number | null): Omit<WaitFacts, 'what'> {
+function factsOf(conditions: readonly Condition[], latestAt: number | null, left: number): Omit<WaitFacts, 'what'> {
   const ends = conditions.flatMap(({ code, mayEndAt }) => (BY_TIME.has(code) && mayEndAt !== null ? [mayEndAt] : []));
   const startsAt = ends.length === 0 ? null : Math.min(Math.max(...ends), latestAt ?? Infinity);
   return {
@@ -162,6 +168,7 @@ function factsOf(conditions: readonly Condition[], latestAt: number | null): Omi
     startsAt,
     latestAt,
     programs: conditions.flatMap(({ programs }) => programs ?? []),
+    laterLeft: left,
   };
 }
 

@@ -40,7 +40,7 @@ export interface Circumstances {
   readonly facts: MachineFacts;
   readonly deferral: DeferralTimes;
   readonly now: number;
-  /** Time zone of the times in messages, except those of a window, which has its own. */
+  /** Time zone of the times in messages. */
   readonly timeZone: string;
 }
 
@@ -75,7 +75,7 @@ export function whileLater({ policy, deferral, now, timeZone }: Circumstances): 
 }
 
 /** `unusableUntil`: until when to wait for windows that can never open; null: forever. */
-export function whileWindowClosed({ policy, now }: Circumstances, unusableUntil: number | null): Condition[] {
+export function whileWindowClosed({ policy, now, timeZone }: Circumstances, unusableUntil: number | null): Condition[] {
   const state = readWindows(policy.windows, now);
   switch (state.kind) {
     case 'unlimited':
@@ -83,7 +83,7 @@ export function whileWindowClosed({ policy, now }: Circumstances, unusableUntil:
       return [];
     case 'closed': {
       const problem = state.problem === null ? '' : `, but ${state.problem}`;
-      const opens = describeTime(state.opensAt, now, state.timeZone);
+      const opens = describeTime(state.opensAt, now, timeZone);
       return [{ code: 'WINDOW_CLOSED', text: `for the maintenance window (opens ${opens}${problem})`, mayEndAt: state.opensAt }];
     }
     case 'invalid': {

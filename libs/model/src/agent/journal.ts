@@ -67,6 +67,8 @@ export interface WaitFacts {
   readonly latestAt: number | null;
   /** What is waited for of other programs, in their words. */
   readonly programs: readonly string[];
+  /** How often users can still put it off. Agents from before do not say. */
+  readonly laterLeft?: number;
 }
 
 export interface AgentDetail extends Detail {
