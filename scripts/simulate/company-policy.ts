@@ -16,6 +16,19 @@ export const POLICY_CHANGES = {
 export type PolicyValues = { readonly [Name in keyof typeof POLICY_CHANGES]: number };
 export const FIRST_VALUES: PolicyValues = { soakMinutes: 30, earlyShare: 10, approvals: 1, errorPercent: 10 };
 
+const IN_WORDS: { readonly [Name in keyof PolicyValues]: (value: number) => string } = {
+  soakMinutes: (value) => `soak ${value} min`,
+  earlyShare: (value) => `early ${value} %`,
+  approvals: (value) => `approvals ${value}`,
+  errorPercent: (value) => `errors ${value} %`,
+};
+
+/** What changes, e.g. "soak 20 min (was 30)". */
+export function changedWords(before: PolicyValues, after: PolicyValues): string {
+  const names = Object.keys(POLICY_CHANGES) as (keyof PolicyValues)[];
+  return names.flatMap((name) => (before[name] === after[name] ? [] : [`${IN_WORDS[name](after[name])} (was ${before[name]})`])).join(', ');
+}
+
 /** One of them is looser. Which hosts a share moves is another question. */
 export function isLooser(before: PolicyValues, after: PolicyValues): boolean {
   return after.soakMinutes < before.soakMinutes || after.approvals < before.approvals || after.errorPercent > before.errorPercent;

@@ -1,5 +1,5 @@
 import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
-import { companyPolicy, FIRST_VALUES, isLooser, POLICY_CHANGES, type PolicyValues } from './company-policy.ts';
+import { changedWords, companyPolicy, FIRST_VALUES, isLooser, POLICY_CHANGES, type PolicyValues } from './company-policy.ts';
 import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
 import type { CurrentRollout } from '@floe/store';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
@@ -221,7 +221,10 @@ export class Simulation {
     }
     const changed = new Map([...this.#newest].filter(([, toplevel]) => toplevel.endsWith(`-${sequence}`) && !this.#storyOf.has(toplevel)));
     const fresh = { arrived: new Map(), reachable: new Set<HostName>(), tried: new Map(), steps: [], end: undefined, supersededAt: undefined };
-    const story: RevisionStory = { ...push, sequence, changed: new Set(changed.keys()), ...fresh };
+    const before = this.#values;
+    this.#values = valuesAfter(before, push);
+    const wants = push.isNow ? 'hotfix --now' : push.isHotfix ? 'hotfix' : changedWords(before, this.#values);
+    const story: RevisionStory = { ...push, sequence, changed: new Set(changed.keys()), wants, ...fresh };
     for (const [host, toplevel] of changed) {
       this.#storyOf.set(toplevel, story);
       if (!push.isBad) this.#newestGood.set(host, toplevel);
@@ -231,7 +234,6 @@ export class Simulation {
     const { now } = this.#timeline;
     // What the server was killed over may have completed.
     this.#noteComplete((await store.hosts.fleet(repositoryId)).rollout);
-    this.#values = valuesAfter(this.#values, push);
     const values = this.#values;
     await this.#fleetStore.publish(changed, this.options.policy ?? companyPolicy(this.options.hosts, values), now);
     this.server.fleet = await store.hosts.fleet(repositoryId);

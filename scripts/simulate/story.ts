@@ -5,6 +5,8 @@ import type { Push } from './fleet-days.ts';
 export interface RevisionStory extends Push {
   readonly sequence: number;
   readonly changed: ReadonlySet<HostName>;
+  /** What it changes of the policy, and what people want of it, in words. */
+  readonly wants: string;
   /** When each host ran it. */
   readonly arrived: Map<HostName, number>;
   /** Changed hosts that were online while it was the newest. */

@@ -3,7 +3,7 @@ import { describeMs, timeTo } from '../summary.ts';
 import { PUSHES, pushKind } from './colors.ts';
 import type { Drawing } from './drawing.ts';
 
-const COLUMNS = ['no.', 'hosts that it changes', 'began with it', 'run it', '50 % after', '90 % after', '99 % after'];
+const COLUMNS = ['no.', 'hosts that it changes', 'began with it', 'run it', '50 % after', '90 % after', '99 % after', 'its policy, its orders'];
 const FIRST = 40;
 const COLUMN = 150;
 const ROW = 18;
@@ -19,7 +19,7 @@ export function drawTable(drawing: Drawing, stories: readonly RevisionStory[], t
     const kind = pushKind(story);
     const numbers = [changed.size, tried.size, arrived.size].map((count) => count.toLocaleString('en-GB'));
     const times = [50, 90, 99].map((percent) => describeMs(timeTo(story, percent)));
-    row([`${sequence}`, ...numbers, ...times], top + (index + 1) * ROW, PUSHES[kind].color, kind !== 'good');
+    row([`${sequence}`, ...numbers, ...times, story.wants], top + (index + 1) * ROW, PUSHES[kind].color, kind !== 'good');
   }
   return top + (stories.length + 1) * ROW;
 }

@@ -49,10 +49,10 @@ export class Drawing {
     this.#parts.push(`<text x="${px(x)}" y="${px(y)}" font-size="${size}" fill="${color}" text-anchor="${anchor}"${weight}>${escaped(words)}</text>`);
   }
 
-  /** Draws the text unless it would lie on another one. False: it was left out. */
+  /** Draws the text unless it would lie on another one, or touch it. False: it was left out. */
   textIfFree(x: number, y: number, words: string, style: TextStyle = {}): boolean {
     const place = placeOf(x, y, words, style);
-    if (place.left < 0 || place.right > this.#width || this.labels.some((other) => overlap(place, other))) return false;
+    if (place.left < 0 || place.right > this.#width || this.labels.some((other) => overlap(withGap(place), other))) return false;
     this.text(x, y, words, style);
     return true;
   }
@@ -98,6 +98,11 @@ export class Drawing {
 
 export function overlap(one: Label, other: Label): boolean {
   return one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+}
+
+/** "10" beside "11" would read as "1011". */
+function withGap(place: Label): Label {
+  return { ...place, left: place.left - 3, right: place.right + 3 };
 }
 
 function placeOf(x: number, y: number, words: string, style: TextStyle): Label {
