@@ -96,10 +96,16 @@ export function createHostStore(db: Database, deps: HostStoreDeps): HostStore {
       await notify(tx, { topic: 'host', host });
     });
   }
+  // Asked for each hello: to put its text together costs more than to send it.
+  const byName = db
+    .select()
+    .from(hosts)
+    .where(eq(hosts.host, sql.placeholder('host')))
+    .prepare('host_by_name');
   return {
     ensure: async (repositoryId, names) => await ensure(db, repositoryId, names),
     async get(host) {
-      const [row] = await db.select().from(hosts).where(eq(hosts.host, host));
+      const [row] = await byName.execute({ host });
       return row === undefined ? undefined : toHostRow(row);
     },
     async list(repositoryId, names) {
