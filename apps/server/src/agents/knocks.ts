@@ -6,6 +6,8 @@ import type { HostRow } from '@floe/store';
 const ADMITTING = 'admitting its agent';
 /** A refused agent asks again within about ten minutes. One that was not heard of for longer has gone. */
 const FORGET_MS = 30 * 60_000;
+/** One that is refused and enrols at once with its token is nobody's problem: only who asks again later is. */
+const GRACE_MS = 2_000;
 
 const WORDS: ReadonlyMap<string, (host: HostName) => string> = new Map([
   [
@@ -33,8 +35,8 @@ export interface KnocksDeps {
  */
 export class Knocks {
   readonly #deps: KnocksDeps;
-  /** When somebody asked last. */
-  readonly #heard = new Map<HostName, number>();
+  /** When somebody asked first and last. */
+  readonly #heard = new Map<HostName, { readonly first: number; readonly last: number }>();
 
   constructor(deps: KnocksDeps) {
     this.#deps = deps;
@@ -45,7 +47,10 @@ export class Knocks {
     const words = WORDS.get(code);
     // A revoked host is shut out on purpose, and says so.
     if (words === undefined || row === undefined || row.isConnected || row.revokedAt !== undefined || row.unreadable !== undefined) return;
-    this.#heard.set(row.host, this.#deps.clock.monotonic());
+    const now = this.#deps.clock.monotonic();
+    const first = this.#heard.get(row.host)?.first ?? now;
+    this.#heard.set(row.host, { first, last: now });
+    if (now - first < GRACE_MS) return;
     this.#deps.troubles.note(ADMITTING, row.host, new FloeError(code, words(row.host)));
   }
 
@@ -57,6 +62,6 @@ export class Knocks {
   /** Ends those that nobody repeated. */
   forgetOld(): void {
     const since = this.#deps.clock.monotonic() - FORGET_MS;
-    for (const [host, at] of this.#heard) if (at < since) this.end(host);
+    for (const [host, { last }] of this.#heard) if (last < since) this.end(host);
   }
 }

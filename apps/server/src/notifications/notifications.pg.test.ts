@@ -79,9 +79,17 @@ describe('a server with notification targets', () => {
     await told('of the host', ({ kind, title, text }) => kind === 'host-rolled-back' && title === 'ada rolled back' && text.includes('check web'));
 
     // Its machine was reinstalled, or another one has its name.
-    await using stranger = new TestAgent(server.url);
-    await stranger.hello(createHostIdentity('ada'));
-    await told('of the knock', ({ kind, title, text }) => kind === 'host-refused' && title.endsWith('to be ada') && text.includes('floe enrol ada'));
+    const another = createHostIdentity('ada');
+    await eventually(
+      'they are told of the knock',
+      async () => {
+        await using stranger = new TestAgent(server.url);
+        await stranger.hello(another);
+        await stranger.closed;
+        return toldTo(ops).find(({ kind, title, text }) => kind === 'host-refused' && title.endsWith('to be ada') && text.includes('floe enrol ada'));
+      },
+      { everyMs: 500 },
+    );
 
     // Nobody who is enrolled gets anything of it, so it is complete at once.
     await publishCommit(server, { bob: system('good') });
