@@ -1,6 +1,6 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
-import { buttonFor } from '../text/notice-words.ts';
+import { buttonFor, questionFor } from '../text/notice-words.ts';
 import type { Words } from '../text/words/en.ts';
 import type { NoticeAction } from '../text/notice-about.ts';
 import type { Notice } from '../local/protocol.ts';
@@ -10,6 +10,10 @@ const SHOW_TIMEOUT_MS = 30_000;
 /** Right after a login the notification server may not be there yet. */
 const RETRY_AFTER_MS = [2_000, 8_000, 20_000];
 const BUS = 'org.freedesktop.Notifications';
+/** The freedesktop name of a click on the notification itself, which also servers without buttons know. */
+const CLICK = 'default';
+/** The button of a question that means no. */
+const NO = 'no';
 
 export interface DesktopDeps {
   readonly exec: Exec;
@@ -73,8 +77,34 @@ export class Desktop implements AsyncDisposable {
     }
     if (!signal.aborted) this.#learn(isShown(result), result);
     if (!isShown(result)) logger.info('notice', { kind: notice.kind, title: notice.title, body: notice.body });
-    const action = notice.actions.find((each) => result?.stdout.split('\n').includes(each));
-    if (action !== undefined && !signal.aborted) await this.#deps.chosen(action, notice);
+    const answer = result === undefined || signal.aborted ? undefined : answerOf(result, notice.actions);
+    // Without buttons a click is all that people have: it asks, as it could be meant to close the notice. So does what they may regret.
+    const action = answer === CLICK ? clickOf(notice) : answer;
+    if (action === undefined) return;
+    if ((answer === CLICK || action === 'rollback') && !(await this.#isSure(action, notice, signal))) return;
+    if (!signal.aborted) await this.#deps.chosen(action, notice);
+  }
+
+  /** Asks once. Another notice that comes meanwhile is an answer, too: no. */
+  async #isSure(action: NoticeAction, notice: Notice, signal: AbortSignal): Promise<boolean> {
+    const { words } = this.#deps;
+    const { title, body } = questionFor(action, notice.about, words);
+    const buttons = [
+      [action, buttonFor(action, notice.about, words)],
+      [NO, words.button.no],
+      [CLICK, buttonFor(action, notice.about, words)],
+    ] as const;
+    const result = await this.#run({ kind: notice.kind, title, body }, buttons, signal);
+    this.#number = undefined;
+    const answer = result === undefined ? undefined : answerOf(result, [action]);
+    return answer === action || answer === CLICK;
+  }
+
+  /** Says something beside the notice, for some seconds. */
+  async tell(title: string, body: string): Promise<void> {
+    const { exec, env, logger } = this.#deps;
+    const args = notifyArguments({ kind: 'switched', title, body }, { buttons: [], replaced: undefined });
+    await exec('notify-send', args, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) => logger.debug('nothing could be said', { error }));
   }
 
   async #try(notice: Notice, signal: AbortSignal): Promise<ExecResult | undefined> {
@@ -115,11 +145,19 @@ export class Desktop implements AsyncDisposable {
   }
 
   async #send(notice: Notice, actions: readonly NoticeAction[], signal: AbortSignal): Promise<ExecResult | undefined> {
-    const { exec, env, logger, words } = this.#deps;
+    const { words } = this.#deps;
+    const buttons = actions.map((each) => [each, buttonFor(each, notice.about, words)] as const);
+    const click = clickOf(notice);
+    const clicked = click === undefined || actions.length === 0 ? [] : [[CLICK, buttonFor(click, notice.about, words)] as const];
+    return await this.#run(notice, [...buttons, ...clicked], signal);
+  }
+
+  async #run(shown: Shown, buttons: readonly Button[], signal: AbortSignal): Promise<ExecResult | undefined> {
+    const { exec, env, logger } = this.#deps;
     try {
       // With actions it waits for the user, until another notice replaces this one.
-      const options = { env, signal, timeoutMs: actions.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
-      const result = await exec('notify-send', notifyArguments(notice, { actions, words, replaced: this.#number }), options);
+      const options = { env, signal, timeoutMs: buttons.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
+      const result = await exec('notify-send', notifyArguments(shown, { buttons, replaced: this.#number }), options);
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed call repeats the number that it should have replaced.
       if (Number.isInteger(number) && number > 0) this.#number = number;
@@ -148,15 +186,29 @@ function isShown(result: ExecResult | undefined): boolean {
   return result !== undefined && (result.end === 'aborted' || (result.end === 'exited' && result.exitCode === 0));
 }
 
+/** What a click on the notice asks about; undefined: it has no choices. */
+function clickOf({ actions }: Notice): NoticeAction | undefined {
+  return actions.find((each) => each !== 'later');
+}
+
+/** What was chosen. */
+function answerOf({ stdout }: ExecResult, actions: readonly NoticeAction[]): NoticeAction | typeof CLICK | undefined {
+  const lines = stdout.split('\n');
+  return actions.find((each) => lines.includes(each)) ?? (lines.includes(CLICK) ? CLICK : undefined);
+}
+
+type Shown = Pick<Notice, 'kind' | 'title' | 'body'>;
+/** The name of an action, and what its button says. */
+type Button = readonly [NoticeAction | typeof CLICK | typeof NO, string];
+
 interface NotifyOptions {
-  readonly actions: readonly NoticeAction[];
-  readonly words: Words;
+  readonly buttons: readonly Button[];
   /** The number of the notification on the screen. */
   readonly replaced: number | undefined;
 }
 
 /** The command line for a notice. Exported for its tests. */
-export function notifyArguments(notice: Notice, { actions, words, replaced }: NotifyOptions): string[] {
+export function notifyArguments(notice: Shown, { buttons, replaced }: NotifyOptions): string[] {
   const isUrgent = notice.kind === 'put-back' || notice.kind === 'problem';
   return [
     '--app-name=Floe',
@@ -165,7 +217,7 @@ export function notifyArguments(notice: Notice, { actions, words, replaced }: No
     '--print-id',
     ...(replaced === undefined ? [] : [`--replace-id=${replaced}`]),
     // With actions it stays until it is answered, and notify-send runs until then, without --wait.
-    ...(actions.length === 0 ? [] : ['--expire-time=0', ...actions.map((action) => `--action=${action}=${buttonFor(action, notice.about, words)}`)]),
+    ...(buttons.length === 0 ? [] : ['--expire-time=0', ...buttons.map(([name, text]) => `--action=${name}=${text}`)]),
     '--',
     oneLine(notice.title),
     markup(notice.body),

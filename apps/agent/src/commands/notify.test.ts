@@ -108,7 +108,7 @@ it('shows a notice with its actions, and does what is chosen', async () => {
   start();
   const [call] = await called(1);
   expect(call).toContain('--app-name=Floe');
-  expect(call).toContain('--expire-time=0 --action=later=Later --action=now=Now -- A new system is ready It switches at 18:00');
+  expect(call).toContain('--expire-time=0 --action=later=Later --action=now=Now --action=default=Now -- A new system is ready It switches at 18:00');
   expect(call).not.toContain('--replace-id');
   await choose('later\n');
   await until(() => requests.asked.length === 1);
@@ -116,6 +116,10 @@ it('shows a notice with its actions, and does what is chosen', async () => {
   requests.say(notice('two', { kind: 'switched', actions: ['rollback'] }));
   // What was answered is gone from the screen.
   expect((await called(2))[1]).not.toContain('--replace-id');
+  await choose('rollback\n');
+  // It is asked once.
+  expect((await called(3))[2]).toContain('--action=rollback=Go back --action=no=Cancel --action=default=Go back -- Go back?');
+  expect(requests.asked).toHaveLength(1);
   await choose('rollback\n');
   await until(() => requests.asked.length === 2);
   expect(requests.asked[1]).toBe('rollback');
@@ -132,7 +136,29 @@ it('does nothing when the notification is closed, and only logs what is refused'
   await called(2);
   await choose('now\n');
   await until(() => log.join().includes('nothing waits'));
+  // The person sees it, too.
+  expect((await called(3))[2]).toMatch(/--print-id -- A new system is ready No update waits any more\.$/);
   expect(requests.asked).toEqual(['now']);
+});
+
+it.each([
+  ['no', []],
+  ['', []],
+  ['default', ['now']],
+  ['now', ['now']],
+])('a click on the notice itself asks first: after "%s" it asks the agent for %j', async (answer, asked) => {
+  requests.say(notice('one'));
+  start();
+  await called(1);
+  await choose('default\n');
+  expect((await called(2))[1]).toContain('--action=now=Now --action=no=Cancel --action=default=Now -- Begin now?');
+  expect(requests.asked).toEqual([]);
+  await choose(`${answer}\n`);
+  await until(() => !existsSync(join(dir, 'choice')));
+  if (asked.length > 0) expect((await called(3))[2]).toContain('It begins now.');
+  requests.say(notice('two'));
+  expect((await called(asked.length > 0 ? 4 : 3)).at(-1)).toContain('A new system is ready It switches');
+  expect(requests.asked).toEqual(asked);
 });
 
 it('replaces a notice that waits, shows each once, and takes away what does not matter any more', async () => {
@@ -217,17 +243,16 @@ it('speaks the language of the session, where the agent says what it is about', 
   requests.say(notice('one', { title: 'There is an update', actions: ['now'], about }));
   start();
   expect((await called(1))[0]).toMatch(
-    /--action=now=Hier herunterladen -- Es gibt eine Aktualisierung Eine Aktualisierung wird in einem anderen Netz heruntergeladen/,
+    /--action=now=Hier herunterladen --action=default=Hier herunterladen -- Es gibt eine Aktualisierung Eine Aktualisierung wird in einem anderen Netz heruntergeladen/,
   );
   requests.say(notice('two', { title: 'From a newer agent' }));
-  expect((await called(2))[1]).toContain('--action=later=Später --action=now=Jetzt -- From a newer agent');
+  expect((await called(2))[1]).toContain('--action=later=Später --action=now=Jetzt --action=default=Jetzt -- From a newer agent');
 });
 
 describe('the command line', () => {
   it('marks up nothing that is not meant so, and has no options in texts', () => {
     const words = notifyArguments(notice('x', { title: '--help\nme', body: 'a <b> & c\\n\nd', kind: 'put-back' }), {
-      actions: [],
-      words: ENGLISH.words,
+      buttons: [],
       replaced: 3,
     });
     expect(words).toEqual([

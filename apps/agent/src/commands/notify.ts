@@ -1,6 +1,7 @@
 import { describeError, fullJitter, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { AgentClient } from './client.ts';
-import { noticeInWords } from '../text/notice-words.ts';
+import { textFor } from '../text/people.ts';
+import { doneInWords, noticeInWords } from '../text/notice-words.ts';
 import type { Language } from '../text/words/languages.ts';
 import { Desktop } from './desktop.ts';
 import type { NoticeAction } from '../text/notice-about.ts';
@@ -39,7 +40,10 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
     clock,
     logger,
     words: language.words,
-    chosen: async (action, notice) => await pass(deps, action, notice),
+    async chosen(action, notice) {
+      const said = await pass(deps, action, notice);
+      if (said !== undefined) await desktop.tell(notice.title, said);
+    },
     ableChanged(now) {
       canShow = now;
       // The agent counts the desktops that can show notices: connect again with the new value.
@@ -73,13 +77,15 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
   return 'stopped';
 }
 
-/** Sends the chosen action. A refusal gets no notification of its own: the state has changed, and the next notice shows it. */
-async function pass({ client, logger }: NotifyDeps, action: NoticeAction, notice: Notice): Promise<void> {
+/** Sends the chosen action; what to say about it, if the next notice does not. */
+async function pass({ client, logger, language: { words } }: NotifyDeps, action: NoticeAction, notice: Notice): Promise<string | undefined> {
   try {
     if (action === 'later') await client.later({});
     else await client[action]();
     logger.info('an action was chosen on the desktop', { action, notice: notice.id });
+    return doneInWords(action, notice.about, words);
   } catch (error) {
     logger.warn('the agent did not take the action chosen on the desktop', { action, notice: notice.id, why: describeError(error) });
+    return textFor(words.refused, isFloeError(error) ? error.code : undefined) ?? words.done.refused;
   }
 }

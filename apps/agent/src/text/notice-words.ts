@@ -26,6 +26,19 @@ function bodyOf({ topic, state, code, wait, trialEndsAt, asker }: NoticeAbout, r
   }
 }
 
+/** What is asked before an action is done. */
+export function questionFor(action: NoticeAction, about: NoticeAbout | null, { question }: Words): { readonly title: string; readonly body: string } {
+  if (action === 'rollback') return { title: question.rollback, body: question.rollbackBody };
+  if (about?.wait != null && isHeldDownload(about.wait)) return { title: question.download, body: question.downloadBody };
+  return { title: question.now, body: question.nowBody };
+}
+
+/** What is said after an action; undefined: the next notice says it. */
+export function doneInWords(action: NoticeAction, about: NoticeAbout | null, { done }: Words): string | undefined {
+  if (action !== 'now') return undefined;
+  return about?.wait != null && isHeldDownload(about.wait) ? done.download : done.now;
+}
+
 /** What the button of an action says. */
 export function buttonFor(action: NoticeAction, about: NoticeAbout | null, { button }: Words): string {
   return action === 'now' && about?.wait != null && isHeldDownload(about.wait) ? button.download : button[action];

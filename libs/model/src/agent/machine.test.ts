@@ -531,6 +531,20 @@ test('"now" to a deferred system does not allow a restart', () => {
   expect(staged.journal.deferral?.isOverruled).toBe(false);
 });
 
+test('"now" to a download that is held is about the network: the switch waits for its own conditions', () => {
+  const held = play([...toStaged().slice(0, 2), { type: 'download-held', epoch: 1, wait: { detail, until: null } }]);
+  const deferral = { since: 1, restartSince: null, laterCount: 0, laterUntil: null, isOverruled: true };
+  const begun = play(
+    [
+      { type: 'deferral-changed', deferral },
+      { type: 'download-due', epoch: 1 },
+      { type: 'downloaded', epoch: 1, tookMs: 1 },
+    ],
+    held.journal,
+  );
+  expect(begun.journal).toMatchObject({ state: 'STAGED', deferral: { isOverruled: false } });
+});
+
 test('a lost journal does not disarm the watchdog', () => {
   const { effects } = decide(emptyJournal(0), { type: 'restarted', isNewBoot: false, isOnTarget: false, fellBack: false }, 1);
   expect(effects).not.toContainEqual({ type: 'tidy' });

@@ -44,7 +44,8 @@ function isActivated(journal: AgentJournal): boolean {
 }
 
 export function downloaded(journal: AgentJournal, event: AgentEventOf<'downloaded'>, now: number): AgentStep {
-  const deferral = waitingSince(journal, now);
+  // A user's "now" of a download that was held is about the network: the switch asks again.
+  const deferral = { ...waitingSince(journal, now), isOverruled: false };
   return enter(journal, 'STAGED', now, {
     timings: { downloadMs: event.tookMs },
     changes: { deferral },

@@ -109,8 +109,7 @@ export const DE: Words = {
   done: {
     now: 'Es beginnt jetzt.',
     download: 'Ihr Computer lädt die Aktualisierung jetzt herunter.',
-    rollback: 'Ihr Computer kehrt jetzt zurück. Bitte lassen Sie ihn eingeschaltet.',
-    refused: 'Das war nicht möglich',
+    refused: 'Das war nicht möglich.',
   },
   refused: {
     NOTHING_WAITS: 'Es wartet keine Aktualisierung mehr.',

@@ -116,8 +116,7 @@ export const EN = {
   done: {
     now: 'It begins now.',
     download: 'Your computer downloads the update now.',
-    rollback: 'Your computer goes back now. Please leave it on.',
-    refused: 'That was not possible',
+    refused: 'That was not possible.',
   },
   /** Why the agent does not do what a user asks for, by code. */
   refused: {
