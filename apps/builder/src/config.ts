@@ -1,10 +1,13 @@
 import { openSettings, parseBuilderConfig, type BuilderConfig } from '@floe/pipeline';
 import { FloeError, type Env, type Secret } from '@floe/runtime';
+import * as v from 'valibot';
 
 /** The configuration of floe-builder. Docs: docs/configuration.md. */
 export type Config = BuilderConfig & {
   /** The database of the server. */
   readonly databaseUrl: Secret;
+  /** What a server says was submitted is not signed. */
+  readonly refusesSubmissions: boolean;
 };
 
 /** The folder of a builder's data, where nothing is set. */
@@ -20,10 +23,11 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   const { databaseUrl } = config;
   if (databaseUrl === undefined)
     read.problem('DATABASE_URL is missing: set it to the postgres:// URL of the database that the server uses, or FLOE_DATABASE_URL_FILE');
+  const refusesSubmissions = read.checked('FLOE_TRUST_SERVER_WITH_SUBMISSIONS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'no';
   if (databaseUrl === undefined || read.problems.length > 0)
     throw new FloeError(
       'CONFIG_INVALID',
       `floe-builder cannot start with this configuration:\n${read.problems.map((each) => `  - ${each}`).join('\n')}`,
     );
-  return Object.freeze({ ...config, databaseUrl });
+  return Object.freeze({ ...config, databaseUrl, refusesSubmissions });
 }

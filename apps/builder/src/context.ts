@@ -40,7 +40,15 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
   await refuseWithoutKey(store, paths.releaseKey);
   const statements = openStatementLog(paths.statements, logger);
-  const builder = await openBuilder({ ...system, config, store, statements, sandbox, logger });
+  const builder = await openBuilder({
+    ...system,
+    config,
+    store,
+    statements,
+    sandbox,
+    logger,
+    apart: { refusesSubmissions: config.refusesSubmissions },
+  });
   const { releaser } = builder;
   await refuseOtherKey(store, releaser.keys[0]?.publicKey);
   const keysFile = await writePublicKeys(builder, config.dataDir);

@@ -23,6 +23,8 @@ Settings (environment; files hold one secret each; those that the server has, to
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
   FLOE_FORGE                       where the repository is: github (default), gitlab or forgejo (Gitea, too)
   FLOE_INPUTS_FILE                 JSON: tokens and SSH keys for private inputs of the flake, by git host
+  FLOE_TRUST_SERVER_WITH_SUBMISSIONS
+                                   yes: sign what the server says a CI or an administrator submitted, without an evaluation; default: no
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
   FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
   FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them

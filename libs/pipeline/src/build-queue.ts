@@ -1,6 +1,7 @@
 import type { HostName, StorePath } from '@floe/model';
 import type { EvaluationRow, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
+import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
 
 /** A host that is to be built. */
 export interface Wanted {
@@ -35,7 +36,7 @@ export class BuildQueue {
 
   /** Adds those that can be built. A host of an architecture that nobody builds here says so, and is no failure of the commit. Each is added once. */
   async add(rows: readonly EvaluationRow[]): Promise<void> {
-    const wanted = rows.flatMap(wantedOf).filter(({ host }) => !this.#known.has(host));
+    const wanted = (await this.#believed(rows.filter(({ host }) => !this.#known.has(host)))).flatMap(wantedOf);
     if (wanted.length === 0) return;
     const here = await this.#builtHere(wanted);
     for (const each of here) {
@@ -61,6 +62,18 @@ export class BuildQueue {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const each of waiting) each();
+  }
+
+  /** What of the database may be built: where that is not believed, all that this process did not evaluate is evaluated again. */
+  async #believed(rows: readonly EvaluationRow[]): Promise<readonly EvaluationRow[]> {
+    const { ownEvaluations, logger } = this.#deps;
+    if (ownEvaluations === undefined) return rows;
+    const own = rows.filter((row) => ownEvaluations.has(this.#revision, row));
+    const others = rows.filter((row) => !own.includes(row)).map(({ host }) => host);
+    if (others.length === 0) return rows;
+    logger.info('hosts that this builder did not evaluate are evaluated again', { commit: this.#revision.sha, count: others.length });
+    const again = await evaluateHosts(this.#deps, this.#revision, others, this.#signal);
+    return [...own, ...again.filter(isToBeBuilt)];
   }
 
   async #builtHere(wanted: readonly Wanted[]): Promise<readonly Wanted[]> {

@@ -5,6 +5,7 @@ import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './trial-branches/testing-deps.ts';
 import type { EvaluateSource } from './evaluate-source.ts';
+import type { OwnEvaluations } from './own-evaluations.ts';
 import type { AllowedSigners } from './signers/types.ts';
 import type { StatementLog } from './statement-log.ts';
 
@@ -60,6 +61,10 @@ export interface PipelineDeps {
   readonly probes?: readonly string[];
   /** Rewrites an error's message to use the setting names of this installation. Default: unchanged. */
   readonly nameSettings?: (message: string) => string;
+  /** Of a builder that is a process of its own, and does not believe the database: what it evaluated. Undefined: the database is believed. */
+  readonly ownEvaluations?: OwnEvaluations | undefined;
+  /** What is submitted without an evaluation is not taken: the server, which is to be believed for that, is not. */
+  readonly refusesSubmissions?: boolean | undefined;
   /** Follows the branches `testing/<host>`. Undefined: there is nothing of them to end either. */
   readonly testing?: TestingDeps;
   /** The name of this server in leases; the same after a restart. */

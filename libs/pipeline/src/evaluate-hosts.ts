@@ -46,6 +46,7 @@ export async function evaluateHosts(
     const judged = await setAsideOpaque(judging, revision, some, signal);
     const stored = await saveEvaluations(store, revision.id, judged);
     for (const row of stored) rows.set(row.host, row);
+    deps.ownEvaluations?.note(revision, stored);
     await onStored?.(stored);
   });
   let unsaved: EvaluationRow[] = [];

@@ -10,7 +10,7 @@ import { tryLateHosts } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';
 import { FreshnessKeeper } from './release.ts';
 import { logStable } from './stable-statements.ts';
-import { publishSubmissions } from './submissions.ts';
+import { NOT_TAKEN, publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
 import { TestingBranches } from './trial-branches/testing-branches.ts';
 import { unsignedOf } from './signers/refusal.ts';
@@ -223,6 +223,10 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
 async function advance(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<boolean> {
   const { store, clock } = deps;
   const record = async (event: RevisionEvent, error?: string): Promise<unknown> => await recordEvent(deps, revision, event, error);
+  if (deps.refusesSubmissions === true && revision.handoverId !== undefined) {
+    await record(revision.state === 'BUILDING' ? 'build-failed' : 'refused', NOT_TAKEN);
+    return false;
+  }
   switch (revision.state) {
     case 'RECEIVED':
       // Before anything is done with it, so that an older backup of the database does not reuse this sequence.

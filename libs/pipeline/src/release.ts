@@ -1,5 +1,6 @@
 import type { HostName } from '@floe/model';
-import { ReleaseStatement, seal, type FreshnessStatement, peekStored } from '@floe/protocol';
+import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
+import { verifySignature } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
@@ -83,9 +84,11 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
   const renewed: HostName[] = [];
   const releases = [...(await store.releases.latest(repository.id)), ...(await store.releases.submitted(repository.id))];
   for (const { id, host, envelope } of releases) {
-    const signed = peekStored(envelope, ReleaseStatement);
-    if (signed === undefined || signed.expiresAt >= latest + RENEW_BEFORE_MS) continue;
-    const statement = { ...signed, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
+    const stored = storedEnvelope(envelope);
+    // Whoever can write to the database does not get signed what stands there.
+    const signed = stored && open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
+    if (signed?.kind !== 'opened' || signed.statement.expiresAt >= latest + RENEW_BEFORE_MS) continue;
+    const statement = { ...signed.statement, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
     const sealed = seal(releaseSigner, 'floe/release', statement);
     await statements.renewRelease(sealed, statement);
     await store.releases.renew(id, JSON.stringify(sealed));

@@ -6,7 +6,11 @@ import type { PublishedHost } from './build.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './publish-system.ts';
 
-type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
+type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions'>;
+
+/** Why a builder of its own process takes nothing that a server says was submitted. */
+export const NOT_TAKEN =
+  'the builder signs only what it evaluated itself: FLOE_TRUST_SERVER_WITH_SUBMISSIONS=yes of floe-builder lets whoever has the server, or its database, name systems';
 
 const RELEASE_LIFETIME_MS = 365 * 24 * 3600_000;
 /** What may succeed later is tried for so long. */
@@ -22,6 +26,10 @@ export async function publishSubmissions(deps: SubmissionDeps, repositoryId: str
   for (const submission of await store.submissions.waiting(repositoryId)) {
     signal.throwIfAborted();
     const { id, host, toplevel } = submission;
+    if (deps.refusesSubmissions === true) {
+      await fail(deps, submission, NOT_TAKEN);
+      continue;
+    }
     try {
       await publishOne(deps, submission, signal);
     } catch (error) {

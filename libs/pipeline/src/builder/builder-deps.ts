@@ -27,6 +27,8 @@ export interface BuilderDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+  /** It is a process of its own, and believes a server no more than the setting says; undefined: it is inside the server. */
+  readonly apart?: { readonly refusesSubmissions: boolean } | undefined;
   /** What Nix is run with. */
   readonly env: NodeJS.ProcessEnv;
 }

@@ -5,6 +5,7 @@ import { findDefaultBranch, openMirror } from '@floe/git';
 import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type CacheFolder, type CacheKey } from '@floe/nix';
 import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
+import { OwnEvaluations } from '../own-evaluations.ts';
 import { runPipeline } from '../pipeline.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { dataPaths } from './data-paths.ts';
@@ -57,6 +58,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
       ...config.limits,
       buildMemoryBytes: config.buildMemoryBytes ?? Math.floor(BUILD_MEMORY_SHARE * totalmem()),
     },
+    ...(deps.apart === undefined ? {} : { ...deps.apart, ownEvaluations: new OwnEvaluations() }),
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,

@@ -4,10 +4,11 @@ import type { Handover, HandoverSystems } from '@floe/store';
 import { buildRoot } from '../build-roots.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { publishSystem } from '../publish-system.ts';
+import { NOT_TAKEN } from '../submissions.ts';
 import { refusalToSubmit } from './compare.ts';
 import { commitOf } from './named-commit.ts';
 
-type HandoverDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor'>;
+type HandoverDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor' | 'refusesSubmissions'>;
 
 /** What may succeed later is tried for so long. */
 const TRY_FOR_MS = 3600_000;
@@ -28,6 +29,10 @@ export async function publishHandovers(deps: HandoverDeps, repositoryId: string,
     signal.throwIfAborted();
     const { id, at, person } = handover;
     if (held.has(person)) continue;
+    if (deps.refusesSubmissions === true) {
+      await refuse(deps, handover, NOT_TAKEN);
+      continue;
+    }
     try {
       const waits = await publishOne(deps, handover, signal);
       if (waits === undefined) {

@@ -8,6 +8,7 @@ import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
 import type { AllowedSigners } from '../signers/types.ts';
 import type { EvaluateSource } from '../evaluate-source.ts';
+import { OwnEvaluations } from '../own-evaluations.ts';
 import { openStatementLog } from '../statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -54,6 +55,8 @@ export class World {
   policyFloor: PolicyFloor | undefined;
   signers: AllowedSigners | undefined;
   source: EvaluateSource | undefined;
+  /** The builder is a process of its own, and does not believe the database. */
+  isApart = false;
   /** How often the flake was asked for more than one host: its names, its policy, a check. */
   questions = 0;
   refuse: () => void = () => undefined;
@@ -102,6 +105,7 @@ export class World {
         policyFloor: this.policyFloor,
         signers: this.signers,
         source: this.source,
+        ...(this.isApart ? { ownEvaluations: new OwnEvaluations(), refusesSubmissions: true } : {}),
         owner: 'test',
       },
       this.repository.id,

@@ -1,0 +1,194 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
+import { join } from 'node:path';
+import { open, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
+import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
+import type { CommitSha, HostName, StorePath } from '@floe/model';
+import { startPostgres, type PostgresServer } from '@floe/testkit';
+import fc from 'fast-check';
+import postgres from 'postgres';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openWorldStore, signer, World } from './test/world.ts';
+
+// A builder of its own process, on a database that belongs to somebody who wants other systems signed.
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+  const template = await openWorldStore(server.url);
+  await template[Symbol.asyncDispose]();
+});
+afterAll(async () => await server[Symbol.asyncDispose]());
+
+const EVIL = `/nix/store/${'e'.repeat(32)}-evil-9` as StorePath;
+const systemOf = (host: string, n: number): StorePath => `/nix/store/${'0'.repeat(32)}-${host}-${n}` as StorePath;
+
+/** A release that nobody, or somebody else, signed, and that would be signed again because it ends soon. */
+function planted(world: World, sequence: number, isSigned: boolean): string {
+  const statement: ReleaseStatement = {
+    version: 1,
+    repository: world.repository.url,
+    ref: world.repository.ref,
+    commit: '1'.padStart(40, '0') as CommitSha,
+    sequence,
+    host: 'ada' as HostName,
+    toplevel: EVIL,
+    narHash: 'sha256:0',
+    closureSizeBytes: 1,
+    system: 'x86_64-linux',
+    issuedAt: 1,
+    expiresAt: 2,
+  };
+  const thief = signerFromPem('release-1', generateKeyPem());
+  const sealed = seal(thief, 'floe/release', statement);
+  return JSON.stringify(isSigned ? sealed : { ...sealed, signature: Buffer.alloc(64).toString('base64') });
+}
+
+type Attack = (sql: postgres.Sql, world: World) => Promise<unknown>;
+/** In the very transaction in which a revision is to be built. */
+function whenBuilding(change: string): Attack {
+  return async (sql) =>
+    await sql.unsafe(`
+      create or replace function strike() returns trigger as $$ begin update evaluations set ${change} where host = 'ada' and revision_id = new.id; return new; end $$ language plpgsql;
+      create or replace trigger strike after update on revisions for each row when (new.state = 'BUILDING') execute function strike()`);
+}
+const system = (path: string): string => `toplevel = '${path}', drv_path = '${path}.drv'`;
+
+/** What whoever owns the database may do, at any moment. */
+const ATTACKS: Readonly<Record<string, Attack>> = {
+  'another system in an evaluation': whenBuilding(system(EVIL)),
+  'an earlier system in an evaluation': whenBuilding(system(systemOf('ada', 1))),
+  'the system of another host': whenBuilding(system(systemOf('bob', 1))),
+  'another former name': whenBuilding(`former_host = 'bob'`),
+  'a host that was not evaluated': async (sql) =>
+    await sql`insert into evaluations (revision_id, host, outcome, drv_path, toplevel, system)
+      select id, 'eve', 'NEW', ${`${EVIL}.drv`}, ${EVIL}, 'x86_64-linux' from revisions order by sequence desc limit 1 on conflict do nothing`,
+  'a revision that is being built already': async (sql) =>
+    await sql`update revisions set state = 'BUILDING' where state in ('RECEIVED', 'VERIFYING', 'EVALUATING')`,
+  'another commit of a revision': async (sql) =>
+    await sql`update revisions set sha = ${'1'.padStart(40, '0')} where state = 'BUILDING' and sequence > 1`,
+  'a release that nobody signed': async (sql, world) => await sql`update releases set envelope = ${planted(world, 1, false)} where host = 'ada'`,
+  'a release that another key signed': async (sql, world) => await sql`update releases set envelope = ${planted(world, 1, true)} where host = 'ada'`,
+  'a submitted system': async (_sql, world) =>
+    await world.store.submissions
+      .request({
+        repositoryId: world.repository.id,
+        host: 'ada' as HostName,
+        toplevel: EVIL,
+        by: 'eve',
+        reason: 'why not',
+        at: 1,
+        expiresAt: undefined,
+      })
+      .catch(() => undefined),
+  'systems of a CI': async (_sql, world) => await world.submit('ada', 66),
+  'a revision of systems of a CI': async (sql, world) => {
+    await world.submit('ada', 67);
+    return await sql`update revisions set handover_id = (select id from handovers limit 1) where state in ('EVALUATING', 'BUILDING')`;
+  },
+};
+
+/** What was ever signed for the fleet. */
+async function signedReleases(folder: string): Promise<readonly ReleaseStatement[]> {
+  const releases = join(folder, 'statements/releases');
+  const names = await readdir(releases);
+  const envelopes = await Promise.all(names.map(async (name) => JSON.parse(await readFile(join(releases, name), 'utf8')) as Envelope));
+  return envelopes.flatMap((envelope) => {
+    const opened = open(envelope, 'floe/release', ReleaseStatement, [signer], verifySignature);
+    return opened.kind === 'opened' ? [opened.statement] : [];
+  });
+}
+
+/** Whoever owns the database can always hold things up: so long is waited for what may come. */
+const PATIENCE_MS = 4_000;
+async function seen(look: () => Promise<boolean>): Promise<void> {
+  for (const until = performance.now() + PATIENCE_MS; performance.now() < until && !(await look());) await setTimeout(20);
+}
+
+async function attacked(
+  names: readonly (keyof typeof ATTACKS)[],
+  moments: readonly ('evaluation' | 'build' | 'publication' | 'later')[],
+): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'floe-hostile-'));
+  const url = await server.createDatabase(server.url);
+  const world = new World(await openWorldStore(url));
+  const address = new URL(url);
+  const sql = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });
+  world.isApart = true;
+  const running: Promise<unknown>[] = [];
+  const strike = async (): Promise<void> => {
+    for (const name of names) await ATTACKS[name]?.(sql, world);
+  };
+  const at = (moment: (typeof moments)[number]) => (): void => void (moments.includes(moment) && running.push(strike()));
+  world.onEvaluate = at('evaluation');
+  world.onBuild = at('build');
+  world.onPublish = async () => {
+    if (moments.includes('publication')) await strike();
+  };
+  const isOver = async (sequence: number): Promise<boolean> => {
+    const [newest] = await sql`select state, sequence from revisions where sequence = (select max(sequence) from revisions)`;
+    return Number(newest?.['sequence']) >= sequence && !['RECEIVED', 'VERIFYING', 'EVALUATING', 'BUILDING'].includes(String(newest?.['state']));
+  };
+  try {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(folder);
+    await seen(async () => await isOver(1));
+    await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } });
+    await seen(async () => await isOver(2));
+    if (moments.includes('later')) await strike();
+    // What ends soon is signed again.
+    await world.later(300 * 24 * 3600_000);
+    await world.push({ ada: { evaluates: 3 }, bob: { evaluates: 3 } });
+    await seen(async () => await isOver(3));
+  } finally {
+    await Promise.allSettled(running);
+    await world.stop();
+    await sql.end();
+  }
+  const signed = await signedReleases(folder);
+  for (const { host, commit, toplevel, formerHost, purpose } of signed) {
+    const of = world.commits[Number(commit) - 1]?.[host]?.evaluates;
+    expect({ host, commit, toplevel, formerHost, purpose }, names.join(', ')).toEqual({
+      host,
+      commit,
+      toplevel: systemOf(host, Number(of)),
+      formerHost: undefined,
+      purpose: undefined,
+    });
+  }
+  await rm(folder, { recursive: true, force: true });
+  return signed.length;
+}
+
+const MOMENTS = ['evaluation', 'build', 'publication', 'later'] as const;
+
+test('without an attack all of it is signed', async () => {
+  expect(await attacked([], MOMENTS)).toBe(6);
+});
+
+test.each(Object.keys(ATTACKS))('%s, at every moment: only what a commit evaluates to is signed', async (name) => {
+  await attacked([name], MOMENTS);
+});
+
+test('any of these together, at any moments', { timeout: 600_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.subarray(Object.keys(ATTACKS), { minLength: 2 }),
+      fc.subarray([...MOMENTS], { minLength: 1 }),
+      async (names, moments) => void (await attacked(names, moments)),
+    ),
+    {
+      numRuns: 4,
+    },
+  );
+});
+
+test('a planted release is what it claims to be: without its key it opens for nobody', () => {
+  const world = { repository: { url: 'https://forge.example/fleet.git', ref: 'refs/heads/main' } } as World;
+  for (const isSigned of [true, false]) {
+    const envelope = JSON.parse(planted(world, 1, isSigned)) as Envelope;
+    expect(peek(envelope, ReleaseStatement)).toMatchObject({ kind: 'opened', statement: { toplevel: EVIL } });
+    expect(open(envelope, 'floe/release', ReleaseStatement, [signer], verifySignature).kind).not.toBe('opened');
+  }
+});
