@@ -1,5 +1,6 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
+import { NOTIFICATIONS, notificationServer } from './notification-server.ts';
 import { buttonFor, questionFor } from '../text/notice-words.ts';
 import type { Words } from '../text/words/en.ts';
 import type { NoticeAction } from '../text/notice-about.ts';
@@ -9,7 +10,8 @@ import type { Notice } from '../local/protocol.ts';
 const SHOW_TIMEOUT_MS = 30_000;
 /** Right after a login the notification server may not be there yet. */
 const RETRY_AFTER_MS = [2_000, 8_000, 20_000];
-const BUS = 'org.freedesktop.Notifications';
+/** How often to look whether another notification server has come, while there is a notice. */
+const LOOK_EVERY_MS = 20_000;
 /** The freedesktop name of a click on the notification itself, which also servers without buttons know. */
 const CLICK = 'default';
 /** The button of a question that means no. */
@@ -37,6 +39,10 @@ export class Desktop implements AsyncDisposable {
   readonly #deps: DesktopDeps;
   #shown: string | undefined;
   #canShow = true;
+  /** What nobody has answered or closed. */
+  #standing: Notice | undefined;
+  /** Who shows it, by its name on the bus. */
+  #server: string | undefined;
   /** The notification server's number of the notification on the screen. */
   #number: number | undefined;
   #isNew: boolean | undefined;
@@ -51,11 +57,37 @@ export class Desktop implements AsyncDisposable {
   show(notice: Notice | null): void {
     if (notice?.id === this.#shown) return;
     this.#shown = notice?.id;
+    this.#begin(notice);
+  }
+
+  /**
+   * Shows what stands again when another notification server has come (it restarted, or came late), until `signal` aborts: it shows nothing of
+   * what came before it.
+   */
+  async watch(signal: AbortSignal): Promise<void> {
+    const { clock, exec, env } = this.#deps;
+    for (;;) {
+      await clock.sleep(LOOK_EVERY_MS, signal);
+      if (signal.aborted) return;
+      const standing = this.#standing;
+      const server = standing === undefined ? undefined : await notificationServer(exec, env);
+      if (standing === undefined || server === undefined || server === this.#server || standing !== this.#standing) continue;
+      // The bus starts one when the first notice is sent.
+      const isFirst = this.#server === undefined && this.#canShow;
+      this.#server = server;
+      if (isFirst) continue;
+      this.#begin(standing, { isNewServer: true });
+    }
+  }
+
+  #begin(notice: Notice | null, { isNewServer = false } = {}): void {
     this.#replaced.abort();
+    this.#standing = notice ?? undefined;
     const replaced = new AbortController();
     this.#replaced = replaced;
     // One after another: each must replace the number that the last one printed.
     this.#showing = this.#showing.then(async () => {
+      if (isNewServer) this.#number = undefined;
       if (replaced.signal.aborted) return;
       await (notice === null ? this.#remove() : this.#put(notice, replaced.signal));
     });
@@ -68,7 +100,8 @@ export class Desktop implements AsyncDisposable {
   }
 
   async #put(notice: Notice, signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { clock, logger, exec, env } = this.#deps;
+    this.#server ??= await notificationServer(exec, env);
     let result = await this.#try(notice, signal);
     for (const waitMs of RETRY_AFTER_MS) {
       if (signal.aborted || isShown(result)) break;
@@ -77,6 +110,9 @@ export class Desktop implements AsyncDisposable {
     }
     if (!signal.aborted) this.#learn(isShown(result), result);
     if (!isShown(result)) logger.info('notice', { kind: notice.kind, title: notice.title, body: notice.body });
+    // A server that ends closes what it shows.
+    const isClosed = isShown(result) && notice.actions.length > 0 && (await notificationServer(exec, env)) === this.#server;
+    if (isClosed && !signal.aborted) this.#standing = undefined;
     const answer = result === undefined || signal.aborted ? undefined : answerOf(result, notice.actions);
     // Without buttons a click is all that people have: it asks, as it could be meant to close the notice. So does what they may regret.
     const action = answer === CLICK ? clickOf(notice) : answer;
@@ -172,7 +208,7 @@ export class Desktop implements AsyncDisposable {
   async #remove(): Promise<void> {
     if (this.#number === undefined) return;
     const { exec, env, logger } = this.#deps;
-    const call = ['--user', 'call', BUS, '/org/freedesktop/Notifications', BUS, 'CloseNotification', 'u', String(this.#number)];
+    const call = ['--user', 'call', NOTIFICATIONS, '/org/freedesktop/Notifications', NOTIFICATIONS, 'CloseNotification', 'u', String(this.#number)];
     this.#number = undefined;
     // It may be closed already, or busctl missing: then the old notice stays, and the agent refuses its actions.
     await exec('busctl', call, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) =>

@@ -30,6 +30,12 @@ while [ ! -e "$DIR/choice" ]; do sleep 0.02; done
 cat "$DIR/choice"; rm "$DIR/choice"
 `;
 
+/** Plays busctl: says who shows notifications, and writes down all else. */
+const BUSCTL = `#!/bin/sh
+case $* in *GetNameOwner*) cat "$DIR/owner" 2>/dev/null; exit;; esac
+echo "busctl $*" >> "$DIR/calls"
+`;
+
 let dir: string;
 let path: string;
 let requests: FakeRequests;
@@ -44,10 +50,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-notify-'));
   path = join(dir, 'socket');
   await pathWithOnly(dir, ['cat', 'rm', 'sleep']);
-  await Promise.all([
-    writeFile(join(dir, 'notify-send'), NOTIFY_SEND),
-    writeFile(join(dir, 'busctl'), '#!/bin/sh\necho "busctl $*" >> "$DIR/calls"\n'),
-  ]);
+  await Promise.all([writeFile(join(dir, 'notify-send'), NOTIFY_SEND), writeFile(join(dir, 'busctl'), BUSCTL)]);
   await Promise.all([chmod(join(dir, 'notify-send'), 0o755), chmod(join(dir, 'busctl'), 0o755), writeFile(join(dir, 'calls'), '')]);
   await mode('actions');
   await writeFile(join(dir, 'version'), '0.8.4');
@@ -190,6 +193,44 @@ it('outlives the agent, and does not repeat itself afterwards', async () => {
   expect(log.filter((line) => line.includes('cannot be reached'))).toHaveLength(1);
 });
 
+async function owner(name: string): Promise<void> {
+  await writeFile(join(dir, 'owner'), `{"type":"s","data":["${name}"]}`);
+}
+
+it('shows again what stands when another notification server has come, and nothing that was closed', async () => {
+  await owner(':1.5');
+  requests.say(notice('one'));
+  start();
+  await called(1);
+  await clock.passed(20_000);
+  await owner(':1.9');
+  await clock.passed(20_000);
+  // It does not know the numbers of the last one.
+  expect((await called(2))[1]).not.toContain('--replace-id');
+  await choose('');
+  await until(() => !existsSync(join(dir, 'choice')));
+  requests.say(notice('two', { actions: [] }));
+  expect(await called(3)).toHaveLength(3);
+  await owner(':1.10');
+  await clock.passed(20_000);
+  expect((await called(4))[3]).toContain('A new system is ready');
+});
+
+it('shows what nobody could be shown when a notification server comes after all', async () => {
+  await mode('none');
+  requests.say(notice('one', { actions: [] }));
+  start();
+  for (const [index, waitMs] of [2_000, 8_000, 20_000].entries()) {
+    await called(index + 1);
+    await clock.passed(waitMs);
+  }
+  await until(() => requests.listeners.size === 1 && socket.followerCount() === 0);
+  await mode('actions');
+  await owner(':1.5');
+  await clock.passed(20_000);
+  await until(() => socket.followerCount() === 1);
+});
+
 it('finds out the number of a notification first, where notify-send says it only at its end', async () => {
   await writeFile(join(dir, 'version'), '0.8.3');
   requests.say(notice('one'));
@@ -231,8 +272,7 @@ it('does without notify-send', async () => {
   await rm(join(dir, 'notify-send'));
   requests.say(notice('one'));
   start();
-  for (const waitMs of [2_000, 8_000, 20_000]) await clock.passed(waitMs);
-  await until(() => log.join().includes('notify-send is not there'));
+  while (!log.join().includes('notify-send is not there')) await clock.passed(20_000);
   await until(() => requests.listeners.size === 1 && socket.followerCount() === 0);
 });
 

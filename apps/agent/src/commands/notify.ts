@@ -50,6 +50,7 @@ export async function runNotify(deps: NotifyDeps, signal: AbortSignal): Promise<
       connection.abort();
     },
   });
+  void desktop.watch(signal);
   let isConnected: boolean | undefined;
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     connection = new AbortController();
