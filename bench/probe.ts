@@ -14,5 +14,7 @@ process.on('message', (message: { readonly type: string }) => {
   const { heapUsed, external } = process.memoryUsage();
   process.send?.({ type: 'used', bytes: heapUsed + external } satisfies ServerAnswer);
 });
+// Nor does it go on without the benchmark.
+process.on('disconnect', () => process.exit());
 // The server ends when it has nothing more to do, as it does alone.
 process.channel?.unref();
