@@ -135,6 +135,15 @@ describe('the fleet', () => {
     expect(opened.complaints).toEqual([]);
   });
 
+  test('has an advice of the repository, which needs nobody', async () => {
+    const fleet = busyFleet(Date.now());
+    const advice = 'every host changes with every commit: a.nix:1 puts the commit or its date into the system';
+    await using server = await startServer({ ...fleet, repository: { ...fleet.repository, advice } });
+    await using opened = await openFleet(server);
+    await opened.page.getByRole('region', { name: 'Advice' }).getByText('Every host changes with every commit: a.nix:1').waitFor();
+    expect(await opened.audit()).toEqual([]);
+  });
+
   test('changes without a reload, and says so to screen readers', async () => {
     await using server = await startServer(busyFleet(Date.now()));
     await using opened = await openFleet(server);

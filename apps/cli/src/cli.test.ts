@@ -271,6 +271,12 @@ What needs you
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView({ repository }) } }))('status');
     expect(stdout).toContain(`Under way   ${fetching.message} (begun 1 min ago)`);
   });
+  test('an advice is told, and needs nobody', async () => {
+    const advice = 'every host changes with every commit: a.nix:1 puts the commit or its date into the system';
+    const calm = calmFleet();
+    const floe = await serving({ 'GET /api/fleet': { json: { ...calm, repository: { ...calm.repository, advice } } } });
+    expect(await floe('status', '--exit-code')).toMatchObject({ code: 0, stdout: expect.stringContaining(`Advice      ${advice}`) as string });
+  });
   test('--json is what the server said, with what needs a person', async () => {
     const { stdout } = await (await serving({ 'GET /api/fleet': { json: fleetView() } }))('--json', 'status');
     expect(JSON.parse(stdout)).toMatchObject({

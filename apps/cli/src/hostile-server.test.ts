@@ -104,6 +104,7 @@ function fullFleet(): FleetView {
     problem: { ...DETAIL, since: NOW },
     held: { commit: SHA, reason: 'x', since: NOW },
     fetching: { message: 'x', since: NOW },
+    advice: 'x',
     notices: [{ ...DETAIL, since: NOW }],
   };
   return fleetView({ hosts, repository, revision: { ...revision, rollout } });

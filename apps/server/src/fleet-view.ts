@@ -205,6 +205,7 @@ export function viewRepository(repository: Repository, { notices, ...beside }: B
     lastFetchAt: repository.lastFetchAt ?? null,
     problem: repository.problem ?? null,
     held: repository.held ?? null,
+    advice: repository.advice ?? null,
     ...beside,
     notices: [...notices],
   };

@@ -4,6 +4,7 @@ export * from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';
 export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, SignedParts, TreeReport } from './mirror-types.ts';
 export { shownText } from './text.ts';
+export type { SelfMention } from './self-mentions.ts';
 export type { PathChange } from './path-changes.ts';
 export { parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 export { NOWHERE } from './variant.ts';

@@ -19,9 +19,11 @@ import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
 import { TREE_BRANCH, writeTreeCommit } from './tree-commit.ts';
 import { VARIANT_BRANCH, writeVariant } from './variant.ts';
+import { PROBE_BRANCH, writeProbeCommit } from './probe-commit.ts';
 import { openRefs } from './refs.ts';
 import { parseBranchName } from './repository-url.ts';
 import { openRemakeNote } from './remake-note.ts';
+import { findSelfMentions } from './self-mentions.ts';
 import { shownText } from './text.ts';
 import { parseExactTree, parseTree, type ExactEntry } from './tree.ts';
 import { branchNotFound, noDefaultBranch } from './branch-errors.ts';
@@ -122,6 +124,11 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
 
   async function readTree(oid: string): Promise<TreeEntry[]> {
     return parseTree(await treeBytes(oid));
+  }
+
+  async function exactTree(oid: string): Promise<ExactEntry[]> {
+    options.onAlive();
+    return parseExactTree(await treeBytes(oid));
   }
 
   async function treeBytes(oid: string): Promise<Buffer> {
@@ -315,13 +322,17 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         return signedParts((await objects.read(sha))?.bytes ?? Buffer.alloc(0));
       }),
     inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),
+    probeCommit: (signal, sha, withFile) =>
+      reading(signal, async () => {
+        const made = await writeProbeCommit({ dir, tree: exactTree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, withFile);
+        await refs.move(`refs/heads/${PROBE_BRANCH}`, made);
+        return made;
+      }),
+    selfMentions: (signal, sha) =>
+      reading(signal, async () => await findSelfMentions({ tree: readTreeAlive, blob: readAny }, (await knownCommit(sha)).tree)),
     treeCommit: (signal, sha, ignored) =>
       reading(signal, async () => {
-        const tree = async (oid: string): Promise<ExactEntry[]> => {
-          options.onAlive();
-          return parseExactTree(await treeBytes(oid));
-        };
-        const made = await writeTreeCommit({ dir, tree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, ignored);
+        const made = await writeTreeCommit({ dir, tree: exactTree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, ignored);
         await refs.move(`refs/heads/${TREE_BRANCH}`, made);
         return made;
       }),

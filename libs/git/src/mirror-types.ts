@@ -1,5 +1,6 @@
 import type { CommitSha } from '@floe/model';
 import type { PathChange } from './path-changes.ts';
+import type { SelfMention } from './self-mentions.ts';
 
 /** The result of a look at the tracked branch. */
 export type FetchOutcome =
@@ -82,5 +83,7 @@ export interface MirrorOperations {
   signedParts(sha: CommitSha): Promise<SignedParts>;
   inspect(sha: CommitSha): Promise<TreeReport>;
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
+  probeCommit(sha: CommitSha, withFile: boolean): Promise<CommitSha>;
+  selfMentions(sha: CommitSha): Promise<readonly SelfMention[]>;
   treeCommit(sha: CommitSha, ignored: readonly string[]): Promise<CommitSha>;
 }

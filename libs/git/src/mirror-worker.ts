@@ -32,6 +32,10 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.inspect(signal, ...call.args);
     case 'without':
       return mirror.without(signal, ...call.args);
+    case 'probeCommit':
+      return mirror.probeCommit(signal, ...call.args);
+    case 'selfMentions':
+      return mirror.selfMentions(signal, ...call.args);
     case 'treeCommit':
       return mirror.treeCommit(signal, ...call.args);
   }

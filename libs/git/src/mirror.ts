@@ -6,6 +6,8 @@ import { MirrorThread } from './mirror-thread.ts';
 import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, SignedParts, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
 import type { ThreadData } from './thread-messages.ts';
+import { PROBE_BRANCH } from './probe-commit.ts';
+import type { SelfMention } from './self-mentions.ts';
 import { TREE_BRANCH } from './tree-commit.ts';
 import { VARIANT_BRANCH } from './variant.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
@@ -66,6 +68,10 @@ export interface GitMirror extends AsyncDisposable {
    * commits with the same files.
    */
   tree(sha: CommitSha, ignored: readonly string[]): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
+  /** The flake URL of a commit with the same files, another id and another date; `withFile`: and one file more that nothing needs. */
+  flakeUrlOfAnother(sha: CommitSha, withFile: boolean): Promise<string>;
+  /** The lines of the commit's Nix files that look as if they used the flake itself. */
+  selfMentions(sha: CommitSha): Promise<readonly SelfMention[]>;
   /** The flake URL of a commit on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, with the flake's folder. */
   flakeUrl(sha: CommitSha): string;
 }
@@ -121,6 +127,8 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
     signedParts: (sha) => thread.call('signedParts', [sha]),
     inspect: (sha) => thread.call('inspect', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
+    flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await thread.call('probeCommit', [sha, withFile]), options.directory),
+    selfMentions: (sha) => thread.call('selfMentions', [sha]),
     tree: async (sha, ignored) => {
       const made = await thread.call('treeCommit', [sha, ignored]);
       return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, options.directory)}${TREE_ADDRESS}` };

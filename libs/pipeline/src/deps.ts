@@ -55,6 +55,8 @@ export interface PipelineDeps {
   readonly policyFloor?: PolicyFloor | undefined;
   /** What of a commit is evaluated, by the server's settings. Default: all of it. */
   readonly source?: EvaluateSource | undefined;
+  /** Whether it is looked for the commit in the systems, while nothing else is to be done. Default: it is not. */
+  readonly looksForSelf?: boolean | undefined;
   /** Who may sign commits, by the server's settings; undefined: nobody has to. */
   readonly signers?: AllowedSigners | undefined;
   /** The probes that the server's settings have: the same. */

@@ -9,6 +9,7 @@ import { readHandover } from './handovers/read.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';
 import { FreshnessKeeper } from './release.ts';
+import { SelfWatch } from './self-use.ts';
 import { logStable } from './stable-statements.ts';
 import { NOT_TAKEN, publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
@@ -126,6 +127,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   async function work(): Promise<void> {
     let attempt = 0;
     const freshness = new FreshnessKeeper(deps);
+    const self = new SelfWatch(deps);
     while (!inner.aborted) {
       const step = AbortSignal.any([inner, running.controller.signal]);
       let revision: Revision | undefined;
@@ -134,7 +136,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
         await freshness.keep(repository);
-        const isIdle = revision === undefined ? await workWhileIdle(repository, step) : await advance(deps, repository, revision, step);
+        const isIdle = revision === undefined ? await workWhileIdle(repository, step, self) : await advance(deps, repository, revision, step);
         attempt = 0;
         if (isIdle) await working.wait(HINT_POLL_MS, inner);
       } catch (error) {
@@ -200,14 +202,17 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
   }
 
   /** The work while no revision is under way. Resolves to true when there was none. */
-  async function workWhileIdle(repository: Repository, step: AbortSignal): Promise<boolean> {
+  async function workWhileIdle(repository: Repository, step: AbortSignal, self: SelfWatch): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
     const retryAt = newest === undefined ? undefined : await store.revisions.nextRetryAt(newest.id);
     // A newer revision evaluates the hosts of a superseded one itself; after other failures an administrator decides. Of a submitted one
     // nothing can be evaluated.
     const hasCommit = newest?.handoverId === undefined;
     const canBeLate = hasCommit && (newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED');
-    if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) return true;
+    if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) {
+      if (newest !== undefined) await self.look(newest, step);
+      return true;
+    }
     await tryLateHosts(deps, repository, newest, step);
     return false;
   }

@@ -208,6 +208,8 @@ export const RepositoryView = v.object({
   problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
   /** A head that waits for an administrator: it does not descend from the accepted commit (force-push), or has far fewer hosts. */
   held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
+  /** What would make things better; nobody has to do it. */
+  advice: v.optional(v.nullable(prose()), null),
   /** Progress of a fetch that takes more than two seconds. */
   fetching: v.optional(v.nullable(v.object({ message: prose(), since: Timestamp })), null),
   /** The rollout that hosts follow, where it is an older commit's and not over; else null: `FleetView.revision` has it. */

@@ -48,6 +48,8 @@ export interface Repository {
   /** The last time that a fetch succeeded. */
   readonly lastFetchAt?: Timestamp | undefined;
   readonly problem?: { readonly code: string; readonly message: string; readonly since: Timestamp } | undefined;
+  /** What would make things better. Nobody has to do it. */
+  readonly advice?: string | undefined;
   /** A head that waits for an administrator. */
   readonly held?: { readonly commit: CommitSha; readonly reason: string; readonly since: Timestamp } | undefined;
   /** The held commit that an administrator accepted. */

@@ -30,6 +30,7 @@ function toRepository(row: RepositoryRow): Repository {
       heldCommit === undefined
         ? undefined
         : { commit: heldCommit, reason: storableText(heldReason ?? ''), since: reader.timeOrNone('held_since', heldSince) ?? 0 },
+    advice: reader.text(row.advice),
     allowedCommit: reader.commit('allowed_commit', row.allowedCommit),
   };
   const since = reader.timeOrNone('problem_since', problemSince) ?? 0;
@@ -142,6 +143,17 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
       await db.transaction(async (tx) => {
         await recordFetch(tx, id, outcome);
         await notify(tx, { topic: 'repository', id });
+      }),
+    noteAdvice: async (id, advice) =>
+      await db.transaction(async (tx) => {
+        const text = advice === undefined ? null : storableText(advice);
+        const isNews = sql`${repositories.advice} is distinct from ${text}`;
+        const updated = await tx
+          .update(repositories)
+          .set({ advice: text })
+          .where(and(eq(repositories.id, id), isNews))
+          .returning({ id: repositories.id });
+        if (updated.length > 0) await notify(tx, { topic: 'repository', id });
       }),
     allow: async (id, commit) =>
       await db.transaction(async (tx) => {

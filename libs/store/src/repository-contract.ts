@@ -43,6 +43,8 @@ export interface RepositoryStore {
       readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
     },
   ): Promise<void>;
+  /** What would make things better, for people; undefined: nothing any more. Tells when that is news. */
+  noteAdvice(id: string, advice: string | undefined): Promise<void>;
   /** An administrator accepts a held commit. Wakes the repository. */
   allow(id: string, commit: CommitSha): Promise<void>;
   /** Sets the accepted commit. */

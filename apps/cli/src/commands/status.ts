@@ -73,6 +73,7 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
             printableLine(`${shortSha(followed.sha)} ${rolloutStateWords(followed.rollout.state)}: ${followed.rollout.description}`),
           ] as const,
         ]),
+    ...(repository.advice === null ? [] : [['Advice', printableLine(repository.advice)] as const]),
     ['Hosts', fleet.hosts.length === 0 ? 'none yet' : countsInWords(fleet.hosts)],
     ...(presence === null ? [] : [['Connected', presence] as const]),
   ];

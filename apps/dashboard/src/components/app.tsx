@@ -5,7 +5,7 @@ import type { Router } from '../router.ts';
 import { titleOf } from '../title.ts';
 import { FleetPage } from './fleet-page.tsx';
 import { HostPage } from './host-page.tsx';
-import { ConnectionBanner, FetchNotice } from './notices.tsx';
+import { Advice, ConnectionBanner, FetchNotice } from './notices.tsx';
 import { RevisionPage } from './revision-page.tsx';
 import { RevisionsPage } from './revisions-page.tsx';
 import { SignIn } from './sign-in.tsx';
@@ -38,6 +38,7 @@ export function App({ dashboard, router }: AppProps) {
           <>
             <Verdict verdict={verdict} />
             <FetchNotice repository={fleet.repository} now={dashboard.now} />
+            <Advice repository={fleet.repository} />
             <Page dashboard={dashboard} router={router} fleet={fleet} />
           </>
         )}

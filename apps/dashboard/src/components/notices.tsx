@@ -34,6 +34,19 @@ export function ConnectionBanner({ dashboard }: { readonly dashboard: Dashboard 
   );
 }
 
+/** What would make things better; nobody has to do it. */
+export function Advice({ repository: { advice } }: { readonly repository: RepositoryView }) {
+  if (advice === null) return null;
+  return (
+    <section class="notice" aria-label="Advice">
+      <Icon name="waiting" />
+      <div>
+        <p class="told">{capitalised(advice)}.</p>
+      </div>
+    </section>
+  );
+}
+
 /** How far a fetch is that takes long. */
 export function FetchNotice({ repository: { fetching }, now }: { readonly repository: RepositoryView; readonly now: ReadonlySignal<number> }) {
   if (fetching === null) return null;

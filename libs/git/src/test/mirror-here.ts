@@ -5,6 +5,7 @@ import { DEFAULT_REPOSITORY_LIMITS } from '../limits.ts';
 import { createLocalMirror } from '../local-mirror.ts';
 import type { GitMirror, MirrorOptions } from '../mirror.ts';
 import { flakeUrl } from '../repository-url.ts';
+import { PROBE_BRANCH } from '../probe-commit.ts';
 import { TREE_BRANCH } from '../tree-commit.ts';
 import { VARIANT_BRANCH } from '../variant.ts';
 
@@ -37,6 +38,8 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     signedParts: async (sha) => await mirror.signedParts(never, sha),
     inspect: async (sha) => await mirror.inspect(never, sha),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await mirror.without(never, sha, paths), directory),
+    flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await mirror.probeCommit(never, sha, withFile), directory),
+    selfMentions: async (sha) => await mirror.selfMentions(never, sha),
     tree: async (sha, ignored) => {
       const made = await mirror.treeCommit(never, sha, ignored);
       return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, directory)}${TREE_ADDRESS}` };

@@ -64,6 +64,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     nameSettings: config.nameSettings,
     signers: config.signers,
     source: config.repository.source,
+    looksForSelf: true,
     policyFloor: config.policyFloor,
     owner: await loadOrCreateInstanceId(paths.instanceId),
   };

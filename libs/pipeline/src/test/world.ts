@@ -25,6 +25,8 @@ export interface WorldHost {
   /** Its configuration says that it is not Floe's. */
   readonly saysNo?: boolean;
   readonly system?: string;
+  /** The commit itself is in its system. */
+  readonly usesSelf?: boolean;
 }
 
 export async function openWorldStore(url: string): Promise<Store> {
@@ -57,6 +59,7 @@ export class World {
   source: EvaluateSource | undefined;
   /** The builder is a process of its own, and does not believe the database. */
   isApart = false;
+  looksForSelf = false;
   /** How often the flake was asked for more than one host: its names, its policy, a check. */
   questions = 0;
   refuse: () => void = () => undefined;
@@ -106,6 +109,7 @@ export class World {
         signers: this.signers,
         source: this.source,
         ...(this.isApart ? { ownEvaluations: new OwnEvaluations(), refusesSubmissions: true } : {}),
+        looksForSelf: this.looksForSelf,
         owner: 'test',
       },
       this.repository.id,
@@ -196,6 +200,8 @@ export class World {
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
       flakeUrlWithout: async (sha) => sha,
+      flakeUrlOfAnother: async (sha) => await Promise.resolve(`another?${sha}`),
+      selfMentions: async () => await Promise.resolve([]),
       tree: async (sha) => {
         const text = JSON.stringify(this.commits[Number(sha) - 1]);
         const same = String(this.commits.findIndex((each) => JSON.stringify(each) === text) + 1);
@@ -237,7 +243,9 @@ export class World {
           if (signal.aborted) return;
           this.onEvaluate();
           this.evaluations.push(`${Number(commitIn(url))} ${host}`);
-          onResult(this.#evaluation(host, this.#at(url)[host] ?? { evaluates: 'broken' }, isAsked?.(host) === true));
+          const known = this.#at(url)[host] ?? { evaluates: 'broken' };
+          const isAnother = url.startsWith('another') && known.usesSelf === true && typeof known.evaluates === 'number';
+          onResult(this.#evaluation(host, isAnother ? { ...known, evaluates: known.evaluates + 1_000 } : known, isAsked?.(host) === true));
         };
         const waits = (host: string): boolean => this.evaluatesAfter.has(host);
         for (const host of hosts.filter((each) => !waits(each))) await evaluate(host);
@@ -310,7 +318,7 @@ export class World {
 
 /** The number of the commit, of which a tree has the first with these hosts. */
 function commitIn(flakeUrl: string): string {
-  return /^(?:mirror\?)?(\d+)/.exec(flakeUrl)?.[1] ?? '';
+  return /^(?:mirror\?|another\?)?(\d+)/.exec(flakeUrl)?.[1] ?? '';
 }
 
 /** Resolves when a step is stopped. */

@@ -22,6 +22,8 @@ export const repositories = pgTable(
     problemCode: text('problem_code'),
     problemMessage: text('problem_message'),
     problemSince: at('problem_since'),
+    /** What would make things better, for people; null: nothing is known. */
+    advice: text('advice'),
     heldCommit: commitSha('held_commit'),
     heldReason: text('held_reason'),
     heldSince: at('held_since'),

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommitSha } from '@floe/model';
+import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { openWorldStore, World, type WorldHost } from './test/world.ts';
+
+const FIRST = '1'.padStart(40, '0') as CommitSha;
+
+let dir = '';
+let server: PostgresServer;
+let world: World;
+beforeAll(async () => {
+  server = await startPostgres();
+  const template = await openWorldStore(server.url);
+  await template[Symbol.asyncDispose]();
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-self-watch-'));
+  world = new World(await openWorldStore(await server.createDatabase(server.url)));
+  world.looksForSelf = true;
+});
+afterEach(async () => {
+  await world.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function start(hosts: Readonly<Record<string, WorldHost>>): Promise<void> {
+  world.commits.push(hosts);
+  await world.start(dir);
+  await world.ended(FIRST, 'PUBLISHED');
+}
+
+async function advice(): Promise<string | undefined> {
+  return (await world.store.repositories.get(world.repository.id)).advice;
+}
+
+test('hosts that change with every commit are named once, after they were released, until a later look finds none', async () => {
+  const told: string[] = [];
+  await using _listener = await world.store.hints.listen((hints) => told.push(...hints.map(({ topic }) => topic)));
+  await start({ ada: { evaluates: 1, usesSelf: true }, bob: { evaluates: 2 } });
+  expect(await eventually('it is found', advice)).toMatch(/^ada changes with every commit: /);
+  const before = await advice();
+  await world.ended(await world.push({ ada: { evaluates: 3, usesSelf: true }, bob: { evaluates: 2 } }), 'PUBLISHED');
+  await eventually('it was looked at', async () =>
+    world.evaluations.filter((each) => each === '2 ada').length === 3 ? true : await Promise.resolve(undefined),
+  );
+  expect(await advice()).toBe(before);
+  await world.ended(await world.push({ ada: { evaluates: 4 }, bob: { evaluates: 2 } }), 'PUBLISHED');
+  await eventually('it is over', async () => ((await advice()) === undefined ? true : undefined));
+  expect(told).toContain('repository');
+});
+
+test('a commit that changes nothing is not looked at, and what was found stays', async () => {
+  const fleet = { ada: { evaluates: 1, usesSelf: true } } as const;
+  await start(fleet);
+  await eventually('it is found', advice);
+  world.evaluations = [];
+  const sha = await world.push(fleet);
+  await world.ended(sha, 'PUBLISHED');
+  await world.later(60_000);
+  await world.ended(await world.push({ ...fleet, bob: { evaluates: 1, usesSelf: true } }), 'PUBLISHED');
+  expect(
+    await eventually('the next one is', async () => ((await advice())?.startsWith('every host changes') === true ? await advice() : undefined)),
+  ).toContain('every host');
+  expect(world.evaluations.filter((each) => each.startsWith('2 '))).toEqual(['2 ada']);
+});
+
+test('without the setting it is not looked for', async () => {
+  world.looksForSelf = false;
+  await start({ ada: { evaluates: 1, usesSelf: true } });
+  await world.ended(await world.push({ ada: { evaluates: 2, usesSelf: true } }), 'PUBLISHED');
+  await world.later(60_000);
+  expect(world.evaluations).toEqual(['1 ada', '2 ada']);
+  expect(await advice()).toBeUndefined();
+});
