@@ -420,6 +420,30 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await store.stable.unlogged(repository.id)).hosts).toHaveLength(1);
     });
 
+    test('is told with the policy under which it became that, also to whoever asks at the moment when the rollout ends', async () => {
+      const { store } = world;
+      for (let round = 0; round < 12; round++) {
+        const repository = await newRepository(store);
+        await publishNext(store, repository, commit('1'), [await enrolled(repository)]);
+        const ended = new AbortController();
+        const asked: Promise<void>[] = [];
+        async function ask(): Promise<void> {
+          while (!ended.signal.aborted) {
+            const told = await store.stable.unlogged(repository.id);
+            expect(told.policy === undefined).toBe(told.hosts.length === 0);
+          }
+        }
+        for (let asker = 0; asker < 3; asker++) asked.push(ask());
+        try {
+          await moveRollout(store, repository.id, 'COMPLETE', 60);
+        } finally {
+          ended.abort();
+          await Promise.all(asked);
+        }
+        expect(await store.stable.unlogged(repository.id)).toMatchObject({ hosts: [{ sequence: 1 }], policy: 'default' });
+      }
+    });
+
     test('keeps what a database that is gone told, as far as a hello and the log prove it', async () => {
       const { store } = world;
       const repository = await newRepository(store);

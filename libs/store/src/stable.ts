@@ -22,7 +22,12 @@ async function lockTold(tx: Database, told: readonly StableRelease[]): Promise<v
   await lockHosts(tx, isOneOf(hosts.host, names));
 }
 
+/** All as of one moment: else a rollout that ends between two of these reads would have its policy logged, and not its hosts. */
 async function unlogged(db: Database, repositoryId: string): ReturnType<StableStore['unlogged']> {
+  return await db.transaction(async (tx) => await readUnlogged(tx, repositoryId), { isolationLevel: 'repeatable read', accessMode: 'read only' });
+}
+
+async function readUnlogged(db: Database, repositoryId: string): ReturnType<StableStore['unlogged']> {
   const [row] = await db
     .select({ number: readableCounter(repositories.stableNumber) })
     .from(repositories)
