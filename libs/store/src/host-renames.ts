@@ -6,7 +6,7 @@ import { removeHosts } from './host-forgetting.ts';
 import { toHostRow } from './host-rows.ts';
 import { isOneOf } from './rows.ts';
 import type { HostRenames, HostRenaming } from './rename-contract.ts';
-import { enrolmentTokens, evaluations, formerHosts, hosts, quarantineOrders, releases, reports, rollouts } from './tables/index.ts';
+import { enrolmentTokens, evaluations, formerHosts, hosts, quarantineOrders, releases, reports, rollouts, signingRequests } from './tables/index.ts';
 
 /** Tables with a foreign key to a host follow it by themselves; these have none. */
 async function moveRows(tx: Database, from: HostName, to: HostName): Promise<void> {
@@ -25,6 +25,8 @@ async function moveRows(tx: Database, from: HostName, to: HostName): Promise<voi
   // A token enrols a machine: of neither name may one be left.
   await tx.delete(enrolmentTokens).where(and(isOneOf(enrolmentTokens.host, [from, to]), isNull(enrolmentTokens.usedAt)));
   await tx.update(enrolmentTokens).set({ host: to }).where(eq(enrolmentTokens.host, from));
+  // What was asked about either name is asked again about the one that there is.
+  await tx.delete(signingRequests).where(isOneOf(signingRequests.host, [from, to]));
 }
 
 /** What people said does not run stays said, of either name: a rename lifts no quarantine. Of two about one commit that of `to` stays. */
