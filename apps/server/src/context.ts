@@ -163,6 +163,7 @@ export async function createServerContext(
     logger,
     publicUrl: config.publicUrl,
     troubles,
+    notices: () => notices.list(),
     onProblem: (code, problem) => tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, code, problem),
   });
   const announcer: Announcer = new Announcer({

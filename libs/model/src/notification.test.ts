@@ -12,6 +12,20 @@ const NOTHING: NotificationFacts = { revisions: [], rollouts: [], hosts: [] };
 const HOUR_MS = 3_600_000;
 
 describe('what is told', () => {
+  test('of the server itself: each problem once a day, however often it comes, but not those of telling', () => {
+    const DAY_MS = 24 * HOUR_MS;
+    const code = fc.constantFrom('DISK_FULL', 'CACHE_TOO_LARGE', 'CLOCK_AHEAD', 'NOTIFY_OPS', 'DATABASE_REFUSES');
+    fc.assert(
+      fc.property(fc.array(fc.record({ code, message: fc.string(), since: fc.nat(3 * DAY_MS) })), (notices) => {
+        const keys = new Set(notices.flatMap((notice) => eventsOf({ ...NOTHING, notices: [notice] }).map(({ key }) => key)));
+        const told = notices.filter((notice) => !['NOTIFY_OPS', 'DATABASE_REFUSES'].includes(notice.code));
+        expect(keys.size).toBe(new Set(told.map((notice) => `${notice.code} ${Math.floor(notice.since / DAY_MS)}`)).size);
+        for (const { kind, subject, reason } of eventsOf({ ...NOTHING, notices }))
+          expect(notices).toContainEqual(expect.objectContaining({ code: kind === 'server-problem' ? subject : '', message: reason }));
+      }),
+    );
+  });
+
   test.each(REVISION_STATES)('of a revision that is %s', (state) => {
     const revision = { id: 'r', sha: SHA, subject: 'words', state, reason: 'why', since: 5 };
     const isFailed = ['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED'].includes(state);

@@ -27,6 +27,8 @@ export const NOTIFICATION_KINDS = [
   'break-glass',
   /** A rollout reached its end. */
   'rollout-complete',
+  /** Something is wrong with the server itself: its clock, its cache. */
+  'server-problem',
 ] as const;
 export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
 
@@ -82,7 +84,13 @@ export interface NotificationFacts {
     /** An agent with another key asks to be it. */
     readonly refused?: { readonly since: number; readonly reason: string } | undefined;
   }[];
+  /** What is wrong with the server itself. */
+  readonly notices?: readonly { readonly code: string; readonly message: string; readonly since: number }[] | undefined;
 }
+
+const DAY_MS = 86_400_000;
+/** Of a target that fails, that target cannot be told, and others need not be; nor of a database while it takes no writes. */
+const UNTOLD_NOTICES = /^(?:NOTIFY_|DATABASE_REFUSES$)/;
 
 const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
 
@@ -133,6 +141,11 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     if (refused !== undefined)
       events.push({ kind: 'host-refused', key: `host-refused:${host}:${refused.since}`, since: refused.since, host, reason: refused.reason });
     if (lost !== undefined) events.push({ kind: 'host-lost', key: `host-lost:${host}:${lost.seenAt}`, since: lost.since, host, reason: lost.reason });
+  }
+  for (const { code, message, since } of facts.notices ?? []) {
+    // Once a day: it is noticed again after each restart of the server, and may come and go.
+    const key = `server-problem:${code}:${Math.floor(since / DAY_MS)}`;
+    if (!UNTOLD_NOTICES.test(code)) events.push({ kind: 'server-problem', key, since, subject: code, reason: message });
   }
   return events;
 }

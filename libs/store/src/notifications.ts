@@ -69,7 +69,10 @@ async function put(db: Database, events: Parameters<NotificationStore['put']>[0]
   if (events.length === 0) return;
   const rows = await db.select({ name: notificationTargets.name, since: notificationTargets.since }).from(notificationTargets);
   const sinceOf = new Map(rows.map(({ name, since }) => [name, boundedTime(since)]));
-  const news = events.filter(({ target, event: { since } }) => since >= (sinceOf.get(target) ?? Infinity) && since > now - NOTIFY_WITHIN_MS);
+  // What is wrong with the server is so now, also for a new target; and its clock may be what is wrong.
+  const isFor = (from: number | undefined, { kind, since }: NotificationEvent): boolean =>
+    from !== undefined && (kind === 'server-problem' || since >= from);
+  const news = events.filter(({ target, event }) => isFor(sinceOf.get(target), event) && event.since > now - NOTIFY_WITHIN_MS);
   for (let at = 0; at < news.length; at += MAX_ROWS_PER_PUT) {
     const values = news
       .slice(at, at + MAX_ROWS_PER_PUT)

@@ -38,6 +38,8 @@ function titleOf({ kind, commit, host, state }: NotificationEvent): string {
       return `${capitalised(sha)} is to pass below the policy floor`;
     case 'rollout-complete':
       return `The rollout of ${sha} is complete`;
+    case 'server-problem':
+      return 'The server itself has a problem';
   }
 }
 

@@ -7,6 +7,7 @@ import { createHostIdentity, eventually, startHttpReceiver, type HttpReceiver } 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { unique, WORLDS, type World } from '../../../../libs/store/src/test/test-store.ts';
 import { publishCommit, receiveCommit, system } from '../test/commits.ts';
+import { MovedClock } from '../test/moved-clock.ts';
 import { startTestServer, TestAgent, type TestServer } from '../test/test-server.ts';
 import { Notifier } from './notifier.ts';
 import type { NotifyTarget } from './notify-config.ts';
@@ -43,11 +44,12 @@ describe('a server with notification targets', () => {
   afterAll(async () => await rm(dataDir, { recursive: true, force: true }));
 
   async function start(targets: Readonly<Record<string, HttpReceiver>>): Promise<TestServer> {
-    const file = JSON.stringify({
+    return await startTestServer({ dataDir, env: { FLOE_NOTIFY_FILE: '/notify.json' }, files: { '/notify.json': fileOf(targets) } });
+  }
+  const fileOf = (targets: Readonly<Record<string, HttpReceiver>>): string =>
+    JSON.stringify({
       targets: Object.entries(targets).map(([name, { url }]) => ({ name, kind: 'webhook', url, secretFile: join(dataDir, 'secret') })),
     });
-    return await startTestServer({ dataDir, env: { FLOE_NOTIFY_FILE: '/notify.json' }, files: { '/notify.json': file } });
-  }
   async function told(what: string, isIt: (each: Told) => boolean): Promise<Told> {
     return await eventually(what, () => toldTo(ops).find(isIt), { explain: () => JSON.stringify(toldTo(ops)) });
   }
@@ -137,6 +139,21 @@ describe('a server with notification targets', () => {
     expect(new Set(keys).size).toBe(keys.length);
     expect(JSON.stringify(toldTo(ops))).not.toContain(first.sha);
     await server[Symbol.asyncDispose]();
+  });
+
+  test('tells what is wrong with the server itself, once', async () => {
+    const clock = new MovedClock();
+    const options = { env: { FLOE_NOTIFY_FILE: '/notify.json' }, files: { '/notify.json': fileOf({ ops }) }, clock };
+    server = await startTestServer({ dataDir, ...options });
+    const { store } = server.context;
+    await eventually('the target is known', async () => (await store.notifications.states()).some((each) => each.name === 'ops') || undefined);
+    clock.offsetMs = -48 * 3_600_000;
+    const problem = await told('of the clock', ({ kind }) => kind === 'server-problem');
+    expect(problem).toMatchObject({ title: 'The server itself has a problem', text: expect.stringContaining('the clock of this server') as string });
+    expect(problem.text).toMatch(/^CLOCK_\w+/);
+    await server[Symbol.asyncDispose]();
+    const keys = toldTo(ops).flatMap(({ events }) => events);
+    expect(new Set(keys).size).toBe(keys.length);
   });
 });
 

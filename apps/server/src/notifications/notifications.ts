@@ -1,3 +1,4 @@
+import type { NotificationFacts } from '@floe/model';
 import { send, type Message } from '@floe/notify';
 import type { NotificationTargetView, NotificationTested } from '@floe/protocol';
 import { createWake, type Clock, type Logger, type Troubles } from '@floe/runtime';
@@ -17,6 +18,8 @@ export interface NotificationsDeps {
   readonly logger: Logger;
   readonly publicUrl: string;
   readonly troubles: Pick<Troubles, 'of'>;
+  /** What is wrong with the server itself. */
+  readonly notices: () => NonNullable<NotificationFacts['notices']>;
   /** A problem with a target, for people; undefined ends it. */
   readonly onProblem: (code: string, problem: string | undefined) => void;
 }
@@ -41,8 +44,9 @@ export class Notifications {
   /** Notes what a look at the fleet found. */
   async look(snapshot: FleetSnapshot, seen: readonly RevisionSeen[], how: LookedAt): Promise<void> {
     if (this.#targets.length === 0) return;
-    const { troubles } = this.#deps;
-    this.#notifier.look(await factsFrom(snapshot, seen, { ...how, troubles }), how.hasHosts);
+    const { troubles, notices } = this.#deps;
+    const { facts, ...others } = await factsFrom(snapshot, seen, { ...how, troubles });
+    this.#notifier.look({ facts: { ...facts, notices: notices() }, ...others }, how.hasHosts);
   }
 
   /** Until `signal` aborts. */

@@ -36,14 +36,20 @@ test('an administrator has removed what nobody needs, and the log says who, how 
     body: { isDryRun: false, removed: [{ path, usedAt: 2, bytes: 3_000_000 }], removedCount: 1, kept: 7, needed: 6, elsewhere: null },
   });
   expect(asked).toEqual([{ isDryRun: false, unusedForMs: 86_400_000 }]);
+  const entry = { actor: 'ada', action: 'collect-cache', subject: 'cache' };
   expect(audit).toMatchObject([
-    {
-      actor: 'ada',
-      action: 'collect-cache',
-      subject: 'cache',
-      detail: 'removed 1 path, 4.0 MB, of what nobody needed for 1 d 0 h: the disk is full',
-    },
+    { ...entry, detail: 'removes what no host needs, of what nobody needed for 1 d 0 h: the disk is full' },
+    { ...entry, detail: 'removed 1 path, 4.0 MB, of what nobody needed for 1 d 0 h' },
   ]);
+});
+
+test('the log says so before anything is removed', async () => {
+  const { ask, audit } = withCache(() => {
+    expect(audit).toMatchObject([{ actor: 'ada', detail: 'removes what no host needs' }]);
+    throw new Error('the server ends');
+  });
+  expect(await ask('POST', '/api/cache/gc', { dryRun: false })).toMatchObject({ status: 500 });
+  expect(audit).toHaveLength(1);
 });
 
 test('a dry run is nothing to write down', async () => {
@@ -63,7 +69,10 @@ test('while systems are published, and for anybody else, nothing is removed', as
     throw new FloeError('CACHE_BUSY', 'systems are published', { retryable: true });
   });
   expect(await busy.ask('POST', '/api/cache/gc', { dryRun: false })).toMatchObject({ status: 409, code: 'CACHE_BUSY' });
-  expect(busy.audit).toEqual([]);
+  expect(busy.audit).toMatchObject([
+    { actor: 'ada', detail: 'removes what no host needs' },
+    { actor: 'ada', detail: 'not all of it was removed: systems are published' },
+  ]);
   const { ask, asked } = withCache();
   const approver = { authorization: `Bearer ${fakeTokenOf('approver')}` };
   expect(await ask('POST', '/api/cache/gc', { dryRun: true }, approver)).toMatchObject({ status: 403, code: 'ROLE_TOO_LOW' });

@@ -30,24 +30,24 @@ export function cacheGcRoutes({ auth, store, clock, collectCache, cacheElsewhere
     takes('json', CollectRequest),
     async (c) => {
       const { dryRun: isDryRun, unusedForMs = 0, reason = '' } = c.req.valid('json');
+      const limit = unusedForMs === 0 ? '' : `, of what nobody needed for ${duration(unusedForMs)}`;
+      const write = async (detail: string): Promise<void> => {
+        if (isDryRun) return;
+        await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'collect-cache', subject: 'cache', detail });
+      };
+      // Before anything is gone: the log has it also when the server ends meanwhile.
+      await write(`removes what no host needs${limit}${reason === '' ? '' : `: ${reason}`}`);
       let collected: Collected;
       try {
         collected = await collectCache({ isDryRun, unusedForMs });
       } catch (error) {
-        if (isFloeError(error, 'CACHE_BUSY') || isFloeError(error, 'CACHE_OF_BUILDER')) return refuse(c, 409, error.code, error.message);
+        if (!isFloeError(error)) throw error;
+        await write(`not all of it was removed: ${error.message}`);
+        if (error.code === 'CACHE_BUSY' || error.code === 'CACHE_OF_BUILDER') return refuse(c, 409, error.code, error.message);
         throw error;
       }
       const { removed, removedBytes, leftoverBytes } = collected;
-      const freed = bytesInWords(removedBytes + leftoverBytes);
-      const limit = unusedForMs === 0 ? '' : `, of what nobody needed for ${duration(unusedForMs)}`;
-      if (!isDryRun)
-        await store.audit.append({
-          at: clock.now(),
-          actor: c.var.actor.name,
-          action: 'collect-cache',
-          subject: 'cache',
-          detail: `removed ${count(removed.length, 'path')}, ${freed}${limit}${reason === '' ? '' : `: ${reason}`}`,
-        });
+      await write(`removed ${count(removed.length, 'path')}, ${bytesInWords(removedBytes + leftoverBytes)}${limit}`);
       const body: CacheCollected = {
         ...collected,
         isDryRun,

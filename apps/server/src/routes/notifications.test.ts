@@ -17,6 +17,7 @@ const store = { ensure: unused, put: unused, claim: unused, markSent: unused, ma
 function appFor(targets: readonly NotifyTarget[], states: readonly NotificationTargetState[] = []) {
   return fakeApp({
     notifications: new Notifications({
+      notices: () => [],
       targets,
       store: { ...store, states: async () => await Promise.resolve(states) },
       clock: systemClock,
