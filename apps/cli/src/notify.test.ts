@@ -43,7 +43,7 @@ const TARGETS = [
 test('floe notify list shows where notifications go, and what of', async () => {
   const { code, stdout } = await floe({ 'GET /api/notifications': { json: TARGETS } }, 'notify', 'list');
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^ops +webhook +https:\/\/hooks\.example\.org +2 min ago +commit held, .*rollout complete$/m);
+  expect(stdout).toMatch(/^ops +webhook +https:\/\/hooks\.example\.org +2 min ago +commit held, .*rollout complete, server problem$/m);
   expect(stdout).toMatch(/^mail +email +ops@example\.org +failing for 1 min 0 s: answered HTTP 500 +rollout paused$/m);
 });
 

@@ -2,7 +2,6 @@ import { type AgentState, type CommitSha, type HostName, type StorePath } from '
 import { Directive, HostView, peek, ReleaseStatement, seal, WhyView, type ServerMessage } from '@floe/protocol';
 import { trialEndWords } from '@floe/views';
 import { eventually } from '@floe/testkit';
-import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { publishCommit, receiveCommit, system } from './test/commits.ts';
@@ -10,7 +9,6 @@ import { MovedClock } from './test/moved-clock.ts';
 import { startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
 
 const HOUR_MS = 3600_000;
-const signer = signerFromPem('release-test', generateKeyPem());
 
 const clock = new MovedClock();
 let server: TestServer;
@@ -47,7 +45,7 @@ async function built(host: string, toplevel: StorePath): Promise<{ readonly sha:
     issuedAt: Date.now(),
     expiresAt: Date.now() + 365 * 24 * HOUR_MS,
   };
-  const envelope = JSON.stringify(seal(signer, 'floe/release', statement));
+  const envelope = JSON.stringify(seal(server.releaseSigner, 'floe/release', statement));
   await store.releases.publish(revision.id, [{ host: host as HostName, sequence, toplevel, commit: sha, issuedAt: 1, envelope }], Date.now());
   return revision;
 }

@@ -13,11 +13,11 @@ const SELF = String.raw`\b(?:inputs\s*\.\s*)?self`;
 const COMMIT = '(?:rev|shortRev|dirtyRev|dirtyShortRev|revCount|lastModified|lastModifiedDate)';
 const FORMS: readonly (readonly [SelfMention['kind'], RegExp])[] = [
   ['commit', new RegExp(String.raw`${SELF}\s*\.\s*(?:sourceInfo\s*\.\s*)?${COMMIT}\b`)],
-  ['commit', new RegExp(String.raw`\binherit\s*\(\s*(?:inputs\s*\.\s*)?self\s*\)[^;]*\b${COMMIT}\b`)],
+  ['commit', new RegExp(String.raw`\binherit\s*\(\s*(?:inputs\s*\.\s*)?self\s*\)[^;]{0,200}\b${COMMIT}\b`)],
   ['files', new RegExp(String.raw`\$\{\s*(?:inputs\s*\.\s*)?self\s*\}`)],
   ['files', new RegExp(String.raw`${SELF}\s*(?:\.\s*(?:outPath|narHash)\b|\+\s*["/])`)],
   ['whole', /=\s*(?:inputs\s*\.\s*)?self\s*;/],
-  ['whole', /\b(?:registry|nixPath)\b.*\b(?:inputs|self)\b/],
+  ['whole', /\b(?:registry|nixPath)\b.{0,200}\b(?:inputs|self)\b/],
 ];
 
 const MAX_FILES = 20_000;

@@ -101,7 +101,12 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       const now = clock.now();
       const envelope = await releaser.trial(host, signed.release, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
       if (envelope === undefined)
-        return refuse(c, 503, 'BUILDER_SILENT', 'the builder, which signs trials, does not answer: see that floe-builder runs, and try again');
+        return refuse(
+          c,
+          503,
+          'NOT_SIGNED',
+          `nobody signed the trial: floe-builder does not answer, or another release key signed what ${host} is to try. See that it runs, and try again, or push another commit`,
+        );
       const trial = {
         host,
         toplevel,

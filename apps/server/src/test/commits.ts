@@ -1,6 +1,6 @@
 import { isEndedRollout, type CommitSha, type EvaluationOutcome, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, type Signer } from '@floe/runtime';
+import type { Signer } from '@floe/runtime';
 import type { StatementLog } from '@floe/pipeline';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
@@ -22,7 +22,7 @@ export async function publishCommit(
   hosts: Readonly<Record<string, Content>>,
   policy?: RolloutPolicy,
   timeZones: Readonly<Record<string, string>> = {},
-  signer: Signer = signerFromPem('release-test', generateKeyPem()),
+  signer: Signer = server.releaseSigner,
   statements?: Pick<StatementLog, 'appendRelease'>,
 ): Promise<Revision> {
   const commit = await evaluateCommit(server, hosts, policy, timeZones, signer, statements);
@@ -47,7 +47,7 @@ export async function evaluateCommit(
   hosts: Readonly<Record<string, Content>>,
   policy?: RolloutPolicy,
   timeZones: Readonly<Record<string, string>> = {},
-  signer: Signer = signerFromPem('release-test', generateKeyPem()),
+  signer: Signer = server.releaseSigner,
   statements?: Pick<StatementLog, 'appendRelease'>,
 ): Promise<BuiltCommit> {
   const { store } = server.context;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type Hello, type ServerMessage } from '@floe/protocol';
-import { createLogger, generateKeyPem, signerFromPem, systemClock, type Clock } from '@floe/runtime';
+import { createLogger, generateKeyPem, loadOrCreateSigner, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { createHostIdentity, helloOf, placeEmbeddedDatabase, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
@@ -24,6 +24,8 @@ export interface TestServer extends AsyncDisposable {
   readonly url: string;
   readonly token: string;
   readonly repository: Repository;
+  /** Signs what its builder would have signed. */
+  readonly releaseSigner: Signer;
   /** What it logged, as JSON lines. */
   readonly lines: readonly string[];
   /** Enrols a host; it has a release when `toplevel` is given. */
@@ -90,6 +92,7 @@ export async function startTestServer(
     url: `http://127.0.0.1:${listening.port}`,
     token,
     repository,
+    releaseSigner: await loadOrCreateSigner(dataPaths(dataDir).releaseKey, 'release-1'),
     lines,
     enrol: async (name, toplevel) => await enrolHost(context.store, repository, name, toplevel),
     request,
