@@ -97,12 +97,22 @@ function notFloe(serverUrl: string, what: string, cause?: unknown): FloeError {
   return new FloeError('ANSWER_MALFORMED', `the answer to ${what}. Is ${serverUrl} a Floe server of the same version as this command?`, { cause });
 }
 
+function adviceFor(code: string): string {
+  if (code === 'CERT_HAS_EXPIRED')
+    return 'its certificate, or that of its authority, has expired, or the clock here is wrong: renew it where TLS ends, at the proxy';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is for another name: check the URL';
+  if (/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code))
+    return 'its certificate is not trusted here: for a private authority set NODE_EXTRA_CA_CERTS to its file';
+  return 'check the URL, the network and that the server runs';
+}
+
 function unreachable(serverUrl: string, cause: unknown): FloeError {
   const code = reasonOf(cause);
-  const advice = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)
-    ? 'its certificate is not trusted here: for a private authority set NODE_EXTRA_CA_CERTS to its file'
-    : 'check the URL, the network and that the server runs';
-  return new FloeError('SERVER_UNREACHABLE', `cannot reach ${serverUrl} (${code}): ${advice}`, { retryable: true, data: { serverUrl }, cause });
+  return new FloeError('SERVER_UNREACHABLE', `cannot reach ${serverUrl} (${code}): ${adviceFor(code)}`, {
+    retryable: true,
+    data: { serverUrl },
+    cause,
+  });
 }
 
 function reasonOf(error: unknown): string {

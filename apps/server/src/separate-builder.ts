@@ -54,7 +54,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
       await Promise.reject(
         new FloeError(
           'CACHE_OF_BUILDER',
-          "the cache is the builder's, which tidies it by its own settings: FLOE_CACHE_KEEP_DAYS and FLOE_CACHE_MAX_GIB",
+          "the cache is the builder's, which tidies it every hour by its own settings: set FLOE_CACHE_KEEP_DAYS or FLOE_CACHE_MAX_GIB for floe-builder, and restart it",
         ),
       ),
     /** Nothing of it runs here: only whether one works is looked at. */
@@ -66,7 +66,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
           if (lease !== undefined && lease.expiresAt > clock.now()) seenAt = clock.monotonic();
           onSilence(
             clock.monotonic() - seenAt > SILENT_AFTER_MS
-              ? 'no builder works on the repository: commits wait until floe-builder runs with this database'
+              ? 'no builder works on the repository: commits wait until floe-builder runs with this database; look at its log, on its machine'
               : undefined,
           );
         } catch (error) {

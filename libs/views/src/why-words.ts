@@ -2,7 +2,7 @@ import type { AdmitAnswer, AgentState, WhyNot } from '@floe/model';
 import { describePause } from './describe-course.ts';
 import { nextWords } from './next-words.ts';
 import { probeWords } from './probe-words.ts';
-import { missingApprovalWords } from './rollout-words.ts';
+import { missingApprovalWords, stillMade } from './rollout-words.ts';
 import { liftCommand } from './host-orders.ts';
 import { shortSha, words } from './text.ts';
 import { renameCommand } from './todo.ts';
@@ -66,7 +66,10 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: W
         };
       return { text: 'the newest commit does not have it', end: 'add it to the flake again' };
     case 'not-built':
-      return { text: because('nobody builds for its architecture here', error), end: 'once a machine does: floe evaluate, or push' };
+      return {
+        text: because('nobody builds for its architecture here', error),
+        end: 'once a machine does: floe evaluate COMMIT --reason "…", or push',
+      };
     case 'not-ours':
       return {
         text: "its configuration does not run Floe's agent, so it is not built until it is enrolled",
@@ -78,9 +81,9 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: W
           text: `its machine is enrolled as ${rename.from}, and is not asked before it is renamed`,
           end: renameCommand(rename.from, rename.to),
         };
-      return { text: 'no machine is enrolled for it', end: `floe enrol ${host}` };
+      return { text: 'no machine is enrolled for it', end: `floe enrol ${host}, and what it prints on the machine` };
     case 'revoked':
-      return { text: 'its enrolment was revoked', end: `floe enrol ${host}` };
+      return { text: 'its enrolment was revoked', end: `floe enrol ${host}, and its token on the machine` };
     case 'cloned':
       return { text: 'two machines used its key', end: `make sure that only the right one has it, then: floe retry ${host} --reason "…"` };
     case 'trial':
@@ -128,7 +131,7 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: W
       const { name, counts, needed, soakUntil, probes } = reason.before;
       const soak = soakUntil === undefined ? '' : `, soak until ${time(soakUntil)}`;
       return {
-        text: `ring ${reason.ring} waits for ${name}: ${[`${counts.verified} of ${needed} verified${soak}`, ...probes.flatMap((each) => (each.answer?.verdict === 'good' ? [] : [probeWords(each.name, each.answer)]))].join(', ')}`,
+        text: `ring ${reason.ring} waits for ${name}: ${[`${counts.verified} of ${needed} verified${soak}`, ...stillMade(reason.before), ...probes.flatMap((each) => (each.answer?.verdict === 'good' ? [] : [probeWords(each.name, each.answer)]))].join(', ')}`,
         end: `when ${name} has passed; see: floe rollout`,
       };
     }

@@ -30,7 +30,8 @@ export function describeStranger(error: unknown): string | undefined {
     if (code === OTHER_HOST) return `another host answered, a captive portal or by a wrong name (${code})`;
     if (code !== undefined && UNTRUSTED.has(code))
       return `a captive portal answered, or this machine does not trust the server's authority (${code})`;
-    if (code !== undefined && OTHER_TIME.has(code)) return `its certificate is not valid at the time of this machine's clock (${code})`;
+    if (code !== undefined && OTHER_TIME.has(code))
+      return `its certificate is not valid now: it has expired, or this machine's clock is wrong (${code})`;
     // Of ws, and of Node where it goes through a proxy.
     const status = /^(?:Unexpected server response: |Proxy response \()(\d{3})\b/.exec(cause.message)?.[1];
     if (status !== undefined) return describeStatus(Number(status));
