@@ -1,4 +1,4 @@
-# floe-server, floe-agent and floe-cli: bundles that need nothing but Node.
+# floe-server, floe-builder, floe-agent and floe-cli: bundles that need nothing but Node.
 {
   lib,
   stdenv,
@@ -108,6 +108,22 @@ in
       "node_modules"
     ];
     # bwrap keeps repository code apart. Nix itself fetches the mirror with git. Who signed a commit is asked of ssh-keygen and gpg. Nix is the machine's own.
+    path = [
+      bubblewrap
+      gnupg
+      openssh
+      gitMinimal
+      util-linux
+    ];
+  };
+  floe-builder = app {
+    program = "floe-builder";
+    description = "Evaluates, builds and signs beside a floe-server that holds no keys";
+    files = [
+      "mirror-worker.mjs"
+      "migrations"
+      "node_modules"
+    ];
     path = [
       bubblewrap
       gnupg

@@ -54,6 +54,17 @@ it('refuses what would open the sandbox, unless that is asked for by name', asyn
   expect(await evaluate(unsafe, setting)).toBe('yes');
 });
 
+it('lets the server write to a cache elsewhere, unless a builder of its own writes there', async () => {
+  const elsewhere = 'services.floe.server.cacheDir = "/srv/cache";';
+  expect(await evaluate(elsewhere, 'unit.serviceConfig.ReadWritePaths')).toEqual(['/srv/cache']);
+  expect(await evaluate(elsewhere, 'tmpfiles')).toEqual(['d /srv/cache 0755 floe floe -']);
+  const apart = `${elsewhere} services.floe.server.builderKeysFile = "/etc/floe/public-keys.json";`;
+  for (const settings of ['', apart]) {
+    expect(await evaluate(settings, 'unit.serviceConfig.ReadWritePaths')).toEqual([]);
+    expect(await evaluate(settings, 'tmpfiles')).toEqual([]);
+  }
+});
+
 it('tells the server its forge, and refuses the settings of another one', async () => {
   expect(await evaluate('', 'unit.environment.FLOE_FORGE')).toBe('github');
   const settings = 'services.floe.server = { forge = "forgejo"; webhookSecretFile = "/run/secrets/hook"; };';

@@ -509,6 +509,8 @@ in
     };
     users.groups.floe = { };
 
+    systemd.tmpfiles.rules = lib.optional (cfg.cacheDir != null && cfg.builderKeysFile == null) "d ${cfg.cacheDir} 0755 floe floe -";
+
     environment.etc = lib.mkMerge [
       (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
       (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
@@ -595,6 +597,8 @@ in
         ProtectKernelTunables = false;
         ProtectProc = "invisible";
         ProtectSystem = "strict";
+        # The builder in it publishes there; that of a floe-builder is only read.
+        ReadWritePaths = lib.optional (cfg.cacheDir != null && cfg.builderKeysFile == null) cfg.cacheDir;
         RemoveIPC = true;
         RestrictAddressFamilies = [
           "AF_INET"

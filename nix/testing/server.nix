@@ -16,6 +16,7 @@ let
     options = {
       nix.settings.sandbox = set (types.either types.bool types.str) true;
       nix.settings.trusted-users = set (types.listOf types.str) [ "root" ];
+      systemd.tmpfiles.rules = set (types.listOf types.str) [ ];
       security.allowUserNamespaces = set types.bool true;
       services.postgresql = set types.raw { };
       users.users = set (types.attrsOf types.raw) { };
@@ -48,5 +49,6 @@ in
   failed = map (each: each.message) (builtins.filter (each: !each.assertion) config.assertions);
   unit = config.systemd.services.floe-server;
   etc = config.environment.etc;
+  tmpfiles = config.systemd.tmpfiles.rules;
   daemon = config.systemd.services.nix-daemon;
 }

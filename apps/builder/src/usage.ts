@@ -6,7 +6,8 @@ Usage: floe-builder         works until it is stopped
 
 It listens on no port. It takes its work from the database of the server, and writes what it did there.
 
-Settings (environment; files hold one secret each; those that the server has, too, must be the same there)
+Settings (environment; files hold one secret each; FLOE_REPOSITORY_URL, _BRANCH, _TESTING_BRANCHES and FLOE_FORGE as the server has
+them, tokens only here)
   DATABASE_URL                     postgres:// URL of the server's database (required), or FLOE_DATABASE_URL_FILE
   FLOE_PUBLIC_URL                  where agents and people reach the server (required)
   FLOE_DATA_DIR                    keys, clone, statements; default: /var/lib/floe-builder

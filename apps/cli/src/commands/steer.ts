@@ -121,7 +121,7 @@ Examples:
 
   program
     .command('evaluate')
-    .description('evaluate the newest commit again, after a builder, cache or input was repaired')
+    .description('evaluate the newest commit again, after a remote builder, cache or input was repaired')
     .argument('<commit>', 'the newest commit, at least 7 digits of it', commitPrefixArgument)
     .requiredOption(...REASON)
     .addHelpText(
