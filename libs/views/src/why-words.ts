@@ -16,6 +16,8 @@ export interface WhyContext {
   readonly error: string | undefined;
   /** Its machine waits for a rename: from this name to that. */
   readonly rename?: { readonly from: string; readonly to: string } | undefined;
+  /** Why it is not known who the authors of the rollout's commits are, and what helps. */
+  readonly unknownAuthor: string;
   /** It has the newest commit's system in its store, ahead of its turn. */
   readonly isDownloaded: boolean;
   /** Its release of a revision, as people know it: by its commit, where that is known. */
@@ -41,14 +43,15 @@ function because(what: string, why: string | undefined): string {
   return why === undefined || why === '' ? what : `${what}: ${why}`;
 }
 
+const WAIT_FOR_TURN: ReadonlySet<WhyNot['rule']> = new Set<WhyNot['rule']>(['ring', 'coming', 'approval', 'window']);
+
 /** "ring all waits for canary: 2 of 3 verified, soak until 14:20" */
 export function whyWords(reason: WhyNot, context: WhyContext): WhyWords {
   const { text, end } = wordsOf(reason, context);
-  const waitsForItsTurn = reason.rule === 'ring' || reason.rule === 'approval' || reason.rule === 'window';
-  return { text: waitsForItsTurn && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
+  return { text: WAIT_FOR_TURN.has(reason.rule) && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
 }
 
-function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: WhyContext): WhyWords {
+function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, release, time }: WhyContext): WhyWords {
   switch (reason.rule) {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
@@ -135,10 +138,15 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, release, time }: W
         end: `when ${name} has passed; see: floe rollout`,
       };
     }
-    case 'approval': {
-      const missing = reason.missing === undefined ? undefined : missingApprovalWords(reason.missing);
-      return { text: because(`ring ${reason.ring} waits for approval`, missing), end: 'floe rollout approve --reason "…"' };
+    case 'coming': {
+      const then = reason.missing === undefined ? '' : `, then for approval: ${missingApprovalWords(reason.missing)}`;
+      return { text: `ring ${reason.ring} waits for hosts (${stillMade(reason).join(', ')})${then}`, end: 'nothing to do yet; see: floe rollout' };
     }
+    case 'approval':
+      return {
+        text: `ring ${reason.ring} waits for approval: ${missingApprovalWords(reason.missing)}`,
+        end: reason.isAuthorUnknown ? `when it is known who the authors are: ${unknownAuthor}` : 'floe rollout approve --reason "…"',
+      };
     case 'window':
       return windowWords(reason, time);
     case 'sequence':

@@ -1,15 +1,24 @@
 import {
   DEFAULT_POLICY,
+  decideRollout,
   defaultGates,
+  isRingPromoted,
   NO_ORDERS,
+  resolve,
+  ROLES,
+  ROLLOUT_STATES,
+  whyNot,
   type Approval,
   type HostName,
   type HostProgress,
   type RingHost,
   type RolloutCourse,
   type RolloutPause,
+  type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
+import { whyWords } from '@floe/views';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judgeAbort, judgeApproval, judgeHotfix, judgeResume, type AskedRollout, type Judged } from './orders.ts';
 
@@ -150,5 +159,92 @@ describe('an approval', () => {
       kind: 'refused',
       code: 'APPROVAL_DOES_NOT_COUNT',
     });
+  });
+});
+
+describe('what floe why offers is not refused', () => {
+  const anyApprovals = fc.record({ count: fc.nat(2), role: fc.constantFrom(...ROLES), notAuthor: fc.boolean() });
+  const people = fc.constantFrom('ada', 'bob', 'cyd');
+  const any = fc.record({
+    asks: fc.tuple(fc.option(anyApprovals, { nil: undefined }), fc.option(anyApprovals, { nil: undefined })),
+    state: fc.constantFrom('WAITING_APPROVAL' as const, ...ROLLOUT_STATES),
+    at: fc.record({ ring: fc.nat(1), provedRing: fc.constantFrom(undefined, 0) }),
+    progress: fc.array(fc.tuple(fc.nat(1), fc.constantFrom('to-come', 'in-flight', 'verified', 'away')), { maxLength: 3 }),
+    coming: fc.array(fc.record({ ring: fc.nat(1), isPresent: fc.boolean() }), { maxLength: 2 }),
+    evaluating: fc.constantFrom(undefined, undefined, 1, 2),
+    given: fc.array(fc.record({ by: people, role: fc.constantFrom(...ROLES), ring: fc.nat(1), binds: fc.constantFrom('now', 'before') }), {
+      maxLength: 3,
+    }),
+    authors: fc.option(fc.uniqueArray(people), { nil: undefined }),
+    hasOtherAdministrator: fc.boolean(),
+    loosens: fc.subarray(['one', 'other']),
+    ring: fc.nat(1),
+  });
+  type Given = typeof any extends fc.Arbitrary<infer Value> ? Value : never;
+
+  function toAsked({ asks, state, at, progress, coming, evaluating, given, authors, hasOtherAdministrator, loosens }: Given): AskedRollout {
+    const approvals = given.map((each) => ({ ...each, person: each.by, reason: '', at: 1, loosens: [] }));
+    const hosts = progress.map(([ring, how], index) => `host${index}:${ring} ${how}`);
+    const { rollout, facts } = asked(hosts, { state, ...at }, { approvals });
+    const policy: RolloutPolicy = { ...POLICY, rings: POLICY.rings.map((ring, index) => ({ ...ring, approvals: asks[index] })) };
+    const still = coming.map((each, index) => ({ ...each, host: `coming${index}` as HostName }));
+    const weaker = loosens.map((id) => ({ id, text: id }));
+    const more = { policy, coming: still, evaluating, authors, hasOtherAdministrator, weaker, binds: 'now' };
+    return { sha: COMMIT, rollout: { ...rollout, policy }, facts: { ...facts, ...more } };
+  }
+
+  function offersOf({ rollout: { course }, facts }: AskedRollout, ring: number): readonly string[] {
+    const [host, old] = ['ada' as HostName, TOPLEVEL.replace('system', 'old') as StorePath];
+    const release = (sequence: number, toplevel: StorePath) => ({ id: String(sequence), host, sequence, toplevel });
+    const situation = {
+      pin: undefined,
+      hold: undefined,
+      isRingPromoted: isRingPromoted(course, ring),
+      rollout: release(2, TOPLEVEL),
+      stable: release(1, old),
+      directed: release(1, old),
+      quarantined: new Set<StorePath>(),
+    };
+    const reasons = whyNot(
+      {
+        host,
+        enrolment: 'enrolled',
+        isConnected: true,
+        observed: { current: old, booted: old, profile: { generation: 1, toplevel: old } },
+        state: 'SUCCEEDED',
+        subject: old,
+        isOverridden: false,
+        isRetryPending: false,
+        newest: { kind: 'ended', offer: { kind: 'release', toplevel: TOPLEVEL } },
+        situation,
+        desired: resolve(situation),
+        rollout: { course, facts, ring },
+        train: undefined,
+        admitted: undefined,
+      },
+      9,
+    );
+    const words = { said: undefined, error: undefined, unknownAuthor: 'nobody knows', isDownloaded: false, release: String, time: String };
+    return reasons.map((reason) => whyWords(reason, { host, ...words }).end);
+  }
+
+  test('floe rollout approve is offered where somebody who is no author may approve, and the rollout waits', () => {
+    const offered = { yes: 0, no: 0 };
+    fc.assert(
+      fc.property(any, (given) => {
+        const rollout = toAsked(given);
+        const { course, policy } = rollout.rollout;
+        const zoe = { by: 'zoe', person: 'zoe', role: 'administrator', reason: '', at: 9 } as const;
+        const isOffered = offersOf(rollout, given.ring).some((end) => end.startsWith('floe rollout approve'));
+        const judged = judgeApproval(rollout, { commit: COMMIT, ring: policy.rings[course.ring]?.name ?? '' }, zoe);
+        if (isOffered) expect(judged.kind).toBe('order');
+        // And where the host waits for it, it is offered.
+        const waits = course.state === 'WAITING_APPROVAL' && !isRingPromoted(course, given.ring);
+        if (waits && decideRollout(course, rollout.facts, 9).steps.length === 0) expect(isOffered).toBe(judged.kind === 'order');
+        offered[isOffered ? 'yes' : 'no'] += 1;
+      }),
+      { numRuns: 1000 },
+    );
+    expect(offered.yes).toBeGreaterThan(50);
   });
 });

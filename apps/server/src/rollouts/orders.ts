@@ -21,7 +21,7 @@ import {
   type LabelStop,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
-import { describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
+import { count, describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
 import { deadEndWords } from './dead-end.ts';
 
 /** The rollout that hosts follow, as somebody asks something of it. */
@@ -46,8 +46,8 @@ export interface RevertScope {
   readonly without: readonly HostName[];
 }
 
-function revertWords({ count, without }: RevertScope): string {
-  const back = `${count === 0 ? 'no host goes' : count === 1 ? '1 host goes' : `${count} hosts go`} back to what the last complete rollout gave them, within the limits and over windows.`;
+function revertWords({ count: going, without }: RevertScope): string {
+  const back = `${going === 0 ? 'no host goes' : going === 1 ? '1 host goes' : `${going} hosts go`} back to what the last complete rollout gave them, within the limits and over windows.`;
   if (without.length === 0) return back;
   return `${back} ${nameMany(without)} ${without.length === 1 ? 'has' : 'have'} no such release, and ${without.length === 1 ? 'keeps' : 'keep'} this one: push a commit that reverts.`;
 }
@@ -262,10 +262,11 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
       'RING_NOT_CURRENT',
       `ring ${ring} ${index < course.ring ? 'has passed' : 'is not reached yet'}: the rollout is at ring ${ringName(policy, course.ring)}`,
     );
-  if (facts.evaluating !== undefined)
+  const { evaluating = 0 } = facts;
+  if (evaluating > 0)
     return refused(
       'STILL_EVALUATED',
-      `${facts.evaluating === 1 ? 'a host' : `${facts.evaluating} hosts`} of ${shortSha(commit)} ${facts.evaluating === 1 ? 'is' : 'are'} still evaluated: an approval is for all that a commit changes. Ask again when floe rollout shows it`,
+      `${count(evaluating, 'host')} of ${shortSha(commit)} ${evaluating === 1 ? 'is' : 'are'} still evaluated, and an approval is for all that a commit changes: approve when floe rollout asks for it`,
     );
   const before = missingApprovals(course, facts);
   const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];
@@ -308,13 +309,13 @@ function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: O
   if (ROLES.indexOf(by.role) < ROLES.indexOf(missing.role)) return `it needs ${needed}`;
   if (missing.notAuthor && missing.count > 0) {
     if (isAuthor) return `${by.person} is an author of its commits, and it needs ${needed}`;
-    if (authors === undefined) return `the policy wants somebody who is not an author, and ${unknownAuthorWords(asked)}`;
+    if (authors === undefined) return `the policy wants somebody who is not an author, and ${unknownAuthorWords(asked.rollout)}`;
   }
   return `it needs ${needed}`;
 }
 
 /** Why nobody is known to be somebody else, and what helps. */
-function unknownAuthorWords({ rollout: { people } }: AskedRollout): string {
+export function unknownAuthorWords({ people }: Pick<CurrentRollout, 'people'>): string {
   const [login] = people?.unmapped ?? [];
   const [signer] = people?.unmappedSigners ?? [];
   if (login !== undefined)

@@ -19,6 +19,7 @@ import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
 import { hostWindowState } from './windows.ts';
 import { waitsOf } from './next.ts';
+import { unknownAuthorWords } from './orders.ts';
 import { namesFrom } from '../names-from.ts';
 
 export interface WhyContext {
@@ -45,9 +46,10 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const release = releaseNames(each, context.stoneCommit);
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
   const rename = renameOf(host, context);
+  const unknownAuthor = unknownAuthorWords(context.fleet.rollout ?? {});
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, rename, isDownloaded, release, time: utcTime });
+    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, rename, unknownAuthor, isDownloaded, release, time: utcTime });
     return { rule: reason.rule, text: storableText(text), end };
   });
 }

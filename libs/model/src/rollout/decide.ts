@@ -1,7 +1,7 @@
 import { approvalsToCome, isApproved, isEvaluating, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { carriedFailures } from './carried.ts';
 import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
-import type { RolloutFacts } from './facts.ts';
+import type { ComingHost, RolloutFacts } from './facts.ts';
 import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
 import { boundGroups, twinsThatFailed, untriedChanges, untriedGroups, type UntriedGroup } from './groups.ts';
 import { isPassedNow } from './hotfix-now.ts';
@@ -222,11 +222,15 @@ function isUnasked(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   return course.provedRing === undefined && counts.verified < neededVerified(gatesOf(facts.policy, course), counts);
 }
 
-/** The ring is not asked yet: hosts of it, or of one before it, are still built, or evaluated. The last one waits for those that are away, too. */
-function isAwaited(course: RolloutCourse, facts: RolloutFacts): boolean {
-  if (isEvaluating(facts)) return true;
+/** The ring is not asked yet: hosts of it, or of one before it, are still built, or evaluated. */
+export function isAwaited(course: RolloutCourse, facts: RolloutFacts): boolean {
+  return isEvaluating(facts) || awaitedHosts(course, facts).length > 0;
+}
+
+/** The hosts that are still built, and that its ring waits for. The last one waits for those that are away, too. */
+export function awaitedHosts(course: RolloutCourse, facts: RolloutFacts): readonly ComingHost[] {
   const isLast = isLastRing(course, facts);
-  return facts.coming?.some(({ ring, isPresent }) => isLast || (isPresent && ring <= course.ring)) === true;
+  return (facts.coming ?? []).filter(({ ring, isPresent }) => isLast || (isPresent && ring <= course.ring));
 }
 
 function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCounts, now: number): Due | undefined {

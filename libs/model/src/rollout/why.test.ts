@@ -6,6 +6,7 @@ import { resolve, type HostSituation, type ReleaseRef } from '../resolve.ts';
 import { ROLLOUT_STATES } from '../rollout-state.ts';
 import { hasArrived, standingOf, type Offer } from '../standing.ts';
 import { factsOf, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
+import type { RolloutFacts } from './facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutPause } from './course.ts';
 import { isRingPromoted } from './table.ts';
 import type { AdmitAnswer } from './admit.ts';
@@ -121,6 +122,24 @@ describe('why a host does not run the newest commit', () => {
     expect(rules({ freeze: true, course: { state: 'PAUSED', ring: 1, pause: { cause: 'freeze', by: 'eve', reason: 'holidays' } } })).toEqual([
       'freeze',
     ]);
+  });
+
+  test('its ring waits for hosts that are still made, and who approves is asked afterwards', () => {
+    const { rollout, ...waiting } = facts({ course: { state: 'WAITING_APPROVAL', ring: 1, provedRing: 0 } });
+    if (rollout === undefined) throw new Error('there is a rollout');
+    const seen = (more: Partial<RolloutFacts>, ring = 1): readonly WhyNot[] =>
+      whyNot({ ...waiting, rollout: { ...rollout, facts: { ...rollout.facts, ...more }, ring } }, 1);
+    const coming = [{ host: 'late' as HostName, ring: 1, isPresent: true }];
+    const given = { by: 'eve', role: 'approver', reason: '', at: 0, ring: 1 } as const;
+    const approved = { ...rollout.facts.orders, approvals: [given] };
+    const evaluated = { rule: 'coming', ring: 'ring-1', building: 0, evaluating: 2, missing: { count: 1 } };
+    expect(seen({ evaluating: 2 })).toMatchObject([evaluated]);
+    // Nobody has seen all of it.
+    expect(seen({ evaluating: 2, orders: approved })).toMatchObject([evaluated]);
+    expect(seen({ coming, orders: approved })).toEqual([{ rule: 'coming', ring: 'ring-1', building: 1, evaluating: 0, missing: undefined }]);
+    // Meanwhile its hosts that are still built keep nobody from approving it.
+    expect(seen({ coming })).toMatchObject([{ rule: 'approval', missing: { count: 1 }, isAuthorUnknown: false }]);
+    expect(seen({ evaluating: 2 }, 2)).toMatchObject([{ rule: 'ring', before: { evaluating: 2 } }]);
   });
 
   test('several rules stand in the order in which they are asked', () => {

@@ -3,8 +3,9 @@ import type { CommitSha, HostName, StorePath } from '../brands.ts';
 import { isStopped, type Desired, type HostSituation, type LabelStop, type OrderedQuarantine } from '../resolve.ts';
 import { hasArrived, isWaiting, type HostFacts, type Offer, type ReportedState } from '../standing.ts';
 import type { AdmitAnswer } from './admit.ts';
-import type { MissingApprovals } from './approvals.ts';
+import { approvalsToCome, type MissingApprovals } from './approvals.ts';
 import { isFrozen, type Freeze, type RolloutCourse, type RolloutPause } from './course.ts';
+import { awaitedHosts, isAwaited } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { overviewOfRings, type RingOverview } from './overview.ts';
 import type { RingHost } from './progress.ts';
@@ -29,7 +30,16 @@ export type WhyNot =
   | { readonly rule: 'superseded' }
   /** Its ring's turn has not come: `before` is the ring that the rollout is at. */
   | { readonly rule: 'ring'; readonly ring: string; readonly before: RingOverview }
-  | { readonly rule: 'approval'; readonly ring: string; readonly missing: MissingApprovals | undefined }
+  /** The ring that the rollout is at waits for hosts that are still built, or evaluated; then for the approvals of `missing`. */
+  | {
+      readonly rule: 'coming';
+      readonly ring: string;
+      readonly building: number;
+      readonly evaluating: number;
+      readonly missing: MissingApprovals | undefined;
+    }
+  /** `isAuthorUnknown`: an approval of somebody who is not an author is missing, and nobody is known to be that. */
+  | { readonly rule: 'approval'; readonly ring: string; readonly missing: MissingApprovals; readonly isAuthorUnknown: boolean }
   /** `opensAt`: next for this host; undefined: not in sight, or its own ring's turn has not come. `timeZone`: the one that the host goes by. */
   | { readonly rule: 'window'; readonly ring: string; readonly opensAt?: number | undefined; readonly timeZone?: string | undefined }
   /** It was told a release of a higher sequence before: nothing falls back by itself. */
@@ -192,7 +202,7 @@ function ofCourse(
     case 'SUPERSEDED':
       return [{ rule: 'superseded' }];
     case 'WAITING_APPROVAL':
-      return [...ofRing, { rule: 'approval', ring: current, missing: before?.missingApprovals }];
+      return [...ofRing, ...ofApprovals(course, facts, { ring: current, missing: before?.missingApprovals, isOwn: ofRing.length === 0 })];
     case 'READY':
       return [...ofRing, { rule: 'window', ring: current, ...(ring === course.ring ? window : undefined) }];
     case 'NEXT':
@@ -201,6 +211,21 @@ function ofCourse(
     case 'COMPLETE':
       return ofRing;
   }
+}
+
+/** Nobody is asked to approve while hosts are evaluated, nor an empty ring while hosts of it are built. Of another ring, `ring` says so. */
+function ofApprovals(
+  course: RolloutCourse,
+  facts: RolloutFacts,
+  { ring, missing, isOwn }: { readonly ring: string; readonly missing: MissingApprovals | undefined; readonly isOwn: boolean },
+): readonly WhyNot[] {
+  if (missing !== undefined) {
+    const { count, notAuthor, weaker } = missing;
+    return [{ rule: 'approval', ring, missing, isAuthorUnknown: facts.authors === undefined && notAuthor && count > 0 && weaker.length === 0 }];
+  }
+  if (!isOwn || !isAwaited(course, facts)) return [];
+  const building = awaitedHosts(course, facts).length;
+  return [{ rule: 'coming', ring, building, evaluating: facts.evaluating ?? 0, missing: approvalsToCome(course, facts) }];
 }
 
 function nameOf({ policy }: RolloutFacts, ring: number): string {
