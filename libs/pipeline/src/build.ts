@@ -5,6 +5,7 @@ import type { Evaluation, Revision } from '@floe/store';
 import { bestEffort } from './best-effort.ts';
 import { BuildQueue, wantedOf, type Wanted } from './build-queue.ts';
 import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
+import type { Clearance, ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts } from './evaluate-hosts.ts';
 import { publishClosures } from './publish-closures.ts';
@@ -24,17 +25,17 @@ export interface PublishedHost {
   readonly closureSizeBytes: number;
 }
 
-/** What became of a revision's hosts: they are released, as far as they build; or none of them is. `refused`: none may be, whatever becomes of it later. */
-export type BuildOutcome = { readonly kind: 'built' } | { readonly kind: 'failed' | 'refused'; readonly error: string };
+/** What became of a revision's hosts: they are released, as far as they build; or none of them is. */
+export type BuildOutcome = { readonly kind: 'built' } | { readonly kind: 'failed'; readonly error: string };
 
 /** Signs and hands out the releases of these hosts. */
-export type HandOut = (hosts: readonly PublishedHost[]) => Promise<void>;
+export type HandOut = (revision: ClearedRevision, hosts: readonly PublishedHost[]) => Promise<void>;
 
 /** What the builds of a queue need besides the hosts. */
 export interface Building {
   readonly handOut: HandOut;
-  /** Asked before the first build: why nothing of the revision may be built; undefined: it may. Asked again it gives the same answer. */
-  readonly begin?: () => Promise<string | undefined>;
+  /** Asked before the first build: whether anything of the revision may be built. Asked again it gives the same answer. */
+  readonly begin: () => Promise<Clearance>;
   /** So many other hosts have their release. */
   readonly done?: number;
 }
@@ -49,17 +50,23 @@ export async function buildQueued(
   revision: Revision,
   queue: BuildQueue,
   signal: AbortSignal,
-  { handOut, begin = async () => await Promise.resolve(undefined), done = 0 }: Building,
+  { handOut, begin, done = 0 }: Building,
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
-  const ready = new ReadyHosts<Wanted>(async (hosts) => await handOut(await publishHosts(deps, revision, hosts, signal)));
+  let cleared: ClearedRevision | undefined;
+  const ready = new ReadyHosts<Wanted>(async (hosts) => {
+    const published = await publishHosts(deps, revision, hosts, signal);
+    if (cleared !== undefined) await handOut(cleared, published);
+  });
   let built = done;
   let first: string | undefined;
   let refusal: string | undefined;
   async function worker(): Promise<void> {
     for (let next = await queue.next(); next !== undefined && !signal.aborted; next = await queue.next()) {
-      refusal ??= await begin();
-      if (refusal !== undefined || signal.aborted) return;
+      const clearance = await begin();
+      if (clearance.kind === 'refused') refusal = clearance.why;
+      else cleared = clearance.revision;
+      if (cleared === undefined || signal.aborted) return;
       const [target, result] = await buildHost(deps, revision, next, signal);
       if (signal.aborted) return;
       const { host } = next;
@@ -81,7 +88,7 @@ export async function buildQueued(
   const publishing = await Promise.allSettled([ready.end()]);
   for (const part of [...building, ...publishing]) if (part.status === 'rejected') throw part.reason;
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
-  if (refusal !== undefined) return { kind: 'refused', error: refusal };
+  if (refusal !== undefined) return { kind: 'failed', error: refusal };
   return built === 0 && first !== undefined ? { kind: 'failed', error: `nothing could be built; ${first}` } : { kind: 'built' };
 }
 
@@ -91,12 +98,12 @@ export async function buildHosts(
   revision: Revision,
   evaluations: readonly Evaluation[],
   signal: AbortSignal,
-  handOut: HandOut,
+  building: Building,
 ): Promise<BuildOutcome> {
   const queue = new BuildQueue(deps, revision, signal);
   await queue.add(evaluations);
   queue.close();
-  return await buildQueued(deps, revision, queue, signal, { handOut });
+  return await buildQueued(deps, revision, queue, signal, building);
 }
 
 /** Builds one host. If the garbage collector removed its derivation, evaluates it again first. */

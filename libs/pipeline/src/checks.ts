@@ -42,10 +42,15 @@ export async function failedCheck(deps: PipelineDeps, revision: Revision, signal
   return failure;
 }
 
-/** The newest published revision is of the same files, so that its checks are these, and they passed. */
-async function havePassed({ store }: PipelineDeps, { repositoryId, sourceKey }: Revision): Promise<boolean> {
-  const previous = sourceKey === undefined ? undefined : await store.revisions.newestPublished(repositoryId);
-  return sourceKey !== undefined && previous?.handoverId === undefined && isSameSource(previous?.sourceKey, sourceKey);
+/**
+ * All was carried over from the newest published revision, which is of the same files: its checks are these, and they passed. Not so of one that
+ * somebody had evaluated again, or where the database is not believed.
+ */
+async function havePassed({ store, ownEvaluations }: PipelineDeps, { id, repositoryId, sourceKey }: Revision): Promise<boolean> {
+  if (sourceKey === undefined || ownEvaluations !== undefined) return false;
+  const previous = await store.revisions.newestPublished(repositoryId);
+  if (previous === undefined || previous.handoverId !== undefined || !isSameSource(previous.sourceKey, sourceKey)) return false;
+  return (await store.revisions.evaluations(id)).every(({ evaluateMs }) => evaluateMs === undefined);
 }
 
 /** Why it does not build; undefined: it does. */

@@ -1,14 +1,14 @@
 import { FloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import type { Building, BuildOutcome, PublishedHost } from './build.ts';
-import { failedCheck } from './checks.ts';
+import { clear, once, unsigned, type Clearance, type ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
 import { outcomeOfAll, prepareRevision, type EvaluateOutcome, type PrepareOutcome } from './evaluate.ts';
 import { flowHosts, leftOf } from './flow.ts';
+import { refuseLate } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';
 import { releaseHosts } from './release.ts';
-import { unsignedOf } from './signers/refusal.ts';
 
 /** `done`: it went on from there, and has come to its end. */
 export type EvaluatedRevision = Exclude<PrepareOutcome, { kind: 'listed' }> | EvaluateOutcome | { readonly kind: 'done' };
@@ -31,36 +31,36 @@ export async function evaluateRevision(
     return outcomeOfAll([...kept, ...rows], refused);
   }
   let hasBegun = false;
-  const begin = async (): Promise<string | undefined> => {
+  const begin = async (): Promise<Clearance> => {
     if (!(await recordEvent(deps, revision, 'evaluated')))
       throw new FloeError('REVISION_MOVED', 'the revision is in another state', { retryable: true });
     hasBegun = true;
-    return await refusalToBuild(deps, revision, signal);
+    return await clear(deps, revision, signal);
   };
-  const building = { ...handingOut(deps, repository, revision), begin: once(begin) };
+  const building = { handOut: handingOut(deps, repository), begin: once(begin) };
   const { rows, outcome } = await flowHosts(deps, revision, { evaluated: kept.filter(isToBeBuilt), left }, signal, building);
   if (!hasBegun) return outcomeOfAll([...kept, ...rows], refused);
-  await end(deps, repository, revision, outcome);
+  await end(deps, repository, revision, outcome, await building.begin());
   return { kind: 'done' };
 }
 
 /** Evaluates and builds what is left of a revision that is BUILDING. */
 export async function finishRevision(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<void> {
   const { done, ...flowing } = await leftOf(deps, revision);
-  const unsigned = done === 0 ? await unsignedOf(deps, revision) : undefined;
-  if (unsigned !== undefined) return await end(deps, repository, revision, { kind: 'refused', error: unsigned });
-  const begin = once(async () => await refusalToBuild(deps, revision, signal));
-  const { outcome } = await flowHosts(deps, revision, flowing, signal, { ...handingOut(deps, repository, revision), begin, done });
+  // Before the first build it is asked anyway.
+  const why = flowing.left.length === 0 ? undefined : await unsigned(deps, revision);
+  if (why !== undefined) return await refuse(deps, revision, why);
+  const begin = once(async () => await clear(deps, revision, signal));
+  const { outcome } = await flowHosts(deps, revision, flowing, signal, { handOut: handingOut(deps, repository), begin, done });
   // Also where no host changes: its checks must build.
-  const refusal = await begin();
-  await end(deps, repository, revision, refusal === undefined ? outcome : { kind: 'refused', error: refusal });
+  await end(deps, repository, revision, outcome, await begin());
 }
 
 /** Nothing of it is built any more: it is published, with what else was made of it. */
 export async function publishRevision(
   deps: PipelineDeps,
   repository: Repository,
-  revision: Revision,
+  revision: ClearedRevision,
   hosts: readonly PublishedHost[],
 ): Promise<void> {
   await releaseHosts(deps, repository, revision, hosts);
@@ -68,36 +68,25 @@ export async function publishRevision(
   if (left.length > 0) deps.logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
 }
 
-function handingOut(deps: PipelineDeps, repository: Repository, revision: Revision): Pick<Building, 'handOut'> {
-  return {
-    handOut: async (hosts) => {
-      await releaseHosts(deps, repository, revision, hosts, false);
-      deps.logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
-    },
+function handingOut(deps: PipelineDeps, repository: Repository): Building['handOut'] {
+  return async (revision, hosts) => {
+    await releaseHosts(deps, repository, revision, hosts, false);
+    deps.logger.info('hosts have their release', { commit: revision.sha, count: hosts.length });
   };
 }
 
-/** Why nothing of it may be built: nobody allowed signed it, until a host has a release, or a check of its policy does not build. */
-async function refusalToBuild(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<string | undefined> {
-  const hasReleases = (await deps.store.releases.hostsOf(revision.id)).size > 0;
-  return (hasReleases ? undefined : await unsignedOf(deps, revision)) ?? (await failedCheck(deps, revision, signal));
-}
-
-async function end(deps: PipelineDeps, repository: Repository, revision: Revision, outcome: BuildOutcome): Promise<void> {
-  if (outcome.kind === 'built') return await publishRevision(deps, repository, revision, []);
-  if (outcome.kind === 'refused') {
-    // Else a host that is tried again would be released, without the check.
-    const late = (await deps.store.revisions.evaluations(revision.id)).filter(({ retryAt }) => retryAt !== undefined);
-    await deps.store.revisions.saveEvaluations(
-      revision.id,
-      late.map((row) => ({ ...row, retryAt: undefined })),
-    );
-  }
+async function end(deps: PipelineDeps, repository: Repository, revision: Revision, outcome: BuildOutcome, clearance: Clearance): Promise<void> {
+  if (clearance.kind === 'refused') return await refuse(deps, revision, clearance.why);
+  if (outcome.kind === 'built') return await publishRevision(deps, repository, clearance.revision, []);
   await recordEvent(deps, revision, 'build-failed', outcome.error);
 }
 
-/** The answer of the first call, for all. */
-function once<T>(ask: () => Promise<T>): () => Promise<T> {
-  let asked: Promise<T> | undefined;
-  return async () => await (asked ??= ask());
+async function refuse(deps: PipelineDeps, revision: Revision, why: string): Promise<void> {
+  await refuseLate(
+    deps,
+    revision,
+    (await deps.store.revisions.evaluations(revision.id)).filter(({ retryAt }) => retryAt !== undefined),
+    why,
+  );
+  await recordEvent(deps, revision, 'build-failed', why);
 }

@@ -2,6 +2,7 @@ import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
+import { clear } from './clearance.ts';
 import { evaluateRevision, finishRevision, publishRevision } from './evaluate-and-build.ts';
 import { compareHandover } from './handovers/compare.ts';
 import { publishHandovers } from './handovers/publish.ts';
@@ -269,7 +270,11 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
     case 'BUILDING': {
       if (revision.handoverId === undefined) await finishRevision(deps, repository, revision, signal);
       // Of what was submitted all systems are there, and are handed out together.
-      else await publishRevision(deps, repository, revision, await readHandover(deps, revision));
+      else {
+        const clearance = await clear(deps, revision, signal);
+        if (clearance.kind === 'refused') await record('build-failed', clearance.why);
+        else await publishRevision(deps, repository, clearance.revision, await readHandover(deps, revision));
+      }
       return false;
     }
     case 'PUBLISHED':

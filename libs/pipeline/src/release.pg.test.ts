@@ -7,6 +7,7 @@ import { generateKeyPem, signerFromPem, silentLogger, type Clock } from '@floe/r
 import { openStore, type Repository, type Store } from '@floe/store';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { asCleared } from './test/cleared.ts';
 import { FreshnessKeeper, releaseHosts, signFreshness, type ReleaseDeps } from './release.ts';
 import { openStatementLog } from './statement-log.ts';
 import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
@@ -63,7 +64,9 @@ async function release(): Promise<void> {
   const revision = await store.revisions.receive(repository.id, { sha, ...about });
   for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
   const toplevel = `/nix/store/${'0'.repeat(32)}-${commits}` as StorePath;
-  await releaseHosts(deps, repository, revision, [{ host: HOST, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 }]);
+  await releaseHosts(deps, repository, asCleared(revision), [
+    { host: HOST, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 },
+  ]);
 }
 
 async function statement(): Promise<ReleaseStatement> {

@@ -1,8 +1,9 @@
 import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
 import { verifySignature } from '@floe/runtime';
-import type { Repository, Revision } from '@floe/store';
+import type { Repository } from '@floe/store';
 import type { PublishedHost } from './build.ts';
+import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { keepCheckpoint } from './newest-releases.ts';
 
@@ -23,7 +24,7 @@ export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSi
 export async function releaseHosts(
   deps: ReleaseDeps,
   repository: Repository,
-  revision: Revision,
+  revision: ClearedRevision,
   hosts: readonly PublishedHost[],
   isLast = true,
 ): Promise<void> {

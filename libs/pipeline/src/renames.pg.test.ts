@@ -9,6 +9,7 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
+import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
@@ -93,7 +94,7 @@ class World {
     await this.store.revisions.saveEvaluations(revision.id, rows);
     await this.store.revisions.advance(revision.id, 'evaluated', 1);
     const deps = { store: this.store, statements: this.statements, releaseSigner: release!, clock: systemClock };
-    await releaseHosts(deps, repository, revision, built);
+    await releaseHosts(deps, repository, asCleared(revision), built);
   }
 
   async complete(): Promise<void> {

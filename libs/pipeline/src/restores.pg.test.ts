@@ -8,6 +8,7 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
+import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
 
@@ -142,7 +143,7 @@ class World {
       },
     };
     try {
-      await releaseHosts({ store: this.store, statements, releaseSigner: signer, clock: systemClock }, repository, revision, hosts);
+      await releaseHosts({ store: this.store, statements, releaseSigner: signer, clock: systemClock }, repository, asCleared(revision), hosts);
     } catch (error) {
       if (error !== dying) throw error;
       await this.#reopen(this.#url);

@@ -18,6 +18,7 @@ import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
+import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
@@ -127,7 +128,12 @@ class World {
     );
     await this.store.revisions.advance(revision.id, 'evaluated', 1);
     const built = changed.map((host) => ({ host, toplevel: this.system(host), system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1 }));
-    await releaseHosts({ store: this.store, statements: this.statements, releaseSigner: signer!, clock: systemClock }, repository, revision, built);
+    await releaseHosts(
+      { store: this.store, statements: this.statements, releaseSigner: signer!, clock: systemClock },
+      repository,
+      asCleared(revision),
+      built,
+    );
     await this.move('ROLLING', 0);
   }
 

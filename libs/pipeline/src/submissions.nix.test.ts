@@ -8,6 +8,7 @@ import { exec, execInTest, FloeError, generateKeyPem, signerFromPem, silentLogge
 import { openStore, type HostPresence, type Repository, type Store, type Submission } from '@floe/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
+import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
 import { rebuildFromStatements } from './rebuild.ts';
 import { openStatementLog } from './statement-log.ts';
@@ -89,7 +90,7 @@ async function release(digit: string, formerHost?: HostName): Promise<number> {
   const revision = await store.revisions.receive(repository.id, { sha: digit.repeat(40) as CommitSha, ...about });
   for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(revision.id, event, 1);
   const toplevel = `/nix/store/${digit.repeat(32)}-system` as StorePath;
-  await releaseHosts(deps, repository, revision, [
+  await releaseHosts(deps, repository, asCleared(revision), [
     { host: HOST, toplevel, system: 'x86_64-linux', narHash: 'sha256:0', closureSizeBytes: 1, formerHost },
   ]);
   return revision.sequence;
@@ -105,7 +106,7 @@ async function keepUnchanged(digit: string): Promise<number> {
     { host: HOST, outcome: 'UNCHANGED', toplevel, drvPath: `${toplevel}.drv`, system: 'x86_64-linux' },
   ]);
   await store.revisions.advance(revision.id, 'evaluated', 1);
-  await releaseHosts(deps, repository, revision, []);
+  await releaseHosts(deps, repository, asCleared(revision), []);
   return revision.sequence;
 }
 

@@ -219,7 +219,16 @@ export function createEvaluationStore(
         .select({ host: hosts.host })
         .from(evaluations)
         .innerJoin(hosts, eq(hosts.host, evaluations.host))
-        .where(and(eq(evaluations.revisionId, id), eq(evaluations.outcome, 'NOT_OURS'), isNotNull(hosts.publicKey), isNull(hosts.revokedAt)))
+        .innerJoin(revisions, eq(revisions.id, evaluations.revisionId))
+        .where(
+          and(
+            eq(evaluations.revisionId, id),
+            eq(revisions.state, 'PUBLISHED'),
+            eq(evaluations.outcome, 'NOT_OURS'),
+            isNotNull(hosts.publicKey),
+            isNull(hosts.revokedAt),
+          ),
+        )
         .limit(1);
       if (enrolled !== undefined) return 0;
       return row === undefined || row.at === null ? undefined : v.parse(Int8, row.at);

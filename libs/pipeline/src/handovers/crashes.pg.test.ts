@@ -8,6 +8,7 @@ import { openStore, type Repository, type Revision, type Store } from '@floe/sto
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
+import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statement-log.ts';
 import { compareHandover } from './compare.ts';
@@ -105,7 +106,7 @@ async function live(deps: Deps, repository: Repository): Promise<void> {
     else if (revision.state === 'EVALUATING') {
       expect((await compareHandover(deps, revision)).kind).toBe('evaluated');
       await revised.revisions.advance(revision.id, 'evaluated', 1);
-    } else await releaseHosts(deps, repository, revision, await readHandover(deps, revision));
+    } else await releaseHosts(deps, repository, asCleared(revision), await readHandover(deps, revision));
   }
 }
 

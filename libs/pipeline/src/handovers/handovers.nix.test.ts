@@ -10,6 +10,7 @@ import { openStore, type Handover, type Repository, type Revision, type Store } 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { rebuildFromStatements } from '../rebuild.ts';
+import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statement-log.ts';
 import { compareHandover } from './compare.ts';
@@ -109,7 +110,7 @@ async function push(digit: string, hosts: readonly HostName[], policy?: RolloutP
   );
   await store.revisions.advance(revision.id, 'evaluated', 1);
   const built = hosts.map((host) => ({ host, toplevel: toplevel(host), system, narHash: 'sha256:0', closureSizeBytes: 1 }));
-  await releaseHosts(deps, repository, revision, built);
+  await releaseHosts(deps, repository, asCleared(revision), built);
   return revision;
 }
 
@@ -155,7 +156,7 @@ async function work(changed: Partial<Deps> = {}): Promise<void> {
     else if (revision.state === 'EVALUATING') {
       const outcome = await compareHandover(all, revision);
       await (outcome.kind === 'refused' ? step('refused', outcome.error) : step('evaluated'));
-    } else await releaseHosts(all, repository, revision, await readHandover(all, revision));
+    } else await releaseHosts(all, repository, asCleared(revision), await readHandover(all, revision));
   }
 }
 const next = async (): Promise<Revision | undefined> => await store.revisions.nextUnfinished(repository.id);

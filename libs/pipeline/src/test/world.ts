@@ -16,7 +16,8 @@ export const signer = signerFromPem('release-1', generateKeyPem());
 
 /** `silent`: it does not even say whether it is Floe's. */
 type Evaluated = 'waits' | 'broken' | 'silent' | number;
-type Built = 'no-machine' | 'no-source' | 'collected' | 'ok';
+/** `collected`, `second-try`: the first try fails. */
+type Built = 'no-machine' | 'no-source' | 'collected' | 'second-try' | 'ok';
 export interface WorldHost {
   readonly evaluates: Evaluated;
   readonly builds?: Built;
@@ -25,6 +26,8 @@ export interface WorldHost {
   /** Its configuration says that it is not Floe's. */
   readonly saysNo?: boolean;
   readonly system?: string;
+  /** The check that the policy of its commit names. */
+  readonly check?: 'good' | 'broken';
   /** The commit itself is in its system. */
   readonly usesSelf?: boolean;
 }
@@ -54,6 +57,8 @@ export class World {
   readonly fetchedAt: number[] = [];
   /** The flake output `floe`, or why it cannot be read. */
   policy: unknown;
+  /** The same of a commit with these hosts. */
+  policyOf: (hosts: Readonly<Record<string, WorldHost>>) => unknown = () => this.policy;
   policyFloor: PolicyFloor | undefined;
   signers: AllowedSigners | undefined;
   source: EvaluateSource | undefined;
@@ -224,12 +229,13 @@ export class World {
       listHosts: async (url) => {
         this.questions += 1;
         const hosts = Object.keys(this.#at(url)) as HostName[];
-        return await Promise.resolve({ hosts, invalid: [], clashing: [], hasPolicy: this.policy !== undefined });
+        return await Promise.resolve({ hosts, invalid: [], clashing: [], hasPolicy: this.policyOf(this.#at(url)) !== undefined });
       },
-      readFleetPolicy: async () => {
+      readFleetPolicy: async (url) => {
         this.questions += 1;
-        if (this.policy instanceof FloeError) throw this.policy;
-        return this.policy;
+        const policy = this.policyOf(this.#at(url));
+        if (policy instanceof FloeError) throw policy;
+        return policy;
       },
       evaluateCheck: async (_url, name) => {
         this.questions += 1;
@@ -271,9 +277,9 @@ export class World {
         if (drvPath.includes('check-waits') && this.laterMs === 0) return failed('BUILD_DOWNLOAD_FAILED', true);
         if (builds === 'no-machine') return failed('BUILD_NO_MACHINE', false);
         if (builds === 'no-source') return failed('BUILD_DOWNLOAD_FAILED', true);
-        if (builds === 'collected' && !gone.has(drvPath)) {
+        if ((builds === 'collected' || builds === 'second-try') && !gone.has(drvPath)) {
           gone.add(drvPath);
-          return failed('BUILD_DERIVATION_MISSING', true);
+          return failed(builds === 'collected' ? 'BUILD_DERIVATION_MISSING' : 'BUILD_DOWNLOAD_FAILED', true);
         }
         return { kind: 'built', durationMs: 1 };
       },
