@@ -60,10 +60,14 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
     /** Nothing of it runs here: only whether one works is looked at. */
     async run({ onSilence }, id, signal) {
       let seenAt = clock.monotonic();
+      let seen: string | undefined;
       while (!signal.aborted) {
         try {
           const lease = await store.repositories.lease(id);
-          if (lease !== undefined && lease.expiresAt > clock.now()) seenAt = clock.monotonic();
+          const renewed = lease && `${lease.owner} ${lease.expiresAt}`;
+          // Its time is by the clock of the builder's machine, which may be another one than here.
+          if (renewed !== undefined && renewed !== seen) seenAt = clock.monotonic();
+          seen = renewed;
           onSilence(
             clock.monotonic() - seenAt > SILENT_AFTER_MS
               ? 'no builder works on the repository: commits wait until floe-builder runs with this database; look at its log, on its machine'
