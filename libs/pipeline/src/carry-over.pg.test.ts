@@ -75,7 +75,7 @@ test('of a commit with the same files nothing is evaluated, no check is built, a
   const second = await world.ended(await world.push(FLEET), 'PUBLISHED');
   expect(world.questions).toBe(0);
   expect(world.evaluations).toEqual([]);
-  expect(second.policy).toEqual(first.policy);
+  expect(second).toMatchObject({ policy: first.policy, sameSourceAs: first.sha });
   expect((await world.store.releases.hostsOf(second.id)).size).toBe(0);
   const rows = await world.store.revisions.evaluations(second.id);
   const before = await world.store.revisions.evaluations(first.id);
@@ -141,6 +141,7 @@ test('what an administrator wants evaluated again is evaluated', async () => {
   await world.store.revisions.reopen(second.id, systemClock.now());
   await world.store.repositories.wake(world.repository.id);
   await eventually('it is evaluated', async () => (world.evaluations.length === 2 ? true : await Promise.resolve(undefined)));
+  expect((await world.store.revisions.get(second.id))?.sameSourceAs).toBeUndefined();
 });
 
 test('with another setting than before the next commit is evaluated', async () => {
@@ -202,6 +203,9 @@ test('whatever is pushed and enrolled, the hosts end with what evaluating would 
             return found !== undefined && ['PUBLISHED', 'EVAL_FAILED', 'BUILD_FAILED'].includes(found.state) ? found : undefined;
           });
           const rows = await world.store.revisions.evaluations(revision.id);
+          // Whatever was not evaluated for it says whose it is.
+          if (rows.some(({ outcome, evaluateMs }) => outcome !== 'REMOVED' && evaluateMs === undefined))
+            expect(revision.sameSourceAs).toMatch(/^0+[1-9]$/);
           seen.push([
             revision.state,
             rows.map(({ host, outcome, toplevel }) => ({ host, toplevel, outcome: HAS_SYSTEM.has(outcome) ? 'system' : outcome })),

@@ -41,6 +41,7 @@ export async function carryOver(
   const { isEnrolled } = await whoseHosts(store, revision);
   const outcome = await outcomesOf(rows.filter(isSystem).map(({ host }) => host));
   const carried = rows.flatMap((row) => carriedRow(row, isEnrolled(row.host), outcome));
+  await store.revisions.noteSameSource(revision.id, previous.sha);
   await saveEvaluations(store, revision.id, carried);
   // Of a host that nobody enrolled, the first revision without it says so.
   const left = rows.length - carried.length - rows.filter(({ host, outcome: was }) => was === 'REMOVED' && !isEnrolled(host)).length;

@@ -89,6 +89,8 @@ export interface Revision extends CommitInfo, Glass {
   readonly supersededAt?: Timestamp | undefined;
   /** What of it was evaluated ({@link RevisionStore.noteSource}); undefined: nothing yet. */
   readonly sourceKey?: string | undefined;
+  /** The commit with the same source whose results it took over. */
+  readonly sameSourceAs?: CommitSha | undefined;
   /** Its systems were submitted: its `sha` may be no commit. Undefined: it is one of the tracked branch. */
   readonly handoverId?: string | undefined;
 }

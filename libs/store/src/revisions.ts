@@ -64,6 +64,7 @@ function toRevisionInList(row: ListedRow, reader = new RowReader()): RevisionInL
     glassAt: reader.timeOrNone('glass_at', row.glassAt),
     glassFloor: reader.text(row.glassFloor),
     sourceKey: row.sourceKey ?? undefined,
+    sameSourceAs: reader.commit('same_source_as', row.sameSourceAs),
     subject: storableText(row.subject),
     authorName: storableText(row.authorName),
     authorEmail: storableText(row.authorEmail),
@@ -295,13 +296,16 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
         const result = await moveRevision(tx, id, { event: 'reopened', at });
-        if (result.kind === 'advanced') await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
+        if (result.kind !== 'advanced') return result;
+        await tx.delete(evaluations).where(eq(evaluations.revisionId, id));
+        await tx.update(revisions).set({ sameSourceAs: null }).where(eq(revisions.id, id));
         return result;
       }),
     noteBelowFloor: async (id, floor) => await noteBelowFloor(db, id, floor),
     breakGlass: async (id, word, needed) => await breakGlass(db, id, word, needed),
     noteError: async (id, error) => await noteError(db, id, error),
     noteSource: async (id, key) => await noteSource(db, id, key),
+    noteSameSource: async (id, as) => void (await db.update(revisions).set({ sameSourceAs: as }).where(eq(revisions.id, id))),
     savePolicy: async (id, policy) => await savePolicy(db, id, policy),
     noteSigners: async (id, signers) => await noteSigners(db, id, signers),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),

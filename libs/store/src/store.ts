@@ -156,6 +156,8 @@ export interface RevisionStore extends GlassStore {
   savePolicy(id: string, policy: RolloutPolicy | undefined): Promise<void>;
   /** What of it is evaluated, in a word of the pipeline's. With another one than before it is of neither. Tells nobody. */
   noteSource(id: string, key: string): Promise<void>;
+  /** The commit whose results it takes over; `reopen` ends that. Tells nobody. */
+  noteSameSource(id: string, as: CommitSha): Promise<void>;
   /** Inserts or replaces the evaluations of these hosts. */
   saveEvaluations(id: string, rows: readonly EvaluationRow[]): Promise<void>;
   /** All hosts of a revision that is built are evaluated: that is when it was evaluated. */

@@ -9,11 +9,15 @@ export interface RevisionFacts {
     readonly glassAt?: number | undefined;
     /** Its systems were submitted: nothing is evaluated or built here. */
     readonly handoverId?: string | undefined;
+    /** The commit with the same source whose results it took over. */
+    readonly sameSourceAs?: string | undefined;
   };
   readonly evaluations: readonly {
     readonly host: string;
     readonly outcome: EvaluationOutcome;
     readonly error?: string | undefined;
+    /** Of a host that was evaluated for this commit. */
+    readonly evaluateMs?: number | undefined;
     /** Set once the host is built. */
     readonly builtAt?: number | undefined;
   }[];
@@ -86,10 +90,14 @@ function evaluated({ revision, evaluations }: RevisionFacts): StatusText {
     [count('NOT_OURS'), "not Floe's"],
   ];
   const told = parts.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`);
-  return text(
-    'success',
-    [isSubmitted ? 'submitted' : `${hosts(present.length)} evaluated`, told.join(', ')].filter((part) => part !== '').join(': '),
-  );
+  return text('success', [isSubmitted ? 'submitted' : whatWasEvaluated(revision, present), told.join(', ')].filter((part) => part !== '').join(': '));
+}
+
+/** "20 hosts evaluated"; "the same source as 3f9c2ab, nothing evaluated" */
+function whatWasEvaluated({ sameSourceAs }: RevisionFacts['revision'], present: RevisionFacts['evaluations']): string {
+  if (sameSourceAs === undefined) return `${hosts(present.length)} evaluated`;
+  const own = present.filter(({ evaluateMs }) => evaluateMs !== undefined).length;
+  return `the same source as ${sameSourceAs.slice(0, 7)}, ${own === 0 ? 'nothing' : hosts(own)} evaluated`;
 }
 
 /** How far building and publishing a revision's hosts is, or what it came to. */

@@ -10,14 +10,14 @@ function counts(some: Partial<Record<HostStanding, number>>): RolloutCounts {
 function facts(
   state: RevisionState,
   hosts: Record<string, EvaluationOutcome | [EvaluationOutcome, string]>,
-  more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; supersededBy?: string } = {},
+  more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; evaluateMs?: Record<string, number>; supersededBy?: string } = {},
 ): RevisionFacts {
   return {
-    revision: { state, error: more.error },
+    revision: { state, error: more.error, sameSourceAs: more.sameSourceAs },
     supersededBy: more.supersededBy,
     evaluations: Object.entries(hosts).map(([host, each]) => {
       const [outcome, error] = typeof each === 'string' ? [each, undefined] : each;
-      return { host, outcome, error, builtAt: more.builtAt?.[host] };
+      return { host, outcome, error, evaluateMs: more.evaluateMs?.[host], builtAt: more.builtAt?.[host] };
     }),
   };
 }
@@ -108,6 +108,16 @@ describe('an evaluation', () => {
       '3 hosts evaluated: 1 changed, 1 new, 1 unchanged, 1 removed',
     ],
     [facts('PUBLISHED', { a: 'UNCHANGED' }), 'success', '1 host evaluated: 1 unchanged'],
+    [
+      facts('PUBLISHED', { a: 'UNCHANGED', b: 'UNCHANGED', iso: 'NOT_OURS' }, { sameSourceAs: 'abcdef0123456789' }),
+      'success',
+      "the same source as abcdef0, nothing evaluated: 2 unchanged, 1 not Floe's",
+    ],
+    [
+      facts('PUBLISHED', { a: 'UNCHANGED', late: 'NEW' }, { sameSourceAs: 'abcdef0123456789', evaluateMs: { late: 900 } }),
+      'success',
+      'the same source as abcdef0, 1 host evaluated: 1 new, 1 unchanged',
+    ],
     [facts('PUBLISHED', { a: 'NEW', pi: 'NOT_BUILT_HERE' }), 'success', '2 hosts evaluated: 1 new, 1 not built here'],
     [facts('PUBLISHED', { a: 'NEW', iso: 'NOT_OURS', vm: 'NOT_OURS' }), 'success', "1 host evaluated: 1 new, 2 not Floe's"],
     [facts('PUBLISHED', { a: 'BUILD_ERROR', b: 'CHANGED' }), 'success', '2 hosts evaluated: 2 changed'],

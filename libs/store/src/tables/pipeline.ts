@@ -126,6 +126,8 @@ export const revisions = pgTable(
     supersededAt: at('superseded_at'),
     /** What of it was evaluated: of two revisions with the same one, both evaluate to the same. Empty: by settings that changed meanwhile. */
     sourceKey: text('source_key'),
+    /** The commit with the same source whose results it took over; null: it took over none. */
+    sameSourceAs: commitSha('same_source_as'),
     /** Its systems were submitted; null: it is a commit of the tracked branch. */
     handoverId: text('handover_id').references(() => handovers.id),
     /** Who signed its commits that the branch's newest published one had not, a JSON list of texts; null: nobody had to. */

@@ -1,0 +1,1 @@
+ALTER TABLE "revisions" ADD COLUMN "same_source_as" text;
