@@ -23,6 +23,8 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   const { databaseUrl } = config;
   if (databaseUrl === undefined)
     read.problem('DATABASE_URL is missing: set it to the postgres:// URL of the database that the server uses, or FLOE_DATABASE_URL_FILE');
+  // Whoever owns the database could name another.
+  if (config.repository.branch === undefined) read.problem('FLOE_REPOSITORY_BRANCH is missing: set it to the branch that the server follows');
   const refusesSubmissions = read.checked('FLOE_TRUST_SERVER_WITH_SUBMISSIONS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'no';
   if (databaseUrl === undefined || read.problems.length > 0)
     throw new FloeError(

@@ -15,7 +15,7 @@ them, tokens only here)
   FLOE_CACHE_KEEP_DAYS             what nobody has needed for so long leaves the cache; default: nothing does
   FLOE_CACHE_MAX_GIB               above that the oldest that nobody needs leaves the cache; default: nothing does
   FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
-  FLOE_REPOSITORY_BRANCH           default: the one that the repository's HEAD names at the first fetch
+  FLOE_REPOSITORY_BRANCH           the branch that is followed (required)
   FLOE_REPOSITORY_DIRECTORY        the folder of it that has the flake.nix; default: its root
   FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
   FLOE_REPOSITORY_MAX_MIB          of one download; default: 512

@@ -1,6 +1,6 @@
 import type { GitMirror } from '@floe/git';
 import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
-import type { PolicyFloor } from '@floe/model';
+import type { CommitSha, PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './trial-branches/testing-deps.ts';
@@ -65,6 +65,8 @@ export interface PipelineDeps {
   readonly nameSettings?: (message: string) => string;
   /** Of a builder that is a process of its own, and does not believe the database: what it evaluated. Undefined: the database is believed. */
   readonly ownEvaluations?: OwnEvaluations | undefined;
+  /** Of the same: the newest commit that it released, by its own log. Undefined: the database is asked for the newest published one. */
+  readonly newestReleased?: (() => Promise<CommitSha | undefined>) | undefined;
   /** What is submitted without an evaluation is not taken: the server, which is to be believed for that, is not. */
   readonly refusesSubmissions?: boolean | undefined;
   /** Follows the branches `testing/<host>`. Undefined: there is nothing of them to end either. */

@@ -83,6 +83,8 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
       })
       .catch(() => undefined),
   'systems of a CI': async (_sql, world) => await world.submit('ada', 66),
+  'another branch': async (sql) => await sql`update repositories set branch = 'evil'`,
+  'another address': async (sql) => await sql`update repositories set url = 'https://evil.example/fleet.git'`,
   'a revision of systems of a CI': async (sql, world) => {
     await world.submit('ada', 67);
     return await sql`update revisions set handover_id = (select id from handovers limit 1) where state in ('EVALUATING', 'BUILDING')`;
@@ -147,9 +149,11 @@ async function attacked(
     await sql.end();
   }
   const signed = await signedReleases(folder);
-  for (const { host, commit, toplevel, formerHost, purpose } of signed) {
+  for (const { repository, ref, host, commit, toplevel, formerHost, purpose } of signed) {
     const of = world.commits[Number(commit) - 1]?.[host]?.evaluates;
-    expect({ host, commit, toplevel, formerHost, purpose }, names.join(', ')).toEqual({
+    expect({ repository, ref, host, commit, toplevel, formerHost, purpose }, names.join(', ')).toEqual({
+      repository: 'https://forge.example/fleet.git',
+      ref: 'refs/heads/main',
       host,
       commit,
       toplevel: systemOf(host, Number(of)),
@@ -182,6 +186,49 @@ test('any of these together, at any moments', { timeout: 600_000 }, async () => 
       numRuns: 4,
     },
   );
+});
+
+/** What whoever owns the database may do with a commit that is refused because nobody allowed signed it. */
+const UNSIGNED: Readonly<Record<string, string>> = {
+  'a host that is late': `update evaluations set outcome = 'EVAL_ERROR', retry_at = 1 where revision_id = $1;
+    insert into evaluations (revision_id, host, outcome, retry_at) values ($1, 'ada', 'EVAL_ERROR', 1) on conflict do nothing;
+    update revisions set state = 'PUBLISHED' where id = $1`,
+  'a host whose build failed': `insert into evaluations (revision_id, host, outcome, retry_at, drv_path, toplevel, system)
+    values ($1, 'ada', 'BUILD_ERROR', 1, '${systemOf('ada', 2)}.drv', '${systemOf('ada', 2)}', 'x86_64-linux') on conflict do nothing;
+    update revisions set state = 'BUILD_FAILED' where id = $1`,
+  'one that is enrolled since': `insert into evaluations (revision_id, host, outcome) values ($1, 'ada', 'NOT_OURS') on conflict do nothing;
+    update hosts set public_key = 'k', enrolled_at = 1 where host = 'ada'; update revisions set state = 'PUBLISHED' where id = $1`,
+  'a build that goes on, as if a host had its release': `insert into releases (id, repository_id, revision_id, host, sequence, toplevel, "commit", issued_at, envelope)
+    select 'planted', repository_id, id, 'bob', sequence, '${EVIL}', sha, 1, '{}' from revisions where id = $1;
+    insert into evaluations (revision_id, host, outcome) values ($1, 'ada', 'NOT_EVALUATED') on conflict do nothing;
+    update revisions set state = 'BUILDING' where id = $1`,
+};
+
+test.each(Object.keys(UNSIGNED))('%s: nothing of a commit that nobody allowed signed is signed', async (name) => {
+  const folder = await mkdtemp(join(tmpdir(), 'floe-hostile-'));
+  const url = await server.createDatabase(server.url);
+  const world = new World(await openWorldStore(url));
+  const address = new URL(url);
+  const sql = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });
+  world.isApart = true;
+  try {
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(folder);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    await world.shutDown();
+    world.signers = { sshFile: '/nonexistent', path: undefined };
+    await world.start(folder);
+    const refused = await world.ended(await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } }), 'REJECTED');
+    for (const statement of (UNSIGNED[name] ?? '').split(';')) await sql.unsafe(statement.replaceAll('$1', `'${refused.id}'`));
+    await world.later(3_600_000);
+    const isDone = async (): Promise<boolean> => world.evaluations.some((each) => each.startsWith('2 ')) || (await signedReleases(folder)).length > 2;
+    await seen(isDone);
+    expect(await isDone()).toBe(false);
+  } finally {
+    await world.stop();
+    await sql.end();
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test('a planted release is what it claims to be: without its key it opens for nobody', () => {

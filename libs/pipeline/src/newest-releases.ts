@@ -34,10 +34,10 @@ export class NewestReleases {
     return [...this.#byHost.values()];
   }
 
-  /** The ref of the newest release. */
-  newestRef(): string | undefined {
+  /** Of all hosts. */
+  newest(): NewestRelease | undefined {
     const firsts = this.all.flatMap(([first]) => first ?? []);
-    return firsts.toSorted((one, other) => other.sequence - one.sequence)[0]?.ref;
+    return firsts.toSorted((one, other) => other.sequence - one.sequence)[0];
   }
 
   highestSequence(): number {
@@ -89,9 +89,9 @@ export async function readHistory(deps: HistoryDeps, options: { readonly isWhole
   return { logged, newest, files, checkpoint };
 }
 
-/** The ref that releases were signed for last; undefined: the log has none. */
-export async function loggedRef(deps: HistoryDeps): Promise<string | undefined> {
-  return (await readHistory(deps, { isWhole: false })).newest.newestRef();
+/** What was released last; undefined: the log has nothing. */
+export async function newestLogged(deps: HistoryDeps): Promise<NewestRelease | undefined> {
+  return (await readHistory(deps, { isWhole: false })).newest.newest();
 }
 
 function openRelease({ releaseKeys, logger }: HistoryDeps, release: LoggedRelease & { readonly file: string }): NewestRelease | undefined {

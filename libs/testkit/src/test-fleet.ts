@@ -109,6 +109,7 @@ export class TestFleet implements AsyncDisposable {
         FLOE_DATA_DIR: join(this.dir, name),
         FLOE_CACHE_DIR: join(this.dir, 'builder/cache'),
         FLOE_REPOSITORY_URL: this.forge.cloneUrl,
+        FLOE_REPOSITORY_BRANCH: 'main',
         ...(this.#options.databaseUrl === undefined ? {} : { DATABASE_URL: this.#options.databaseUrl }),
         ...env,
       },

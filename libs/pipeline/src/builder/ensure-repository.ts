@@ -1,7 +1,7 @@
 import type { TrustedKey } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { loggedRef } from '../newest-releases.ts';
+import { newestLogged } from '../newest-releases.ts';
 import type { StatementLog } from '../statement-log.ts';
 
 const HEADS = 'refs/heads/';
@@ -32,7 +32,7 @@ export async function ensureRepository(
   }
   const known = await repositories.ensureDefault({ url, now });
   if (known.branch !== '') return known;
-  const ref = await loggedRef(deps);
+  const ref = (await newestLogged(deps))?.ref;
   if (ref?.startsWith(HEADS) !== true) return known;
   await repositories.nameBranch(known.id, ref.slice(HEADS.length));
   return await repositories.ensureDefault({ url, now });

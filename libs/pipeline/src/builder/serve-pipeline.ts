@@ -5,11 +5,12 @@ import { findDefaultBranch, openMirror } from '@floe/git';
 import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type CacheFolder, type CacheKey } from '@floe/nix';
 import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
-import { OwnEvaluations } from '../own-evaluations.ts';
+import { believingNothing } from '../believing-nothing.ts';
 import { runPipeline } from '../pipeline.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { dataPaths } from './data-paths.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
+import { ofSettings } from './of-settings.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 
@@ -47,6 +48,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const gate = new EvaluationGate({ most: cores, availableBytes: () => process.availableMemory() });
   const pipeline: PipelineDeps = {
     ...deps,
+    store: ofSettings(deps.store, { url: config.repository.url, branch }),
     mirror: deps.fetches.watching(mirror),
     testing,
     nix,
@@ -58,7 +60,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
       ...config.limits,
       buildMemoryBytes: config.buildMemoryBytes ?? Math.floor(BUILD_MEMORY_SHARE * totalmem()),
     },
-    ...(deps.apart === undefined ? {} : { ...deps.apart, ownEvaluations: new OwnEvaluations() }),
+    ...(deps.apart === undefined ? {} : believingNothing(deps, deps.apart)),
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,

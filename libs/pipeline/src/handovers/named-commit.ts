@@ -4,7 +4,7 @@ import type { CommitInfo, Handover, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { askSigners } from '../signers/refusal.ts';
 
-type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 'nameSettings'>;
+type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 'nameSettings' | 'newestReleased'>;
 
 /** A CI may be faster than the fetch that brings its commit. */
 const AWAIT_COMMIT_MS = 5 * 60_000;

@@ -8,7 +8,10 @@ import { NOT_TAKEN } from '../submissions.ts';
 import { refusalToSubmit } from './compare.ts';
 import { commitOf } from './named-commit.ts';
 
-type HandoverDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor' | 'refusesSubmissions'>;
+type HandoverDeps = Pick<
+  PipelineDeps,
+  'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor' | 'refusesSubmissions' | 'newestReleased'
+>;
 
 /** What may succeed later is tried for so long. */
 const TRY_FOR_MS = 3600_000;

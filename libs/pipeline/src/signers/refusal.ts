@@ -10,7 +10,7 @@ const MAX_CHECKED = 2_000;
 const NAMED = 3;
 const SETTINGS = 'FLOE_SSH_SIGNERS_FILE or FLOE_OPENPGP_SIGNERS_FILE';
 
-export type SignerDeps = Pick<PipelineDeps, 'signers' | 'nameSettings'> & {
+export type SignerDeps = Pick<PipelineDeps, 'signers' | 'nameSettings' | 'newestReleased'> & {
   readonly store: Pick<PipelineDeps['store'], 'revisions'>;
   readonly mirror: GitMirror;
 };
@@ -27,12 +27,12 @@ const MAX_NOTED = 201;
  * the server's settings name no signers.
  */
 export async function askSigners(
-  { mirror, store, signers, nameSettings = (message) => message }: SignerDeps,
+  { mirror, store, signers, newestReleased, nameSettings = (message) => message }: SignerDeps,
   repositoryId: string,
   sha: CommitSha,
 ): Promise<Signed | undefined> {
   if (signers === undefined) return undefined;
-  const base = (await store.revisions.newestPublishedOfBranch(repositoryId))?.sha;
+  const base = newestReleased === undefined ? (await store.revisions.newestPublishedOfBranch(repositoryId))?.sha : await newestReleased();
   const found = base === undefined ? 'unknown' : await mirror.newCommits(base, sha, MAX_CHECKED);
   if (found === 'too-many')
     return { kind: 'refused', why: `it brings more than ${MAX_CHECKED} commits, and each has to be signed: push it in parts` };

@@ -114,6 +114,20 @@ async function signedBy(repository: OriginRepository, base: CommitSha | undefine
 }
 
 describe('the commits of a push', () => {
+  test('are told from those before by the log of a builder that does not believe its database', async () => {
+    const repository = await opened();
+    const base = (await repository.git('rev-parse', 'HEAD')) as CommitSha;
+    const unsigned = await commitAs(repository, 'nobody', 'unsigned');
+    const head = await commitAs(repository, 'ada', 'signed');
+    await repository.git('push', '-q', '--force', 'origin', `${head}:main`);
+    await using mirror = await openMirror({ dir: join(dir, 'mirror-of-log'), url: repository.url, branch: 'main', logger: silentLogger });
+    await mirror.fetch(undefined);
+    const store = { revisions: { newestPublishedOfBranch: async () => await Promise.resolve({ sha: unsigned }) } } as never;
+    expect((await askSigners({ mirror, store, signers }, 'fleet', head))?.kind).toBe('signed');
+    const newestReleased = async (): Promise<CommitSha> => await Promise.resolve(base);
+    expect((await askSigners({ mirror, store, signers, newestReleased }, 'fleet', head))?.kind).toBe('refused');
+  });
+
   test('are all signed by allowed signers, or the first of the others are named: whoever signed which, also in merges', async () => {
     const signer = fc.constantFrom<Signer>('ada', 'ada', 'ada', 'twice', 'grace', 'grace', ...SSH_KEYS, ...PGP_KEYS, 'nobody');
     let refused = 0;

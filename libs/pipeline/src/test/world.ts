@@ -8,7 +8,8 @@ import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
 import type { AllowedSigners } from '../signers/types.ts';
 import type { EvaluateSource } from '../evaluate-source.ts';
-import { OwnEvaluations } from '../own-evaluations.ts';
+import { believingNothing } from '../believing-nothing.ts';
+import { ofSettings } from '../builder/of-settings.ts';
 import { openStatementLog } from '../statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -94,14 +95,15 @@ export class World {
     const sleep: Clock['sleep'] = async (ms, signal) => await systemClock.sleep(Math.min(ms, this.longestSleepMs), signal);
     const clock: Clock = { ...systemClock, sleep, now: () => systemClock.now() + this.laterMs };
     this.repository = await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: clock.now() });
+    const statements = openStatementLog(join(folder, 'statements'), silentLogger);
     this.#running = runPipeline(
       {
-        store: this.store,
+        store: ofSettings(this.store, { url: 'https://forge.example/fleet.git', branch: 'main' }),
         mirror: this.#mirror(),
         nix: this.#nix(),
         repositoryNix: this.#repositoryNix(),
         cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key', folder: this.#folder() },
-        statements: openStatementLog(join(folder, 'statements'), silentLogger),
+        statements,
         releaseSigner: signer,
         clock,
         logger: silentLogger,
@@ -113,7 +115,7 @@ export class World {
         policyFloor: this.policyFloor,
         signers: this.signers,
         source: this.source,
-        ...(this.isApart ? { ownEvaluations: new OwnEvaluations(), refusesSubmissions: true } : {}),
+        ...(this.isApart ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: true }) : {}),
         looksForSelf: this.looksForSelf,
         owner: 'test',
       },

@@ -25,7 +25,7 @@ export type OneBuilt = { readonly kind: 'built'; readonly published: PublishedHo
 
 type OneDeps = Pick<
   PipelineDeps,
-  'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger' | 'signers' | 'source' | 'nameSettings'
+  'store' | 'nix' | 'repositoryNix' | 'limits' | 'cache' | 'rootsDir' | 'logger' | 'signers' | 'source' | 'nameSettings' | 'newestReleased'
 > & {
   readonly mirror: GitMirror;
 };

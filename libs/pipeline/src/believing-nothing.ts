@@ -1,0 +1,15 @@
+import type { PipelineDeps } from './deps.ts';
+import { newestLogged } from './newest-releases.ts';
+import { OwnEvaluations } from './own-evaluations.ts';
+
+/** Of a builder that shares its database with a server: what it goes by instead of what stands there. */
+export function believingNothing(
+  { statements, releaseSigner, logger }: Pick<PipelineDeps, 'statements' | 'releaseSigner' | 'logger'>,
+  { refusesSubmissions }: { readonly refusesSubmissions: boolean },
+): Pick<PipelineDeps, 'ownEvaluations' | 'newestReleased' | 'refusesSubmissions'> {
+  return {
+    ownEvaluations: new OwnEvaluations(),
+    newestReleased: async () => (await newestLogged({ statements, releaseKeys: [releaseSigner], logger }))?.commit,
+    refusesSubmissions,
+  };
+}

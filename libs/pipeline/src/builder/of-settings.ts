@@ -1,0 +1,13 @@
+import type { Store } from '@floe/store';
+
+/**
+ * The store, in which a repository has the address and the branch that this process follows, whatever the database says by now: what is signed is of
+ * these.
+ */
+export function ofSettings(store: Store, { url, branch }: { readonly url: string; readonly branch: string }): Store {
+  const { repositories } = store;
+  return {
+    ...store,
+    repositories: { ...repositories, get: async (id) => ({ ...(await repositories.get(id)), url, branch, ref: `refs/heads/${branch}` }) },
+  };
+}
