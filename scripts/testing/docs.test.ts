@@ -9,6 +9,9 @@ const PATH = /`((?:apps|libs|tests|scripts|nix|docs|examples|bench|migrations)\/
 /** A link of Markdown to a file of the repository or a heading; group 1 is its target. */
 const LINK = /\]\((?![a-z]+:|\[)([^)\s]+)\)/g;
 
+/** How messages and comments name a heading: `docs/operate.md, "Changing keys"`. */
+const NAMED_HEADING = /\b(docs\/[a-z-]+\.md), \\?"([^"\\]+)\\?"/g;
+
 const read = (doc: string) => readFileSync(join(ROOT, doc), 'utf8');
 
 /** The anchors that forges make for the headings of a file: lower case, spaces as dashes, no punctuation; again with a number when repeated. */
@@ -48,5 +51,16 @@ describe('the docs', () => {
       return anchor !== undefined && !anchorsOf(read(file)).has(anchor);
     });
     expect(broken.map(({ doc, target }) => `${doc}: ${target}`)).toEqual([]);
+  });
+
+  it('have the headings to which messages point', () => {
+    const sources = globSync('{apps,libs,nix,scripts}/**/*.{ts,tsx,nix}', {
+      cwd: ROOT,
+      exclude: (name) => name === 'node_modules' || name === 'dist',
+    });
+    const named = sources.flatMap((file) => [...read(file).matchAll(NAMED_HEADING)].map(([, doc = '', heading = '']) => ({ file, doc, heading })));
+    expect(named.length).toBeGreaterThan(5);
+    const headings = (doc: string): readonly string[] => [...read(doc).matchAll(/^#{1,6} (.+)$/gm)].map(([, heading = '']) => heading);
+    expect(named.filter(({ doc, heading }) => !headings(doc).includes(heading))).toEqual([]);
   });
 });

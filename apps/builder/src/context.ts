@@ -105,7 +105,7 @@ function foreign(releaseKey: string, difference: string): FloeError {
   return new FloeError(
     'BUILDER_FOREIGN',
     `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, ` +
-      `or set another DATABASE_URL; to change the key see docs/operate.md, "Change a key"`,
+      `or set another DATABASE_URL; to change the key see docs/operate.md, "Changing keys"`,
     { data: { releaseKey } },
   );
 }

@@ -17,7 +17,7 @@ export type Clearance =
  * Why nothing of the revision may be evaluated: nobody allowed signed it. Not asked again once a host has a release of it, where the database is
  * believed.
  */
-export async function unsigned(deps: PipelineDeps, revision: Revision): Promise<string | undefined> {
+export async function unsignedUntilReleased(deps: PipelineDeps, revision: Revision): Promise<string | undefined> {
   const hasReleases = deps.ownEvaluations === undefined && (await deps.store.releases.hostsOf(revision.id)).size > 0;
   return hasReleases ? undefined : await unsignedOf(deps, revision);
 }
@@ -28,7 +28,7 @@ export async function unsigned(deps: PipelineDeps, revision: Revision): Promise<
  */
 export async function clear(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<Clearance> {
   const havePassed = revision.handoverId !== undefined || (revision.state === 'PUBLISHED' && deps.ownEvaluations === undefined);
-  const why = (await unsigned(deps, revision)) ?? (havePassed ? undefined : await failedCheck(deps, revision, signal));
+  const why = (await unsignedUntilReleased(deps, revision)) ?? (havePassed ? undefined : await failedCheck(deps, revision, signal));
   return why === undefined ? { kind: 'cleared', revision: revision as ClearedRevision } : { kind: 'refused', why };
 }
 

@@ -1,7 +1,7 @@
 import { FloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import type { Building, BuildOutcome, PublishedHost } from './build.ts';
-import { clear, once, unsigned, type Clearance, type ClearedRevision } from './clearance.ts';
+import { clear, once, unsignedUntilReleased, type Clearance, type ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
 import { outcomeOfAll, prepareRevision, type EvaluateOutcome, type PrepareOutcome } from './evaluate.ts';
@@ -48,7 +48,7 @@ export async function evaluateRevision(
 export async function finishRevision(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<void> {
   const { done, ...flowing } = await leftOf(deps, revision);
   // Before the first build it is asked anyway.
-  const why = flowing.left.length === 0 ? undefined : await unsigned(deps, revision);
+  const why = flowing.left.length === 0 ? undefined : await unsignedUntilReleased(deps, revision);
   if (why !== undefined) return await refuse(deps, revision, why);
   const begin = once(async () => await clear(deps, revision, signal));
   const { outcome } = await flowHosts(deps, revision, flowing, signal, { handOut: handingOut(deps, repository), begin, done });
@@ -82,11 +82,8 @@ async function end(deps: PipelineDeps, repository: Repository, revision: Revisio
 }
 
 async function refuse(deps: PipelineDeps, revision: Revision, why: string): Promise<void> {
-  await refuseLate(
-    deps,
-    revision,
-    (await deps.store.revisions.evaluations(revision.id)).filter(({ retryAt }) => retryAt !== undefined),
-    why,
-  );
+  const rows = await deps.store.revisions.evaluations(revision.id);
+  const late = rows.filter(({ retryAt }) => retryAt !== undefined);
+  await refuseLate(deps, revision, late, why);
   await recordEvent(deps, revision, 'build-failed', why);
 }
