@@ -13,7 +13,7 @@ import {
   writePublicKeys,
   type CollectWhat,
 } from '@floe/pipeline';
-import { FloeError, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { FloeError, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Config } from './config.ts';
 
@@ -56,34 +56,30 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   await builder.rebuild(repository, []);
   logger.info('works for the servers that have its public keys', { keysFile });
 
-  const failed = new AbortController();
-  const running = AbortSignal.any([signal, failed.signal]);
   const watching = {
     // Nobody looks at this process.
     fetches: { noteProgress: () => undefined, watching: <Mirror>(mirror: Mirror): Mirror => mirror },
     onOtherDefault: (notice: string | undefined) => notice === undefined || logger.warn(notice),
     onSilence: () => undefined,
   };
-  const loops = [
-    builder.run(watching, repository.id, running),
-    answerQuestions({ store, releaser, clock, logger }, repository.id, running),
-    keepCache(
-      {
-        limits: config.cacheLimits,
-        collectCache: async (what: CollectWhat) => await builder.collectCache(repository.id, what),
-        clock,
-        logger,
-        troubles: new Troubles({ clock, logger, onChange: () => undefined }),
-        onTooLarge: (message) => message === undefined || logger.warn(config.nameSettings(message)),
-      },
-      running,
-    ),
-  ];
-  // A loop that fails takes the others with it: the service manager restarts the whole process.
-  for (const loop of loops) loop.catch(() => failed.abort());
-  const ended = await Promise.allSettled(loops);
-  const failure = ended.find((each) => each.status === 'rejected');
-  if (failure !== undefined) throw failure.reason;
+  await runLoops(
+    (running) => [
+      builder.run(watching, repository.id, running),
+      answerQuestions({ store, releaser, clock, logger }, repository.id, running),
+      keepCache(
+        {
+          limits: config.cacheLimits,
+          collectCache: async (what: CollectWhat) => await builder.collectCache(repository.id, what),
+          clock,
+          logger,
+          troubles: new Troubles({ clock, logger, onChange: () => undefined }),
+          onTooLarge: (message) => message === undefined || logger.warn(config.nameSettings(message)),
+        },
+        running,
+      ),
+    ],
+    signal,
+  );
 }
 
 /** Before a key is made: hosts that trust another one would refuse all that the new one signs. */

@@ -2,23 +2,18 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dataPaths, nameSettings, readOrMakePublicKeys } from '@floe/pipeline';
-import { describeError, FloeError, isFloeError, stderrLogger, systemClock } from '@floe/runtime';
+import { failService, FloeError, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
 import { DEFAULT_DATA_DIR, parseConfig } from './config.ts';
 import { runBuilder } from './context.ts';
 import { USAGE } from './usage.ts';
 
-const USAGE_ERROR = 2;
-
 async function work(): Promise<void> {
   const config = parseConfig(process.env);
-  const stopping = new AbortController();
-  process.once('SIGTERM', () => stopping.abort());
-  process.once('SIGINT', () => stopping.abort());
   const logger = stderrLogger(config.logLevel);
-  // An unhandled rejection is a bug, but nothing waits for it: it ends one task, not the builder.
-  process.on('unhandledRejection', (error) => logger.error('a promise was rejected without a handler: this is a bug', { error }));
+  surviveRejections(logger);
+  const stopping = untilStopped();
   const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
-  await runBuilder(config, logger, system, stopping.signal);
+  await runBuilder(config, logger, system, stopping);
   logger.info('stopped');
 }
 
@@ -37,12 +32,5 @@ try {
   else if (command === 'keys') await printKeys();
   else await work();
 } catch (error) {
-  const isUsage = isFloeError(error, 'CONFIG_INVALID') || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true;
-  const isExpected = isUsage || isFloeError(error);
-  // Includes the code, by which the manual can be searched.
-  const code = isFloeError(error) && !isUsage ? `${error.code}: ` : '';
-  process.stderr.write(
-    `${isExpected ? `${code}${nameSettings(describeError(error), process.env['FLOE_CONFIGURED_BY'])}` : String((error as Error).stack)}\n`,
-  );
-  process.exitCode = isUsage ? USAGE_ERROR : 1;
+  failService(error, (message) => nameSettings(message, process.env['FLOE_CONFIGURED_BY']));
 }

@@ -1,3 +1,5 @@
+import { buildingSettings, repositorySettings } from '@floe/pipeline';
+
 /** What `floe-builder --help` prints. Docs: docs/configuration.md. */
 export const USAGE = `floe-builder: evaluates, builds and signs what is committed to a fleet's repository, beside a floe-server that holds no keys
 
@@ -14,33 +16,7 @@ them, tokens only here)
   FLOE_CACHE_DIR                   where closures are published to; default: cache in the data folder
   FLOE_CACHE_KEEP_DAYS             what nobody has needed for so long leaves the cache; default: nothing does
   FLOE_CACHE_MAX_GIB               above that the oldest that nobody needs leaves the cache; default: nothing does
-  FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
-  FLOE_REPOSITORY_BRANCH           the branch that is followed (required)
-  FLOE_REPOSITORY_DIRECTORY        the folder of it that has the flake.nix; default: its root
-  FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
-  FLOE_REPOSITORY_MAX_MIB          of one download; default: 512
-  FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
-  FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
-  FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
-  FLOE_FORGE                       where the repository is: github (default), gitlab or forgejo (Gitea, too)
-  FLOE_INPUTS_FILE                 JSON: tokens and SSH keys for private inputs of the flake, by git host
+${repositorySettings('the branch that is followed (required)')}
   FLOE_TRUST_SERVER_WITH_SUBMISSIONS
                                    yes: sign what the server says a CI or an administrator submitted, without an evaluation; default: no
-  FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
-  FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
-  FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
-  FLOE_EVALUATE_SOURCE             commit (default), or tree: the files alone, so that self has no commit (docs/configuration.md)
-  FLOE_EVALUATE_IGNORE             with tree: files that are not evaluated, such as docs/**,.github/**,**/*.md; default: none
-  FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
-  FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
-  FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192
-  FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
-  FLOE_BUILD_MEMORY_MIB            of one host, without Nix's daemon; default: 80 % of the machine's
-  FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS
-                                   yes: do without the sandbox; whoever may push can then read every key of the builder
-  FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE
-                                   yes: do without Nix's daemon; what a commit builds can then change what later ones contain
-  FLOE_LOG_LEVEL                   debug, info (default), warn or error
-
-Exit status: 0 stopped as asked, 1 a failure, 2 wrong usage or settings.
-`;
+${buildingSettings('builder')}`;

@@ -258,3 +258,24 @@ describe('a builder of its own process', () => {
       expect(() => parse({}, file)).toThrow(/not what a builder writes/);
   });
 });
+
+test('--help names each setting that is read, and no other', () => {
+  const read = new Set<string>();
+  const settings: Record<string, string> = {
+    FLOE_REPOSITORY_URL: 'https://git.example.org/fleet.git',
+    FLOE_SSH_SIGNERS_FILE: '/run/token',
+    FLOE_GITHUB_REPOSITORY: 'ada/fleet',
+    FLOE_GITHUB_APP_ID: '1',
+    FLOE_GITHUB_APP_KEY_FILE: '/run/token',
+    FLOE_GITHUB_INSTALLATION_ID: '2',
+  };
+  const noting: ProxyHandler<typeof settings> = {
+    get(target, name) {
+      read.add(String(name));
+      return Reflect.get(target, name) as unknown;
+    },
+  };
+  parseConfig(new Proxy(settings, noting), readFile);
+  for (const name of ['PATH', 'FLOE_CONFIGURED_BY']) read.delete(name);
+  expect([...read].toSorted()).toEqual([...new Set(USAGE.match(/FLOE_[A-Z_]+[A-Z]|DATABASE_URL/g))].toSorted());
+});

@@ -14,7 +14,7 @@ import {
   type CollectWhat,
 } from '@floe/pipeline';
 import type { TrustedKey } from '@floe/protocol';
-import { createWake, loadOrCreateSigner, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { createWake, loadOrCreateSigner, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -155,6 +155,7 @@ export async function createServerContext(
   });
   const fetches: FetchWatch = new FetchWatch(clock, () => announcer.mark(new Set()));
   const reader = new FleetReader({ store, clock, listening, feed, notices, fetches, repositoryId: repository.id, troubles });
+  const telling = { notices, clock, logger, onNews: () => announcer.mark(new Set()) };
   const notifications = new Notifications({
     targets: config.notify,
     store: store.notifications,
@@ -164,7 +165,7 @@ export async function createServerContext(
     publicUrl: config.publicUrl,
     troubles,
     notices: () => notices.list(),
-    onProblem: (code, problem) => tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, code, problem),
+    onProblem: (code, problem) => tellNotice(telling, code, problem),
   });
   const announcer: Announcer = new Announcer({
     store,
@@ -290,18 +291,15 @@ export async function createServerContext(
   });
 
   const tellDefault = (notice: string | undefined): void => {
-    const told = { notices, clock, logger, onNews: () => announcer.mark(new Set()) };
-    if (notices.list().some(({ code, message }) => code === OTHER_DEFAULT && message !== notice)) tellNotice(told, OTHER_DEFAULT, undefined);
-    tellNotice(told, OTHER_DEFAULT, notice);
+    if (notices.list().some(({ code, message }) => code === OTHER_DEFAULT && message !== notice)) tellNotice(telling, OTHER_DEFAULT, undefined);
+    tellNotice(telling, OTHER_DEFAULT, notice);
   };
-  const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles };
-  const named = { notifyTargets: config.notify.map(({ name }) => name), probes: config.probes.map(({ name }) => name) };
   const watching = {
-    ...named,
+    notifyTargets: config.notify.map(({ name }) => name),
+    probes: config.probes.map(({ name }) => name),
     fetches,
     onOtherDefault: tellDefault,
-    onSilence: (message: string | undefined) =>
-      tellNotice({ notices, clock, logger, onNews: () => announcer.mark(new Set()) }, 'BUILDER_SILENT', message),
+    onSilence: (message: string | undefined) => tellNotice(telling, 'BUILDER_SILENT', message),
   };
   const owned = stack.move();
   return {
@@ -310,9 +308,6 @@ export async function createServerContext(
     addresses,
     store,
     async run(stopping) {
-      // A loop that fails takes the others with it: the service manager restarts the whole process.
-      const failed = new AbortController();
-      const running = AbortSignal.any([stopping, failed.signal]);
       await using _listener = await store.hints.listen((hints) => {
         for (const hint of hints) {
           if (hint.topic === 'outbox') outboxWake.wake();
@@ -324,33 +319,28 @@ export async function createServerContext(
         }
       });
       const { runPipeline = async (until: AbortSignal) => await builder.run(watching, repository.id, until) } = overrides;
-      const watched = { store, clock, logger, notices, process: claim.process, onNews: () => announcer.mark(new Set()) };
-      const loops = [
-        watchServer(watched, running),
-        hub.run(running),
-        steering.run(running),
-        announcer.run(running, () => outboxWake.wake()),
-        notifications.run(running),
-        probes.run(running),
-        watchPresence({ clock, reader, announcer }, running),
-        runPipeline(running),
-        auditHeads.run(running),
-        keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
-      ];
-      if (sandbox !== undefined)
-        loops.push(
-          watchSandbox({ ...watched, sandbox }, running),
-          keepCache(
-            { ...cacheKeeping, onTooLarge: (message) => tellNotice(watched, 'CACHE_TOO_LARGE', message && config.nameSettings(message)) },
-            running,
-          ),
-        );
-      if (config.statuses !== undefined)
-        loops.push(postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running));
-      for (const loop of loops) loop.catch(() => failed.abort());
-      const ended = await Promise.allSettled(loops);
-      const failure = ended.find((each) => each.status === 'rejected');
-      if (failure !== undefined) throw failure.reason;
+      const watched = { ...telling, store, process: claim.process };
+      const onTooLarge = (message: string | undefined): void => tellNotice(telling, 'CACHE_TOO_LARGE', message && config.nameSettings(message));
+      const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles, onTooLarge };
+      await runLoops(
+        (running) => [
+          watchServer(watched, running),
+          hub.run(running),
+          steering.run(running),
+          announcer.run(running, () => outboxWake.wake()),
+          notifications.run(running),
+          probes.run(running),
+          watchPresence({ clock, reader, announcer }, running),
+          runPipeline(running),
+          auditHeads.run(running),
+          keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
+          ...(sandbox === undefined ? [] : [watchSandbox({ ...watched, sandbox }, running), keepCache(cacheKeeping, running)]),
+          ...(config.statuses === undefined
+            ? []
+            : [postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running)]),
+        ],
+        stopping,
+      );
     },
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };

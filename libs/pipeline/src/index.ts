@@ -9,6 +9,7 @@ export { openStoreWhenReady } from './builder/open-store.ts';
 export { openRepositorySandbox } from './builder/repository-sandbox.ts';
 export { nameSettings, NIXOS_OPTIONS } from './builder/setting-names.ts';
 export { Address, Path, readSettingsFile } from './builder/settings-file.ts';
+export { buildingSettings, repositorySettings } from './builder/usage.ts';
 export { openSettings, type SettingsReader } from './builder/settings-reader.ts';
 export type { CollectWhat } from './collect-cache.ts';
 export * from './deps.ts';
