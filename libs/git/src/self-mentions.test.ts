@@ -25,7 +25,7 @@ test.each([
   expect(await kindsIn('{', line, '}')).toEqual([`${kind} a.nix:2`]);
 });
 
-test.each(['{ self, ... }:', 'self.nixosModules.default', '# self.rev', 'x = 1; # ${self}', 'itself.rev', 'imports = [ self.nixosModules.a ];'])(
+test.each(['{ self, ... }:', 'self.nixosModules.default', '# self.rev', '# self.rev\r', 'x = 1; # ${self}', 'itself.rev', 'imports = [ self.nixosModules.a ];'])(
   '%s is none',
   async (line) => {
     expect(await kindsIn(line)).toEqual([]);

@@ -54,7 +54,7 @@ function mentionsIn(bytes: Buffer, path: string): SelfMention[] {
     .toString('utf8')
     .split('\n')
     .flatMap((text, index): SelfMention[] => {
-      const code = text.slice(0, MAX_LINE_CHARACTERS).replace(/(?:^|\s)#.*$/, '');
+      const code = text.slice(0, MAX_LINE_CHARACTERS).replace(/(?:^|\s)#.*/s, '');
       const form = FORMS.find(([, expression]) => expression.test(code));
       return form === undefined ? [] : [{ kind: form[0], path: shownText(path, MAX_PATH_CHARACTERS), line: index + 1 }];
     });

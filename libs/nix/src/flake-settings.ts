@@ -54,7 +54,11 @@ export async function lackingSettings(command: RepositoryCommand, flakeUrl: stri
   // Not as JSON: there, an older Nix numbers the features.
   const { result, isOk } = await command.run('nix', ['show-config'], { timeoutMs: TIMEOUT_MS, signal: limits.signal });
   if (!isOk) return NOTHING;
-  const has = (name: string): string[] => wordsOf(new RegExp(`^${name} = (.*)$`, 'm').exec(result.stdout)?.[1] ?? '');
+  const lines = result.stdout.split('\n');
+  const has = (name: string): string[] => {
+    const start = `${name} = `;
+    return wordsOf(lines.find((line) => line.startsWith(start))?.slice(start.length) ?? '');
+  };
   const lacking = (texts: readonly string[], own: readonly string[], form: (text: string) => string): string[] => {
     const known = new Set(own.map(form));
     return texts
