@@ -25,12 +25,17 @@ test.each([
   expect(await kindsIn('{', line, '}')).toEqual([`${kind} a.nix:2`]);
 });
 
-test.each(['{ self, ... }:', 'self.nixosModules.default', '# self.rev', '# self.rev\r', 'x = 1; # ${self}', 'itself.rev', 'imports = [ self.nixosModules.a ];'])(
-  '%s is none',
-  async (line) => {
-    expect(await kindsIn(line)).toEqual([]);
-  },
-);
+test.each([
+  '{ self, ... }:',
+  'self.nixosModules.default',
+  '# self.rev',
+  '# self.rev\r',
+  'x = 1; # ${self}',
+  'itself.rev',
+  'imports = [ self.nixosModules.a ];',
+])('%s is none', async (line) => {
+  expect(await kindsIn(line)).toEqual([]);
+});
 
 test('the files of folders are looked at, those that are no Nix are not, and a tree without end ends', async () => {
   const blob = async (): Promise<Buffer> => await Promise.resolve(Buffer.from('x = self.rev;'));

@@ -1,13 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OPEN_RING, type CommitSha, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import type { Revision } from '@floe/store';
-import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { openWorldStore, World, type WorldHost } from './test/world.ts';
+import { expect, test } from 'vitest';
+import type { World, WorldHost } from './test/world.ts';
+import { worldForEachTest } from './test/world-for-each-test.ts';
 
 const FLEET: Readonly<Record<string, WorldHost>> = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
 const POLICY = { rings: [{ name: 'canary', hosts: ['ada'] }, { name: 'rest' }], checks: ['style'] };
@@ -16,30 +16,11 @@ const HAS_SYSTEM: ReadonlySet<string> = new Set(['NEW', 'CHANGED', 'UNCHANGED'])
 const TREE = { kind: 'tree', ignored: [] } as const;
 
 let dir = '';
-let server: PostgresServer;
 let world: World;
-beforeAll(async () => {
-  server = await startPostgres();
-  const template = await openWorldStore(server.url);
-  await template[Symbol.asyncDispose]();
+const openWorld = worldForEachTest((...given) => {
+  [world, dir] = given;
+  world.source = TREE;
 });
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'floe-carry-over-'));
-  world = await openWorld();
-});
-afterEach(async () => {
-  await world.stop();
-  await rm(dir, { recursive: true, force: true });
-});
-
-async function openWorld(): Promise<World> {
-  const opened = new World(await openWorldStore(await server.createDatabase(server.url)));
-  opened.source = TREE;
-  return opened;
-}
 
 /** The first commit is published, and everything that was asked of it is forgotten. */
 async function start(hosts = FLEET): Promise<Revision> {
@@ -59,10 +40,10 @@ function shaOf(number: number): CommitSha {
   return String(number).padStart(40, '0') as CommitSha;
 }
 
-async function enrol(host: string): Promise<void> {
-  await world.store.hosts.enrol({
+async function enrol(host: string, inWorld = world): Promise<void> {
+  await inWorld.store.hosts.enrol({
     host: host as HostName,
-    repositoryId: world.repository.id,
+    repositoryId: inWorld.repository.id,
     machineId: host,
     publicKey: host,
     at: systemClock.now(),
@@ -187,29 +168,28 @@ test('whatever is pushed and enrolled, the hosts end with what evaluating would 
       const ends: unknown[] = [];
       for (const source of [TREE, undefined]) {
         const folder = await mkdtemp(join(dir, 'run-'));
-        await world.stop();
-        world = await openWorld();
-        world.source = source;
-        await world.start(folder);
+        await using own = await openWorld();
+        own.source = source;
+        await own.start(folder);
         const seen: unknown[] = [];
         for (const { fleet, enrols } of taken) {
           if (enrols !== null) {
-            await world.store.hosts.ensure(world.repository.id, [enrols as HostName]);
-            await enrol(enrols).catch(() => undefined);
+            await own.store.hosts.ensure(own.repository.id, [enrols as HostName]);
+            await enrol(enrols, own).catch(() => undefined);
           }
-          const sha = await world.push(some[fleet % some.length] ?? {});
+          const sha = await own.push(some[fleet % some.length] ?? {});
           const revision = await eventually('it has ended', async () => {
-            const [found] = await world.store.revisions.byShaPrefix(world.repository.id, sha);
+            const [found] = await own.store.revisions.byShaPrefix(own.repository.id, sha);
             return found !== undefined && ['PUBLISHED', 'EVAL_FAILED', 'BUILD_FAILED'].includes(found.state) ? found : undefined;
           });
-          const rows = await world.store.revisions.evaluations(revision.id);
+          const rows = await own.store.revisions.evaluations(revision.id);
           // Whatever was not evaluated for it says whose it is.
           if (rows.some(({ outcome, evaluateMs }) => outcome !== 'REMOVED' && evaluateMs === undefined))
             expect(revision.sameSourceAs).toMatch(/^0+[1-9]$/);
           seen.push([
             revision.state,
             rows.map(({ host, outcome, toplevel }) => ({ host, toplevel, outcome: HAS_SYSTEM.has(outcome) ? 'system' : outcome })),
-            await world.released(),
+            await own.released(),
           ]);
         }
         ends.push(seen);

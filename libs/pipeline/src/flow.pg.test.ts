@@ -1,34 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isEndedRevision, type CommitSha } from '@floe/model';
 import { FloeError, silentLogger } from '@floe/runtime';
 import type { Revision } from '@floe/store';
-import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statement-log.ts';
-import { openWorldStore, World } from './test/world.ts';
+import type { World } from './test/world.ts';
+import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';
-let server: PostgresServer;
 let world: World;
-beforeAll(async () => {
-  server = await startPostgres();
-  const template = await openWorldStore(server.url);
-  await template[Symbol.asyncDispose]();
-});
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'floe-flow-'));
-  world = new World(await openWorldStore(await server.createDatabase(server.url)));
-});
-afterEach(async () => {
-  await world.stop();
-  await rm(dir, { recursive: true, force: true });
+const openWorld = worldForEachTest((...given) => {
+  [world, dir] = given;
 });
 
 const shaOf = (number: number): CommitSha => String(number).padStart(40, '0') as CommitSha;
@@ -313,7 +299,7 @@ test(
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 8 }), async (steps) => {
         const folder = await mkdtemp(join(dir, 'run-'));
-        const own = new World(await openWorldStore(await server.createDatabase(server.url)));
+        const own = await openWorld();
         const open = { buildsAfter: new Map<string, () => void>(), evaluatesAfter: new Map<string, () => void>() };
         const slow = (host: string): void => {
           for (const of of ['buildsAfter', 'evaluatesAfter'] as const) {

@@ -5,21 +5,15 @@ import { join } from 'node:path';
 import { open, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
-import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import postgres from 'postgres';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { openWorldStore, signer, World } from './test/world.ts';
+import { databasesForTests } from './test/world-for-each-test.ts';
 
 // A builder of its own process, on a database that belongs to somebody who wants other systems signed.
 
-let server: PostgresServer;
-beforeAll(async () => {
-  server = await startPostgres();
-  const template = await openWorldStore(server.url);
-  await template[Symbol.asyncDispose]();
-});
-afterAll(async () => await server[Symbol.asyncDispose]());
+const createDatabase = databasesForTests();
 
 const EVIL = `/nix/store/${'e'.repeat(32)}-evil-9` as StorePath;
 const systemOf = (host: string, n: number): StorePath => `/nix/store/${'0'.repeat(32)}-${host}-${n}` as StorePath;
@@ -113,7 +107,7 @@ async function attacked(
   moments: readonly ('evaluation' | 'build' | 'publication' | 'later')[],
 ): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'floe-hostile-'));
-  const url = await server.createDatabase(server.url);
+  const url = await createDatabase();
   const world = new World(await openWorldStore(url));
   const address = new URL(url);
   const sql = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });
@@ -206,7 +200,7 @@ const UNSIGNED: Readonly<Record<string, string>> = {
 
 test.each(Object.keys(UNSIGNED))('%s: nothing of a commit that nobody allowed signed is signed', async (name) => {
   const folder = await mkdtemp(join(tmpdir(), 'floe-hostile-'));
-  const url = await server.createDatabase(server.url);
+  const url = await createDatabase();
   const world = new World(await openWorldStore(url));
   const address = new URL(url);
   const sql = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });

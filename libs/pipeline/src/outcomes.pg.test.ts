@@ -1,31 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { FloeError, silentLogger, systemClock } from '@floe/runtime';
-import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { eventually } from '@floe/testkit';
+import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statement-log.ts';
-import { openWorldStore, signer, World, type WorldHost } from './test/world.ts';
+import { signer, type World, type WorldHost } from './test/world.ts';
+import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';
-let server: PostgresServer;
 let world: World;
-beforeAll(async () => {
-  server = await startPostgres();
-  const template = await openWorldStore(server.url);
-  await template[Symbol.asyncDispose]();
-});
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'floe-outcomes-'));
-  world = new World(await openWorldStore(await server.createDatabase(server.url)));
-});
-afterEach(async () => {
-  await world.stop();
-  await rm(dir, { recursive: true, force: true });
+worldForEachTest((...given) => {
+  [world, dir] = given;
 });
 
 test('what a rollout proves is in the statement log soon, also while a commit is evaluated for hours', async () => {

@@ -1,32 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { openWorldStore, World, type WorldHost } from './test/world.ts';
+import { eventually } from '@floe/testkit';
+import { expect, test } from 'vitest';
+import type { World, WorldHost } from './test/world.ts';
+import { worldForEachTest } from './test/world-for-each-test.ts';
 
 const FIRST = '1'.padStart(40, '0') as CommitSha;
 
 let dir = '';
-let server: PostgresServer;
 let world: World;
-beforeAll(async () => {
-  server = await startPostgres();
-  const template = await openWorldStore(server.url);
-  await template[Symbol.asyncDispose]();
-});
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'floe-self-watch-'));
-  world = new World(await openWorldStore(await server.createDatabase(server.url)));
+worldForEachTest((...given) => {
+  [world, dir] = given;
   world.looksForSelf = true;
-});
-afterEach(async () => {
-  await world.stop();
-  await rm(dir, { recursive: true, force: true });
 });
 
 async function start(hosts: Readonly<Record<string, WorldHost>>): Promise<void> {

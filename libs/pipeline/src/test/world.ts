@@ -39,7 +39,7 @@ export async function openWorldStore(url: string): Promise<Store> {
 }
 
 /** Stands in for git and Nix: a commit is given by the results of its hosts. */
-export class World {
+export class World implements AsyncDisposable {
   readonly commits: Readonly<Record<string, WorldHost>>[] = [];
   /** Added to the clock. */
   laterMs = 0;
@@ -134,6 +134,10 @@ export class World {
   async stop(): Promise<void> {
     await this.shutDown();
     await this.store[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
   async push(hosts: Readonly<Record<string, WorldHost>>): Promise<CommitSha> {
