@@ -30,9 +30,11 @@ describe('the verdict', () => {
       trouble: { code: 'HOST_KEY_UNKNOWN', message: 'an agent with another key', since: 1 },
       problem: 'x',
     });
-    expect([verdictOf(fleetView({ ...calm, hosts: [host] })).text, todoOf(host), shortTodoOf(host)]).toEqual([
+    const fleet = fleetView({ ...calm, hosts: [host] });
+    expect([verdictOf(fleet).text, attentionOf(fleet)[0]?.since, todoOf(host), shortTodoOf(host)]).toEqual([
       '1 needs you: a has a problem',
-      expect.stringContaining('floe enrol a'),
+      1,
+      'if it is the right machine, run: floe enrol a',
       expect.stringContaining('enrol'),
     ]);
   });

@@ -131,7 +131,8 @@ function problemWords(host: Pick<HostView, 'standing' | 'state' | 'trouble'>): s
 
 function sinceOf(host: HostView): number | null {
   if (host.standing === 'behind' || host.standing === 'removed') return null;
-  return needsAction(host.standing) || host.trouble !== null ? host.stateSince : host.lastSeenAt;
+  if (needsAction(host.standing)) return host.stateSince;
+  return host.trouble === null ? host.lastSeenAt : host.trouble.since;
 }
 
 /** The heading over the list, on the page and in `floe status`. */

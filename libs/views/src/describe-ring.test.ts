@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { describeRing } from './describe-ring.ts';
 import { ringView } from './fixtures.ts';
-import { ringParts } from './rollout-words.ts';
+import { emptyRingWords, ringParts, ringStateWords, ringWaitsFor, rolloutWords } from './rollout-words.ts';
 
 const count = fc.oneof(fc.constant(0), fc.nat(3), fc.nat(500));
 const rings = fc.record({
@@ -71,4 +71,25 @@ describe('the status of one ring', () => {
       'pending: waits for approval: 1 more approval (approver or higher)',
     );
   });
+});
+
+test('while hosts of a ring are still made nobody reads that none of it changes, or that a person is asked who is not', () => {
+  const made = fc.record({ building: fc.nat(2), evaluating: fc.nat(2) });
+  const empty = { verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 0, away: 0, eligible: 0 };
+  fc.assert(
+    fc.property(rings, made, fc.boolean(), fc.constantFrom(...ROLLOUT_STATES), (each, still, isEmptyRing, state) => {
+      const ring = ringView({ ...each, ...still, ...(isEmptyRing ? { counts: empty } : {}) });
+      const rollout = { state, pause: null, rings: [ring] };
+      const shown = [
+        ringStateWords(ring, rollout),
+        ringWaitsFor(ring, rollout, String),
+        rolloutWords(rollout),
+        describeRing(ring, rollout).description,
+      ];
+      const isMade = still.building + still.evaluating > 0;
+      if (isMade) expect([...shown, emptyRingWords(ring)].join()).not.toContain('no host of it changes');
+      if (isMade && ring.state === 'current' && ring.missingApprovals === null) expect(shown.join()).not.toContain('approval');
+    }),
+    { numRuns: 500 },
+  );
 });

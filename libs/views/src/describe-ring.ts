@@ -2,7 +2,7 @@ import type { StatusText } from '@floe/model';
 import type { RingView, RolloutView } from '@floe/protocol';
 import { describeSuperseded } from './describe-rollout.ts';
 import { isLargeFleet, progressOf } from './hosts-in-words.ts';
-import { missingApprovalWords, ringParts, stillMade } from './rollout-words.ts';
+import { emptyRingWords, isEmptyRing, missingApprovalWords, ringParts, stillMade } from './rollout-words.ts';
 
 /**
  * What the commit says of one ring of several. A ring is a success when its gate has passed, and stays one: hosts that are away, or that
@@ -24,7 +24,7 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
     const before = rings.find((each) => each.state === 'current')?.name;
     return {
       state: 'pending',
-      description: counts.eligible + ring.building + ring.evaluating === 0 ? where : `waits for ring ${before ?? 'before it'}`,
+      description: isEmptyRing(ring) ? where : `waits for ring ${before ?? 'before it'}`,
       isUnderWay: true,
     };
   }
@@ -57,11 +57,10 @@ function describeOpenRing(ring: RingView, rollout: Pick<RolloutView, 'state' | '
 /** "2 of 3 verified, 1 away" */
 function whereItsHostsAre(ring: RingView, rollout: Pick<RolloutView, 'state'>): string {
   const { counts } = ring;
-  const built = stillMade(ring);
-  if (counts.eligible === 0) return built.length > 0 ? built.join(', ') : 'no host of it changes';
+  if (counts.eligible === 0) return emptyRingWords(ring);
   // Of many, what changes with every host is left out, as in the description of the whole rollout.
   const isRough = isLargeFleet(counts.eligible) && counts.inFlight + counts.toCome > 0;
   const rest = ringParts(ring, rollout).filter(({ part }) => part !== 'verified' && !(isRough && (part === 'under way' || part === 'waiting')));
   const verified = `${isRough ? progressOf(counts.verified, counts.eligible) : `${counts.verified} of ${counts.eligible}`} verified`;
-  return [verified, ...rest.map(({ part, count }) => `${count} ${part}`), ...built].join(', ');
+  return [verified, ...rest.map(({ part, count }) => `${count} ${part}`), ...stillMade(ring)].join(', ');
 }

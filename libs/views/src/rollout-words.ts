@@ -21,11 +21,25 @@ export function stillMade({ building, evaluating }: Pick<RingView, 'building' | 
   return [...(building === 0 ? [] : [`${building} being built`]), ...(evaluating === 0 ? [] : [`${evaluating} being evaluated`])];
 }
 
+/** No host of it changes, and none of those that are still made will. */
+export function isEmptyRing({ counts, building, evaluating }: Pick<RingView, 'counts' | 'building' | 'evaluating'>): boolean {
+  return counts.eligible + building + evaluating === 0;
+}
+
+/** Said of a ring without a host that is in its counts. */
+export function emptyRingWords(ring: Pick<RingView, 'building' | 'evaluating'>): string {
+  return stillMade(ring).join(', ') || 'no host of it changes';
+}
+
 /** A person has to approve it. Without that, a rollout in the same state waits for hosts that are still evaluated, or of its ring and still built. */
 export function waitsForPeople({ state, rings }: Pick<RolloutView, 'state' | 'rings'>): boolean {
   // Without rings, nothing was decided yet.
   const current = rings.find((ring) => ring.state === 'current');
-  return state === 'WAITING_APPROVAL' && (current === undefined || current.missingApprovals !== null || current.building + current.evaluating === 0);
+  return state === 'WAITING_APPROVAL' && (current === undefined || asksPeople(current));
+}
+
+function asksPeople({ missingApprovals, building, evaluating }: Pick<RingView, 'missingApprovals' | 'building' | 'evaluating'>): boolean {
+  return missingApprovals !== null || building + evaluating === 0;
 }
 
 /** The words of {@link rolloutStateWords}, of what is seen. */
@@ -59,10 +73,13 @@ export function missingApprovalWords({ count: more, role, notAuthor, weaker }: M
 }
 
 /** Where a ring is: "soaks", "paused"; what has passed, and what is to come. */
-export function ringStateWords(ring: Pick<RingView, 'state'>, { state }: Pick<RolloutView, 'state'>): string {
+export function ringStateWords(
+  ring: Pick<RingView, 'state' | 'missingApprovals' | 'building' | 'evaluating'>,
+  { state }: Pick<RolloutView, 'state'>,
+): string {
   if (ring.state === 'passed') return 'passed';
   if (ring.state === 'to-come') return isEndedRollout(state) ? 'not begun' : 'to come';
-  return STATES[state].replace(/^(?:is|was) /, '');
+  return state === 'WAITING_APPROVAL' && !asksPeople(ring) ? 'waits for hosts' : STATES[state].replace(/^(?:is|was) /, '');
 }
 
 /** What the hosts of a ring do. */
@@ -108,10 +125,7 @@ function waitsFor(ring: RingView, rollout: Pick<RolloutView, 'state' | 'pause'>,
   const approvals = missingApprovals === null ? [] : [missingApprovalWords(missingApprovals)];
   const window = opensAt === null ? [] : [`its window at ${time(opensAt)}`];
   if (ring.state === 'passed' || isEndedRollout(rollout.state)) return '';
-  if (ring.state === 'to-come')
-    return counts.eligible + ring.building + ring.evaluating === 0
-      ? 'nothing: no host of it changes'
-      : ['the rings before it', ...approvals].join(', ');
+  if (ring.state === 'to-come') return isEmptyRing(ring) ? 'nothing: no host of it changes' : ['the rings before it', ...approvals].join(', ');
   switch (rollout.state) {
     case 'WAITING_APPROVAL':
       return [...approvals, ...built, ...window].join(', ');

@@ -35,7 +35,7 @@ export function todoOf(view: Pick<HostView, 'host' | 'standing' | 'actions' | 't
   const ways = [
     isGone ? REMOVE : IN_THE_REPOSITORY[standing]?.long,
     look,
-    commands.length === 0 ? undefined : `run: ${commands.join(', or: ')}`,
+    commands.length === 0 ? undefined : `${isRefused(view) ? 'if it is the right machine, ' : ''}run: ${commands.join(', or: ')}`,
   ].filter((way) => way !== undefined);
   return ways.length === 0 ? null : ways.join(', or ');
 }

@@ -5,6 +5,7 @@ import {
   labelStopWords,
   pauseInWords,
   ringParts,
+  emptyRingWords,
   ringStateWords,
   ringWaitsFor,
   rolloutOrderWords,
@@ -83,7 +84,7 @@ function Ring({ ring, rollout, now }: { readonly ring: RingView; readonly rollou
             </span>
           </li>
         ))}
-        {parts.length === 0 && <li class="aside">no host of it changes</li>}
+        {parts.length === 0 && <li class="aside">{emptyRingWords(ring)}</li>}
       </ul>
     </li>
   );

@@ -31,7 +31,7 @@ test('an agent with another key is the problem of the host that it asks to be, u
   knocks.end(ADA);
   expect(troubles.of(ADA)).toBeUndefined();
   knock('HOST_NOT_ENROLLED');
-  expect(troubles.of(ADA)?.message).toContain('floe enrol ada');
+  expect(troubles.of(ADA)?.message).toContain('none is enrolled');
 });
 
 test('a machine that is refused once, and enrols then, is no problem', () => {

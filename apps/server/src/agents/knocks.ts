@@ -13,9 +13,9 @@ const WORDS: ReadonlyMap<string, (host: HostName) => string> = new Map([
   [
     'HOST_KEY_UNKNOWN',
     (host) =>
-      `an agent with another key knocks as ${host}, while the enrolled one is away: its machine lost its state folder, or another machine has this name; find out which, then run: floe enrol ${host}`,
+      `an agent with another key knocks as ${host}, while the enrolled one is away: its machine lost its state folder, or another machine has this name`,
   ],
-  ['HOST_NOT_ENROLLED', (host) => `an agent knocks as ${host}, for which none is enrolled: if it is the right machine, run: floe enrol ${host}`],
+  ['HOST_NOT_ENROLLED', (host) => `an agent knocks as ${host}, for which none is enrolled`],
 ]);
 
 /** True when the trouble is that of an agent that knocks in vain. */

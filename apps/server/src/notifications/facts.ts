@@ -130,7 +130,9 @@ function failuresInWords(pause: PauseView | null): readonly string[] {
 
 function knockOf(host: HostName, troubles: Pick<Troubles, 'of'>): { readonly since: number; readonly reason: string } | undefined {
   const trouble = troubles.of(host);
-  return trouble !== undefined && isKnock(trouble) ? { since: trouble.since, reason: trouble.message } : undefined;
+  return trouble !== undefined && isKnock(trouble)
+    ? { since: trouble.since, reason: `${trouble.message}. If it is the right machine, run: floe enrol ${host}` }
+    : undefined;
 }
 
 function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {
