@@ -8,9 +8,11 @@ import { gitError, hideToken, isTranslated, translateFolderError } from './error
 import { createGitHttp, type GitHttp } from './git-http.ts';
 import { notGit } from './http-errors.ts';
 import type { RepositoryLimits } from './limits.ts';
+import { removeUnused } from './loose-objects.ts';
 import { openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from './mirror-types.ts';
 import { ObjectStore } from './object-store.ts';
+import type { CommitMakerDeps } from './object-writer.ts';
 import { DamagedError } from './pack/damaged.ts';
 import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
 import { openPacks } from './packs.ts';
@@ -54,6 +56,8 @@ export type LocalMirror = {
 const FETCHED_REF = 'refs/floe/fetched';
 /** A ref that never exists: the server sends everything. */
 const NO_REF = 'refs/floe/none';
+/** The branches of the commits that Floe makes. */
+const MADE_BRANCHES = [TREE_BRANCH, PROBE_BRANCH, VARIANT_BRANCH];
 const LONGEST_NAME_SHOWN = 200;
 
 /** Opens a mirror in this thread. Does no I/O before the first call. */
@@ -63,7 +67,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   const objects = new ObjectStore(dir, limits.objectBytes);
   const refs = openRefs(dir, folder.writeWhole);
   const inspector = new TreeInspector(
-    { tree: readTreeAlive, peek: async (oid, count) => await objects.peek(oid, count), blob: readAny },
+    { tree: readTree, peek: async (oid, count) => await objects.peek(oid, count), blob: readAny },
     limits.downloadBytes,
   );
   const remakes = openRemakeNote(dir, folder.writeWhole);
@@ -116,22 +120,17 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     throw new DamagedError(`the history lacks the commit ${sha}`); // otherwise it would look like an unknown commit
   }
 
-  /** Reports progress of a walk that may take long. */
-  async function readTreeAlive(oid: string): Promise<TreeEntry[]> {
-    options.onAlive();
-    return await readTree(oid);
-  }
-
   async function readTree(oid: string): Promise<TreeEntry[]> {
     return parseTree(await treeBytes(oid));
   }
 
   async function exactTree(oid: string): Promise<ExactEntry[]> {
-    options.onAlive();
     return parseExactTree(await treeBytes(oid));
   }
 
   async function treeBytes(oid: string): Promise<Buffer> {
+    // A walk through many may take long.
+    options.onAlive();
     const object = await objects.read(oid);
     if (object?.type !== 'tree') throw new DamagedError(`the tree ${oid} is missing`);
     return object.bytes;
@@ -141,6 +140,20 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     const object = await objects.read(oid);
     if (object === undefined) throw new DamagedError(`the object ${oid} is missing`);
     return object.bytes;
+  }
+
+  /** Makes a commit of one that was fetched, on a branch of its own: Nix finds commits by branch. */
+  async function make(
+    signal: AbortSignal,
+    name: string,
+    sha: CommitSha,
+    write: (deps: CommitMakerDeps, commit: RawCommit) => Promise<CommitSha>,
+  ): Promise<CommitSha> {
+    return await reading(signal, async () => {
+      const made = await write({ dir, tree: exactTree, writeWhole: folder.writeWhole }, await knownCommit(sha));
+      await refs.move(`refs/heads/${name}`, made);
+      return made;
+    });
   }
 
   async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
@@ -187,11 +200,17 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
 
   /**
    * When there are many packs and nothing else to do: downloads everything as one pack, then removes the others, including
-   * objects that only a force-pushed history had.
+   * objects that only a force-pushed history had, and those that Floe made of earlier commits.
    */
   async function tidy(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
     if (!(await packs.isWorn())) return;
     try {
+      const made = await Promise.all(MADE_BRANCHES.map(async (name) => await refs.read(`refs/heads/${name}`)));
+      await removeUnused(
+        dir,
+        objects,
+        made.filter((sha) => sha !== undefined),
+      );
       const { onProgress } = options;
       const pack = await receivePack({ dir, url, branch, folder, limits, http, head, haveRef: NO_REF, advertisement, signal, onProgress });
       await packs.keepOnly(pack);
@@ -306,7 +325,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         // A recreated mirror does not contain the commits that a force-push removed.
         const start = from === undefined ? undefined : await readCommit(from);
         if (from !== undefined && start === undefined) return 'unknown';
-        const changes = await diffTrees(start?.tree, target, readTreeAlive);
+        const changes = await diffTrees(start?.tree, target, readTree);
         return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
       }),
     newCommits: (signal, from, to, most) =>
@@ -322,25 +341,11 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         return signedParts((await objects.read(sha))?.bytes ?? Buffer.alloc(0));
       }),
     inspect: (signal, sha) => reading(signal, async () => await inspector.inspect((await knownCommit(sha)).tree)),
-    probeCommit: (signal, sha, withFile) =>
-      reading(signal, async () => {
-        const made = await writeProbeCommit({ dir, tree: exactTree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, withFile);
-        await refs.move(`refs/heads/${PROBE_BRANCH}`, made);
-        return made;
-      }),
     selfMentions: (signal, sha) =>
-      reading(signal, async () => await findSelfMentions({ tree: readTreeAlive, blob: readAny }, (await knownCommit(sha)).tree)),
-    treeCommit: (signal, sha, ignored) =>
-      reading(signal, async () => {
-        const made = await writeTreeCommit({ dir, tree: exactTree, writeWhole: folder.writeWhole }, (await knownCommit(sha)).tree, ignored);
-        await refs.move(`refs/heads/${TREE_BRANCH}`, made);
-        return made;
-      }),
+      reading(signal, async () => await findSelfMentions({ tree: readTree, blob: readAny }, (await knownCommit(sha)).tree)),
+    probeCommit: (signal, sha, withFile) => make(signal, PROBE_BRANCH, sha, async (deps, { tree }) => await writeProbeCommit(deps, tree, withFile)),
+    treeCommit: (signal, sha, ignored) => make(signal, TREE_BRANCH, sha, async (deps, { tree }) => await writeTreeCommit(deps, tree, ignored)),
     without: (signal, sha, paths) =>
-      reading(signal, async () => {
-        const variant = await writeVariant({ dir, tree: readTree, raw: readAny, writeWhole: folder.writeWhole }, await knownCommit(sha), paths);
-        await refs.move(`refs/heads/${VARIANT_BRANCH}`, variant);
-        return variant;
-      }),
+      make(signal, VARIANT_BRANCH, sha, async (deps, commit) => await writeVariant({ ...deps, raw: readAny }, commit, paths)),
   };
 }

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
+import type { ExactEntry } from './tree.ts';
 
 export interface ObjectWriterDeps {
   readonly dir: string;
   readonly writeWhole: (path: string, content: string | Uint8Array) => Promise<void>;
+}
+
+/** What a commit is made with of one that was fetched. */
+export interface CommitMakerDeps extends ObjectWriterDeps {
+  readonly tree: (oid: string) => Promise<readonly ExactEntry[]>;
 }
 
 /** An entry of a tree that is to be written. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
 import { createLogger, execInTest } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { GitMirror } from './index.ts';
 import { mirrorHere } from './test/mirror-here.ts';
@@ -60,10 +61,14 @@ async function pushMany(to: GitMirror, from?: CommitSha): Promise<CommitSha> {
 async function expectWhole(of: GitMirror, head: CommitSha): Promise<void> {
   expect(await of.commit(head)).toMatchObject({ sha: head });
   expect(await of.changedPaths(undefined, head)).toHaveLength(MAX_PACKS + 1);
-  const { stdout, stderr } = await execInTest('git', ['--git-dir', dir, 'fsck', '--full'], {
+  expect(await fsck()).not.toMatch(/failed|error|missing|bad/);
+}
+
+async function fsck(...options: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await execInTest('git', ['--git-dir', dir, 'fsck', '--full', ...options], {
     env: { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null' },
   });
-  expect(`${stdout}${stderr}`).not.toMatch(/failed|error|missing|bad/);
+  return `${stdout}${stderr}`;
 }
 
 it('are merged at the next look that finds nothing new, however many pushes there were', async () => {
@@ -127,4 +132,32 @@ it('leave a working mirror, wherever the merge was interrupted', async () => {
     await expectWhole(after, head);
   }
   expect(log).toEqual([]);
+});
+
+const made = fc.oneof(
+  fc.record({ kind: fc.constant('tree' as const), ignored: fc.subarray(['f0', 'f1', 'docs/**', '**/*.md']) }),
+  fc.record({ kind: fc.constant('another' as const), withFile: fc.boolean() }),
+  fc.record({ kind: fc.constant('without' as const), paths: fc.subarray(['f0', 'docs/a.md'], { minLength: 1 }) }),
+);
+
+it('are merged with what Floe made of commits: the last of each kind stays whole, and nothing else is left', { timeout: 120_000 }, async () => {
+  const mine = mirror();
+  let head = await repository.commit({ 'docs/a.md': 'a', 'docs/deep/b.md': 'b', f0: '0', f1: '1' }, 'first');
+  await mine.fetch(undefined);
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.array(made, { maxLength: 3 }), { minLength: 1, maxLength: 3 }), async (rounds) => {
+      for (const of of rounds) {
+        head = await pushMany(mine, head);
+        for (const each of of) {
+          if (each.kind === 'tree') await mine.tree(head, each.ignored);
+          else if (each.kind === 'another') await mine.flakeUrlOfAnother(head, each.withFile);
+          else await mine.flakeUrlWithout((await mine.tree(head, ['f1'])).sha, each.paths);
+        }
+      }
+      expect(await mine.fetch(head)).toEqual({ kind: 'unchanged', head });
+      expect(await packFiles()).toHaveLength(2);
+      expect(await fsck('--unreachable')).not.toMatch(/failed|error|missing|bad|unreachable/);
+    }),
+    { numRuns: 4 },
+  );
 });

@@ -1,23 +1,20 @@
 import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
-import { writeObject, writeTree, type ObjectWriterDeps } from './object-writer.ts';
+import { writeObject, writeTree, type CommitMakerDeps } from './object-writer.ts';
 import type { ExactEntry } from './tree.ts';
 
 /** The branch that keeps the commit: Nix finds commits by branch. */
 export const PROBE_BRANCH = 'floe-another-commit';
-/** No flake has a file of this name. It begins with a dot, which what reads a whole folder usually leaves out. */
+/** Flakes have no file of this name. It begins with a dot, which what reads a whole folder usually leaves out. */
 const PROBE_FILE = '.floe-another-commit';
 
-export interface ProbeCommitDeps extends ObjectWriterDeps {
-  readonly tree: (oid: string) => Promise<readonly ExactEntry[]>;
-}
-
 /** Makes a commit with these files, another id and another date than any that people make; `withFile`: with one file more, that nothing needs. */
-export async function writeProbeCommit(deps: ProbeCommitDeps, tree: string, withFile: boolean): Promise<CommitSha> {
+export async function writeProbeCommit(deps: CommitMakerDeps, tree: string, withFile: boolean): Promise<CommitSha> {
   let root = tree;
   if (withFile) {
     const probe = { mode: '100644', name: Buffer.from(PROBE_FILE), oid: await writeObject(deps, 'blob', Buffer.from('nothing needs this file\n')) };
-    root = await writeTree(deps, inOrder([...(await deps.tree(tree)), probe]));
+    const others = (await deps.tree(tree)).filter(({ name }) => !name.equals(probe.name));
+    root = await writeTree(deps, inOrder([...others, probe]));
   }
   const nobody = 'Floe <floe> 1000000000 +0000';
   return toCommitSha(await writeObject(deps, 'commit', Buffer.from(`tree ${root}\nauthor ${nobody}\ncommitter ${nobody}\n\nanother commit\n`)));

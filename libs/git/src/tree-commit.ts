@@ -1,14 +1,10 @@
 import { ignores, type CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
-import { writeObject, writeTree, type ObjectWriterDeps } from './object-writer.ts';
+import { writeObject, writeTree, type CommitMakerDeps } from './object-writer.ts';
 import type { ExactEntry } from './tree.ts';
 
 /** The branch that keeps the commit of a tree: Nix finds commits by branch. */
 export const TREE_BRANCH = 'floe-tree-without-ignored-files';
-
-export interface TreeCommitDeps extends ObjectWriterDeps {
-  readonly tree: (oid: string) => Promise<readonly ExactEntry[]>;
-}
 
 /** Nobody wrote it, at the beginning of time, after no other commit: two commits with the same files have the same one. */
 const NOBODY = 'Floe <floe> 1 +0000';
@@ -17,7 +13,7 @@ const NOBODY = 'Floe <floe> 1 +0000';
  * Makes a commit of the files in a tree that no pattern ignores. It depends on these files alone. A folder in which nothing is left is not there, as
  * ever in git.
  */
-export async function writeTreeCommit(deps: TreeCommitDeps, tree: string, ignored: readonly string[]): Promise<CommitSha> {
+export async function writeTreeCommit(deps: CommitMakerDeps, tree: string, ignored: readonly string[]): Promise<CommitSha> {
   async function rewrite(oid: string, path: string): Promise<string | undefined> {
     const before = await deps.tree(oid);
     const after: ExactEntry[] = [];

@@ -1,7 +1,6 @@
 import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
-import { writeObject, writeTree, type ObjectWriterDeps, type WrittenEntry } from './object-writer.ts';
-import type { TreeEntry } from './path-changes.ts';
+import { writeObject, writeTree, type CommitMakerDeps, type WrittenEntry } from './object-writer.ts';
 
 /** The branch that keeps the variant: Nix finds commits by branch. */
 export const VARIANT_BRANCH = 'floe-without-unreadable-files';
@@ -11,8 +10,7 @@ export const VARIANT_BRANCH = 'floe-without-unreadable-files';
  */
 export const NOWHERE = '/floe-has-not-file-';
 
-export interface VariantDeps extends ObjectWriterDeps {
-  readonly tree: (oid: string) => Promise<TreeEntry[]>;
+export interface VariantDeps extends CommitMakerDeps {
   readonly raw: (oid: string) => Promise<Buffer>;
 }
 
@@ -38,7 +36,7 @@ export async function writeVariant(
       const here = `${path}/${entry.path}`;
       const link = isHidden ? await writeObject(deps, 'blob', Buffer.from(`${NOWHERE}${paths.indexOf(here.slice(1))}-`)) : undefined;
       const changed = link ?? (below === undefined ? entry.oid : await rewrite(entry.oid, below, here));
-      written.push({ mode: isHidden ? '120000' : entry.mode, name: Buffer.from(entry.path), oid: changed });
+      written.push({ mode: isHidden ? '120000' : entry.mode, name: entry.name, oid: changed });
     }
     return await writeTree(deps, written);
   }
