@@ -159,7 +159,7 @@ export class RepositoryCommand {
   async evaluate(args: readonly string[], options: CommandOptions): Promise<CommandResult> {
     const all = ['eval', ...args];
     if (this.#deps.gate === undefined) return await this.run('nix', all, options);
-    return await this.#deps.gate.pass(async (onRunning) => {
+    return await this.#deps.gate.pass(options.signal, async (onRunning) => {
       const result = await this.run('nix', all, { ...options, onRunning });
       // One that was ended at a limit says nothing of others.
       return { result, peakBytes: result.result.end === 'exited' ? result.result.peakMemoryBytes : undefined };

@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { EvaluationGate } from './evaluation-gate.ts';
 
 const GIB = 1024 ** 3;
+const { signal: NEVER } = new AbortController();
 
 afterEach(() => vi.useRealTimers());
 
@@ -22,7 +23,7 @@ function machine(memory: number, most: number) {
     used,
     total,
     begin: (name: string, peakBytes: number | undefined): Promise<string> =>
-      gate.pass(async (onRunning) => {
+      gate.pass(NEVER, async (onRunning) => {
         begun.push(name);
         onRunning(() => used.get(name) ?? 0);
         await new Promise<void>((end) => running.set(name, end));
@@ -94,7 +95,7 @@ test('one runs always, and the next when other programs have freed memory', asyn
   const gate = new EvaluationGate({ most: 4, availableBytes: () => available });
   const begun: string[] = [];
   for (const name of 'ab') {
-    void gate.pass(async () => {
+    void gate.pass(NEVER, async () => {
       begun.push(name);
       await new Promise(() => undefined);
       return { result: undefined, peakBytes: undefined };
@@ -107,10 +108,36 @@ test('one runs always, and the next when other programs have freed memory', asyn
   expect(begun).toEqual(['a', 'b']);
 });
 
+test("one that is stopped while it waits leaves the queue, and takes nobody's place", async () => {
+  const gate = new EvaluationGate({ most: 1, availableBytes: () => GIB });
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  const stopping = new AbortController();
+  const begin = (name: string, signal: AbortSignal): Promise<string> =>
+    gate.pass(signal, async () => {
+      begun.push(name);
+      if (!signal.aborted) await new Promise<void>((end) => ends.set(name, end));
+      return { result: name, peakBytes: undefined };
+    });
+  const all = [begin('a', NEVER), begin('b', stopping.signal), begin('c', NEVER)];
+  await settled();
+  expect(begun).toEqual(['a']);
+  stopping.abort();
+  expect(await all[1]).toBe('b');
+  expect(await begin('late', stopping.signal)).toBe('late');
+  await settled();
+  expect(begun).toEqual(['a', 'b', 'late']);
+  ends.get('a')?.();
+  await settled();
+  expect(begun).toEqual(['a', 'b', 'late', 'c']);
+  ends.get('c')?.();
+  await Promise.all(all);
+});
+
 test('one that fails gives its place back; a large one is forgotten after sixteen others', async () => {
   const gate = new EvaluationGate({ most: 1, availableBytes: () => 0 });
-  await expect(gate.pass(async () => await Promise.reject(new Error('no')))).rejects.toThrow('no');
-  const take = async (peakBytes: number | undefined) => await gate.pass(async () => await Promise.resolve({ result: 0, peakBytes }));
+  await expect(gate.pass(NEVER, async () => await Promise.reject(new Error('no')))).rejects.toThrow('no');
+  const take = async (peakBytes: number | undefined) => await gate.pass(NEVER, async () => await Promise.resolve({ result: 0, peakBytes }));
   await take(5 * GIB);
   await take(undefined);
   expect(gate.expectedBytes).toBe(5 * GIB);

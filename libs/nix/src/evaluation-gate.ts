@@ -19,6 +19,11 @@ interface Running {
   memoryBytes: () => number;
 }
 
+/** It has taken nothing yet. */
+function notBegun(): Running {
+  return { memoryBytes: () => 0 };
+}
+
 /**
  * Admits as many evaluations at the same time as the machine has memory for: the next one begins when what is free suffices for
  * it, beside what those under way will still take, judged by what evaluations before them took. One may always run. Those that wait
@@ -40,12 +45,26 @@ export class EvaluationGate {
     return this.#peaks.length === 0 ? FIRST_GUESS_BYTES : Math.max(...this.#peaks);
   }
 
-  /** Waits for its turn and runs `evaluate`, which returns the most bytes that it took, where that is known. */
-  async pass<T>(evaluate: (onRunning: OnRunning) => Promise<{ readonly result: T; readonly peakBytes: number | undefined }>): Promise<T> {
+  /**
+   * Waits for its turn and runs `evaluate`, which returns the most bytes that it took, where that is known. When the signal aborts meanwhile, `evaluate`
+   * runs at once, for the same signal to end it.
+   */
+  async pass<T>(
+    signal: AbortSignal | undefined,
+    evaluate: (onRunning: OnRunning) => Promise<{ readonly result: T; readonly peakBytes: number | undefined }>,
+  ): Promise<T> {
     const turn = Promise.withResolvers<Running>();
     this.#waiting.push(turn.resolve);
+    const leave = (): void => {
+      const place = this.#waiting.indexOf(turn.resolve);
+      if (place >= 0) this.#waiting.splice(place, 1);
+      turn.resolve(notBegun());
+    };
+    signal?.addEventListener('abort', leave, { once: true });
+    if (signal?.aborted === true) leave();
     this.#admit();
     const running = await turn.promise;
+    signal?.removeEventListener('abort', leave);
     try {
       const { result, peakBytes } = await evaluate((memoryBytes) => (running.memoryBytes = memoryBytes));
       if (peakBytes !== undefined) this.#remember(peakBytes);
@@ -65,8 +84,7 @@ export class EvaluationGate {
     clearTimeout(this.#timer);
     for (let next = this.#waiting[0]; next !== undefined && this.#hasRoom(); next = this.#waiting[0]) {
       this.#waiting.shift();
-      // Until it has begun it has taken nothing.
-      const running: Running = { memoryBytes: () => 0 };
+      const running = notBegun();
       this.#running.add(running);
       next(running);
     }

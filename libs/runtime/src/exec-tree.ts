@@ -31,21 +31,22 @@ export class ProcessTree {
     const members = this.#members();
     if (this.#limits === undefined) return undefined;
     if (members.length > this.#limits.maxProcesses) return 'processes';
-    return this.#measure(members) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
+    return this.#note(memoryOf(members)) > this.#limits.maxMemoryBytes ? 'memory' : undefined;
   }
 
   /** Bytes that the tree uses now. */
   memoryBytes(): number {
-    return this.#group?.memory('current') ?? this.#measure(this.#members());
+    const counted = this.#group?.memory('current') ?? 0;
+    return this.#note(counted > 0 ? counted : memoryOf(this.#members()));
   }
 
-  /** The most bytes that the tree was seen to use; exact where the kernel counts. Undefined: nobody looked. */
+  /** The most bytes that the tree was seen to use; exact where the kernel keeps it (Linux 5.19). Undefined: nobody looked. */
   peakBytes(): number | undefined {
-    return this.#group?.memory('peak') ?? (this.#peak === 0 ? undefined : this.#peak);
+    const bytes = Math.max(this.#peak, this.#group?.memory('peak') ?? 0);
+    return bytes === 0 ? undefined : bytes;
   }
 
-  #measure(members: readonly number[]): number {
-    const bytes = memoryOf(members);
+  #note(bytes: number): number {
     this.#peak = Math.max(this.#peak, bytes);
     return bytes;
   }
