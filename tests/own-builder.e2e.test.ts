@@ -11,7 +11,15 @@ let first: string;
 beforeAll(async () => {
   const { url } = stack.use(await startPostgres());
   fleet = stack.use(
-    await TestFleet.create({ files: await exampleFleetFiles(), databaseUrl: url, hasOwnBuilder: true, nixConfig: testNixSettings, pollSeconds: 1 }),
+    await TestFleet.create({
+      files: await exampleFleetFiles(),
+      databaseUrl: url,
+      hasOwnBuilder: true,
+      // The server finds neither Nix nor git.
+      serverEnv: { PATH: '/nowhere' },
+      nixConfig: testNixSettings,
+      pollSeconds: 1,
+    }),
   );
   await fleet.startServer();
   await fleet.addMachine('ada');
