@@ -131,7 +131,7 @@ What may pass (an input or a source that cannot be downloaded) is retried automa
 failed permanently is tried once more.
 
 Example:
-  $ floe evaluate 3f9c2ab --reason "the builder for aarch64-linux is set up"`,
+  $ floe evaluate 3f9c2ab --reason "the remote builder for aarch64-linux is set up"`,
     )
     .action((sha: string, { reason }: ReasonOption) => evaluate(cli, sha, reason));
 }
