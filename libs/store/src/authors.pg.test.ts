@@ -143,3 +143,31 @@ describe.each(WORLDS)('the authors of what a ring has not had, on $name', ({ nam
     expect(await asked()).toBeUndefined();
   });
 });
+
+test('a rollout of which it cannot be read which rings were asked proves none of them', async () => {
+  await using world = await WORLDS[1].open();
+  const { store } = world;
+  const repository = await newRepository(store);
+  const host = newHost();
+  await store.hosts.ensure(repository.id, [host]);
+  const shas = Array.from({ length: 3 }, () => unique('').padStart(40, '0') as CommitSha);
+  for (const [index, sha] of shas.entries()) {
+    const revision = await receive(store, repository, sha);
+    await toBuilding(store, revision.id);
+    await store.releases.publish(revision.id, [newRelease(revision, host, path(`${host}-${index}`))], 50);
+    const push = { id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, after: sha, receivedAt: 1 };
+    await store.deliveries.record({ ...push, before: shas[index - 1], pusher: ['cyd', 'bob', 'ada'][index], outcome: 'accepted' });
+    const { rollout } = await store.hosts.fleet(repository.id);
+    if (rollout !== undefined && index < 2) await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 60);
+  }
+  const newest = await store.revisions.newest(repository.id);
+  if (newest === undefined) throw new Error('there is a newest one');
+  const asked = async () => (await store.rollouts.authorsOf(newest.id, 'github', { index: 0, name: 'all' }))?.pushers;
+  expect(await asked()).toEqual(['ada']);
+  for (const unreadable of [{ 0: 0 }, ['0'], [-1], 'all', true]) {
+    await world.query?.(`
+      update rollouts set unapproved = '${JSON.stringify(unreadable)}'
+      where revision_id in (select id from revisions where sha = '${shas[1]}')`);
+    expect(await asked()).toEqual(['ada', 'bob']);
+  }
+});

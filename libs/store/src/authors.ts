@@ -1,4 +1,4 @@
-import { MAX_SIGNER_CHARACTERS } from '@floe/model';
+import { MAX_SIGNER_CHARACTERS, storableText } from '@floe/model';
 import { and, desc, eq, gt, inArray, isNotNull, lt, lte, ne, or, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { isInForce, personOf } from './api-tokens.ts';
@@ -12,7 +12,14 @@ import { isReadableCounter } from './unreadable.ts';
 export const MAX_AUTHORS = 200;
 /** So many complete rollouts are looked at for one in which the ring was asked. */
 const MAX_LOOKED_AT = 200;
-const SignersColumn = v.pipe(v.array(v.pipe(v.string(), v.maxLength(MAX_SIGNER_CHARACTERS))), v.maxLength(MAX_AUTHORS));
+/** As a revision or a rollout has them. They are compared, so none is cut or cleaned. */
+const Signer = v.pipe(
+  v.string(),
+  v.check((text) => storableText(text, MAX_SIGNER_CHARACTERS) === text),
+);
+export const SignersColumn = v.pipe(v.array(Signer), v.maxLength(MAX_AUTHORS));
+/** Rings of a complete rollout that were passed over without their approvals. */
+export const UnapprovedColumn = v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))), v.maxLength(1_000));
 
 /** See `RolloutStore.authorsOf`. */
 export async function authorsOf(
@@ -37,7 +44,10 @@ export async function authorsOf(
 
 const Names = v.fallback(v.array(v.unknown()), []);
 
-/** The sequence of the newest complete rollout in which a ring of this name was not passed over without its approvals. */
+/**
+ * The sequence of the newest complete rollout in which a ring of this name was not passed over without its approvals. One of which that cannot
+ * be read is not it: an older one only makes more people authors.
+ */
 async function askedLast(
   db: Database,
   { repositoryId, revisionId, sequence }: { readonly repositoryId: string; readonly revisionId: string; readonly sequence: number },
@@ -65,9 +75,9 @@ async function askedLast(
       .orderBy(desc(revisions.sequence))
       .limit(1);
     if (complete === undefined) return undefined;
+    const unapproved = v.safeParse(UnapprovedColumn, complete.unapproved ?? []);
     const names = v.parse(Names, complete.names);
-    const unapproved = complete.unapproved === null ? [] : v.parse(Names, complete.unapproved);
-    if (!unapproved.some((index) => typeof index === 'number' && names[index] === ring)) return complete.sequence;
+    if (unapproved.success && !unapproved.output.some((index) => names[index] === ring)) return complete.sequence;
     below = complete.sequence;
   }
   return undefined;

@@ -7,7 +7,6 @@ import {
   MAX_GROUPS,
   MAX_LOOSENINGS,
   MAX_PROBES,
-  MAX_SIGNER_CHARACTERS,
   PROBE_VERDICTS,
   ROLLOUT_STATES,
   storableText,
@@ -21,7 +20,7 @@ import {
 } from '@floe/model';
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
-import { authorsOf, MAX_AUTHORS } from './authors.ts';
+import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided } from './records.ts';
@@ -74,7 +73,6 @@ const RingsColumn = v.pipe(
   v.transform((rings): ReadonlyMap<HostName, number> => new Map(rings)),
 );
 
-const UnapprovedColumn = v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))), v.maxLength(1_000));
 const WeakerColumn = v.pipe(
   v.array(
     v.union([
@@ -90,7 +88,6 @@ const WeakerColumn = v.pipe(
 );
 
 const PushersColumn = v.pipe(v.array(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM))), v.maxLength(MAX_AUTHORS));
-const SignersColumn = v.pipe(v.array(storedText(MAX_SIGNER_CHARACTERS)), v.maxLength(MAX_AUTHORS));
 
 type Row = typeof rollouts.$inferSelect;
 /** {@link Row} without what may be large: lists do not read it. */
