@@ -90,7 +90,10 @@ export function admit(asking: Asking, facts: AdmitFacts, now: number): AdmitAnsw
   return withinLimits(asking, facts);
 }
 
-/** Its failure is one of those for which the rollout is paused. One with an earlier commit, which others are still to get, is not tried again by it, and nobody had one that was lost try again. */
+/**
+ * Its failure with the rollout's system is one of those for which the rollout is paused. Not a failure with an earlier commit: this host has
+ * something newer by now. Nor a host that was lost: nobody had it try again.
+ */
 export function isNamedByPause(
   { host, toplevel, isSuperseded, wasLost }: Pick<Asking, 'host' | 'toplevel' | 'isSuperseded' | 'wasLost'>,
   course: RolloutCourse | undefined,

@@ -1,6 +1,6 @@
 import { isActivating } from '../agent/state.ts';
 import type { HostName, StorePath } from '../brands.ts';
-import { isStopped, resolve, type Desired, type HostSituation, type LabelStop, type ReleaseRef } from '../resolve.ts';
+import { isStopped, isSuperseded, resolve, type Desired, type HostSituation, type LabelStop } from '../resolve.ts';
 import { carriedFailures } from '../rollout/carried.ts';
 import { admit, mayBeginBy, type Asking } from '../rollout/admit.ts';
 import { beginRollout, NO_ORDERS, revertOf, standingStops, type Freeze, type RolloutCourse, type RolloutOrders } from '../rollout/course.ts';
@@ -10,29 +10,16 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { unaskedIn } from '../rollout/rings.ts';
-import { progressOf, type EarlierFailure, type RingHost } from '../rollout/progress.ts';
+import { isLost, progressOf, wentAfter, type EarlierFailure, type RingHost, type Went } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
-import { pathOf } from './rollout-facts.ts';
 import { worldHost, ZONES, type WorldHost } from './world-host.ts';
+import { releaseIn, worldRevision, type WorldCommit, type WorldRevision } from './world-revision.ts';
 
 /** After a `go` the watchdog has acted by then. */
 const WATCHDOG_MS = 15 * 60_000;
-
-export interface WorldRevision {
-  readonly sequence: number;
-  readonly toplevels: ReadonlyMap<HostName, StorePath>;
-  /** Hosts that are still built: they have no release yet. */
-  readonly coming: Set<HostName>;
-  /** Hosts that are still evaluated: nobody knows what it has for them, nor their ring. */
-  readonly unknown: Set<HostName>;
-  /** Hosts have to run it before anything newer, once it was complete. */
-  readonly isStone: boolean;
-  /** Hosts on which it does not work. */
-  readonly bad: ReadonlySet<HostName>;
-}
 
 /** A fleet, its people and its server, as far as rollouts depend on them. Everything but the decisions is a stand-in. */
 export class RolloutWorld {
@@ -72,36 +59,14 @@ export class RolloutWorld {
     return this.revisions.at(-1);
   }
 
-  /** A commit that changes some hosts. What came before is superseded, and what of that was not built yet never is. `isSlow`: built later; `isUnknown`: evaluated later. */
-  publish(
-    changes: (host: WorldHost) => boolean,
-    isBad: (host: WorldHost) => boolean,
-    {
-      isStone = false,
-      isSlow = () => false,
-      isUnknown = () => false,
-    }: { readonly isStone?: boolean; readonly isSlow?: (host: WorldHost) => boolean; readonly isUnknown?: (host: WorldHost) => boolean } = {},
-  ): void {
-    const sequence = this.revisions.length + 1;
-    const coming = new Set<HostName>();
-    const unknown = new Set<HostName>();
-    const toplevels = new Map<HostName, StorePath>();
-    const bad = new Set<HostName>();
-    for (const host of this.hosts) {
-      const before = this.newest?.toplevels.get(host.name);
-      const isNew = before === undefined || changes(host);
-      const toplevel = isNew ? pathOf(`${host.image ?? host.name}-${sequence}`) : before;
-      toplevels.set(host.name, toplevel);
-      if (isUnknown(host)) unknown.add(host.name);
-      const neverBuilt = this.newest?.coming.has(host.name) === true || this.newest?.unknown.has(host.name) === true;
-      if ((isNew || neverBuilt) && isSlow(host)) coming.add(host.name);
-      if (isNew ? isBad(host) : this.newest?.bad.has(host.name) === true) bad.add(host.name);
-    }
-    this.revisions.push({ sequence, toplevels, coming, unknown, bad, isStone });
+  /** A commit. What came before is superseded, and what of that was not built yet never is. */
+  publish(commit: WorldCommit = {}): void {
+    const revision = worldRevision(commit, this.hosts, this.newest);
+    this.revisions.push(revision);
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
     this.answers.clear();
-    this.#rings = new Map(this.hosts.flatMap(({ name, ring }) => (unknown.has(name) ? [] : [[name, ring]])));
+    this.#rings = new Map(this.hosts.flatMap(({ name, ring }) => (revision.unknown.has(name) ? [] : [[name, ring]])));
     this.#openMs.fill(0);
   }
 
@@ -117,13 +82,6 @@ export class RolloutWorld {
     for (const host of [...unknown].slice(0, isLast ? unknown.size : 1)) unknown.delete(host);
   }
 
-  releaseOf(host: WorldHost, { sequence, toplevels, coming, unknown }: WorldRevision): ReleaseRef | undefined {
-    const toplevel = toplevels.get(host.name);
-    return toplevel === undefined || coming.has(host.name) || unknown.has(host.name)
-      ? undefined
-      : { id: `${host.name}@${sequence}`, host: host.name, sequence, toplevel };
-  }
-
   ringOf(host: WorldHost): number {
     const isPassedOver = this.course?.unapproved?.includes(host.ring) === true;
     const ring = this.#rings.get(host.name) ?? (isPassedOver ? host.ring : Math.max(host.ring, this.course?.ring ?? 0));
@@ -134,7 +92,7 @@ export class RolloutWorld {
   facts(): RolloutFacts {
     const { newest, policy } = this;
     const hosts = this.hosts.flatMap((host): RingHost[] => {
-      const release = newest === undefined ? undefined : this.releaseOf(host, newest);
+      const release = newest === undefined ? undefined : releaseIn(newest, host);
       if (release === undefined) return [];
       const { toplevel } = release;
       const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
@@ -183,7 +141,9 @@ export class RolloutWorld {
 
   #failedBefore(host: WorldHost, current: StorePath): readonly EarlierFailure[] {
     const proved = host.stable === undefined ? 0 : (this.#changeOf(host, host.stable.toplevel) ?? 0);
-    return [...host.quarantined].flatMap((toplevel) => {
+    const { went, seen, isConnected } = host;
+    const lost = went !== undefined && isLost({ ...seen, isConnected, went, toplevel: went.toplevel }, this.now) ? [went.toplevel] : [];
+    return [...new Set([...host.quarantined, ...lost])].flatMap((toplevel) => {
       const change = this.#changeOf(host, toplevel) ?? 0;
       const isAcknowledged = this.acknowledged.has(`${host.name} ${toplevel}`);
       return toplevel === current || change <= proved ? [] : [{ toplevel, change, failure: undefined, isAcknowledged }];
@@ -219,7 +179,7 @@ export class RolloutWorld {
       pin: host.pin,
       hold: host.hold,
       isRingPromoted: course !== undefined && isRingPromoted(course, this.ringOf(host)),
-      rollout: newest === undefined ? undefined : this.releaseOf(host, newest),
+      rollout: newest === undefined ? undefined : releaseIn(newest, host),
       stable: host.stable,
       stone: this.stoneOf(host),
       directed: host.directed,
@@ -262,7 +222,7 @@ export class RolloutWorld {
   }
 
   #becomesStable(host: WorldHost, newest: WorldRevision): void {
-    const release = this.releaseOf(host, newest);
+    const release = releaseIn(newest, host);
     if (release === undefined) return;
     host.stable = release;
     if (newest.isStone && host.stones.every(({ id }) => id !== release.id)) host.stones = [...host.stones, { ...release, name: release.id }];
@@ -289,6 +249,8 @@ export class RolloutWorld {
     const { sequence, permit } = host.directed ?? { sequence: 0 };
     if (sequence < host.accepted && (permit === undefined || host.told < host.accepted)) throw new Error(`${host.name} refuses ${sequence}`);
     host.accepted = Math.max(host.accepted, sequence);
+    // It has begun with a later directive: it follows no earlier `go` any more.
+    host.went = undefined;
     host.is = { ...host.is, subject: toplevel, state: host.is.runs === toplevel ? 'SUCCEEDED' : 'STAGED' };
     this.report(host);
   }
@@ -299,12 +261,17 @@ export class RolloutWorld {
     host.seen = host.is;
     host.tried.add(host.is.runs);
     if (host.is.state === 'ROLLED_BACK' && host.is.subject !== undefined) host.quarantined.add(host.is.subject);
-    if (!isActivating(host.is.state)) host.went = undefined;
+    host.went = wentAfter(host.went, { ...host.is, epoch: 0 });
   }
 
   /** Hosts that have a place: their `go` has neither a verdict nor ended with the watchdog's time. */
   inFlight(): readonly WorldHost[] {
     return this.hosts.filter(({ went }) => went !== undefined && this.now <= went.until);
+  }
+
+  /** It had a `go`, and no verdict came in time. */
+  isPastGo(host: WorldHost): host is WorldHost & { went: Went } {
+    return host.went !== undefined && this.now > host.went.until;
   }
 
   askingOf(host: WorldHost): Asking | undefined {
@@ -313,11 +280,13 @@ export class RolloutWorld {
     const situation = this.#situationOf(host);
     const because = mayBeginBy(desired, situation, host.verified);
     const { toplevel } = desired.release;
-    return { host: host.name, toplevel, because, ring: this.ringOf(host), labels: host.labels, isStopped: isStopped(situation) };
+    const of = { host: host.name, toplevel, because, ring: this.ringOf(host), labels: host.labels };
+    const wasLost = this.isPastGo(host) && host.went.toplevel === toplevel;
+    return { ...of, isStopped: isStopped(situation), isSuperseded: isSuperseded(situation, desired.release), wasLost };
   }
 
-  /** The host's agent does what comes next. `isLost`: the network goes down with the change. */
-  advance(host: WorldHost, outcome: 'as-is' | 'fails' | 'lost' | 'later'): void {
+  /** The host's agent does what comes next. The network goes down with the change (`lost`), or with its `go` (`unheard`). */
+  advance(host: WorldHost, outcome: 'as-is' | 'fails' | 'lost' | 'later' | 'unheard'): void {
     const { state, subject } = host.is;
     if (subject === undefined || !host.isEnrolled) return;
     if (state === 'DEFERRED') {
@@ -326,8 +295,8 @@ export class RolloutWorld {
       if (outcome === 'later') host.is = { ...host.is, state: 'DEFERRED' };
       else if (this.#mayGo(host)) {
         host.went = { toplevel: subject, until: this.now + WATCHDOG_MS };
-        host.is = { ...host.is, state: 'ACTIVATING' };
-        if (outcome === 'lost') this.disconnect(host);
+        if (outcome !== 'unheard') host.is = { ...host.is, state: 'ACTIVATING' };
+        if (outcome === 'lost' || outcome === 'unheard') this.disconnect(host);
       }
     } else if (isActivating(state)) {
       const isBad = outcome === 'fails' || this.revisions.some(({ toplevels, bad }) => toplevels.get(host.name) === subject && bad.has(host.name));
