@@ -3,14 +3,17 @@ import { explore, replay } from './search.ts';
 import type { Scene } from './scene.ts';
 import { SCENES } from './scenes.ts';
 
+/** Host a is told revision 1. */
+const TOLD = ['revision 1 is published', 'the server looks, and tells whoever is there', 'a: the directive of epoch 1 arrives'] as const;
+/** The server has given it a `go`, which has not arrived. */
+const GONE = [...TOLD, 'a: asks for its "go"', 'a: "ready" of epoch 1 arrives'] as const;
+
 /** Stories that were counterexamples once: they went wrong before the code was changed. */
 const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; readonly story: readonly string[] }>> = {
   'a canary whose user goes back and follows again within the soak is asked before the second ring': {
     scene: 'canary',
     story: [
-      'revision 1 is published',
-      'the server looks, and tells whoever is there',
-      'a: the directive of epoch 1 arrives',
+      ...TOLD,
       'a: a user switches to another system',
       'a: its reports arrive',
       'the server looks, and tells whoever is there',
@@ -22,11 +25,7 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
   'a place is not free because a user interrupted the host whose "go" is on its way': {
     scene: 'canary',
     story: [
-      'revision 1 is published',
-      'the server looks, and tells whoever is there',
-      'a: the directive of epoch 1 arrives',
-      'a: asks for its "go"',
-      'a: "ready" of epoch 1 arrives',
+      ...GONE,
       'a: a user switches to another system',
       'a: its reports arrive',
       'a: the user follows the fleet again',
@@ -36,11 +35,7 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
   'a host that restarts long after its "go" is not lost': {
     scene: 'restart',
     story: [
-      'revision 1 is published',
-      'the server looks, and tells whoever is there',
-      'a: the directive of epoch 1 arrives',
-      'a: asks for its "go"',
-      'a: "ready" of epoch 1 arrives',
+      ...GONE,
       'a: "go" of epoch 1 arrives',
       'a: its reports arrive',
       'a: is silent past the time of its watchdog',
@@ -52,11 +47,7 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
   'a host that was lost with an earlier commit is not let go on with it, though that failure pauses the newer one': {
     scene: 'carried',
     story: [
-      'revision 1 is published',
-      'the server looks, and tells whoever is there',
-      'a: the directive of epoch 1 arrives',
-      'a: asks for its "go"',
-      'a: "ready" of epoch 1 arrives',
+      ...GONE,
       'revision 2 is published',
       'the server is killed, and starts',
       'a: is silent past the time of its watchdog',
@@ -83,9 +74,7 @@ const STORIES: Readonly<Record<string, { readonly scene: keyof typeof SCENES; re
 
 /** Two hosts compete for one place, and the server has not yet stored that the first of them waits no more. */
 const LATE_REPORT = [
-  'revision 1 is published',
-  'the server looks, and tells whoever is there',
-  'a: the directive of epoch 1 arrives',
+  ...TOLD,
   'b: the directive of epoch 1 arrives',
   'a: a user says "later"',
   'a: its reports arrive',
