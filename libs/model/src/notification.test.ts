@@ -26,6 +26,17 @@ describe('what is told', () => {
     );
   });
 
+  test('of an agent that asks to be a host at most once a day, as often as it goes and comes, and the server is restarted', () => {
+    const DAY_MS = 24 * HOUR_MS;
+    fc.assert(
+      fc.property(fc.array(fc.nat(3 * DAY_MS)), (times) => {
+        const refused = times.map((since) => ({ host: HOST, rollbacks: [], refused: { since, reason: 'another key' } }));
+        const keys = refused.flatMap((each) => eventsOf({ ...NOTHING, hosts: [each] }).map(({ key }) => key));
+        expect(new Set(keys).size).toBe(new Set(times.map((since) => Math.floor(since / DAY_MS))).size);
+      }),
+    );
+  });
+
   test.each(REVISION_STATES)('of a revision that is %s', (state) => {
     const revision = { id: 'r', sha: SHA, subject: 'words', state, reason: 'why', since: 5 };
     const isFailed = ['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED'].includes(state);

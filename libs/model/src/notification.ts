@@ -94,6 +94,11 @@ const UNTOLD_NOTICES = /^(?:NOTIFY_|DATABASE_REFUSES$)/;
 
 const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
 
+/** In the key of what is told once a day: what only the process of the server knows begins again with it, and may come and go. */
+function dayOf(since: number): number {
+  return Math.floor(since / DAY_MS);
+}
+
 /** All to tell about these facts. Whoever asks again gets the same keys, and drops what was told. */
 export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[] {
   const events: NotificationEvent[] = [];
@@ -139,12 +144,11 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     if (failed !== undefined)
       events.push({ kind: 'host-failed', key: `host-failed:${host}:${failed.about}`, since: failed.since, host, reason: failed.reason });
     if (refused !== undefined)
-      events.push({ kind: 'host-refused', key: `host-refused:${host}:${refused.since}`, since: refused.since, host, reason: refused.reason });
+      events.push({ kind: 'host-refused', key: `host-refused:${host}:${dayOf(refused.since)}`, since: refused.since, host, reason: refused.reason });
     if (lost !== undefined) events.push({ kind: 'host-lost', key: `host-lost:${host}:${lost.seenAt}`, since: lost.since, host, reason: lost.reason });
   }
   for (const { code, message, since } of facts.notices ?? []) {
-    // Once a day: it is noticed again after each restart of the server, and may come and go.
-    const key = `server-problem:${code}:${Math.floor(since / DAY_MS)}`;
+    const key = `server-problem:${code}:${dayOf(since)}`;
     if (!UNTOLD_NOTICES.test(code)) events.push({ kind: 'server-problem', key, since, subject: code, reason: message });
   }
   return events;
