@@ -23,14 +23,19 @@ export interface AskingDeps {
  * that is the same but for its times is the same row, so that each look at a host asks once.
  */
 export function askingReleaser({ store, keys, repositoryId, clock, logger }: AskingDeps): Releaser {
+  /** Of which host what was refused last: each connection asks again. */
   const refusals = new Set<string>();
 
   async function ask(host: HostName, key: string, question: SigningQuestion): Promise<Envelope | 'refused' | undefined> {
     const answer = await store.signing.ask({ key, repositoryId: repositoryId(), host, request: JSON.stringify(question) }, clock.now());
     if (answer === undefined) return undefined;
-    if ('envelope' in answer) return storedEnvelope(answer.envelope);
-    if (!refusals.has(key)) logger.error('the builder does not sign what this server asks for', { host, kind: question.kind, why: answer.refused });
-    refusals.add(key);
+    const about = `${question.kind} ${host}`;
+    if ('envelope' in answer) {
+      refusals.delete(about);
+      return storedEnvelope(answer.envelope);
+    }
+    if (!refusals.has(about)) logger.error('the builder does not sign what this server asks for', { host, kind: question.kind, why: answer.refused });
+    refusals.add(about);
     return 'refused';
   }
 

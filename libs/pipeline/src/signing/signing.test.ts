@@ -137,3 +137,22 @@ test('whatever a server writes into the database, nothing is signed that contain
     { numRuns: 100 },
   );
 });
+
+test('a refusal is logged once for each host and kind, over all connections, until one is signed again', async () => {
+  let answer: NonNullable<SigningAnswer> = { refused: 'no' };
+  const logged: unknown[] = [];
+  const logger = { ...silentLogger, error: (_message: string, fields?: unknown) => void logged.push(fields) };
+  const store = { signing: { ask: async () => await Promise.resolve(answer) } };
+  const asking = askingReleaser({ store, keys: [], repositoryId: () => 'repository', clock: systemClock, logger });
+  const stored = seal(signer, 'floe/release', release(3));
+  const connect = async (): Promise<void> => {
+    for (let nonce = 0; nonce < 20; nonce += 1) await asking.permit(stored, { ...permit(3, 3), nonce: `${nonce}` });
+  };
+  await connect();
+  expect(logged).toMatchObject([{ host: HOST, kind: 'permit', why: 'no' }]);
+  answer = { envelope: JSON.stringify(stored) };
+  await connect();
+  answer = { refused: 'no' };
+  await connect();
+  expect(logged).toHaveLength(2);
+});
