@@ -118,7 +118,7 @@ in
   };
   floe-builder = app {
     program = "floe-builder";
-    description = "Evaluates, builds and signs beside a floe-server that holds no keys";
+    description = "Evaluates, builds and signs beside a floe-server without the release key";
     files = [
       "mirror-worker.mjs"
       "migrations"

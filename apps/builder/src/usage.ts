@@ -1,7 +1,7 @@
 import { buildingSettings, repositorySettings } from '@floe/pipeline';
 
 /** What `floe-builder --help` prints. Docs: docs/configuration.md. */
-export const USAGE = `floe-builder: evaluates, builds and signs what is committed to a fleet's repository, beside a floe-server that holds no keys
+export const USAGE = `floe-builder: evaluates, builds and signs what is committed to a fleet's repository, beside a floe-server without the release key
 
 Usage: floe-builder         works until it is stopped
        floe-builder keys    prints the public keys for the server's FLOE_BUILDER_KEYS_FILE; makes the keys when there are none

@@ -23,7 +23,7 @@ export interface TestFleetOptions {
   readonly databaseUrl?: string;
   /** Added to the server's environment. */
   readonly serverEnv?: Readonly<Record<string, string>>;
-  /** A builder as a process of its own, beside a server without keys; needs a database of Postgres. */
+  /** A builder as a process of its own, beside a server without the release key; needs a database of Postgres. */
   readonly hasOwnBuilder?: boolean;
   readonly serverPort?: number;
   /** Where the server listens; default: the loopback. */
