@@ -144,19 +144,21 @@ export async function readCurrent(db: Database, query: FleetQuery): Promise<Curr
 /** What of the revision is still built, and evaluated; most of the time no revision is. */
 async function readComing(db: Database, { revisionId, revisionState }: RolloutOfRevision): Promise<Pick<CurrentRollout, 'coming' | 'evaluating'>> {
   if (revisionState !== 'BUILDING') return {};
-  const unknown = await db
-    .select({ host: evaluations.host })
+  const { host: name, outcome, toplevel: system } = evaluations;
+  // One statement: a host that is evaluated at this moment is one or the other.
+  const rows = await db
+    .select({ host: name, outcome, toplevel: system })
     .from(evaluations)
-    .where(and(eq(evaluations.revisionId, revisionId), eq(evaluations.outcome, 'NOT_EVALUATED')));
-  const rows = await db.select({ host: evaluations.host, toplevel: evaluations.toplevel }).from(evaluations).where(isToBeBuilt(db, revisionId));
+    .where(and(eq(evaluations.revisionId, revisionId), or(eq(outcome, 'NOT_EVALUATED'), isToBeBuilt(db, revisionId))));
   const reader = new RowReader();
-  const coming = new Map(
-    rows.flatMap(({ host, toplevel }) => {
-      const path = reader.path('toplevel', toplevel);
-      return path === undefined ? [] : [[host, path] as const];
-    }),
-  );
-  return { coming, ...(unknown.length === 0 ? {} : { evaluating: new Set(unknown.map(({ host }) => host)) }) };
+  const evaluating = new Set<HostName>();
+  const coming = new Map<HostName, StorePath>();
+  for (const { host, outcome: found, toplevel } of rows) {
+    const path = reader.path('toplevel', toplevel);
+    if (found === 'NOT_EVALUATED') evaluating.add(host);
+    else if (path !== undefined) coming.set(host, path);
+  }
+  return { coming, ...(evaluating.size === 0 ? {} : { evaluating }) };
 }
 
 async function readSituations(db: Database, query: FleetQuery) {
