@@ -116,6 +116,7 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
           retry_epoch = case when n.epoch >= h.retry_epoch then null else h.retry_epoch end,
           went_toplevel = case when h.host in (select host from judged) then null else h.went_toplevel end,
           went_until = case when h.host in (select host from judged) then null else h.went_until end,
+          went_epoch = case when h.host in (select host from judged) then null else h.went_epoch end,
           state_seq = greatest(h.state_seq, n.seq)
         from newest n where h.host = n.host
         returning h.host, h.report_seq
