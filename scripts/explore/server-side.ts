@@ -3,6 +3,7 @@ import {
   decideRollout,
   failuresOf,
   isActivating,
+  isPastGo,
   isStopped,
   isSuperseded,
   mayBeginBy,
@@ -88,7 +89,7 @@ export function admittedNow(state: State, host: Host, scene: Scene): AdmitAnswer
     labels: [],
     isStopped: isStopped(situation),
     isSuperseded: isSuperseded(situation, desired.release),
-    wasLost: host.row.went?.toplevel === toplevel && host.row.went.isExpired,
+    wasLost: isPastGo(wentOf(host.row.went), toplevel, NOW),
   };
   return admit(asking, facts, NOW);
 }

@@ -2,6 +2,7 @@ import {
   admit,
   DEFAULT_POLICY,
   isStopped,
+  isPastGo,
   isSuperseded,
   labelsOf,
   mayBeginBy,
@@ -14,7 +15,6 @@ import {
   type Asking,
   type HostName,
   type InFlight,
-  type ReleaseRef,
   type Went,
 } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
@@ -113,7 +113,7 @@ export function admittedAtOnce(each: FleetHost, rollout: CurrentRollout | undefi
       isUrgent: true,
       isStopped: isStopped(each.situation),
       isSuperseded: isSuperseded(each.situation, desired.release),
-      wasLost: wasLost(row, desired.release, now),
+      wasLost: isPastGo(row.went, desired.release.toplevel, now),
     },
     {
       policy: { ...(rollout?.policy ?? DEFAULT_POLICY), maxInFlight: undefined, budgets: [] },
@@ -164,7 +164,7 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
       isUrgent: asking.deploy !== undefined,
       isStopped: isStopped(asking.situation),
       isSuperseded: isSuperseded(asking.situation, desired.release),
-      wasLost: wasLost(row, desired.release, now),
+      wasLost: isPastGo(row.went, desired.release.toplevel, now),
     },
     {
       policy,
@@ -175,10 +175,6 @@ function judge({ asking, rollout, gone }: SlotFacts, { epoch, labels, now }: Ask
     },
     now,
   );
-}
-
-function wasLost({ went }: HostRow, { toplevel }: Pick<ReleaseRef, 'toplevel'>, now: number): boolean {
-  return went?.toplevel === toplevel && now > went.until;
 }
 
 interface Counting {

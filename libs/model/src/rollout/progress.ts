@@ -79,6 +79,11 @@ export function isLost(
   return went?.toplevel === toplevel && now > Math.max(went.until, startedUntil) && (!isConnected || (isAboutIt && isActivating(state)));
 }
 
+/** It had its `go` for this system, and came to no verdict in time. */
+export function isPastGo(went: Went | undefined, toplevel: StorePath, now: number): boolean {
+  return went?.toplevel === toplevel && now > went.until;
+}
+
 /** Reports with these states about the system of a `go` end it. */
 export const VERDICTS = ['SUCCEEDED', 'TRYING', 'ROLLED_BACK', 'ROLLBACK_FAILED', 'REJECTED', 'BLOCKED'] as const satisfies readonly AgentState[];
 

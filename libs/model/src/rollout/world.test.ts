@@ -229,7 +229,7 @@ interface Began {
 
 /** What each had its `go` for, without a verdict in time. */
 function lostIn(world: RolloutWorld): ReadonlyMap<WorldHost, StorePath> {
-  return new Map(world.hosts.flatMap((host) => (world.isPastGo(host) ? [[host, host.went.toplevel]] : [])));
+  return new Map(world.hosts.flatMap((host) => (host.went !== undefined && world.now > host.went.until ? [[host, host.went.toplevel]] : [])));
 }
 
 function isNamed({ course }: RolloutWorld, { name }: WorldHost): boolean {

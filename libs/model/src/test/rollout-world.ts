@@ -10,7 +10,7 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { unaskedIn } from '../rollout/rings.ts';
-import { isLost, progressOf, wentAfter, type EarlierFailure, type RingHost, type Went } from '../rollout/progress.ts';
+import { isLost, isPastGo, progressOf, wentAfter, type EarlierFailure, type RingHost } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
@@ -269,11 +269,6 @@ export class RolloutWorld {
     return this.hosts.filter(({ went }) => went !== undefined && this.now <= went.until);
   }
 
-  /** It had a `go`, and no verdict came in time. */
-  isPastGo(host: WorldHost): host is WorldHost & { went: Went } {
-    return host.went !== undefined && this.now > host.went.until;
-  }
-
   askingOf(host: WorldHost): Asking | undefined {
     const desired = this.desiredOf(host);
     if (desired.kind !== 'release' || desired.release.toplevel !== host.is.subject) return undefined;
@@ -281,7 +276,7 @@ export class RolloutWorld {
     const because = mayBeginBy(desired, situation, host.verified);
     const { toplevel } = desired.release;
     const of = { host: host.name, toplevel, because, ring: this.ringOf(host), labels: host.labels };
-    const wasLost = this.isPastGo(host) && host.went.toplevel === toplevel;
+    const wasLost = isPastGo(host.went, toplevel, this.now);
     return { ...of, isStopped: isStopped(situation), isSuperseded: isSuperseded(situation, desired.release), wasLost };
   }
 
