@@ -1,6 +1,6 @@
 export type { GitError, GitErrorCode } from './errors.ts';
 export { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
-export * from './mirror.ts';
+export { findDefaultBranch, openMirror, type GitMirror, type MirrorOptions } from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';
 export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, SignedParts, TreeReport } from './mirror-types.ts';
 export { shownText } from './text.ts';

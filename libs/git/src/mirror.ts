@@ -104,6 +104,36 @@ export async function findDefaultBranch(options: Omit<MirrorOptions, 'branch'>, 
   return await thread.call('defaultBranch', [token && (await reveal(token))], signal);
 }
 
+/** What runs the operations of a mirror. */
+export type MirrorCalls = Pick<MirrorThread, 'call' | typeof Symbol.asyncDispose>;
+
+/** The mirror whose operations `calls` runs. The settings were checked before. */
+export function mirrorBy(
+  calls: MirrorCalls,
+  { dir, branch, directory, token }: Pick<MirrorOptions, 'dir' | 'branch' | 'directory' | 'token'>,
+): GitMirror {
+  return {
+    fetch: async (accepted, signal) => await calls.call('fetch', [accepted, token && (await reveal(token))], signal),
+    branches: async (folder, signal) => await calls.call('branches', [folder, token && (await reveal(token))], signal),
+    accept: async (sha) => await calls.call('accept', [sha]),
+    commit: async (sha) => await calls.call('commit', [sha]),
+    contains: async (sha, earlier) => await calls.call('contains', [sha, earlier]),
+    changedPaths: async (from, to) => await calls.call('changedPaths', [from, to]),
+    newCommits: async (from, to, most) => await calls.call('newCommits', [from, to, most]),
+    signedParts: async (sha) => await calls.call('signedParts', [sha]),
+    inspect: async (sha) => await calls.call('inspect', [sha]),
+    selfMentions: async (sha) => await calls.call('selfMentions', [sha]),
+    flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await calls.call('without', [sha, paths]), directory),
+    flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await calls.call('probeCommit', [sha, withFile]), directory),
+    tree: async (sha, ignored) => {
+      const made = await calls.call('treeCommit', [sha, ignored]);
+      return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, directory)}${TREE_ADDRESS}` };
+    },
+    flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),
+    [Symbol.asyncDispose]: async () => await calls[Symbol.asyncDispose](),
+  };
+}
+
 /** Opens a mirror. Checks the settings; the first call uses the folder and the server. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   const dir = resolve(options.dir);
@@ -112,28 +142,5 @@ export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   if (options.token && isSentInClear(url)) {
     options.logger.warn('the repository token is sent without encryption: use an https:// address', { url });
   }
-  const { token } = options;
-  const thread = startThread(options, { dir, url, branch });
-  return {
-    fetch: async (accepted, signal) => {
-      return await thread.call('fetch', [accepted, token && (await reveal(token))], signal);
-    },
-    branches: async (folder, signal) => await thread.call('branches', [folder, token && (await reveal(token))], signal),
-    accept: (sha) => thread.call('accept', [sha]),
-    commit: (sha) => thread.call('commit', [sha]),
-    contains: (sha, earlier) => thread.call('contains', [sha, earlier]),
-    changedPaths: (from, to) => thread.call('changedPaths', [from, to]),
-    newCommits: (from, to, most) => thread.call('newCommits', [from, to, most]),
-    signedParts: (sha) => thread.call('signedParts', [sha]),
-    inspect: (sha) => thread.call('inspect', [sha]),
-    flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await thread.call('without', [sha, paths]), options.directory),
-    flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await thread.call('probeCommit', [sha, withFile]), options.directory),
-    selfMentions: (sha) => thread.call('selfMentions', [sha]),
-    tree: async (sha, ignored) => {
-      const made = await thread.call('treeCommit', [sha, ignored]);
-      return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, options.directory)}${TREE_ADDRESS}` };
-    },
-    flakeUrl: (sha) => flakeUrl(dir, branch, sha, options.directory),
-    [Symbol.asyncDispose]: () => thread[Symbol.asyncDispose](),
-  };
+  return mirrorBy(startThread(options, { dir, url, branch }), { ...options, dir, branch });
 }
