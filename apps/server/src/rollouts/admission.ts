@@ -37,18 +37,23 @@ export interface AdmissionDeps {
  */
 export class Admission {
   readonly #deps: AdmissionDeps;
-  #labels: { readonly revisionId: string; readonly byHost: LabelsByHost } | undefined;
+  /** `later`: hosts whose own labels were not known then, because they were not evaluated, or had an error. */
+  #labels: { readonly revisionId: string; readonly byHost: LabelsByHost; readonly later: ReadonlySet<HostName> } | undefined;
 
   constructor(deps: AdmissionDeps) {
     this.#deps = deps;
   }
 
   async mayActivate(host: HostName, epoch: number): Promise<boolean> {
+    return await this.#ask(host, epoch, { hasJustRead: false });
+  }
+
+  async #ask(host: HostName, epoch: number, how: { readonly hasJustRead: boolean }): Promise<boolean> {
     const { store, clock, logger, repositoryId } = this.#deps;
     let waits: AdmitAnswer | undefined;
     let unlabelled: CurrentRollout | undefined;
     const went = await store.hosts.takeSlot(repositoryId, host, (facts) => {
-      const labels = this.#labelsOf(facts.rollout);
+      const labels = this.#labelsOf(facts, how);
       if (labels === undefined) {
         unlabelled = facts.rollout;
         return undefined;
@@ -62,21 +67,26 @@ export class Admission {
     });
     if (unlabelled !== undefined) {
       await this.#readLabels(unlabelled);
-      return await this.mayActivate(host, epoch);
+      return await this.#ask(host, epoch, { hasJustRead: true });
     }
     if (waits !== undefined) logger.debug('a host that is ready waits', { host, epoch, ...waits });
     return went !== undefined;
   }
 
   /** Undefined: they have to be read first, which is not done while all others wait. */
-  #labelsOf(rollout: CurrentRollout | undefined): LabelsByHost | undefined {
+  #labelsOf({ rollout, asking, gone }: SlotFacts, { hasJustRead }: { readonly hasJustRead: boolean }): LabelsByHost | undefined {
     if (rollout === undefined || rollout.policy.budgets.length === 0) return NO_LABELS;
-    return this.#labels?.revisionId === rollout.revisionId ? this.#labels.byHost : undefined;
+    if (this.#labels?.revisionId !== rollout.revisionId) return undefined;
+    const { byHost, later } = this.#labels;
+    // Who has a release by now was evaluated meanwhile.
+    const isOld = [...(asking === undefined ? [] : [asking.row]), ...gone].some(({ host }) => later.has(host) || !byHost.has(host));
+    return isOld && !hasJustRead ? undefined : byHost;
   }
 
   async #readLabels({ revisionId, policy }: CurrentRollout): Promise<void> {
     const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
-    this.#labels = { revisionId, byHost: labelsByHost({ policy }, evaluations) };
+    const later = evaluations.filter(({ toplevel }) => toplevel === undefined).map(({ host }) => host);
+    this.#labels = { revisionId, byHost: labelsByHost({ policy }, evaluations), later: new Set(later) };
   }
 }
 
