@@ -55,7 +55,7 @@ async function measureFloe(count: number, rounds: number, progress: Progress): P
   const before = await usedBytes(fleet.server);
   progress(`floe: ${count} agents connect`);
   await fleet.connect();
-  await fleet.server.cpuToRest(0, () => true);
+  await fleet.server.cpuToRest();
   const kilobytesPerConnection = ((await usedBytes(fleet.server)) - before) / 1_024 / count;
   const measured: Told[] = [];
   for (let round = 1; round <= COLD_ROUNDS + rounds; round += 1) {
@@ -80,7 +80,7 @@ async function measureBare(
   const before = await usedBytes(server);
   await using agents = startAgents({ type: 'connect', kind: 'bare', count, port, agentKey: generateKeyPem(), reportBytes: sizes.reportBytes });
   await untilStatus(agents, ({ connected }) => connected === count);
-  await server.cpuToRest(0, () => true);
+  await server.cpuToRest();
   const kilobytesPerConnection = ((await usedBytes(server)) - before) / 1_024 / count;
   const measured: Told[] = [];
   for (let round = 1; round <= COLD_ROUNDS + rounds; round += 1) {
@@ -116,7 +116,7 @@ async function tell({ server, agents, count, round, send, isComplete }: Round): 
   const startedAt = performance.now();
   await done;
   while (!(await isComplete())) await delay(POLL_MS);
-  const cpuMs = await server.cpuToRest(before, () => true);
+  const cpuMs = await server.cpuToRest(before);
   return { cpu: (MICROSECONDS * cpuMs) / count, wallMs: (doneAt ?? Number.NaN) - startedAt };
 }
 

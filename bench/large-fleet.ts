@@ -10,7 +10,6 @@ import { generateKeyPem, loadOrCreateSigner, signerFromPem, silentLogger, system
 import { dataPaths } from '@floe/pipeline';
 import { openStore, type Repository, type Store } from '@floe/store';
 import { startPostgres } from '@floe/testkit';
-
 import { hostName, MACHINE_ID, type AgentsRequest, type AgentsStatus } from './agents-wire.ts';
 import { run, type Progress } from './measure.ts';
 import { Worker } from './worker.ts';

@@ -64,10 +64,8 @@ export class Worker implements AsyncDisposable {
     return TICK_MS * (Number(fields[11]) + Number(fields[12]));
   }
 
-  /**
-   * CPU that it uses until it is at rest, from `since` on, and, with `isDone`, that is reached; without the rest itself.
-   */
-  async cpuToRest(since: number, isDone: () => boolean): Promise<number> {
+  /** Waits until it is at rest. Resolves to the CPU that it used since it had used `since`, without the rest itself. */
+  async cpuToRest(since = 0): Promise<number> {
     const samples = [{ at: performance.now(), cpu: await this.cpuMs() }];
     for (;;) {
       await delay(SAMPLE_MS);
@@ -79,7 +77,7 @@ export class Worker implements AsyncDisposable {
       });
       const from = samples[Math.max(quiet, 0)];
       if (last === undefined || from === undefined) continue;
-      if (isDone() && last.at - from.at >= REST_MS) return from.cpu - since;
+      if (last.at - from.at >= REST_MS) return from.cpu - since;
     }
   }
 
