@@ -65,6 +65,22 @@ it('lets the server write to a cache elsewhere, unless a builder of its own writ
   }
 });
 
+it('refuses what a server does not start with beside a builder of its own', async () => {
+  const needed = [
+    'builderKeysFile = "/etc/floe/public-keys.json";',
+    'database.urlFile = "/run/secrets/url";',
+    'cacheUrl = "https://cache.example.org";',
+  ];
+  const failed = async (settings: readonly string[]) => await evaluate(`services.floe.server = { ${settings.join(' ')} };`, 'failed');
+  expect(await failed(needed)).toEqual([]);
+  expect(await failed(needed.filter((each) => !each.startsWith('database')))).toEqual([expect.stringMatching(/set database\.createLocally or/)]);
+  expect(await failed(needed.filter((each) => !each.startsWith('cache')))).toEqual([
+    expect.stringMatching(/set cacheDir to its folder, or cacheUrl/),
+  ]);
+  for (const secret of ['repository.tokenFile = "/run/secrets/token";', 'inputs."github.com".tokenFile = "/run/secrets/token";'])
+    expect(await failed([...needed, secret])).toEqual([expect.stringMatching(/take repository\.tokenFile and inputs out/)]);
+});
+
 it('tells the server its forge, and refuses the settings of another one', async () => {
   expect(await evaluate('', 'unit.environment.FLOE_FORGE')).toBe('github');
   const settings = 'services.floe.server = { forge = "forgejo"; webhookSecretFile = "/run/secrets/hook"; };';

@@ -8,7 +8,7 @@ import { parseConfig } from './config.ts';
 const OWN = new Set(['FLOE_CONFIGURED_BY', 'FLOE_DATA_DIR']);
 
 test('every setting of the NixOS module is told by its option', async () => {
-  const module = await readFile(join(import.meta.dirname, '../../../nix/modules/server.nix'), 'utf8');
+  const module = await readFile(join(import.meta.dirname, '../../../nix/modules/server/service.nix'), 'utf8');
   const set = [...module.matchAll(/^ {4}(FLOE_[A-Z_]+) = (.+);$/gm)].map(([, variable = '', value = '']) => [variable, value] as const);
   expect(set.length).toBeGreaterThan(25);
   expect([...NIXOS_OPTIONS.keys()].toSorted()).toEqual(

@@ -1,0 +1,52 @@
+# Settings with which the server would not start fail at evaluation.
+{ config, lib, ... }:
+let
+  cfg = config.services.floe.server;
+  hasOwnBuilder = cfg.builderKeysFile != null;
+  isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
+in
+{
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = cfg.database.createLocally -> cfg.database.urlFile == null;
+        message = "services.floe.server.database: set createLocally or urlFile, not both";
+      }
+      {
+        assertion =
+          cfg.github.repository != null
+          -> cfg.github.tokenFile != null
+            || (cfg.github.appId != null && cfg.github.appKeyFile != null && cfg.github.installationId != null);
+        message = "services.floe.server.github: set tokenFile, or appId, appKeyFile and installationId";
+      }
+      {
+        assertion = cfg.github.repository != null -> cfg.forge == "github";
+        message = "services.floe.server.github is set, and forge is ${cfg.forge}: a repository is at one forge, so unset the other";
+      }
+      {
+        assertion = hasOwnBuilder -> cfg.database.createLocally || cfg.database.urlFile != null;
+        message = "services.floe.server.builderKeysFile: a floe-builder works through a database that both reach: set database.createLocally or database.urlFile";
+      }
+      {
+        assertion = hasOwnBuilder -> cfg.repository.tokenFile == null && cfg.inputs == { };
+        message = "services.floe.server.builderKeysFile: floe-builder fetches, and this server does not: take repository.tokenFile and inputs out, and set them there";
+      }
+      {
+        assertion = hasOwnBuilder -> cfg.cacheDir != null || cfg.cacheUrl != null;
+        message = "services.floe.server.builderKeysFile: say where agents get what floe-builder publishes: set cacheDir to its folder, or cacheUrl";
+      }
+      {
+        assertion = isUnconfined || config.security.allowUserNamespaces;
+        message = "services.floe.server keeps the repository's code apart in user namespaces: set security.allowUserNamespaces = true (and on a hardened kernel security.unprivilegedUsernsClone)";
+      }
+      {
+        assertion = isUnconfined || config.nix.settings.sandbox == true;
+        message = "services.floe.server: what the repository builds must run in Nix's sandbox: set nix.settings.sandbox = true";
+      }
+      {
+        assertion = isUnconfined || !(lib.elem "floe" config.nix.settings.trusted-users || lib.elem "*" config.nix.settings.trusted-users);
+        message = "services.floe.server evaluates foreign code: take floe and * out of nix.settings.trusted-users, which may do what root may";
+      }
+    ];
+  };
+}
