@@ -26,7 +26,7 @@ export const LONG = [
   'odd-repositories',
   'repository-faults',
   'nix/src/nix',
-  'signers/signers',
+  'commit-signers/signers',
   'housekeeping',
   'rollouts/rollouts',
   'embedded-damage',
@@ -36,7 +36,7 @@ export const LONG = [
   'nix/src/outcomes',
   'same-words',
   'dashboard',
-  'pipeline/src/stable',
+  'statements/stable',
   'testing-branches',
   'pipeline/src/outcomes',
 ];

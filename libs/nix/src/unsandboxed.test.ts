@@ -63,6 +63,6 @@ it('starts programs in few places only', async () => {
     'libs/nix/src/sandbox-probe.ts',
     'libs/pipeline/src/builder/repository-sandbox.ts',
     'libs/pipeline/src/builder/serve-pipeline.ts',
-    'libs/pipeline/src/signers/program.ts',
+    'libs/pipeline/src/commit-signers/program.ts',
   ]);
 });

@@ -1,6 +1,6 @@
 import type { PipelineDeps } from './deps.ts';
-import { newestLogged } from './newest-releases.ts';
-import { OwnEvaluations } from './own-evaluations.ts';
+import { newestLogged } from './statements/newest-releases.ts';
+import { OwnEvaluations } from './evaluation/own-evaluations.ts';
 
 /** Of a builder that shares its database with a server: what it goes by instead of what stands there. */
 export function believingNothing(

@@ -7,7 +7,7 @@ import type { Revision } from '@floe/store';
 import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openStatementLog } from './statement-log.ts';
+import { openStatementLog } from './statements/statement-log.ts';
 import { openWorldStore, World, type WorldHost } from './test/world.ts';
 
 // Whatever becomes of a commit, and whoever builds it when: no host has a release of one whose check does not build, or that nobody allowed signed

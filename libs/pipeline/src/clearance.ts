@@ -1,7 +1,7 @@
 import type { Revision } from '@floe/store';
-import { failedCheck } from './checks.ts';
+import { failedCheck } from './building/checks.ts';
 import type { PipelineDeps } from './deps.ts';
-import { unsignedOf } from './signers/refusal.ts';
+import { unsignedOf } from './commit-signers/refusal.ts';
 
 declare const CLEARED: unique symbol;
 

@@ -3,11 +3,11 @@ import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
 import type { CommitSha, PolicyFloor } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
-import type { TestingDeps } from './trial-branches/testing-deps.ts';
-import type { EvaluateSource } from './evaluate-source.ts';
-import type { OwnEvaluations } from './own-evaluations.ts';
-import type { AllowedSigners } from './signers/types.ts';
-import type { StatementLog } from './statement-log.ts';
+import type { TestingDeps } from './testing-branches/testing-deps.ts';
+import type { EvaluateSource } from './evaluation/evaluate-source.ts';
+import type { OwnEvaluations } from './evaluation/own-evaluations.ts';
+import type { AllowedSigners } from './commit-signers/types.ts';
+import type { StatementLog } from './statements/statement-log.ts';
 
 export interface PipelineLimits {
   /** How many hosts are evaluated at the same time. */

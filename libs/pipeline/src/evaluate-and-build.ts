@@ -1,10 +1,10 @@
 import { FloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
-import type { Building, BuildOutcome, PublishedHost } from './build.ts';
+import type { Building, BuildOutcome, PublishedHost } from './building/build.ts';
 import { clear, once, unsignedUntilReleased, type Clearance, type ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
-import { outcomeOfAll, prepareRevision, type EvaluateOutcome, type PrepareOutcome } from './evaluate.ts';
+import { evaluateHosts, isToBeBuilt } from './evaluation/evaluate-hosts.ts';
+import { outcomeOfAll, prepareRevision, type EvaluateOutcome, type PrepareOutcome } from './evaluation/evaluate.ts';
 import { flowHosts, leftOf } from './flow.ts';
 import { refuseLate } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';

@@ -7,7 +7,7 @@ import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openStatementLog } from './statement-log.ts';
+import { openStatementLog } from './statements/statement-log.ts';
 import type { World } from './test/world.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 

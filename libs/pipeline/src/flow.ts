@@ -1,10 +1,10 @@
 import type { HostName } from '@floe/model';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
-import { BuildQueue } from './build-queue.ts';
-import { buildQueued, type Building, type BuildOutcome } from './build.ts';
+import { BuildQueue } from './building/build-queue.ts';
+import { buildQueued, type Building, type BuildOutcome } from './building/build.ts';
 import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
-import { firstThingsFirst } from './first-things-first.ts';
+import { evaluateHosts, isToBeBuilt } from './evaluation/evaluate-hosts.ts';
+import { firstThingsFirst } from './evaluation/first-things-first.ts';
 
 export interface Flowing {
   /** Those that are evaluated, and have no release yet. */

@@ -1,10 +1,10 @@
 import type { Evaluation, Repository, Revision } from '@floe/store';
-import { buildHosts } from './build.ts';
+import { buildHosts } from './building/build.ts';
 import { clear } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts } from './evaluate-hosts.ts';
+import { evaluateHosts } from './evaluation/evaluate-hosts.ts';
 import { releaseHosts } from './release.ts';
-import { whoseHosts } from './whose-hosts.ts';
+import { whoseHosts } from './evaluation/whose-hosts.ts';
 
 /**
  * Retries the hosts of an ended revision that failed with a temporary error, e.g. an unreachable source, and, once it is published, evaluates those

@@ -3,7 +3,7 @@ import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type CommitSha, type HostName, ty
 import { FloeError, silentLogger, systemClock } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import { describe, expect, test } from 'vitest';
-import { openStatementLog } from './statement-log.ts';
+import { openStatementLog } from './statements/statement-log.ts';
 import { signer, type World, type WorldHost } from './test/world.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 

@@ -10,12 +10,12 @@ import { readHandover } from './handovers/read.ts';
 import { tryLateHosts } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';
 import { FreshnessKeeper } from './release.ts';
-import { SelfWatch } from './self-use.ts';
-import { logStable } from './stable-statements.ts';
+import { SelfWatch } from './evaluation/self-use.ts';
+import { logStable } from './statements/stable-statements.ts';
 import { NOT_TAKEN, publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
-import { TestingBranches } from './trial-branches/testing-branches.ts';
-import { unsignedOf } from './signers/refusal.ts';
+import { TestingBranches } from './testing-branches/testing-branches.ts';
+import { unsignedOf } from './commit-signers/refusal.ts';
 import { refusalOf } from './verify.ts';
 
 const LEASE_MS = 30_000;

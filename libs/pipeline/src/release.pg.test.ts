@@ -9,7 +9,7 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { asCleared } from './test/cleared.ts';
 import { FreshnessKeeper, releaseHosts, signFreshness, type ReleaseDeps } from './release.ts';
-import { openStatementLog } from './statement-log.ts';
+import { openStatementLog } from './statements/statement-log.ts';
 import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
 
 const DAY = 24 * 3600_000;

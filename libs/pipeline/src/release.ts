@@ -2,10 +2,10 @@ import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
 import { verifySignature } from '@floe/runtime';
 import type { Repository } from '@floe/store';
-import type { PublishedHost } from './build.ts';
+import type { PublishedHost } from './building/build.ts';
 import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
-import { keepCheckpoint } from './newest-releases.ts';
+import { keepCheckpoint } from './statements/newest-releases.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Long, so that a laptop that was away for months is still served. The freshness statement limits how old a release may be. */

@@ -1,7 +1,7 @@
 import { open, ReleaseStatement, seal, type Envelope, type OneDirective, type PermitStatement, type TrustedKey } from '@floe/protocol';
 import type { HostName } from '@floe/model';
 import { verifySignature, type Signer } from '@floe/runtime';
-import { sealTrial } from './trial-branches/seal-trial.ts';
+import { sealTrial } from './testing-branches/seal-trial.ts';
 
 /** How long a trial lasts, and the latest time that was ever signed for hosts. */
 export type TrialTimes = Parameters<typeof sealTrial>[2];

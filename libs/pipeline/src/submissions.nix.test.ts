@@ -10,8 +10,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
 import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
-import { rebuildFromStatements } from './rebuild.ts';
-import { openStatementLog } from './statement-log.ts';
+import { rebuildFromStatements } from './statements/rebuild.ts';
+import { openStatementLog } from './statements/statement-log.ts';
 import { publishSubmissions } from './submissions.ts';
 
 const HOST = 'ada' as HostName;

@@ -2,9 +2,9 @@ import { NO_COMMIT, type HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, storedEnvelope } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
-import type { PublishedHost } from './build.ts';
+import type { PublishedHost } from './building/build.ts';
 import type { PipelineDeps } from './deps.ts';
-import { publishSystem, type PublishSystemDeps } from './publish-system.ts';
+import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';
 
 type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions'>;
 

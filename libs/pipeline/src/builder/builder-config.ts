@@ -4,7 +4,7 @@ import type { InputAccess } from '@floe/nix';
 import { parsePolicyFloor } from '@floe/protocol';
 import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
 import * as v from 'valibot';
-import type { AllowedSigners } from '../signers/types.ts';
+import type { AllowedSigners } from '../commit-signers/types.ts';
 import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
 import { parseInputs } from './inputs-config.ts';

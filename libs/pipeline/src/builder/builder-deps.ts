@@ -3,7 +3,7 @@ import type { Sandbox } from '@floe/nix';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
-import type { StatementLog } from '../statement-log.ts';
+import type { StatementLog } from '../statements/statement-log.ts';
 import type { BuilderConfig } from './builder-config.ts';
 
 /** Who is told how far a builder is, and what names policies may use. */

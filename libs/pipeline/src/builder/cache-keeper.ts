@@ -1,7 +1,7 @@
 import type { Collected } from '@floe/nix';
 import { isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import { bytesInWords } from '@floe/views';
-import type { CollectWhat } from '../collect-cache.ts';
+import type { CollectWhat } from '../building/collect-cache.ts';
 
 /** Whatever a server that was killed was still publishing has ended by then. */
 const FIRST_AFTER_MS = 10 * 60_000;

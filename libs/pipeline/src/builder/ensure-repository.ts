@@ -1,8 +1,8 @@
 import type { TrustedKey } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
-import { newestLogged } from '../newest-releases.ts';
-import type { StatementLog } from '../statement-log.ts';
+import { newestLogged } from '../statements/newest-releases.ts';
+import type { StatementLog } from '../statements/statement-log.ts';
 
 const HEADS = 'refs/heads/';
 

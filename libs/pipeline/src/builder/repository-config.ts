@@ -2,7 +2,7 @@ import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type Re
 import { ignores, IGNORE_RULE, parseIgnored } from '@floe/model';
 import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
-import type { EvaluateSource } from '../evaluate-source.ts';
+import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
 import type { SettingsReader } from './settings-reader.ts';
 
 /** The settings about the fleet's repository. */

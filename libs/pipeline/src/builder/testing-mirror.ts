@@ -4,7 +4,7 @@ import { TRIAL_CONTEXT } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import { describeTesting } from '@floe/views';
-import type { TestingDeps } from '../trial-branches/testing-deps.ts';
+import type { TestingDeps } from '../testing-branches/testing-deps.ts';
 import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
 

@@ -1,8 +1,8 @@
 import { belowFloor, DEFAULT_POLICY, type HostName, type RolloutCourse, type StorePath } from '@floe/model';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
-import { releasedToplevels } from '../released.ts';
-import { saveEvaluations } from '../save-evaluations.ts';
+import { releasedToplevels } from '../evaluation/released.ts';
+import { saveEvaluations } from '../evaluation/save-evaluations.ts';
 
 type CompareDeps = Pick<PipelineDeps, 'store' | 'policyFloor'>;
 

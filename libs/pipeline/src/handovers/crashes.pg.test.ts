@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
-import { openStatementLog } from '../statement-log.ts';
+import { openStatementLog } from '../statements/statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
 import { readHandover } from './read.ts';

@@ -9,10 +9,10 @@ import { exec, execInTest, FloeError, generateKeyPem, signerFromPem, silentLogge
 import { openStore, type Handover, type Repository, type Revision, type Store } from '@floe/store';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
-import { rebuildFromStatements } from '../rebuild.ts';
+import { rebuildFromStatements } from '../statements/rebuild.ts';
 import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
-import { openStatementLog } from '../statement-log.ts';
+import { openStatementLog } from '../statements/statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
 import { readHandover } from './read.ts';

@@ -2,7 +2,7 @@ import { handoverSha, isCommit, isEndedRevision, type CommitSha, type RevisionSt
 import { isFloeError } from '@floe/runtime';
 import type { CommitInfo, Handover, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
-import { askSigners } from '../signers/refusal.ts';
+import { askSigners } from '../commit-signers/refusal.ts';
 
 type CommitDeps = Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'signers' | 'nameSettings' | 'newestReleased'>;
 

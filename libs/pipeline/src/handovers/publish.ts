@@ -1,9 +1,9 @@
 import { handoverSha, type HostName, type StorePath } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { Handover, HandoverSystems } from '@floe/store';
-import { buildRoot } from '../build-roots.ts';
+import { buildRoot } from '../building/build-roots.ts';
 import type { PipelineDeps } from '../deps.ts';
-import { publishSystem } from '../publish-system.ts';
+import { publishSystem } from '../building/publish-system.ts';
 import { NOT_TAKEN } from '../submissions.ts';
 import { refusalToSubmit } from './compare.ts';
 import { commitOf } from './named-commit.ts';

@@ -6,11 +6,11 @@ import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, ty
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
-import type { AllowedSigners } from '../signers/types.ts';
-import type { EvaluateSource } from '../evaluate-source.ts';
+import type { AllowedSigners } from '../commit-signers/types.ts';
+import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
-import { openStatementLog } from '../statement-log.ts';
+import { openStatementLog } from '../statements/statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 export const signer = signerFromPem('release-1', generateKeyPem());

@@ -1,8 +1,8 @@
 import { MAX_SUBMITTED_BYTES, type HostName, type StorePath } from '@floe/model';
-import { bestEffort } from './best-effort.ts';
+import { bestEffort } from '../best-effort.ts';
 import { buildRoot, submittedRootsDir, tidyBuildRoots } from './build-roots.ts';
 import type { PublishedHost } from './build.ts';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { publishClosures } from './publish-closures.ts';
 
 export type PublishSystemDeps = Pick<PipelineDeps, 'store' | 'nix' | 'cache' | 'logger' | 'rootsDir'>;

@@ -1,6 +1,6 @@
 import type { HostName, StorePath } from '@floe/model';
 import { sequenceFloor, type Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 
 export interface Released {
   readonly released: ReadonlyMap<HostName, StorePath>;

@@ -2,8 +2,8 @@ import type { SelfMention } from '@floe/git';
 import { isCommit, TREE_ADDRESS, type CommitSha, type HostName } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import type { Evaluation, Revision } from '@floe/store';
-import { bestEffort } from './best-effort.ts';
-import type { PipelineDeps } from './deps.ts';
+import { bestEffort } from '../best-effort.ts';
+import type { PipelineDeps } from '../deps.ts';
 
 /** So many of the hosts that a commit changed are asked first, and so many of all when one of them depends on it. */
 const ASKED_FIRST = 2;

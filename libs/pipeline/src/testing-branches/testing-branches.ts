@@ -2,7 +2,7 @@ import type { BranchList } from '@floe/git';
 import { whyNoTrial, type CommitSha, type HostName, type StorePath, type TestingNews } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { FleetHost, Repository, TestingBranch } from '@floe/store';
-import type { PublishedHost } from '../build.ts';
+import type { PublishedHost } from '../building/build.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { buildOne, evaluateOne } from './build-one.ts';
 import { planTesting, TESTING_FOLDER } from './plan.ts';

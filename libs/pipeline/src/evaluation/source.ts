@@ -1,7 +1,7 @@
 import type { CommitSha } from '@floe/model';
 import { TREE_ADDRESS } from '@floe/model';
 import type { Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 
 type SourceDeps = Pick<PipelineDeps, 'mirror' | 'source'>;
 

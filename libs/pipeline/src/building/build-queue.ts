@@ -1,7 +1,7 @@
 import type { HostName, StorePath } from '@floe/model';
 import type { EvaluationRow, Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts, isToBeBuilt } from './evaluate-hosts.ts';
+import type { PipelineDeps } from '../deps.ts';
+import { evaluateHosts, isToBeBuilt } from '../evaluation/evaluate-hosts.ts';
 
 /** A host that is to be built. */
 export interface Wanted {

@@ -2,7 +2,7 @@ import { DEFAULT_POLICY, diffFleet, HOST_NAME_RULE, isSuspiciousShrink, storable
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
 import { carryOver } from './carry-over.ts';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { outcomeOf, setAsideOpaque } from './evaluate-hosts.ts';
 import { firstThingsFirst } from './first-things-first.ts';
 import { explainOpaque } from './opaque-files.ts';

@@ -1,10 +1,10 @@
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import { checkRoot, tidyCheckRoots } from './build-roots.ts';
-import { bestEffort } from './best-effort.ts';
-import type { PipelineDeps } from './deps.ts';
-import { explainOpaque } from './opaque-files.ts';
-import { addressOf, isSameSource } from './source.ts';
+import { bestEffort } from '../best-effort.ts';
+import type { PipelineDeps } from '../deps.ts';
+import { explainOpaque } from '../evaluation/opaque-files.ts';
+import { addressOf, isSameSource } from '../evaluation/source.ts';
 
 /**
  * Builds the checks that the policy names, before anything of the revision is released. Resolves to why it may not be: the first one

@@ -4,7 +4,7 @@ import { NOWHERE, opaqueKind, shownText, type OpaqueFile, type OpaqueKind } from
 import type { HostName, StorePath } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import type { Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { addressWithout } from './source.ts';
 
 interface Candidate {

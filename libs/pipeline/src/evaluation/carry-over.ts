@@ -1,6 +1,6 @@
 import type { HostName } from '@floe/model';
 import type { Evaluation, EvaluationRow, Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { carryPolicy, type TakenPolicy } from './policy.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 import { isSameSource, sourceOf } from './source.ts';

@@ -1,7 +1,7 @@
 import type { TreeReport } from '@floe/git';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque } from './opaque-files.ts';
 
 const revision = { sha: '1'.repeat(40) } as Parameters<typeof explainOpaque>[1];

@@ -5,11 +5,11 @@ import { openStore, type EvaluationRow, type Store } from '@floe/store';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { saveEvaluations } from './save-evaluations.ts';
-import { preparedImage } from '../../store/src/test/prepared-embedded.ts';
+import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 
 let store: Store;
 beforeAll(async () => {
-  const migrationsDir = join(import.meta.dirname, '../../../migrations');
+  const migrationsDir = join(import.meta.dirname, '../../../../migrations');
   store = await openStore(
     { kind: 'pglite', dataDir: undefined, image: await preparedImage() },
     { clock: systemClock, logger: silentLogger, migrationsDir },

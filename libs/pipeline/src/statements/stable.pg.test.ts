@@ -18,11 +18,11 @@ import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
-import { asCleared } from './test/cleared.ts';
-import { releaseHosts } from './release.ts';
+import { asCleared } from '../test/cleared.ts';
+import { releaseHosts } from '../release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
-import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
+import { openOnPostgres, startMigratedPostgres } from '../test/migrated-postgres.ts';
 
 /** One of each ring, the canary first. */
 const HOSTS = ['canary', 'early', 'rest'] as HostName[];

@@ -2,8 +2,8 @@ import { oneLine } from '@floe/model';
 import { nixString } from '@floe/runtime';
 import type { LackingSettings } from '@floe/nix';
 import type { Revision } from '@floe/store';
-import { bestEffort } from './best-effort.ts';
-import type { PipelineDeps } from './deps.ts';
+import { bestEffort } from '../best-effort.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { warn } from './policy.ts';
 import { addressOf } from './source.ts';
 

@@ -1,8 +1,8 @@
 import type { CommitSha } from '@floe/model';
 import { eventually } from '@floe/testkit';
 import { expect, test } from 'vitest';
-import type { World, WorldHost } from './test/world.ts';
-import { worldForEachTest } from './test/world-for-each-test.ts';
+import type { World, WorldHost } from '../test/world.ts';
+import { worldForEachTest } from '../test/world-for-each-test.ts';
 
 const FIRST = '1'.padStart(40, '0') as CommitSha;
 

@@ -9,12 +9,12 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
-import { asCleared } from './test/cleared.ts';
-import { releaseHosts } from './release.ts';
+import { asCleared } from '../test/cleared.ts';
+import { releaseHosts } from '../release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
+const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 const NAMES = ['ada', 'bob', 'cleo'] as HostName[];
 const [release, serverKey, stranger] = ['release-1', 'server-1', 'server-1'].map((id) => signerFromPem(id, generateKeyPem()));
 

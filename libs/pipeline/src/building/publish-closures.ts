@@ -1,6 +1,6 @@
 import type { StorePath } from '@floe/model';
 import type { PublishedPath } from '@floe/nix';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 
 /**
  * Copies closures to the cache, and reads them back: nothing of them leaves the cache until it is known that they are needed. `isThere`: they are

@@ -2,14 +2,14 @@ import type { GitMirror } from '@floe/git';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
-import { buildRoot, tidyBuildRoots, trialRootsDir } from '../build-roots.ts';
+import { buildRoot, tidyBuildRoots, trialRootsDir } from '../building/build-roots.ts';
 import { bestEffort } from '../best-effort.ts';
-import type { PublishedHost } from '../build.ts';
+import type { PublishedHost } from '../building/build.ts';
 import type { PipelineDeps } from '../deps.ts';
-import { explainOpaque, usersOfOpaqueFiles } from '../opaque-files.ts';
-import { addressOf } from '../source.ts';
-import { publishClosures } from '../publish-closures.ts';
-import { refusalOfSigners } from '../signers/refusal.ts';
+import { explainOpaque, usersOfOpaqueFiles } from '../evaluation/opaque-files.ts';
+import { addressOf } from '../evaluation/source.ts';
+import { publishClosures } from '../building/publish-closures.ts';
+import { refusalOfSigners } from '../commit-signers/refusal.ts';
 import { refusalOfCommit } from '../verify.ts';
 
 export type OneEvaluated =

@@ -2,10 +2,10 @@ import { diffFleet, retryDelayMs, type EvaluatedHost, type HostName } from '@flo
 import type { HostEvaluation } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from './opaque-files.ts';
 import { unknownRing, unknownZone } from './policy.ts';
-import { ReadyHosts } from './ready-hosts.ts';
+import { ReadyHosts } from '../ready-hosts.ts';
 import { leftCache, releasedToplevels, type Released } from './released.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 import { sourceOf } from './source.ts';

@@ -9,7 +9,7 @@ import { openStore, type Repository, type Store } from '@floe/store';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openStatementLog } from '../statement-log.ts';
+import { openStatementLog } from '../statements/statement-log.ts';
 import { TestingBranches, type TestingPipelineDeps } from './testing-branches.ts';
 
 // Git is real, over HTTP; Nix is played: a file "broken" does not evaluate, "unbuildable" does not build.

@@ -8,11 +8,11 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
-import { asCleared } from './test/cleared.ts';
-import { releaseHosts } from './release.ts';
+import { asCleared } from '../test/cleared.ts';
+import { releaseHosts } from '../release.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
+const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 const HOSTS = ['ada', 'bob', 'cleo'] as HostName[];
 const signer = signerFromPem('release-1', generateKeyPem());
 

@@ -2,14 +2,14 @@ import { retryDelayMs, type HostName, type StorePath } from '@floe/model';
 import type { BuildResult } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import type { Evaluation, Revision } from '@floe/store';
-import { bestEffort } from './best-effort.ts';
+import { bestEffort } from '../best-effort.ts';
 import { BuildQueue, wantedOf, type Wanted } from './build-queue.ts';
 import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
-import type { Clearance, ClearedRevision } from './clearance.ts';
-import type { PipelineDeps } from './deps.ts';
-import { evaluateHosts } from './evaluate-hosts.ts';
+import type { Clearance, ClearedRevision } from '../clearance.ts';
+import type { PipelineDeps } from '../deps.ts';
+import { evaluateHosts } from '../evaluation/evaluate-hosts.ts';
 import { publishClosures } from './publish-closures.ts';
-import { ReadyHosts } from './ready-hosts.ts';
+import { ReadyHosts } from '../ready-hosts.ts';
 
 /** Safely below the kernel's limit for one command line, 2 MiB. */
 export const PATHS_PER_COMMAND = 1_000;

@@ -6,8 +6,8 @@ import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { World, WorldHost } from './test/world.ts';
-import { worldForEachTest } from './test/world-for-each-test.ts';
+import type { World, WorldHost } from '../test/world.ts';
+import { worldForEachTest } from '../test/world-for-each-test.ts';
 
 const FLEET: Readonly<Record<string, WorldHost>> = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
 const POLICY = { rings: [{ name: 'canary', hosts: ['ada'] }, { name: 'rest' }], checks: ['style'] };

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newestLogged, readHistory, writeCheckpoint } from './newest-releases.ts';
 import { rebuildFromStatements } from './rebuild.ts';
 import { openStatementLog } from './statement-log.ts';
-import { openOnPostgres, startMigratedPostgres } from './test/migrated-postgres.ts';
+import { openOnPostgres, startMigratedPostgres } from '../test/migrated-postgres.ts';
 
 // A rebuild with a checkpoint comes to the same as one that reads the whole log, whatever the history and the checkpoint.
 

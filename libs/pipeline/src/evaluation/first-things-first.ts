@@ -1,7 +1,7 @@
 import { isCommit, type HostName } from '@floe/model';
 import type { Revision } from '@floe/store';
-import { bestEffort } from './best-effort.ts';
-import type { PipelineDeps } from './deps.ts';
+import { bestEffort } from '../best-effort.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { releasedToplevels } from './released.ts';
 
 /** So many of the newest commits are looked at for those that touched the same files. */

@@ -14,7 +14,7 @@ import {
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
 import { describeError, isFloeError, neverOpens, stableJson } from '@floe/runtime';
 import type { Revision } from '@floe/store';
-import type { PipelineDeps } from './deps.ts';
+import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque } from './opaque-files.ts';
 import { addressOf } from './source.ts';
 
