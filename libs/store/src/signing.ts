@@ -6,7 +6,7 @@ import { notify } from './hints.ts';
 import type { SigningAnswer, SigningStore } from './signing-contract.ts';
 import { signingRequests } from './tables/index.ts';
 
-/** A directive is asked for at each look: the newest of thousands have their turn soon. */
+/** So many are answered before it is looked again: the oldest first. */
 const AT_ONCE = 500;
 const MAX_REFUSAL_CHARACTERS = 1_000;
 
