@@ -52,33 +52,57 @@ export async function followBranch(db: Database, url: string, branch: string, no
   }
   const { row } = followed;
   if (row.branch === branch) return toRepository(row);
-  // No branch has such a name: the two are exchanged, and no two rows may have one.
-  if (named !== undefined) await rename(db, named.row.id, `${named.row.id} `);
-  await rename(db, row.id, branch);
-  if (named !== undefined) await rename(db, named.row.id, row.branch);
+  await giveBranch(db, known, row, branch);
   return { ...toRepository({ ...row, branch }), ...(row.branch === '' ? {} : { formerBranch: row.branch }) };
+}
+
+/** Gives a row the name of a branch. A row of that name gets the other's: no two may have one. */
+async function giveBranch(db: Database, known: readonly Known[], row: RepositoryRow, branch: string): Promise<void> {
+  const named = known.find((each) => each.row.branch === branch)?.row;
+  // No branch has such a name.
+  if (named !== undefined) await rename(db, named.id, `${named.id} `);
+  await rename(db, row.id, branch);
+  if (named !== undefined) await rename(db, named.id, row.branch);
 }
 
 async function rename(db: Database, id: string, branch: string): Promise<void> {
   await db.update(repositories).set({ branch }).where(eq(repositories.id, id));
 }
 
+/** Gives a row that waits for it the name of its branch. False: it has one. */
+export async function nameBranch(db: Database, id: string, branch: string): Promise<boolean> {
+  const [waiting] = await db.select({ url: repositories.url }).from(repositories).where(eq(repositories.id, id));
+  const known = waiting === undefined ? [] : await rowsOf(db, waiting.url);
+  const row = known.find((each) => each.row.id === id)?.row;
+  if (row?.branch !== '') return false;
+  await giveBranch(db, known, row, branch);
+  return true;
+}
+
 /**
- * The row of the branch that was followed last, where no branch is set. Two servers that do this at the same time both insert the row without a
- * branch: the second waits for the first's commit, and then has nothing to insert.
+ * The row of the branch that was followed last, where no branch is set; before all others one that has hosts. Two servers that do this at the
+ * same time both insert the row without a branch: the second waits for the first's commit, and then has nothing to insert.
  */
 export async function followDefault(db: Database, url: string, now: number, toRepository: ToRepository): Promise<Repository> {
   const known = await rowsOf(db, url);
   const wasFollowed = ({ row }: Known): boolean => row.lastFetchAt !== null || row.sequence > 0;
-  const followed = known.find((each) => each.enrolled > 0 && wasFollowed(each)) ?? known.find(wasFollowed);
-  if (followed !== undefined) return toRepository(followed.row);
-  const newest = known.toSorted((one, other) => other.enrolled - one.enrolled || other.row.createdAt - one.row.createdAt)[0];
+  const withHosts = known.filter(({ enrolled }) => enrolled > 0).toSorted((one, other) => other.enrolled - one.enrolled);
+  const chosen =
+    known.find((each) => each.enrolled > 0 && wasFollowed(each)) ??
+    withHosts[0] ??
+    known.find(wasFollowed) ??
+    known.find(({ row }) => row.branch === '') ??
+    known.toSorted((one, other) => other.row.createdAt - one.row.createdAt)[0];
+  if (chosen === undefined) {
+    await db.insert(repositories).values({ url, branch: '', createdAt: now }).onConflictDoNothing();
+    const made = (await rowsOf(db, url)).find(({ row }) => row.branch === '');
+    if (made === undefined) throw missingRow('repository', url);
+    return toRepository(made.row);
+  }
+  if (wasFollowed(chosen) || chosen.row.branch === '') return toRepository(chosen.row);
   // A branch that does not exist was set, and then none.
-  if (newest !== undefined && known.every(({ row }) => row.branch !== '')) await rename(db, newest.row.id, '');
-  else await db.insert(repositories).values({ url, branch: '', createdAt: now }).onConflictDoNothing();
-  const waiting = (await rowsOf(db, url)).find(({ row }) => row.branch === '');
-  if (waiting === undefined) throw missingRow('repository', url);
-  return toRepository(waiting.row);
+  await giveBranch(db, known, chosen.row, '');
+  return toRepository({ ...chosen.row, branch: '' });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Clock } from '@floe/runtime';
 import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { followBranch, followDefault, moveAddress, type RepositoryRow } from './followed-repository.ts';
+import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import type { Repository } from './records.ts';
@@ -114,14 +114,7 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
     ensure: async ({ url, branch, now }) => await db.transaction(async (tx) => await followBranch(tx, url, branch, now, toRepository)),
     ensureDefault: async ({ url, now }) => await db.transaction(async (tx) => await followDefault(tx, url, now, toRepository)),
     moveAddress: async (url) => await db.transaction(async (tx) => await moveAddress(tx, url)),
-    async nameBranch(id, branch) {
-      const named = await db
-        .update(repositories)
-        .set({ branch })
-        .where(and(eq(repositories.id, id), eq(repositories.branch, '')))
-        .returning({ id: repositories.id });
-      return named.length > 0;
-    },
+    nameBranch: async (id, branch) => await db.transaction(async (tx) => await nameBranch(tx, id, branch)),
     async get(id) {
       const [row] = await db.select().from(repositories).where(eq(repositories.id, id));
       if (row === undefined) throw missingRow('repository', id);

@@ -11,8 +11,8 @@ export interface RepositoryStore {
   /** The repository's row, made on first use. With another branch than before it is the same row, with its hosts, under the new name. */
   ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<FollowedRepository>;
   /**
-   * The row of the branch that was followed last of this repository, one with hosts if there is one; of none of its branches, one is made whose branch is not
-   * known yet (`''`). So is the branch of a row that was never fetched.
+   * The row of this repository that has hosts, else that of the branch that was followed last; where there is none, one is made. The branch of a
+   * row that was never fetched is not known (`''`).
    */
   ensureDefault(repository: { readonly url: string; readonly now: Timestamp }): Promise<Repository>;
   /**
@@ -20,7 +20,7 @@ export interface RepositoryStore {
    * to be moved.
    */
   moveAddress(url: string): Promise<string | undefined>;
-  /** Gives a row its branch, once: false when it has one. */
+  /** Gives a row its branch, once: false when it has one. A row of that branch becomes the one without a branch. */
   nameBranch(id: string, branch: string): Promise<boolean>;
   get(id: string): Promise<Repository>;
   /** Says "look again" to whoever works on the repository. */
