@@ -40,7 +40,7 @@ it('the help of floe-agent names every setting of the agent', async () => {
 
 it('the help of floe-builder names every setting of a builder', async () => {
   const own = (await settingsIn(`{apps/builder/src/config,${BUILDER}}.ts`)).filter((name) => name !== 'FLOE_CONFIGURED_BY');
-  expect(await settingsIn('apps/builder/src/usage.ts')).toEqual([...own, 'FLOE_BUILDER_KEYS_FILE'].toSorted());
+  expect(await settingsIn('{apps/builder/src,libs/pipeline/src/builder}/usage.ts')).toEqual([...own, 'FLOE_BUILDER_KEYS_FILE'].toSorted());
 });
 
 it('docs/configuration.md names no setting that nothing reads', async () => {

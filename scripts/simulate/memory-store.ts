@@ -348,7 +348,12 @@ export class MemoryStore implements FleetStore {
     revisions: {
       get: async () => await Promise.resolve(undefined),
       evaluations: async () =>
-        await Promise.resolve([...this.#hosts].map(([host, { labels, timeZone }]): Evaluation => ({ host, outcome: 'CHANGED', labels, timeZone }))),
+        await Promise.resolve(
+          [...this.#hosts].map(([host, { labels, timeZone }]): Evaluation => {
+            const toplevel = this.#released.get(host)?.at(-1)?.toplevel;
+            return { host, outcome: 'CHANGED', toplevel, labels, timeZone };
+          }),
+        ),
     },
     audit: { append: async () => await Promise.resolve() },
   };

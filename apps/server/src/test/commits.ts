@@ -79,7 +79,7 @@ export async function evaluateCommit(
     const [host, toplevel] = [name as HostName, known.get(name) as StorePath];
     const [sequence, commit, issuedAt] = [revision.sequence, revision.sha, Date.now()];
     const about = { repository: server.repository.url, ref: server.repository.ref, commit, sequence, host, toplevel };
-    const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 1e9 };
+    const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 365 * 24 * 3600_000 };
     const statement: ReleaseStatement = { version: 1, ...about, ...rest };
     const envelope = seal(signer, 'floe/release', statement);
     await statements?.appendRelease(envelope, statement);
