@@ -1,4 +1,5 @@
 import type { AgentDetail, AgentEvent } from '@floe/model';
+import { STATE_FORGETS } from '../machines/machine.ts';
 import { planActivation, NO_BOOT_GUARD, REBOOT_TAKES_MS, type Job } from './job.ts';
 
 /** Stages the system for the next start: as a one-time boot entry, or as the default with the boot guard. */
@@ -15,7 +16,8 @@ export const stageBoot: Job = async (deps, journal, { epoch, release }, signal) 
     const restored = await machine.switchTo(plan.beforeProfile, 'boot', { activation: plan.activation, isRollback: true, signal });
     // As long as the boot loader may start the new system, the boot guard stays.
     if (restored.kind === 'switched') await machine.watchdog?.disarm();
-    return failed({ code: 'BOOT_NOT_SET', message: `the system could not be staged for the next start: ${outcome.detail.message}` });
+    const { code, message } = outcome.detail;
+    return failed({ code: code === STATE_FORGETS ? code : 'BOOT_NOT_SET', message: `the system could not be staged for the next start: ${message}` });
   }
   const how = outcome.how === 'one-shot' ? 'by a one-time boot entry' : 'with the boot guard';
   return { type: 'boot-staged', epoch, tookMs: 0, detail: { code: 'AWAITS_RESTART', message: `the next start of the machine runs it (${how})` } };

@@ -2,6 +2,7 @@ import { decide, type AgentJournal, type AgentState, type Observed, type StorePa
 import { exec, FloeError, silentLogger, systemClock } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import type { WhoAnswers } from '../server/network.ts';
+import { STATE_FORGETS } from '../machines/machine.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
 import type { JobDeps } from './job.ts';
@@ -119,6 +120,18 @@ test('a system without the boot guard is not staged for a start: nothing would t
   const deps = { ...depsOf(machine), assess: async () => ({ impact: 'reboot', wait: null }) as const };
   const event = await runJob('precheck', deps, journalWith({ state: 'PRECHECK', directive: directiveWith(NEW) }), signal);
   expect(event).not.toMatchObject({ type: 'cleared', how: 'boot' });
+});
+
+test.each([
+  ['SWITCH_FAILED', 'BOOT_NOT_SET'],
+  [STATE_FORGETS, STATE_FORGETS],
+])('a system that could not be staged for the next start (%s) is reported as %s, with the reason', async (code, reported) => {
+  const machine = bootable(on(OLD));
+  const stage = async () => await Promise.resolve({ kind: 'failed' as const, detail: { code, message: 'the reason' } });
+  if (machine.boot !== null) machine.boot = { ...machine.boot, stage, hasGuard: async () => await Promise.resolve(true) };
+  const journal = rolling({ state: 'PRECHECK' });
+  const event = await runJob('stage-boot', depsOf(machine), journal, signal);
+  expect(event).toMatchObject({ detail: { code: reported, message: expect.stringContaining('the reason') as string } });
 });
 
 test.each(['untrusted', 'absent'] as const)('caches that the new system alone names are proved before it is kept (%s)', async (trust) => {

@@ -1,6 +1,9 @@
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { CacheTrust, DownloadProgress } from '@floe/nix';
 
+/** The code of a system that is not staged for a restart, because the machine would then have forgotten that it is. */
+export const STATE_FORGETS = 'STATE_FORGETS';
+
 /** What a system's own `switch-to-configuration` does: `test` runs it now, `boot` makes it the default of the boot loader. */
 export type SwitchAction = 'test' | 'boot';
 

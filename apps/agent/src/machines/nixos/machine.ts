@@ -3,17 +3,18 @@ import { join } from 'node:path';
 import type { AgentDetail, Observed, StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
 import { FloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
-import type {
-  CommandPlace,
-  ActivationPlan,
-  KeptPath,
-  Machine,
-  MachineBoot,
-  MachineWatchdog,
-  SwitchAction,
-  SwitchOptions,
-  SwitchOutcome,
-  Unfinished,
+import {
+  STATE_FORGETS,
+  type CommandPlace,
+  type ActivationPlan,
+  type KeptPath,
+  type Machine,
+  type MachineBoot,
+  type MachineWatchdog,
+  type SwitchAction,
+  type SwitchOptions,
+  type SwitchOutcome,
+  type Unfinished,
 } from '../machine.ts';
 import { StoreBacked } from '../store-backed.ts';
 import { describeSwitch } from '../switch-outcome.ts';
@@ -62,8 +63,8 @@ export interface NixosMachineDeps {
 }
 
 /** The next start would neither find the boot guard nor know that the system is to be tried. */
-const STATE_FORGETS: AgentDetail = {
-  code: 'STATE_FORGETS',
+const FORGETS: AgentDetail = {
+  code: STATE_FORGETS,
   message:
     'the system needs a restart, but this machine forgets the state folder of floe-agent at each start, and with it the boot guard that would roll it back: keep that folder (docs/agent.md, "Machines that forget")',
 };
@@ -204,7 +205,7 @@ export class NixosMachine extends StoreBacked implements Machine {
       }
     }
     const { stateDir, isInMemory: forgets = isInMemory } = this.#deps;
-    if (await forgets(stateDir)) return { kind: 'failed', detail: STATE_FORGETS };
+    if (await forgets(stateDir)) return { kind: 'failed', detail: FORGETS };
     await this.setProfile(toplevel);
     return { ...(await this.switchTo(toplevel, 'boot', { activation, signal })), how: 'guarded' };
   }
