@@ -10,6 +10,7 @@ import {
   type WaitFacts,
 } from '@floe/model';
 import { AgentPolicy } from '@floe/protocol';
+import fc from 'fast-check';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
 import { noticeOf } from './notice.ts';
@@ -129,6 +130,24 @@ function overtaken(by: AgentEvent, changes: Partial<AgentJournal>) {
   };
   return set;
 }
+
+test('"later" is offered only where it is granted', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('STAGED' as const, 'DEFERRED' as const, 'BOOT_STAGED' as const),
+      fc.record({ maxCount: fc.nat(3), maxMinutes: fc.constantFrom(0, 60) }),
+      fc.option(fc.integer({ min: 1, max: 3 }), { nil: null }),
+      fc.nat(3),
+      fc.integer({ min: -5, max: 5 }).map((hours) => NOW + hours * 3_600_000),
+      async (state, later, deadlineHours, laterCount, since) => {
+        const deferral = { since, laterCount, laterUntil: null, isOverruled: false };
+        const set = setUp({ state, since, deferral } as Partial<AgentJournal>, { later, deadlineHours, reboot: { deadlineHours } });
+        const { laterLeft } = await set.requests.status();
+        expect((await set.requests.later(10)).kind).toBe(laterLeft > 0 ? 'ok' : 'refused');
+      },
+    ),
+  );
+});
 
 test('what came too late is not said to be granted', async () => {
   const go: AgentEvent = { type: 'go', epoch: 3 };

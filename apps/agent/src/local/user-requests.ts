@@ -6,6 +6,7 @@ import type { HostName } from '@floe/protocol';
 import type { Machine } from '../machines/machine.ts';
 import { askedBy } from '../when/asked-by.ts';
 import { noticeChangesAt, noticeOf } from './notice.ts';
+import type { DeferralTimes } from '../when/deferral.ts';
 import type { Language } from '../text/words/languages.ts';
 import type { Notice } from './protocol.ts';
 import type { Refused, UserRequests } from './requests.ts';
@@ -50,6 +51,13 @@ const LOOK_EVERY_MS = 60_000;
 const GONE_ON = 'the system no longer waits, see "floe-agent status"';
 const BUSY = 'the system is being changed now: wait for the end of that';
 
+/** What waits, and its deadline: the switch, or the restart into a staged system; undefined: nothing does. */
+function waitOf({ state, since, deferral }: AgentJournal, policy: AgentPolicy): { deferral: DeferralTimes; deadlineHours: number | null } | undefined {
+  if (!WAITING.has(state) || deferral === null) return undefined;
+  if (state !== 'BOOT_STAGED') return { deferral, deadlineHours: policy.deadlineHours };
+  return { deferral: { ...deferral, since: deferral.restartSince ?? since }, deadlineHours: policy.reboot.deadlineHours };
+}
+
 function refused(code: string, message: string): Refused {
   return { kind: 'refused', code, message };
 }
@@ -62,9 +70,12 @@ function toldOf(detail: AgentDetail | null): { code: string; message: string } |
 export function createUserRequests(deps: UserRequestsDeps): UserRequests {
   const { agent, machine, clock } = deps;
 
-  async function laterLeft(journal: AgentJournal): Promise<number> {
-    const { later } = await deps.readPolicy();
-    return Math.max(0, later.maxCount - (journal.deferral?.laterCount ?? 0));
+  /** How often users can still put off what waits; 0: nothing does. */
+  async function left(journal: AgentJournal): Promise<number> {
+    const policy = await deps.readPolicy();
+    const { laterLeft, deadlineOf } = await import('../when/deferral.ts');
+    const wait = waitOf(journal, policy);
+    return wait === undefined ? 0 : laterLeft({ policy, deferral: wait.deferral, now: agent.now() }, deadlineOf(wait.deferral, wait.deadlineHours));
   }
 
   /** The machine goes back to what it had before the trial, or keeps it where the trial has not begun. */
@@ -92,7 +103,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
         waiting: isWaiting && told !== null ? { ...told, until: deferral?.laterUntil ?? null } : null,
         wait: detail?.wait ?? null,
         urgent: urgent === undefined ? null : { level: urgent.level, by: urgent.by, reason: urgent.reason, until: urgent.until },
-        laterLeft: urgent === undefined ? await laterLeft(journal) : 0,
+        laterLeft: urgent === undefined ? await left(journal) : 0,
         desired: toplevel === undefined || commit === undefined || sequence === undefined ? null : { toplevel, commit, sequence },
         trial: isTrialOpen(journal) && directive?.trial != null ? { endsAt: directive.trial.endsAt } : null,
         observed: await machine.observe(),
@@ -106,23 +117,17 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const policy = await deps.readPolicy();
       const { grantLater } = await import('../when/deferral.ts');
       // Read the journal last: from here to `ask` nothing is awaited.
-      const { deferral, state, since } = agent.journal;
-      if (!WAITING.has(state) || deferral === null) return refused('NOTHING_WAITS', 'no system waits, so there is nothing to defer');
+      const { deferral } = agent.journal;
+      const wait = waitOf(agent.journal, policy);
+      if (wait === undefined || deferral === null) return refused('NOTHING_WAITS', 'no system waits, so there is nothing to defer');
       const urgent = urgencyOf(agent.journal, agent.now());
       if (urgent !== undefined) return refused('ADMINISTRATOR_ASKS', `it cannot be deferred: ${askedBy(urgent)}`);
-      const isRestart = state === 'BOOT_STAGED';
-      const granted = grantLater({
-        policy,
-        deferral: isRestart ? { ...deferral, since: deferral.restartSince ?? since } : deferral,
-        requestedMinutes: minutes ?? policy.later.maxMinutes,
-        now: agent.now(),
-        deadlineHours: isRestart ? policy.reboot.deadlineHours : policy.deadlineHours,
-      });
+      const granted = grantLater({ ...wait, policy, requestedMinutes: minutes ?? policy.later.maxMinutes, now: agent.now() });
       if (granted.kind === 'refused') return refused(granted.code, granted.message);
       const { laterCount, laterUntil } = granted.deferral;
       const isTaken = await agent.ask({ type: 'deferral-changed', deferral: { ...deferral, laterCount, laterUntil, isOverruled: false } });
       if (!isTaken) return refused('TOO_LATE', `too late to defer it: ${GONE_ON}`);
-      return { kind: 'ok', until: granted.until, laterLeft: await laterLeft(agent.journal) };
+      return { kind: 'ok', until: granted.until, laterLeft: await left(agent.journal) };
     },
 
     async now() {
