@@ -1,9 +1,8 @@
-import { join } from 'node:path';
 import { emptyJournal, isTrialOpen } from '@floe/model';
-import { FloeError, readFileIfPresent, signerFromPem, systemClock } from '@floe/runtime';
+import { FloeError, readFileIfPresent, silentLogger, systemClock } from '@floe/runtime';
 import { readJournal } from '../state/journal-file.ts';
 import { readRecord } from '../server/enrolment-record.ts';
-import { readKeyFile } from '../server/key-file.ts';
+import { loadKeys } from '../server/identity.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
 import type { Language } from '../text/words/languages.ts';
@@ -56,19 +55,13 @@ export async function showIdentity(
   options: Omit<StatusOptions, 'isVerbose' | 'language'> & { readonly keyFile: string | undefined },
 ): Promise<string> {
   const paths = statePaths(options.stateDir);
-  const [pem, machineId, record] = await Promise.all([
-    readable(readFileIfPresent(paths.key)),
-    readFileIfPresent(join(options.root ?? '/', 'etc/machine-id')),
-    readable(readRecord(paths)),
-  ]);
-  const file = options.keyFile ?? record?.keyFile;
-  const isOwn = file === undefined || (pem !== undefined && record !== undefined && record.keyFile === undefined);
-  if (isOwn && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${paths.key}`);
-  const key =
-    isOwn && pem !== undefined
-      ? { signer: signerFromPem('host', pem), machineId: machineId?.trim() ?? null }
-      : await readable(readKeyFile(file ?? '', 'host'));
-  const facts = { publicKey: key.signer.publicKey, machineId: key.machineId, keyFile: isOwn ? paths.key : file, isEnrolled: record !== undefined };
+  const [pem, record] = await Promise.all([readable(readFileIfPresent(paths.key)), readable(readRecord(paths))]);
+  // Else the agent's own key would be made.
+  if ((options.keyFile ?? record?.keyFile) === undefined && pem === undefined)
+    throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${paths.key}`);
+  const { root, keyFile } = options;
+  const { used: key } = await readable(loadKeys({ keyId: 'host', root, keyFile, paths, logger: silentLogger }));
+  const facts = { publicKey: key.signer.publicKey, machineId: key.machineId, keyFile: key.keyFile ?? paths.key, isEnrolled: record !== undefined };
   if (options.isJson) return `${JSON.stringify(facts)}\n`;
   return table([
     ['host key', facts.publicKey],
@@ -83,7 +76,8 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
   try {
     return await reading;
   } catch (error) {
-    if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    const { code, cause } = error as NodeJS.ErrnoException;
+    if (![code, (cause as NodeJS.ErrnoException | undefined)?.code].some((each) => each === 'EACCES' || each === 'EPERM')) throw error;
     throw new FloeError('NOT_ALLOWED', 'only root can read the state of floe-agent: use sudo', { cause: error });
   }
 }

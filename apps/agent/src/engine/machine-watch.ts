@@ -51,9 +51,9 @@ export class MachineWatch {
       if (signal.aborted) return;
       // Waits are counted awake, and what they wait for may have come meanwhile, with or without a server.
       if (connection.noticeSleep())
-        inbox.add(async () => {
+        inbox.add(() => {
           if (loop.journal.state === 'DEFERRED') scheduler.retryNow();
-          await Promise.resolve();
+          return Promise.resolve();
         });
     }
   }

@@ -74,6 +74,14 @@ describe('the key of a file', () => {
     await rm(file);
     await expect(readKeyFile(file, 'ada')).rejects.toThrow('services.floe.agent.identity.keyFile');
   });
+
+  test.each([
+    ['a folder', () => dir, 'KEY_UNREADABLE'],
+    ['in what is no folder', () => join(file, 'key'), 'IDENTITY_KEY_MISSING'],
+    ['with a name that is too long', () => join(dir, 'a'.repeat(300)), 'KEY_UNREADABLE'],
+  ])('that is %s is refused by name', async (_kind, path, code) => {
+    await expect(readKeyFile(path(), 'ada')).rejects.toMatchObject({ code, message: expect.stringContaining(path()) as string });
+  });
 });
 
 describe('which key a machine uses', () => {

@@ -30,17 +30,17 @@ export function nixSystem(arch: string, platform: string): string {
   return `${ARCHITECTURES[arch] ?? arch}-${platform}`;
 }
 
-interface IdentityOptions {
-  readonly host: HostName;
-  readonly formerHost?: HostName | undefined;
+interface KeyOptions {
+  /** What the key is called. */
+  readonly keyId: string;
   readonly root: string | undefined;
   readonly paths: StatePaths;
-  readonly bootId: string;
-  readonly system: string;
   /** The file of the machine's key, by its configuration; undefined: a key of its own in the state folder. */
   readonly keyFile: string | undefined;
   readonly logger: Logger;
 }
+
+type IdentityOptions = Omit<KeyOptions, 'keyId'> & Pick<Identity, 'host' | 'formerHost' | 'bootId' | 'system'>;
 
 interface LoadedKey extends HostKey {
   /** Undefined: the state folder's own. */
@@ -101,24 +101,7 @@ export class AgentIdentity implements Identity {
    */
   async load(): Promise<void> {
     if (this.#used !== undefined) return;
-    const { host, keyFile, paths, logger } = this.#options;
-    const record = await readRecord(paths);
-    const file = keyFile ?? record?.keyFile;
-    if (file === undefined) {
-      this.#keys = [await this.#own()];
-    } else {
-      const hasOwn = (await readFileIfPresent(paths.key)) !== undefined;
-      try {
-        this.#keys = [{ ...(await readKeyFile(file, host)), keyFile: file }, ...(hasOwn ? [await this.#own()] : [])];
-      } catch (error) {
-        if (!hasOwn) throw error;
-        logger.error('the key file cannot be used; the key in the state folder is', { error });
-        this.#keys = [await this.#own()];
-      }
-    }
-    // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
-    const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
-    this.#used = (isEnrolledWithOwn ? this.#keys.find((key) => key.keyFile === undefined) : undefined) ?? this.#keys[0];
+    ({ keys: this.#keys, used: this.#used } = await loadKeys({ ...this.#options, keyId: this.#options.host }));
   }
 
   /** From here on, the key that is to be enrolled: the file's where there is one. */
@@ -137,12 +120,35 @@ export class AgentIdentity implements Identity {
   settled(): void {
     this.#refused.clear();
   }
+}
 
-  async #own(): Promise<LoadedKey> {
-    const { host, root, paths } = this.#options;
-    const [machineId, signer] = await Promise.all([readMachineId(root), loadOrCreateSigner(paths.key, host)]);
-    return { machineId, signer, keyFile: undefined };
+/** The keys that this machine has, that of a file first, and the one that it uses until the server says otherwise. As {@link AgentIdentity.load}. */
+export async function loadKeys(options: KeyOptions): Promise<{ readonly keys: readonly LoadedKey[]; readonly used: LoadedKey }> {
+  const { keyId, keyFile, paths, logger } = options;
+  const record = await readRecord(paths);
+  const file = keyFile ?? record?.keyFile;
+  if (file === undefined) return onlyKey(await ownKey(options));
+  const own = (await readFileIfPresent(paths.key)) === undefined ? undefined : await ownKey(options);
+  try {
+    const ofFile: LoadedKey = { ...(await readKeyFile(file, keyId)), keyFile: file };
+    if (own === undefined) return onlyKey(ofFile);
+    // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
+    const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
+    return { keys: [ofFile, own], used: isEnrolledWithOwn ? own : ofFile };
+  } catch (error) {
+    if (own === undefined) throw error;
+    logger.error('the key file cannot be used; the key in the state folder is', { error });
+    return onlyKey(own);
   }
+}
+
+function onlyKey(key: LoadedKey): { readonly keys: readonly LoadedKey[]; readonly used: LoadedKey } {
+  return { keys: [key], used: key };
+}
+
+async function ownKey({ keyId, root, paths }: KeyOptions): Promise<LoadedKey> {
+  const [machineId, signer] = await Promise.all([readMachineId(root), loadOrCreateSigner(paths.key, keyId)]);
+  return { machineId, signer, keyFile: undefined };
 }
 
 async function readMachineId(root: string | undefined): Promise<MachineId> {

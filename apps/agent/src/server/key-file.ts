@@ -26,7 +26,7 @@ const ANYBODY = 0o007;
  * for what the other is for; a PEM key is used as it is. Throws `FloeError`s that say what to do.
  */
 export async function readKeyFile(path: string, keyId: string): Promise<HostKey> {
-  const text = await readFileIfPresent(path);
+  const text = await textOf(path);
   if (text === undefined) {
     throw new FloeError(
       'IDENTITY_KEY_MISSING',
@@ -40,6 +40,20 @@ export async function readKeyFile(path: string, keyId: string): Promise<HostKey>
   const seed = seedOfOpenSsh(text, path);
   const signer = signerFromPem(keyId, seed === undefined ? text : pemOf(Buffer.from(hkdfSync('sha256', seed, NO_SALT, KEY_USE, 32))));
   return { signer, machineId: machineIdOf(signer) };
+}
+
+/** Undefined: nothing is there. */
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFileIfPresent(path);
+  } catch (cause) {
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR') return undefined;
+    throw new FloeError('KEY_UNREADABLE', `the key of this machine cannot be read (${code}): ${path} is to be a file that root may read`, {
+      data: { path },
+      cause,
+    });
+  }
 }
 
 /** A machine that forgets has another machine id at each start; the one of its key stays. */
@@ -67,10 +81,11 @@ function seedOfOpenSsh(text: string, path: string): Buffer | undefined {
     at += 4;
     return bytes.readUInt32BE(at - 4);
   };
-  const field = (from = word()): Buffer => {
-    if (at + from > bytes.length) throw unusable('is cut off');
-    at += from;
-    return bytes.subarray(at - from, at);
+  const field = (): Buffer => {
+    const length = word();
+    if (at + length > bytes.length) throw unusable('is cut off');
+    at += length;
+    return bytes.subarray(at - length, at);
   };
   if (!bytes.subarray(0, at).equals(OPENSSH_MAGIC)) throw unusable('is no private key of OpenSSH');
   const cipher = field().toString('latin1');

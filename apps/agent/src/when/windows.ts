@@ -7,13 +7,13 @@ export type WindowState =
   /** No windows are declared: any time is allowed. */
   | { readonly kind: 'unlimited' }
   | { readonly kind: 'open'; readonly problem: string | null }
-  | { readonly kind: 'closed'; readonly opensAt: number; readonly timeZone: string; readonly problem: string | null }
+  | { readonly kind: 'closed'; readonly opensAt: number; readonly problem: string | null }
   /** No window can be used: none would ever open. */
   | { readonly kind: 'invalid'; readonly problem: string };
 
 type ReadWindow =
   /** `opensAt`: the next start after now, also when the window is open. */
-  | { readonly kind: 'usable'; readonly timeZone: string; readonly isOpen: boolean; readonly opensAt: number }
+  | { readonly kind: 'usable'; readonly isOpen: boolean; readonly opensAt: number }
   | { readonly kind: 'mistake'; readonly problem: string };
 
 /** How many mistakes a message lists. */
@@ -36,7 +36,7 @@ export function readWindows(windows: readonly MaintenanceWindow[], now: number):
       .join('; ') || null;
   if (usable.some(({ isOpen }) => isOpen)) return { kind: 'open', problem };
   const [first] = usable.toSorted((a, b) => a.opensAt - b.opensAt);
-  if (first !== undefined) return { kind: 'closed', opensAt: first.opensAt, timeZone: first.timeZone, problem };
+  if (first !== undefined) return { kind: 'closed', opensAt: first.opensAt, problem };
   return { kind: 'invalid', problem: problem ?? 'none is declared' };
 }
 
@@ -47,5 +47,5 @@ function readWindow({ cron, timeZone, durationMinutes }: MaintenanceWindow, now:
   const opensAt = times.startAfter(now);
   if (opensAt === undefined) return mistake('never opens: there is no such day');
   const lastStart = times.startAfter(now - durationMinutes * MINUTE_MS);
-  return { kind: 'usable', timeZone, isOpen: lastStart !== undefined && lastStart <= now, opensAt };
+  return { kind: 'usable', isOpen: lastStart !== undefined && lastStart <= now, opensAt };
 }

@@ -45,8 +45,8 @@ export const DE: Words = {
   trouble: {
     DISK_FULL: 'Es ist zu wenig Speicher frei: Bitte löschen Sie, was Sie nicht brauchen.',
     BOOT_DISK_FULL: 'Für eine weitere startbare Version ist zu wenig Platz: Bitte sagen Sie es Ihrer Administration.',
-    CACHE_NOT_REACHED: 'Dieses Netz führt nicht dorthin: Falls es eine Anmeldeseite hat, melden Sie sich bitte an.',
-    SWITCH_HELD: 'Er wird gerade auf andere Weise verändert.',
+    CACHE_NOT_REACHED: 'Aus diesem Netz ist die Aktualisierung nicht erreichbar: Falls es eine Anmeldeseite hat, melden Sie sich bitte an.',
+    SWITCH_HELD: 'Ihr Computer wird gerade auf andere Weise verändert.',
   },
   download: {
     at: 'Eine Aktualisierung wird {at} heruntergeladen.',

@@ -51,8 +51,8 @@ export const EN = {
   trouble: {
     DISK_FULL: 'There is too little free space: please delete what you do not need.',
     BOOT_DISK_FULL: 'There is too little space for starting another version: please tell its administrator.',
-    CACHE_NOT_REACHED: 'This network does not lead to it: if there is a login page, please log in.',
-    SWITCH_HELD: 'It is being changed in another way.',
+    CACHE_NOT_REACHED: 'The update cannot be reached from this network: if there is a login page, please log in.',
+    SWITCH_HELD: 'Your computer is being changed in another way.',
   },
   /** What goes ahead: at a time, when something has ended, or nobody knows when. */
   download: {
