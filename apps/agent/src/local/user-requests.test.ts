@@ -140,8 +140,8 @@ test('"later" is offered only where it is granted', async () => {
       fc.nat(3),
       fc.integer({ min: -5, max: 5 }).map((hours) => NOW + hours * 3_600_000),
       async (state, later, deadlineHours, laterCount, since) => {
-        const deferral = { since, laterCount, laterUntil: null, isOverruled: false };
-        const set = setUp({ state, since, deferral } as Partial<AgentJournal>, { later, deadlineHours, reboot: { deadlineHours } });
+        const waits = { since, laterCount, laterUntil: null, isOverruled: false };
+        const set = setUp({ state, since, deferral: waits } as Partial<AgentJournal>, { later, deadlineHours, reboot: { deadlineHours } });
         const { laterLeft } = await set.requests.status();
         expect((await set.requests.later(10)).kind).toBe(laterLeft > 0 ? 'ok' : 'refused');
       },

@@ -52,7 +52,10 @@ const GONE_ON = 'the system no longer waits, see "floe-agent status"';
 const BUSY = 'the system is being changed now: wait for the end of that';
 
 /** What waits, and its deadline: the switch, or the restart into a staged system; undefined: nothing does. */
-function waitOf({ state, since, deferral }: AgentJournal, policy: AgentPolicy): { deferral: DeferralTimes; deadlineHours: number | null } | undefined {
+function waitOf(
+  { state, since, deferral }: AgentJournal,
+  policy: AgentPolicy,
+): { deferral: DeferralTimes; deadlineHours: number | null } | undefined {
   if (!WAITING.has(state) || deferral === null) return undefined;
   if (state !== 'BOOT_STAGED') return { deferral, deadlineHours: policy.deadlineHours };
   return { deferral: { ...deferral, since: deferral.restartSince ?? since }, deadlineHours: policy.reboot.deadlineHours };

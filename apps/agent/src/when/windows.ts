@@ -13,8 +13,7 @@ export type WindowState =
 
 type ReadWindow =
   /** `opensAt`: the next start after now, also when the window is open. */
-  | { readonly kind: 'usable'; readonly isOpen: boolean; readonly opensAt: number }
-  | { readonly kind: 'mistake'; readonly problem: string };
+  { readonly kind: 'usable'; readonly isOpen: boolean; readonly opensAt: number } | { readonly kind: 'mistake'; readonly problem: string };
 
 /** How many mistakes a message lists. */
 const MAX_PROBLEMS = 3;
