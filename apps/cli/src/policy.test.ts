@@ -259,7 +259,7 @@ ws1   all   no rule names it
     const broken = await check({ floe: { rings: 1 }, hosts: HOSTS }, '--json');
     expect({ code: broken.code, ...JSON.parse(broken.stdout) }).toEqual({
       code: 1,
-      problems: ['rings: 1 is not a list of rings'],
+      problems: ['rings: 1 is not a list of rings: write [ { name = "canary"; } { name = "all"; } ]'],
       notes: [],
       rings: [],
       fleet: [],

@@ -1,8 +1,7 @@
-import { HOST_TIME_ZONE, timeLimit, type RolloutPolicy } from '@floe/model';
+import { timeLimit, type RolloutPolicy } from '@floe/model';
 import { percentOf } from './complete.ts';
-import { isCron, isTimeZone } from './cron-form.ts';
 import { problem, type Path } from './problems.ts';
-import { CRON_RULE, TIME_ZONE_RULE, type FleetPolicy, type Ring, type Window } from './schema.ts';
+import type { FleetPolicy, Ring, Window } from './schema.ts';
 
 /** A sum of decimal fractions: 33.3 + 33.3 + 33.4. */
 const ROUNDING = 1e-6;
@@ -91,11 +90,8 @@ function windows(ring: Ring, index: number): readonly string[] {
   return (ring.windows ?? []).flatMap((window, position) => windowProblems(window, ['rings', index, 'windows', position]));
 }
 
-function windowProblems({ allow, deny, timeZone }: Window, path: Path): readonly string[] {
-  const crons = Object.entries({ allow, deny }).flatMap(([kind, cron]) => (cron === undefined ? [] : [{ path: [...path, kind], cron }]));
-  const found = crons.flatMap((each) => (isCron(each.cron) ? [] : [problem(each.path, each.cron, CRON_RULE)]));
-  if (timeZone !== HOST_TIME_ZONE && !isTimeZone(timeZone)) found.push(problem([...path, 'timeZone'], timeZone, TIME_ZONE_RULE));
-  if (crons.length === 1) return found;
-  const is = crons.length === 0 ? 'says neither when it allows changes nor when it denies them' : 'both allows and denies changes';
-  return [...found, problem(path, { allow, deny }, `${is}: give "allow" or "deny", with a cron expression`)];
+function windowProblems({ allow, deny }: Window, path: Path): readonly string[] {
+  if ((allow === undefined) !== (deny === undefined)) return [];
+  const is = allow === undefined ? 'says neither when it allows changes nor when it denies them' : 'both allows and denies changes';
+  return [problem(path, { allow, deny }, `${is}: give "allow" or "deny", with a cron expression`)];
 }

@@ -116,7 +116,7 @@ describe('what people write', () => {
 describe('mistakes, each with its path and its value', () => {
   const ring = (more: object): object => ({ rings: [{ name: 'canary' }, { name: 'all', ...more }] });
   test.each<[unknown, string]>([
-    [null, 'floe: null is not a set, { … }'],
+    [null, 'floe: null is not a set, { … }; the keys here are rings, '],
     [[], 'floe: [] is a list: write a set, { … }'],
     ['canary', 'floe: "canary" is not a set, { … }'],
     [{ ring: [] }, 'ring: unknown key; did you mean rings?'],
@@ -126,7 +126,10 @@ describe('mistakes, each with its path and its value', () => {
     ],
     [{ rings: [] }, 'rings: [] names no ring: add one, or leave "rings" out for a single ring with all hosts'],
     [{ rings: {} }, 'rings: {} is not a list of rings'],
-    [{ rings: [{}] }, 'rings[0].name: is missing'],
+    [{ rings: [{}] }, 'rings[0].name: is missing: write name = "canary";'],
+    [{ budgets: [{ label: 'role=dns' }] }, 'budgets: [ … ] is a list: write a set, { … }'],
+    [{ checks: 'unit' }, 'checks: "unit" is not a list of names of flake checks: write [ "unit" ]'],
+    [ring({ approvals: 2 }), 'rings[1].approvals: 2 is not a set, { … }; the keys here are count, role, notAuthor'],
     [{ rings: [[]] }, 'rings[0]: [] is a list: write a set, { … }'],
     [{ rings: ['a'] }, 'rings[0]: "a" is not a set, { … }'],
     [{ rings: Array.from({ length: 21 }, (_, index) => ({ name: `r${index}` })) }, 'rings: the list has too many entries: 20 are the most'],
@@ -217,7 +220,6 @@ describe('mistakes, each with its path and its value', () => {
       'rings[0].nam: unknown key; did you mean name?',
       expect.stringContaining('rings[0].sok: unknown key; did you mean soak?'),
       expect.stringContaining('max: unknown key'),
-      'rings[0].name: is missing',
     ]);
     const many = problemsOf({ checks: Array.from({ length: 90 }, (_, index) => index) });
     expect(many).toHaveLength(20);

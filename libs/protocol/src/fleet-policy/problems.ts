@@ -25,6 +25,7 @@ export function pathText(path: Path): string {
     .join('');
 }
 
+/** In a sentence: sets and lists are not written out. */
 function valueText(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '[]' : 'the list';
   if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0 ? '{}' : 'the set';
@@ -47,8 +48,11 @@ interface Shape {
   readonly options?: readonly Shape[];
 }
 
+/** What to write for a key that must not be missing. */
+const EXAMPLES: Readonly<Record<string, string>> = { name: '"canary"', duration: '"2h"', timeZone: '"Europe/Berlin"', percent: '10' };
+
 /**
- * Unknown and missing keys, and lists in the place of sets, each with its path. The schema itself would stop at the first unknown
+ * Unknown and missing keys, and what is in the place of a set, each with its path. The schema itself would stop at the first unknown
  * key of a set, takes an empty list for a set, and does not suggest what was meant.
  */
 export function shapeProblems(schema: v.GenericSchema, data: unknown): readonly string[] {
@@ -56,35 +60,54 @@ export function shapeProblems(schema: v.GenericSchema, data: unknown): readonly 
 }
 
 function problemsOf(shape: Shape, data: unknown, path: Path): readonly string[] {
-  if (shape.wrapped !== undefined) return data === null ? [] : problemsOf(shape.wrapped, data, path);
-  if (typeof data !== 'object' || data === null) return [];
+  const { wrapped, item, entries, value } = shape;
+  if (wrapped !== undefined) return data === null && shape.type === 'nullable' ? [] : problemsOf(wrapped, data, path);
   if (shape.type === 'union') {
     // At most one of the options is a set, and none is a list.
     const set = shape.options?.find(({ type }) => type === 'strict_object');
-    return set === undefined || Array.isArray(data) ? [] : problemsOf(set, data, path);
+    return set === undefined || !isSet(data) ? [] : problemsOf(set, data, path);
   }
-  if (shape.item !== undefined) {
-    const { item } = shape;
-    return Array.isArray(data) ? data.flatMap((each, index) => problemsOf(item, each, [...path, index])) : [];
-  }
-  const isSet = shape.entries !== undefined || shape.value !== undefined;
-  if (isSet && Array.isArray(data)) return [problem(path, data, 'is a list: write a set, { … }')];
-  return Object.entries(data).flatMap(([key, each]) => keyProblems(shape, key, each, [...path, key]));
+  if (item !== undefined) return Array.isArray(data) ? data.flatMap((each, index) => problemsOf(item, each, [...path, index])) : [];
+  if (entries === undefined && value === undefined) return [];
+  if (Array.isArray(data)) return [`${pathText(path)}: ${data.length === 0 ? '[]' : '[ … ]'} is a list: write a set, { … }${keysOf(entries)}`];
+  if (isSet(data)) return entries === undefined ? namedProblems(value, data, path) : entryProblems(entries, data, path);
+  // The message of other sets says what they are made of.
+  return entries === undefined ? [] : [problem(path, data, `is not a set, { … }${keysOf(entries)}`)];
+}
+
+function isSet(data: unknown): data is object {
+  return typeof data === 'object' && data !== null && !Array.isArray(data);
+}
+
+function keysOf(entries: Shape['entries']): string {
+  return entries === undefined ? '' : `; the keys here are ${Object.keys(entries).join(', ')}`;
+}
+
+function entryProblems(entries: Readonly<Record<string, Shape>>, data: object, path: Path): readonly string[] {
+  const meant = new Set<string>();
+  const found = Object.entries(data).flatMap(([key, each]) => {
+    const inner = [...path, key];
+    const known = Object.hasOwn(entries, key) ? entries[key] : undefined;
+    if (known !== undefined) return problemsOf(known, each, inner);
+    const [first] = nearest(key, Object.keys(entries));
+    if (first !== undefined) meant.add(first);
+    return [`${pathText(inner)}: unknown key${first === undefined ? keysOf(entries) : `; did you mean ${first}?`}`];
+  });
+  // What is only mistyped is not missing as well.
+  const missing = Object.keys(entries).filter((key) => entries[key]?.type !== 'optional' && !Object.hasOwn(data, key) && !meant.has(key));
+  return [...found, ...missing.map((key) => `${pathText([...path, key])}: is missing: write ${key} = ${EXAMPLES[key] ?? '…'};`)];
 }
 
 /** Names that JavaScript gives a meaning: the schema skips them in silence. */
 const IMPOSSIBLE_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 
-function keyProblems({ entries, value }: Shape, key: string, data: unknown, path: Path): readonly string[] {
-  if (entries !== undefined) {
-    const known = Object.hasOwn(entries, key) ? entries[key] : undefined;
-    if (known !== undefined) return problemsOf(known, data, path);
-    const [meant] = nearest(key, Object.keys(entries));
-    const advice = meant === undefined ? `the keys here are ${Object.keys(entries).join(', ')}` : `did you mean ${meant}?`;
-    return [`${pathText(path)}: unknown key; ${advice}`];
-  }
-  if (value === undefined) return [];
-  return IMPOSSIBLE_KEYS.has(key) ? [`${pathText(path)}: this name is not possible here`] : problemsOf(value, data, path);
+/** Of a set whose names are a person's own. */
+function namedProblems(value: Shape | undefined, data: object, path: Path): readonly string[] {
+  return Object.entries(data).flatMap(([key, each]) => {
+    const inner = [...path, key];
+    if (IMPOSSIBLE_KEYS.has(key)) return [`${pathText(inner)}: this name is not possible here: give another one`];
+    return value === undefined ? [] : problemsOf(value, each, inner);
+  });
 }
 
 /** The sentences for an issue of the schema; none: {@link shapeProblems} has told it. `inside`: where the issue's own path begins. */
@@ -98,12 +121,11 @@ export function issueProblems(issue: v.BaseIssue<unknown>, inside: Path = []): r
 }
 
 function issueProblem(issue: v.BaseIssue<unknown>, path: Path): string | undefined {
-  const last = issue.path?.at(-1);
-  if (issue.type === 'strict_object' && last?.origin === 'key') {
-    return issue.expected === 'never' || Array.isArray(last.input) ? undefined : `${pathText(path)}: is missing`;
-  }
-  if (issue.type === 'strict_object') return problem(path, issue.input, 'is not a set, { … }');
+  if (issue.type === 'strict_object') return undefined;
+  // A list in the place of a set has no names that mean anything.
+  if (issue.path?.some(({ type, input }) => type === 'object' && Array.isArray(input)) === true) return undefined;
+  if (issue.type === 'record' && Array.isArray(issue.input)) return undefined;
   // The name of an attribute: it is the last part of the path.
-  if (last?.origin === 'key') return `${pathText(path)}: ${issue.message}`;
+  if (issue.path?.at(-1)?.origin === 'key') return `${pathText(path)}: ${issue.message}`;
   return problem(path, issue.input, issue.message);
 }

@@ -8,7 +8,6 @@ import {
   MAX_BUDGETS,
   MAX_CHECK_CHARACTERS,
   MAX_CHECKS,
-  MAX_CRON_CHARACTERS,
   MAX_LABEL_CHARACTERS,
   MAX_LABELS,
   MAX_POLICY_HOSTS,
@@ -18,7 +17,6 @@ import {
   MAX_RINGS,
   MAX_STEPPING_STONES,
   MAX_TARGETS,
-  MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
   NOTIFICATION_KINDS,
   parseDuration,
@@ -31,6 +29,7 @@ import {
 } from '@floe/model';
 import * as v from 'valibot';
 import { HostName } from '../ids.ts';
+import { CRON_RULE, cronProblem, timeZoneProblem } from './cron-form.ts';
 
 // What people write below the flake output `floe`. Each message completes the sentence "PATH: VALUE …": see problems.ts.
 
@@ -42,8 +41,9 @@ function atMost(count: number): string {
   return `has too many entries: ${count} are the most`;
 }
 
-function listOf<Item extends v.GenericSchema>(item: Item, maxItems: number, what: string) {
-  return v.pipe(v.array(item, `is not a list of ${what}`), v.maxLength(maxItems, atMost(maxItems)));
+/** `example`: an entry, as Nix writes it. */
+function listOf<Item extends v.GenericSchema>(item: Item, maxItems: number, what: string, example: string) {
+  return v.pipe(v.array(item, `is not a list of ${what}: write [ ${example} ]`), v.maxLength(maxItems, atMost(maxItems)));
 }
 
 function wholeNumber(min: number, max: number) {
@@ -98,10 +98,19 @@ const HostGlob = v.pipe(
   v.regex(HOST_GLOB_FORM, `is not possible: ${HOST_GLOB_RULE}`),
 );
 
-export const CRON_RULE = 'is not a cron expression of five fields, as in "0 22 * * mon-fri"';
-const Cron = v.pipe(v.string(CRON_RULE), v.maxLength(MAX_CRON_CHARACTERS, CRON_RULE), v.regex(/^[\x20-\x7E]*$/, CRON_RULE));
-export const TIME_ZONE_RULE = 'is not a time zone: give a name such as "Europe/Berlin" or "UTC", or "host" for the one of each host';
-const TimeZone = v.pipe(v.string(TIME_ZONE_RULE), v.maxLength(MAX_TIME_ZONE_CHARACTERS, TIME_ZONE_RULE), v.regex(/^[\x20-\x7E]*$/, TIME_ZONE_RULE));
+/** The text itself says what is wrong with it. */
+function explained(rule: string, problemOf: (text: string) => string | undefined) {
+  return v.pipe(
+    v.string(rule),
+    v.check(
+      (text) => problemOf(text) === undefined,
+      ({ input }) => problemOf(input) ?? rule,
+    ),
+  );
+}
+
+const Cron = explained(CRON_RULE, cronProblem);
+const TimeZone = explained('is not a time zone: give a name such as "Europe/Berlin"', timeZoneProblem);
 
 /** One of `allow` and `deny`. */
 const Window = v.strictObject({
@@ -117,7 +126,7 @@ const Approvals = v.strictObject({
   count: v.optional(wholeNumber(1, MAX_APPROVALS)),
   role: v.optional(v.picklist(APPROVING_ROLES, ROLE_RULE)),
   /** Not yet: a rule that nobody can satisfy would hold every commit forever. */
-  notAuthor: v.optional(v.boolean('is true or false')),
+  notAuthor: v.optional(v.boolean('is neither true nor false')),
 });
 
 const Errors = v.union(
@@ -135,8 +144,8 @@ const Probe = v.strictObject({ name: ProbeName, every: v.optional(durationText(1
 
 const Ring = v.strictObject({
   name: RingName,
-  hosts: v.optional(listOf(HostGlob, MAX_RING_HOSTS, 'host names')),
-  labels: v.optional(listOf(Label, MAX_LABELS, 'labels')),
+  hosts: v.optional(listOf(HostGlob, MAX_RING_HOSTS, 'host names', '"web1" "dns*"')),
+  labels: v.optional(listOf(Label, MAX_LABELS, 'labels', '"laptop"')),
   share: v.optional(v.nullable(Percent)),
   success: v.optional(Percent),
   errors: v.optional(Errors),
@@ -145,9 +154,9 @@ const Ring = v.strictObject({
   /** Null: none. */
   deadline: v.optional(v.nullable(durationText(MINUTE_MS, 365 * DAY_MS))),
   maxInFlight: v.optional(v.nullable(wholeNumber(1, MAX_POLICY_HOSTS))),
-  windows: v.optional(listOf(Window, MAX_WINDOWS, 'windows')),
+  windows: v.optional(listOf(Window, MAX_WINDOWS, 'windows', '{ allow = "0 22 * * *"; duration = "6h"; timeZone = "Europe/Berlin"; }')),
   approvals: v.optional(v.nullable(Approvals)),
-  probes: v.optional(listOf(Probe, MAX_PROBES, 'probes')),
+  probes: v.optional(listOf(Probe, MAX_PROBES, 'probes', '{ name = "errors"; }')),
   pauseAfter: v.optional(v.boolean('is neither true nor false')),
 });
 export type Ring = v.InferOutput<typeof Ring>;
@@ -159,7 +168,7 @@ const TargetName = v.pipe(
 );
 
 const STONE_RULE = 'is not the name of a stepping stone: 1 to 40 letters, digits, dots, - or _';
-const CHECK_RULE = 'is not the name of a flake check';
+const CHECK_RULE = 'is not the name of a flake check: write "unit" for checks.<system>.unit';
 const Checks = listOf(
   v.pipe(
     v.string(CHECK_RULE),
@@ -169,16 +178,20 @@ const Checks = listOf(
   ),
   MAX_CHECKS,
   'names of flake checks',
+  '"unit"',
 );
 
 /** What the flake output `floe` may say. Plain data; every attribute has a default. */
 export const FleetPolicy = v.strictObject({
   rings: v.optional(
-    v.pipe(listOf(Ring, MAX_RINGS, 'rings'), v.minLength(1, 'names no ring: add one, or leave "rings" out for a single ring with all hosts')),
+    v.pipe(
+      listOf(Ring, MAX_RINGS, 'rings', '{ name = "canary"; } { name = "all"; }'),
+      v.minLength(1, 'names no ring: add one, or leave "rings" out for a single ring with all hosts'),
+    ),
   ),
   labels: v.optional(
     v.pipe(
-      v.record(HostName, listOf(Label, MAX_LABELS, 'labels'), 'is not a set of lists: write { ada = [ "laptop" ]; }'),
+      v.record(HostName, listOf(Label, MAX_LABELS, 'labels', '"laptop"'), 'is not a set of lists: write { ada = [ "laptop" ]; }'),
       v.maxEntries(MAX_POLICY_HOSTS, atMost(MAX_POLICY_HOSTS)),
     ),
   ),
@@ -196,6 +209,7 @@ export const FleetPolicy = v.strictObject({
       v.pipe(v.string(STONE_RULE), v.maxLength(MAX_RING_NAME_CHARACTERS, STONE_RULE), v.regex(RING_NAME_FORM, STONE_RULE)),
       MAX_STEPPING_STONES,
       'names of stepping stones',
+      '"agent-2"',
     ),
   ),
   shrink: v.optional(v.strictObject({ percent: v.optional(Percent), hosts: v.optional(wholeNumber(1, MAX_POLICY_HOSTS)) })),
@@ -213,7 +227,7 @@ export const FleetPolicy = v.strictObject({
   ),
   /** Secrets and addresses of the targets are the server's settings. */
   notify: v.optional(
-    v.strictObject(v.entriesFromList(NOTIFICATION_KINDS, v.optional(listOf(TargetName, MAX_TARGETS, 'names of notification targets')))),
+    v.strictObject(v.entriesFromList(NOTIFICATION_KINDS, v.optional(listOf(TargetName, MAX_TARGETS, 'names of notification targets', '"chat"')))),
   ),
 });
 export type FleetPolicy = v.InferOutput<typeof FleetPolicy>;
