@@ -74,7 +74,11 @@ export function checkLimits(placed: readonly SimulatedHost[], { maxInFlight = In
   }
 }
 
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
 /** The hour that a clock there shows, whatever the engine makes of time zones. */
 function localHour(timeZone: string, now: number): number {
-  return Number(new Date(now).toLocaleString('en-GB', { hour: '2-digit', hourCycle: 'h23', timeZone }));
+  const clock = clocks.get(timeZone) ?? new Intl.DateTimeFormat('en-GB', { hour: '2-digit', hourCycle: 'h23', timeZone });
+  clocks.set(timeZone, clock);
+  return Number(clock.format(now));
 }

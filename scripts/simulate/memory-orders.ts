@@ -23,8 +23,25 @@ export class MemoryOrders {
   readonly #ordered = new Map<HostName, Map<StorePath, OrderedQuarantine>>();
   readonly #answers = new Map<string, { readonly probe: ProbeOfRing; claim: number; answer: StoredAnswer | undefined }>();
 
+  /** When something of it ends by itself. */
+  #ends: readonly number[] = [];
+  #version = 0;
+
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** Another one when what is ordered of hosts is another, also because its time is over. */
+  get version(): number {
+    const now = this.#now();
+    if (this.#ends.some((end) => end <= now)) this.#changed();
+    return this.#version;
+  }
+
+  #changed(end?: number): void {
+    const now = this.#now();
+    this.#version += 1;
+    this.#ends = [...this.#ends, ...(end === undefined ? [] : [end])].filter((each) => each > now);
   }
 
   /** Asked of the fleet: they outlive each rollout. */
@@ -56,19 +73,23 @@ export class MemoryOrders {
   }
 
   ban(host: HostName, toplevel: StorePath, order: OrderedQuarantine): void {
+    this.#changed();
     const ordered = this.#ordered.get(host) ?? new Map<StorePath, OrderedQuarantine>();
     this.#ordered.set(host, ordered.set(toplevel, order));
   }
 
   lift(host: HostName, toplevel: StorePath): boolean {
+    this.#changed();
     return this.#ordered.get(host)?.delete(toplevel) ?? false;
   }
 
   stop(stop: LabelStop): void {
+    this.#changed(stop.until);
     this.#stops = [...this.#stops.filter(({ label }) => label !== stop.label), stop];
   }
 
   start({ label, at }: LabelStop): boolean {
+    this.#changed();
     const left = this.#stops.filter((each) => each.label !== label || each.at !== at);
     const isEnded = left.length < this.#stops.length;
     this.#stops = left;
@@ -76,6 +97,7 @@ export class MemoryOrders {
   }
 
   pin(pin: Pin, release: ReleaseRef): void {
+    this.#changed(pin.expiresAt);
     const pins = this.#pins.get(pin.host) ?? new Map<PinKind, Pin & { readonly release: ReleaseRef }>();
     this.#pins.set(pin.host, pins.set(pin.kind, { ...pin, release }));
   }

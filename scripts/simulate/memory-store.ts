@@ -1,12 +1,9 @@
 import {
   beginRollout,
-  hasArrived,
   mayBeTrain,
   NO_ORDERS,
   NOTHING_OBSERVED,
-  pendingStone,
   promotedIn,
-  resolve,
   revertOf,
   wentAfter,
   type CommitSha,
@@ -15,46 +12,29 @@ import {
   type ReleaseRef,
   type RolloutOrders,
   type RolloutPolicy,
-  type SteppingStone,
   type StorePath,
 } from '@floe/model';
 import {
-  lastWordOf,
   type CurrentRollout,
   type DesiredRelease,
   type Evaluation,
   type Fleet,
-  type FleetHost,
   type HostPresence,
   type HostRow,
   type NewRolloutOrder,
   type NextOfFleet,
-  type Quarantine,
   type StoredReport,
 } from '@floe/store';
+import { StoredHost, type OfFleet } from './memory-host.ts';
 import { MemoryOrders } from './memory-orders.ts';
 import type { FleetStore, FleetStoreOptions, NewHost, SimulatedStore } from './fleet-store.ts';
-
-type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
-
-/** A host as the store has it. */
-interface Stored {
-  readonly row: Changeable<HostRow>;
-  readonly labels: readonly string[];
-  stable: ReleaseRef | undefined;
-  rollout: ReleaseRef | undefined;
-  readonly quarantines: Map<StorePath, Quarantine>;
-  readonly acknowledged: Set<StorePath>;
-  readonly timeZone: string | undefined;
-  readonly stones: SteppingStone[];
-}
 
 type Waiting = Omit<NextOfFleet, 'superseded'> & { readonly policy: RolloutPolicy };
 
 /** Kept in memory: 10,000 hosts for a month make millions of writes. It does what the real store does, where the server can see it. */
 export class MemoryStore implements FleetStore {
   readonly repositoryId = 'fleet';
-  readonly #hosts = new Map<HostName, Stored>();
+  readonly #hosts = new Map<HostName, StoredHost>();
   #current: CurrentRollout | undefined;
   /** It waits, with what it and those before it that waited changed. */
   #next: Waiting | undefined;
@@ -64,8 +44,10 @@ export class MemoryStore implements FleetStore {
   /** The last one that was complete. */
   #complete: CurrentRollout | undefined;
   /** Hosts with a `go`. */
-  readonly #gone = new Set<Stored>();
+  readonly #gone = new Set<StoredHost>();
   readonly #people: MemoryOrders;
+  /** What hosts were read with last. */
+  #seen: Pick<OfFleet, 'revert' | 'key'> & { readonly version: number } = { version: 0, revert: undefined, key: 0 };
   readonly #hasStone = new Set<string>();
   /** All that was ever released, the newest last. */
   readonly #released = new Map<HostName, ReleaseRef[]>();
@@ -91,8 +73,7 @@ export class MemoryStore implements FleetStore {
         acceptedSequence: 0,
         reportSeq: 0,
       };
-      const nothing = { stable: undefined, rollout: undefined, quarantines: new Map<StorePath, Quarantine>(), acknowledged: new Set<StorePath>() };
-      this.#hosts.set(host, { row, labels, timeZone, ...nothing, stones: [] });
+      this.#hosts.set(host, new StoredHost(row, labels, timeZone));
     }
     await Promise.resolve();
   }
@@ -127,7 +108,7 @@ export class MemoryStore implements FleetStore {
     // One that came to an end of its own ends the row.
     if (before !== undefined)
       this.#superseded = before.state === 'COMPLETE' || before.state === 'ABORTED' ? [] : [...this.#superseded, before.startedAt];
-    for (const [host, release] of this.#pending) this.#get(host).rollout = release;
+    for (const [host, release] of this.#pending) this.#get(host).setRollout(release);
     this.#pending.clear();
     this.#next = undefined;
     const course = beginRollout(at);
@@ -141,75 +122,74 @@ export class MemoryStore implements FleetStore {
     return { ...rollout, orders: { ...rollout.orders, ...this.#people.ofFleet() }, probes };
   }
 
-  #read(stored: Stored, isPromoted: (host: HostName) => boolean): FleetHost {
-    const { row, labels, stable, rollout, quarantines, acknowledged, timeZone } = stored;
-    const { desired, host } = row;
-    const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel, permit: desired.permit };
-    const people = this.#people.ofHost(host, labels);
-    const stone = this.#stoneOf(stored);
-    const quarantined = new Set(quarantines.keys());
-    const revert = this.#current && revertOf(this.#current);
-    const told = { directed, revert, floor: row.toldSequence ?? 0 };
-    const situation = { ...people, ...told, isRingPromoted: isPromoted(host), rollout, stable, quarantined, stone };
-    const ofRollout = rollout === undefined ? {} : { timeZone };
-    const failed = { quarantines: [...quarantines.values()], acknowledged, wentSequence: row.went && this.#sequenceOf.get(row.went.toplevel) };
-    return { row, situation, desired: resolve(situation), ...failed, desiredCommit: undefined, ...ofRollout };
-  }
-
-  #stoneOf({ row, stones }: Stored): SteppingStone | undefined {
-    if (stones.length === 0) return undefined;
-    const lastWord = lastWordOf(row);
-    return pendingStone(stones, { floor: row.toldSequence ?? 0, hasArrived: (toplevel) => hasArrived(lastWord, toplevel) });
+  #ofFleet(): OfFleet {
+    const current = this.#current;
+    const revert = current && revertOf(current);
+    const { version } = this.#people;
+    const isSame = this.#seen.version === version && this.#seen.revert?.reason === revert?.reason && this.#seen.revert?.by === revert?.by;
+    if (!isSame) this.#seen = { version, revert, key: this.#seen.key + 1 };
+    return {
+      isPromoted: current === undefined ? () => false : promotedIn(current),
+      revert,
+      sequenceOf: (toplevel) => this.#sequenceOf.get(toplevel),
+      ordersOf: ({ row: { host }, labels }) => this.#people.ofHost(host, labels),
+      key: this.#seen.key,
+    };
   }
 
   #readFleet(): Fleet {
-    const isPromoted = this.#current === undefined ? () => false : promotedIn(this.#current);
-    const hosts = [...this.#hosts.values()].map((stored) => this.#read(stored, isPromoted));
+    const ofFleet = this.#ofFleet();
+    const hosts = [...this.#hosts.values()].map((stored) => stored.read(ofFleet));
     const next = this.#next && { ...this.#next, superseded: this.#supersededInARow() };
     return { rollout: this.#withOrders(this.#current), next, hosts };
   }
 
-  #connect(stored: Stored, { sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
-    if (stored.row.retryEpoch !== undefined && epoch >= stored.row.retryEpoch) stored.row.retryEpoch = undefined;
-    Object.assign(stored.row, { isConnected: true, sessionId, system, observed, lastSeenAt: at, state, stateToplevel });
-    return stored.row;
-  }
-
-  #disconnect(stored: Stored, at: number): void {
-    stored.row.isConnected = false;
-    stored.row.lastSeenAt = at;
+  #connect(stored: StoredHost, { sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
+    const { retryEpoch = Infinity } = stored.row;
+    const isAccepted = epoch >= retryEpoch;
+    stored.write({
+      isConnected: true,
+      sessionId,
+      system,
+      observed,
+      lastSeenAt: at,
+      state,
+      stateToplevel,
+      ...(isAccepted && { retryEpoch: undefined }),
+    });
+    return { ...stored.row };
   }
 
   #report({ host, seq, epoch, state, toplevel, observed, receivedAt }: StoredReport): void {
     const stored = this.#hosts.get(host);
     if (stored === undefined || seq <= stored.row.reportSeq) return;
-    const { row } = stored;
     const subject = toplevel ?? undefined;
-    Object.assign(row, { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt });
-    if (row.retryEpoch !== undefined && epoch >= row.retryEpoch) row.retryEpoch = undefined;
-    row.went = wentAfter(row.went, { state, subject, epoch });
-    if (row.went === undefined) this.#gone.delete(stored);
-    if (state !== 'ROLLED_BACK' || subject === undefined || stored.quarantines.has(subject)) return;
-    stored.quarantines.set(subject, { host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });
+    const { retryEpoch = Infinity } = stored.row;
+    const went = wentAfter(stored.row.went, { state, subject, epoch });
+    const said = { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt, went };
+    stored.write({ ...said, ...(epoch >= retryEpoch && { retryEpoch: undefined }) });
+    if (went === undefined) this.#gone.delete(stored);
+    if (state !== 'ROLLED_BACK' || subject === undefined || stored.hasQuarantined(subject)) return;
+    stored.quarantine({ host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });
   }
 
   /** A person has it try again what it rolled back. */
-  #retry({ row, quarantines }: Stored, toplevel: StorePath): number {
-    quarantines.delete(toplevel);
-    row.epoch += 1;
-    row.retryEpoch = row.epoch;
-    if (row.desired !== undefined) row.desired = { ...row.desired, epoch: row.epoch };
-    return row.epoch;
+  #retry(stored: StoredHost, toplevel: StorePath): number {
+    const { epoch: before, desired } = stored.row;
+    const epoch = before + 1;
+    stored.liftQuarantine(toplevel);
+    stored.write({ epoch, retryEpoch: epoch, desired: desired && { ...desired, epoch } });
+    return epoch;
   }
 
   #desire(wanted: readonly DesiredRelease[], at: number): { host: HostName; epoch: number }[] {
     return wanted.flatMap(({ host, id, toplevel, sequence, permit }) => {
-      const row = this.#hosts.get(host)?.row;
-      if (row === undefined || row.desired?.releaseId === id) return [];
-      row.epoch += 1;
-      row.toldSequence = Math.max(row.toldSequence ?? 0, sequence);
-      row.desired = { releaseId: id, toplevel, sequence, epoch: row.epoch, since: at, ...(permit === undefined ? {} : { permit }) };
-      return [{ host, epoch: row.epoch }];
+      const stored = this.#hosts.get(host);
+      if (stored === undefined || stored.row.desired?.releaseId === id) return [];
+      const epoch = stored.row.epoch + 1;
+      const desired = { releaseId: id, toplevel, sequence, epoch, since: at, ...(permit === undefined ? {} : { permit }) };
+      stored.write({ epoch, toldSequence: Math.max(stored.row.toldSequence ?? 0, sequence), desired });
+      return [{ host, epoch }];
     });
   }
 
@@ -218,13 +198,13 @@ export class MemoryStore implements FleetStore {
     for (const [host, stored] of this.#hosts) {
       const { rollout, stable } = stored;
       if (rollout === undefined || unasked.has(host)) continue;
-      if (rollout.toplevel !== stable?.toplevel) stored.row.stableBy = revisionId;
-      stored.stable = rollout;
+      if (rollout.toplevel !== stable?.toplevel) stored.write({ stableBy: revisionId });
+      stored.setStable(rollout);
     }
     for (const name of policy.steppingStones.filter((each) => !this.#hasStone.has(each))) {
       this.#hasStone.add(name);
-      for (const { stable, rollout, stones } of this.#hosts.values())
-        if (stable !== undefined && stable.id === rollout?.id) stones.push({ ...stable, name });
+      for (const stored of this.#hosts.values())
+        if (stored.stable !== undefined && stored.stable.id === stored.rollout?.id) stored.addStone({ ...stored.stable, name });
     }
   }
 
@@ -256,7 +236,7 @@ export class MemoryStore implements FleetStore {
             ? hotfixWith(this.#current.orders, said, subject)
             : {};
     this.#current = { ...this.#current, orders: { ...this.#current.orders, ...asked } };
-    for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledged.add(toplevel);
+    for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledge(toplevel);
   }
 
   readonly store: SimulatedStore = {
@@ -268,12 +248,12 @@ export class MemoryStore implements FleetStore {
       disconnect: async (host, sessionId, at) => {
         const stored = this.#get(host);
         const isCurrent = stored.row.sessionId === sessionId;
-        if (isCurrent) this.#disconnect(stored, at);
+        if (isCurrent) stored.write({ isConnected: false, lastSeenAt: at });
         return await Promise.resolve(isCurrent);
       },
       disconnectAll: async (_, at) => {
         const here = [...this.#hosts.values()].filter(({ row }) => row.isConnected);
-        for (const stored of here) this.#disconnect(stored, at);
+        for (const stored of here) stored.write({ isConnected: false, lastSeenAt: at });
         return await Promise.resolve(here.length);
       },
       pin: async (pin) => {
@@ -297,11 +277,10 @@ export class MemoryStore implements FleetStore {
       },
       takeSlot: async (_, host, judge) => {
         const stored = this.#get(host);
-        const isPromoted = this.#current === undefined ? () => false : promotedIn(this.#current);
         const rollout = this.#withOrders(this.#current);
-        const went = judge({ rollout, asking: this.#read(stored, isPromoted), gone: [...this.#gone].map(({ row }) => row) });
+        const went = judge({ rollout, asking: stored.read(this.#ofFleet()), gone: [...this.#gone].map(({ row }) => row) });
         if (went !== undefined) {
-          stored.row.went = went;
+          stored.write({ went });
           this.#gone.add(stored);
         }
         return await Promise.resolve(went);
@@ -363,7 +342,7 @@ export class MemoryStore implements FleetStore {
     return this.#released.get(host)?.findLast(({ sequence }) => sequence <= commit)?.toplevel;
   }
 
-  #get(host: HostName): Stored {
+  #get(host: HostName): StoredHost {
     const stored = this.#hosts.get(host);
     if (stored === undefined) throw new Error(`there is no host ${host}`);
     return stored;

@@ -40,6 +40,8 @@ export interface HostDeps {
   readonly server: HostsServer;
   readonly fateOf: (toplevel: StorePath) => Fate;
   readonly onActivating: (host: SimulatedHost, toplevel: StorePath) => void;
+  /** It begins to change, or to go back. */
+  readonly onChanging: () => void;
   readonly onSettled: (host: SimulatedHost) => void;
 }
 
@@ -169,8 +171,10 @@ export class SimulatedHost {
 
   #dispatch(event: AgentEvent): void {
     const before = this.journal.state;
+    const { isChanging } = this;
     const { journal, effects } = decide(this.journal, event, this.#deps.timeline.now);
     this.journal = journal;
+    if (this.isChanging && !isChanging) this.#deps.onChanging();
     for (const effect of effects) this.#run(effect);
     if (before !== this.journal.state && (this.journal.state === 'SUCCEEDED' || this.journal.state === 'ROLLED_BACK')) this.#deps.onSettled(this);
   }

@@ -1,4 +1,4 @@
-import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type StorePath } from '@floe/model';
+import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type ReleaseRef, type StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import type { Fleet, FleetHost, StoredReport } from '@floe/store';
 import { Admission } from '../../apps/server/src/rollouts/admission.ts';
@@ -12,8 +12,6 @@ import type { Timeline } from './timeline.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
-/** How soon it looks after a hint: of many hosts there is always news, and a look takes all of it. */
-const HINT_MS = 30 * SECOND;
 /** How soon it looks without one. */
 const POLL_MS = 5 * MINUTE;
 
@@ -25,6 +23,8 @@ export interface ServerDeps {
   readonly timeline: Timeline;
   readonly random: Random;
   readonly fleetStore: FleetStore;
+  /** How soon it looks after a hint: of many hosts there is always news, and a look takes all of it. */
+  readonly hintMs: number;
   /** How probable it is that it is killed before a call of the store, or after it. */
   readonly killChance: number;
   readonly onDirective: (host: SimulatedHost, hosts: FleetHost) => void;
@@ -138,7 +138,7 @@ export class SimulatedServer implements HostsServer {
 
   /** What could have been a hint is lost every fifth time: the poll finds it. */
   hint(): void {
-    this.#tickIn(this.#deps.random.chance(0.2) ? POLL_MS : HINT_MS);
+    this.#tickIn(this.#deps.random.chance(0.2) ? POLL_MS : this.#deps.hintMs);
   }
 
   /** Also without a hint, while there is something to decide. */
@@ -174,7 +174,15 @@ export class SimulatedServer implements HostsServer {
 
   /** As Steering does, without its troubles. */
   async #steer({ hosts }: Fleet): Promise<void> {
-    const wanted = hosts.flatMap((each) => (each.desired.kind === 'release' ? [{ each, release: each.desired.release }] : []));
+    const wanted: { readonly each: FleetHost; readonly release: ReleaseRef }[] = [];
+    for (const each of hosts) {
+      if (each.desired.kind !== 'release') continue;
+      const { release } = each.desired;
+      const { desired, host } = each.row;
+      // Of most there is no news: it was told on this connection, or is away.
+      const isTold = desired?.releaseId === release.id && (this.#sessions.get(host)?.offered ?? desired.epoch) === desired.epoch;
+      if (!isTold) wanted.push({ each, release });
+    }
     const news = wanted.filter(({ each, release }) => each.row.desired?.releaseId !== release.id);
     const moved = new Map<HostName, number>();
     if (news.length > 0) {
@@ -248,7 +256,7 @@ export class SimulatedServer implements HostsServer {
       await store.hosts.disconnectAll(undefined, this.#clock.now());
       this.fleet = await store.hosts.fleet(repositoryId);
       this.#isUp = true;
-      this.#tickIn(HINT_MS + MINUTE);
+      this.#tickIn(this.#deps.hintMs + MINUTE);
     });
   }
 }

@@ -21,6 +21,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Of each commit; default: {@link companyPolicy}, which some of them change. */
   readonly policy?: RolloutPolicy;
+  /** A day begins: how many are over. */
+  readonly onDay?: (over: number) => void;
   /** Default: in memory. */
   readonly openStore?: (options: FleetStoreOptions) => Promise<FleetStore>;
 }
@@ -71,6 +73,8 @@ export class Simulation {
   readonly #newest = new Map<HostName, StorePath>();
   /** The newest one that is not of a bad revision. */
   readonly #newestGood = new Map<HostName, StorePath>();
+  /** Somebody took a place, or began to change, since the limits were checked. */
+  #hasBegun = false;
   /** Hosts with a place, until when. */
   readonly #places = new Map<SimulatedHost, number>();
   #store: FleetStore | undefined;
@@ -82,6 +86,9 @@ export class Simulation {
   readonly #valuesOf = new Map<string, PolicyValues>();
   /** The last rollout that was complete. */
   #complete: { readonly id: string; readonly values: PolicyValues; readonly rings: CurrentRollout['rings'] } | undefined;
+
+  /** Whether hosts moved between these two. */
+  #moved: { readonly rings: CurrentRollout['rings']; readonly before: CurrentRollout['rings']; readonly isMoved: boolean } | undefined;
 
   constructor(options: SimulationOptions) {
     this.options = options;
@@ -147,11 +154,13 @@ export class Simulation {
       timeline,
       random: this.#random,
       fleetStore: store,
+      hintMs: hosts > 2_000 ? 2 * MINUTE : MINUTE / 2,
       killChance: hosts > 2_000 ? 0.00001 : 0.0003,
       onDirective: (host, stored) => checkDirective(host, stored, this.#known),
       onGo: (host, _, stored) => {
         checkGo(host, stored, this.#known);
         this.#places.set(host, timeline.now + PLACE_MS);
+        this.#hasBegun = true;
       },
       verdict: () => this.#verdict(),
       onStep: (state) => void (this.pauses += state === 'PAUSED' ? 1 : 0),
@@ -186,12 +195,13 @@ export class Simulation {
     const fateOf = (toplevel: StorePath): Fate => this.#fateOf(toplevel);
     const onActivating = (host: SimulatedHost, toplevel: StorePath): void => this.#onActivating(host, toplevel);
     const onSettled = (host: SimulatedHost): void => this.#onSettled(host);
+    const onChanging = (): void => void (this.#hasBegun = true);
     const zones = Object.keys(ZONES);
     const timeZone = zones[index % 5 < 3 ? 0 : (index % 5) - 2] ?? 'UTC';
     return new SimulatedHost(
       name,
       { isLaptop, labels, timeZone },
-      { timeline: this.#timeline, random: this.#random, server, fateOf, onActivating, onSettled },
+      { timeline: this.#timeline, random: this.#random, server, fateOf, onActivating, onChanging, onSettled },
     );
   }
 
@@ -278,8 +288,7 @@ export class Simulation {
     // One whose failure paused the rollout may have been told to try again.
     const isAgain = rollout.state === 'PAUSED' && this.people.hasRetried(host.name, toplevel);
     assert(!isEarly || isStable || isAgain, `O9: ${host.name} changes before its ring`);
-    const rings = new Set(story.tried.values());
-    const [firstRing = ring] = rings;
+    const [firstRing = ring] = story.tried.values();
     // Where the label of a whole ring was stopped the next one is the first; those before it join when that ends.
     if (story.isBad) assert(ring <= firstRing, `O9: the bad revision ${story.sequence} is tried after ring ${firstRing}, in ring ${ring}`);
     assert(!host.rolledBack.has(toplevel) || this.people.hasRetried(host.name, toplevel), `A7: ${host.name} begins again with what it rolled back`);
@@ -310,12 +319,14 @@ export class Simulation {
     const { now } = this.#timeline;
     const { rollout } = this.server.fleet;
     const story = this.#follow();
-    if (rollout?.state === 'COMPLETE') this.#noteStone();
+    if (rollout?.state === 'COMPLETE') this.#noteStone(rollout);
     this.#noteComplete(rollout);
     if (rollout?.state === 'COMPLETE' && story?.isBad === true) assert(false, 'O4: a bad revision is complete');
     // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
     for (const [host, until] of this.#places) if (until < now) this.#places.delete(host);
-    if (this.#places.size > 1) checkLimits([...this.#places.keys()], this.policy);
+    // More of them change at once only when one began.
+    if (this.#hasBegun) checkLimits([...this.#places.keys()], this.policy);
+    this.#hasBegun = false;
   }
 
   #noteComplete(rollout: CurrentRollout | undefined): void {
@@ -327,16 +338,27 @@ export class Simulation {
   #loosens(rollout: CurrentRollout | undefined): boolean {
     const before = this.#complete;
     if (rollout === undefined || before === undefined || before.id === rollout.id || this.options.policy !== undefined) return false;
-    const isMoved = [...(rollout.rings ?? [])].some(([host, ring]) => (before.rings?.get(host) ?? ring) !== ring);
-    return isMoved || isLooser(before.values, this.#valuesOf.get(rollout.id) ?? FIRST_VALUES);
+    return this.#areMoved(rollout.rings, before.rings) || isLooser(before.values, this.#valuesOf.get(rollout.id) ?? FIRST_VALUES);
+  }
+
+  /** Hosts are in another ring than before. The rings of a rollout are another map when they are others. */
+  #areMoved(rings: CurrentRollout['rings'], before: CurrentRollout['rings']): boolean {
+    const known = this.#moved;
+    if (known?.rings === rings && known?.before === before) return known?.isMoved === true;
+    const isMoved = [...(rings ?? [])].some(([host, ring]) => (before?.get(host) ?? ring) !== ring);
+    this.#moved = { rings, before, isMoved };
+    return isMoved;
   }
 
   /** The first complete commit is a stepping stone, for whoever it was asked of. */
-  #noteStone(): void {
+  #noteStone({ startedAt, course, rings }: CurrentRollout): void {
     if (this.#hasStone || this.policy.steppingStones.length === 0) return;
     this.#hasStone = true;
-    const stable = new Map(this.server.fleet.hosts.map(({ row, situation }) => [row.host, situation.rollout]));
-    for (const host of this.hosts) host.stone = stable.get(host.name);
+    const stones = new Map(this.server.fleet.hosts.map(({ row, situation }) => [row.host, situation.rollout]));
+    for (const host of this.hosts) {
+      const wasAsked = !this.people.wasKept(host.name, startedAt) && course.unapproved?.includes(rings?.get(host.name) ?? 0) !== true;
+      if (wasAsked) host.stone = stones.get(host.name);
+    }
   }
 
   /** Where the drawing shows it. */
@@ -351,6 +373,8 @@ export class Simulation {
   }
 
   #sample(): void {
+    const { now } = this.#timeline;
+    if ((now - START) % DAY === 0) this.options.onDay?.((now - START) / DAY);
     const { rollout } = this.server.fleet;
     const story = this.#follow();
     const count = { online: 0, newest: 0, older: 0, changing: 0, waiting: 0, failed: 0, bad: 0, away: 0 };
@@ -359,7 +383,7 @@ export class Simulation {
       if (host.isOnline && story?.changed.has(host.name) === true) story.reachable.add(host.name);
       count[this.#placeOf(host)] += 1;
     }
-    this.samples.push({ at: this.#timeline.now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
+    this.samples.push({ at: now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
   }
 }

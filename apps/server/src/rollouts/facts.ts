@@ -43,7 +43,8 @@ function bindsOf({ policy, coming }: CurrentRollout, hosts: readonly FleetHost[]
     const toplevel = coming?.get(host) ?? rollout?.toplevel;
     return toplevel === undefined ? [] : [`${host} ${toplevel}`];
   });
-  const hash = createHash('sha256').update(stableJson(policy));
-  for (const each of systems.toSorted()) hash.update(`\n${each}`);
-  return hash.digest('base64url');
+  // In one piece: of 10,000 hosts a call for each takes most of a look.
+  return createHash('sha256')
+    .update([stableJson(policy), ...systems.toSorted()].join('\n'))
+    .digest('base64url');
 }
