@@ -103,5 +103,16 @@ describe('floe policy check, with Nix', () => {
     expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain(
       'floe: rings[0].soak: is a function, and the output floe is plain data',
     );
+    await writeFlake('floe.budgets."role=dns" = x: x;', '');
+    expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain('floe: budgets."role=dns": is a function, ');
+  });
+
+  test('says that there is no output floe, and what may be meant by another', async () => {
+    await writeFlake('flo.rings = [ ];', 'ws1 = { };');
+    const { code, stdout } = await run(['policy', 'check', flake, '--json'], {});
+    expect({ code, ...JSON.parse(stdout) }).toMatchObject({
+      code: 0,
+      notes: ['there is no output floe, so all hosts are in one ring, and nothing waits; did you mean flo?'],
+    });
   });
 });

@@ -107,6 +107,9 @@ Fleet
 
 HOST  RING  WHY
 ws1   all   no rule names it
+
+Notes
+  there is no output floe, so all hosts are in one ring, and nothing waits
 `,
     });
   });
@@ -148,7 +151,7 @@ ws1   all   no rule names it
       expect.stringContaining('floe: ws3: services.floe.agent.labels[0]: "a b" is not possible'),
       expect.stringContaining('floe: ws4: services.floe.agent.labels: is not a list of texts'),
       expect.stringContaining('floe: ws5: services.floe.agent.ring: this value is not possible'),
-      'floe: ws2: its configuration names the ring "canari", which the policy does not have; did you mean canary?',
+      'floe: ws2: services.floe.agent.ring: its configuration names the ring "canari", which the policy does not have; did you mean canary?',
       'floe: rings[1].windows: together they never open within a year, so the ring and those after it get no changes',
       'floe: checks[0]: "unit" is not a check of the flake; did you mean units?',
       '',
@@ -267,13 +270,41 @@ ws1   all   no rule names it
     });
   });
 
-  test.each<[string, unknown, string]>([
-    ['no JSON', '{', 'is not JSON'],
-    ['hosts that are no set', { floe: {}, hosts: ['ws1'] }, 'hosts: is not a set of hosts'],
-    ['another key', { floe: {}, host: {} }, 'host: Invalid key'],
-  ])('a file with %s is wrong usage', async (_, content, said) => {
+  test.each<[unknown, string]>([
+    ['{', 'is not JSON'],
+    [{ floe: {}, hosts: ['ws1'] }, 'hosts: is not a set of hosts: write { "ws1": { } }'],
+    [{ floe: {}, hosts: null }, 'hosts: is not a set of hosts'],
+    [{ floe: {}, hosts: { ws1: 'laptop' } }, 'hosts.ws1: "laptop" is not a set, { … }; the keys here are labels, ring, timeZone, formerHost'],
+    [{ floe: {}, hosts: { constructor: { lables: ['laptop'] } } }, 'hosts.constructor.lables: unknown key; did you mean labels?'],
+    [{ floe: {}, host: {} }, 'host: unknown key; did you mean hosts?'],
+    [{ hosts: {}, rings: [] }, 'rings: unknown key; the keys here are floe, hosts, checks'],
+    [{ floe: {}, checks: { unit: 1 } }, 'checks: the set is not a list of names of flake checks: write [ "unit" ]'],
+    [{ floe: {}, checks: [1] }, 'checks[0]: 1 is not the name of a flake check: write "unit"'],
+  ])('a file with %j is wrong usage', async (content, said) => {
     const { code, stderr } = await check(content);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) });
+    expect(stderr).not.toMatch(/Invalid|received/);
+  });
+
+  test('a host that fits two rings is told with both, and a policy that was forgotten with what holds then', async () => {
+    const rings = [
+      { name: 'canary', labels: ['canary'] },
+      { name: 'web', hosts: ['web*', 'mail'] },
+      { name: 'shop', hosts: ['*-shop'], labels: ['shop'] },
+      { name: 'all' },
+    ];
+    const hosts = { 'web-shop': {}, ws1: { labels: ['shop', 'canary'] }, mail: { ring: 'canary' }, web1: { labels: ['shop'] } };
+    const { code, stdout } = await check({ floe: { rings }, hosts });
+    expect(code).toBe(0);
+    expect(/WHY\n((?:.+\n)+)/.exec(stdout)?.[1]?.replaceAll(/ {2,}/g, '  ').trimEnd().split('\n')).toEqual([
+      'mail  canary  its own configuration names the ring; not in ring web: the policy names it',
+      'ws1  canary  shop canary  label canary; not in ring shop: label shop',
+      'web-shop  web  the policy names web*; not in ring shop: the policy names *-shop',
+      'web1  web  shop  the policy names web*',
+    ]);
+    expect(JSON.parse((await check({ hosts }, '--json')).stdout)).toMatchObject({
+      notes: ['there is no output floe, so all hosts are in one ring, and nothing waits'],
+    });
   });
 
   test('reads the standard input, and says what it cannot find', async () => {

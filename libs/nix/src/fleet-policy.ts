@@ -18,7 +18,8 @@ let
   wrong = depth: place: value:
     let
       type = builtins.typeOf value;
-      inner = key: wrong (depth - 1) (if place == "" then key else place + "." + key);
+      shown = key: if builtins.match "[A-Za-z_][A-Za-z0-9_'-]*" key == null then builtins.toJSON key else key;
+      inner = key: wrong (depth - 1) (if place == "" then shown key else place + "." + shown key);
       found = type: [ { inherit place type; } ];
     in
     if builtins.elem type [ "int" "float" "bool" "null" "string" ] then [ ]

@@ -8,6 +8,7 @@ export * from './event-stream.ts';
 export { isTimeZone } from './fleet-policy/cron-form.ts';
 export * from './fleet-policy/floor.ts';
 export * from './fleet-policy/parse.ts';
+export { schemaProblems } from './fleet-policy/problems.ts';
 export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './ids.ts';
 export * from './messages.ts';

@@ -27,12 +27,13 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
   return {
     problems: [
       ...source.problems,
-      ...read.assignment.problems.map(({ host, message }) => `${host}: ${message}`),
+      ...read.assignment.problems.map(({ host, message }) => `${host}: services.floe.agent.ring: ${message}`),
       ...unknownZones(read),
       ...windows.filter(({ isClosed }) => isClosed).map(({ message }) => message),
       ...missingChecks(policy, source.checks),
     ],
     notes: [
+      ...(source.policy === undefined ? [noPolicy(source)] : []),
       ...source.notes,
       ...windows.filter(({ isClosed }) => !isClosed).map(({ message }) => message),
       ...(knowsHosts ? [...emptyRings(read), ...unknownNames(read), ...emptyBudgets(read)] : []),
@@ -40,6 +41,12 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
     read,
     knowsHosts,
   };
+}
+
+/** A policy that was forgotten, or misspelt, is no error: a fleet may have none. */
+function noPolicy({ outputs }: FleetSource): string {
+  const advice = outputs === undefined ? '' : meant('floe', outputs);
+  return `there is no output floe, so all hosts are in one ring, and nothing waits${advice}`;
 }
 
 interface WindowFinding {

@@ -6,6 +6,8 @@ import * as v from 'valibot';
 export interface FleetSource {
   /** The flake output `floe`; undefined: there is none. */
   readonly policy: unknown;
+  /** Names of the flake's outputs, where they are known. */
+  readonly outputs?: readonly string[];
   /** Undefined: the file has only the policy. */
   readonly hosts: readonly RingCandidate[] | undefined;
   /** Names of the flake's checks, of any system; undefined: not known. */

@@ -1,14 +1,23 @@
+import { schemaProblems } from '@floe/protocol';
 import { describeError, FloeError } from '@floe/runtime';
 import * as v from 'valibot';
 import type { TextSource } from '../cli.ts';
 import { readText } from '../read-text.ts';
-import { candidatesOf, OwnEntries, type FleetSource } from './fleet-source.ts';
+import { candidatesOf, type FleetSource } from './fleet-source.ts';
 
 const FromElsewhere = v.strictObject({
   floe: v.optional(v.unknown()),
-  hosts: v.optional(OwnEntries),
-  checks: v.optional(v.array(v.string())),
+  hosts: v.optional(v.unknown()),
+  checks: v.optional(v.array(v.string('is not the name of a flake check: write "unit"'), 'is not a list of names of flake checks: write [ "unit" ]')),
 });
+/** What is in them is looked at with the configurations of hosts. */
+const OwnSettings = v.strictObject({
+  labels: v.optional(v.unknown()),
+  ring: v.optional(v.unknown()),
+  timeZone: v.optional(v.unknown()),
+  formerHost: v.optional(v.unknown()),
+});
+const MAX_MISTAKES = 10;
 
 /** A policy of this size was refused long before. */
 const MAX_CHARACTERS = 64 * 1024 * 1024;
@@ -26,16 +35,20 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
   } catch (cause) {
     throw new FloeError('USAGE', `${name} is not JSON: ${describeError(cause)}`, { cause });
   }
-  // No policy has such a key.
-  const isWhole = typeof data === 'object' && data !== null && Object.hasOwn(data, 'floe');
+  // No policy has such keys.
+  const isWhole = typeof data === 'object' && data !== null && (Object.hasOwn(data, 'floe') || Object.hasOwn(data, 'hosts'));
   if (!isWhole) return { policy: data, hosts: undefined, checks: undefined, problems: [], notes: [] };
   const read = v.safeParse(FromElsewhere, data);
-  if (!read.success) {
-    const [issue] = read.issues;
-    throw new FloeError('USAGE', `${name}: ${v.getDotPath(issue) ?? 'the file'}: ${issue.message} (see: floe policy check --help)`);
-  }
-  const { floe, hosts, checks } = read.output;
-  const candidates = hosts === undefined ? undefined : candidatesOf(hosts);
+  const entries = read.success && isSet(read.output.hosts) ? Object.entries(read.output.hosts) : undefined;
+  const mistakes = [
+    ...schemaProblems(FromElsewhere, data),
+    ...(read.success && entries === undefined && read.output.hosts !== undefined ? ['hosts: is not a set of hosts: write { "ws1": { } }'] : []),
+    // A host may be called `constructor`.
+    ...(entries ?? []).flatMap(([host, own]) => schemaProblems(OwnSettings, own, ['hosts', host])),
+  ].slice(0, MAX_MISTAKES);
+  if (!read.success || mistakes.length > 0) throw new FloeError('USAGE', `${name}: ${mistakes.join('\n')} (see: floe policy check --help)`);
+  const { floe, checks } = read.output;
+  const candidates = entries === undefined ? undefined : candidatesOf(entries.map(([host, own]) => [host, v.parse(OwnSettings, own)]));
   return {
     // Nix has no undefined: the command of the help prints null where the flake has no such output.
     policy: floe ?? undefined,
@@ -44,4 +57,8 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
     problems: candidates?.problems ?? [],
     notes: candidates?.notes ?? [],
   };
+}
+
+function isSet(data: unknown): data is object {
+  return typeof data === 'object' && data !== null && !Array.isArray(data);
 }

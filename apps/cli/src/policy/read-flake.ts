@@ -14,7 +14,7 @@ export interface FlakeOptions {
 }
 
 const Metadata = v.object({ path: v.string(), url: v.string(), locked: v.optional(v.nullable(v.object({ rev: v.optional(v.string()) }))) });
-const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: v.array(v.string()) });
+const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: v.array(v.string()), outputs: v.array(v.string()) });
 
 /** Some in one process share what they have in common; many would need gigabytes. */
 const HOSTS_PER_PROCESS = 4;
@@ -28,9 +28,9 @@ export async function readFlake(deps: ProgramDeps, dir: string, rev: string | un
   const flake = rev === undefined ? await urlOfTree(deps, dir) : await urlOfRevision(deps, dir, rev);
   const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
     policy = if flake ? floe then ${POLICY_EXPRESSION} else null; hosts = names (flake.nixosConfigurations or { });
-    checks = builtins.concatMap (system: names checks.\${system}) (names checks); }`;
-  const { policy, hosts, checks } = await evaluate(deps, flake, outline, Outline);
-  const known = { policy: policy === null ? undefined : policyOfAnswer(policy), checks: new Set(checks) };
+    checks = builtins.concatMap (system: names checks.\${system}) (names checks); outputs = names flake.outputs; }`;
+  const { policy, hosts, checks, outputs } = await evaluate(deps, flake, outline, Outline);
+  const known = { policy: policy === null ? undefined : policyOfAnswer(policy), checks: new Set(checks), outputs };
   if (!options.readsHosts) return { ...known, ...candidatesOf(hosts.map((name) => [name, {}])) };
   options.onHosts(hosts.length);
   const own = await readOwnEntries(deps, flake, hosts);

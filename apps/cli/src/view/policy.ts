@@ -6,8 +6,10 @@ import {
   idleGatesInWords,
   labelsOf,
   notifyWords,
+  otherRings,
   presenceLimitWords,
   shrinkWords,
+  type HostName,
   type PolicyInForce,
 } from '@floe/model';
 import { membershipWords } from '@floe/views';
@@ -67,15 +69,21 @@ export interface RingMember {
   readonly labels: readonly string[];
 }
 
+/** More are a pattern that fits everything. */
+const MAX_OTHER_RINGS = 3;
+
 /** By ring, and by name as people count. */
 export function membersInOrder({ policy, hosts, assignment }: PolicyInForce): readonly RingMember[] {
+  const others = otherRings(policy, hosts);
+  const alsoFits = (host: HostName): readonly string[] =>
+    (others.get(host) ?? []).slice(0, MAX_OTHER_RINGS).map(({ ring, rule }) => `not in ring ${policy.rings[ring]?.name}: ${membershipWords(rule)}`);
   return hosts
     .map((each) => ({ each, index: assignment.ringOf.get(each.host) ?? policy.rings.length - 1 }))
     .toSorted((a, b) => a.index - b.index || a.each.host.localeCompare(b.each.host, 'en', { numeric: true }))
     .map(({ each, index }) => ({
       host: each.host,
       ring: policy.rings[index]?.name ?? '',
-      why: membershipWords(assignment.because.get(each.host) ?? { by: 'rest' }),
+      why: [membershipWords(assignment.because.get(each.host) ?? { by: 'rest' }), ...alsoFits(each.host)].join('; '),
       labels: labelsOf(policy, each),
     }));
 }

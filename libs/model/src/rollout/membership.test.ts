@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { HostName } from '../brands.ts';
-import { assignRings, labelsOf, shareOfHost, type RingCandidate } from './membership.ts';
+import { assignRings, labelsOf, otherRings, shareOfHost, type RingCandidate } from './membership.ts';
 import { compareRings } from './moves.ts';
 import { DEFAULT_POLICY, defaultGates, type RingMembers, type RingPolicy, type RolloutPolicy } from './policy.ts';
 
@@ -150,6 +150,46 @@ describe('who belongs to a ring', () => {
   });
 });
 
+describe('a host that two rings lay claim to', () => {
+  test('has those by the same rule, and by its name where its own configuration names another', () => {
+    const policy = policyOf([
+      ring('a', { hosts: ['ws*'], labels: ['z'] }),
+      ring('b', { hosts: ['ws1*', 'mail'], labels: ['y'] }),
+      ring('c', { hosts: ['ws3'] }),
+    ]);
+    const hosts = [candidate('ws10', ['y']), candidate('ws3'), candidate('mail', [], 'a'), candidate('dns', ['y', 'z']), candidate('x', ['y'], 'a')];
+    expect([...otherRings(policy, hosts)]).toEqual([
+      ['ws10', [{ ring: 1, rule: { by: 'glob', pattern: 'ws1*' } }]],
+      ['ws3', []],
+      ['mail', [{ ring: 1, rule: { by: 'name' } }]],
+      ['dns', [{ ring: 1, rule: { by: 'label', label: 'y' } }]],
+      ['x', []],
+    ]);
+  });
+
+  test('would be in each of those if that were the only one that names anybody', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyHosts, (policy, hosts) => {
+        const { ringOf, because } = assignRings(policy, hosts);
+        for (const [name, others] of otherRings(policy, hosts)) {
+          const by = because.get(name)?.by;
+          const [each] = hosts.filter(({ host: other }) => other === name).map((own) => (by === 'own' ? { ...own, ring: undefined } : own));
+          if (each === undefined) throw new Error('it is one of them');
+          const found = policy.rings.flatMap((_, index) => {
+            const alone = policy.rings.map((other, at) =>
+              at === index ? other : { ...other, members: { hosts: [], labels: [], share: undefined } },
+            );
+            const then = assignRings({ ...policy, rings: alone }, [each]);
+            const isSame = then.because.get(name)?.by === (by === 'own' ? 'name' : by) && ['own', 'glob', 'label'].includes(by ?? '');
+            return isSame && index !== ringOf.get(name) ? [index] : [];
+          });
+          expect(others.map(({ ring: index }) => index)).toEqual(found);
+        }
+      }),
+    );
+  });
+});
+
 describe('mistakes', () => {
   test('a ring that the policy does not have is a problem of that host, which is in the last ring', () => {
     const policy = policyOf([ring('canary', { hosts: ['ws1'] }), ring('all')]);
@@ -166,6 +206,12 @@ describe('mistakes', () => {
     expect(problems.map(({ message }) => message)).toEqual([
       `its configuration names the ring "${'x'.repeat(79)}…", which the policy does not have; the rings are canary, all`,
       'its configuration names the ring "testing", which the policy does not have; the rings are canary, all',
+    ]);
+  });
+
+  test('where there is one ring, it is named', () => {
+    expect(assignRings(policyOf([ring('all')]), [candidate('ws1', [], 'canary')]).problems).toEqual([
+      { host: 'ws1', message: 'its configuration names the ring "canary", which the policy does not have; its only ring is all' },
     ]);
   });
 

@@ -66,6 +66,41 @@ export function assignRings(policy: Pick<RolloutPolicy, 'rings' | 'labels'>, hos
   return { ringOf, because, problems };
 }
 
+/** A ring that a host is not in, although a rule fits. */
+interface OtherRing {
+  readonly ring: number;
+  readonly rule: MembershipRule;
+}
+
+/**
+ * Hosts that two rings lay claim to: a pattern or a label of theirs fits a later ring as well, or their own configuration names one ring,
+ * and the policy names them in another.
+ */
+export function otherRings(
+  policy: Pick<RolloutPolicy, 'rings' | 'labels'>,
+  hosts: readonly RingCandidate[],
+): ReadonlyMap<HostName, readonly OtherRing[]> {
+  const find = ringFinder(policy);
+  return new Map(
+    hosts.map((candidate) => {
+      const { ring, rule } = find(candidate);
+      const { host } = candidate;
+      const all = policy.rings.flatMap(({ members }, index): OtherRing[] => {
+        if (index === ring) return [];
+        if (rule.by === 'own') return members.hosts.includes(host) ? [{ ring: index, rule: { by: 'name' } }] : [];
+        if (rule.by === 'glob') {
+          const pattern = members.hosts.find((each) => isGlob(each) && matchesGlob(each, host));
+          return pattern === undefined ? [] : [{ ring: index, rule: { by: 'glob', pattern } }];
+        }
+        if (rule.by !== 'label') return [];
+        const label = labelsOf(policy, candidate).find((each) => members.labels.includes(each));
+        return label === undefined ? [] : [{ ring: index, rule: { by: 'label', label } }];
+      });
+      return [host, all];
+    }),
+  );
+}
+
 /** The labels of a host: those of its own configuration, and those that the policy gives to it. Each once. */
 export function labelsOf(policy: Pick<RolloutPolicy, 'labels'>, { host, labels }: Pick<RingCandidate, 'host' | 'labels'>): readonly string[] {
   // A host may be called `constructor`.
@@ -124,9 +159,9 @@ function ringFinder(policy: Pick<RolloutPolicy, 'rings' | 'labels'>): (candidate
 function meant(name: string, rings: RolloutPolicy['rings']): string {
   const names = rings.map((ring) => ring.name);
   const [first] = nearest(name, names);
-  return first === undefined
-    ? `the rings are ${names.slice(0, MAX_LISTED).join(', ')}${names.length > MAX_LISTED ? ', …' : ''}`
-    : `did you mean ${first}?`;
+  if (first !== undefined) return `did you mean ${first}?`;
+  if (names.length === 1) return `its only ring is ${names[0]}`;
+  return `the rings are ${names.slice(0, MAX_LISTED).join(', ')}${names.length > MAX_LISTED ? ', …' : ''}`;
 }
 
 /** The first value of each key. */

@@ -1,7 +1,7 @@
 import { OPEN_RING, type PolicyFloor } from '@floe/model';
 import * as v from 'valibot';
 import { gatesWritten } from './complete.ts';
-import { issueProblems, shapeProblems } from './problems.ts';
+import { schemaProblems } from './problems.ts';
 import { Floor } from './schema.ts';
 
 export type ParsedFloor =
@@ -14,8 +14,8 @@ export function parsePolicyFloor(text: string): ParsedFloor {
   const json = v.safeParse(v.pipe(v.string(), v.parseJson()), text);
   if (!json.success) return { kind: 'problems', problems: ['is not JSON, such as {"firstRing": {"soak": "1h"}}'] };
   const parsed = v.safeParse(Floor, json.output);
-  const found = [...shapeProblems(Floor, json.output), ...(parsed.issues ?? []).flatMap((issue) => issueProblems(issue))];
-  if (!parsed.success || found.length > 0) return { kind: 'problems', problems: [...new Set(found)] };
+  const found = schemaProblems(Floor, json.output);
+  if (!parsed.success || found.length > 0) return { kind: 'problems', problems: found };
   const { rings = 1, firstRing = {}, maxInFlight, checks = [] } = parsed.output;
   return { kind: 'floor', floor: { rings, firstRing: { ...OPEN_RING, ...gatesWritten(firstRing, OPEN_RING) }, maxInFlight, checks } };
 }

@@ -2,7 +2,7 @@ import { DEFAULT_POLICY, type RolloutPolicy } from '@floe/model';
 import * as v from 'valibot';
 import { complete } from './complete.ts';
 import { meaningProblems } from './meaning.ts';
-import { issueProblems, shapeProblems } from './problems.ts';
+import { schemaProblems } from './problems.ts';
 import { FleetPolicy } from './schema.ts';
 import { tooLarge } from './size.ts';
 
@@ -19,7 +19,7 @@ export function parseFleetPolicy(data: unknown): ParsedPolicy {
   const reason = tooLarge(data);
   if (reason !== undefined) return problems([reason]);
   const parsed = v.safeParse(FleetPolicy, data);
-  const found = [...shapeProblems(FleetPolicy, data), ...(parsed.issues ?? []).flatMap((issue) => issueProblems(issue))];
+  const found = schemaProblems(FleetPolicy, data);
   if (!parsed.success || found.length > 0) return problems(found);
   const policy = complete(parsed.output);
   const contradictions = meaningProblems(parsed.output, policy);

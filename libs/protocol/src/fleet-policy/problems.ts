@@ -1,5 +1,5 @@
 import { nearest, oneLine } from '@floe/model';
-import type * as v from 'valibot';
+import * as v from 'valibot';
 
 /** Where a value is: `rings[1].soak` is `['rings', 1, 'soak']`. */
 export type Path = readonly (string | number)[];
@@ -51,23 +51,25 @@ interface Shape {
 /** What to write for a key that must not be missing. */
 const EXAMPLES: Readonly<Record<string, string>> = { name: '"canary"', duration: '"2h"', timeZone: '"Europe/Berlin"', percent: '10' };
 
-/**
- * Unknown and missing keys, and what is in the place of a set, each with its path. The schema itself would stop at the first unknown
- * key of a set, takes an empty list for a set, and does not suggest what was meant.
- */
-export function shapeProblems(schema: v.GenericSchema, data: unknown): readonly string[] {
-  return problemsOf(schema, data, []);
+/** One sentence for each mistake in data that people write: its path, its value, and what to write. `path`: where the data is. */
+export function schemaProblems(schema: v.GenericSchema, data: unknown, path: Path = []): readonly string[] {
+  const { issues = [] } = v.safeParse(schema, data);
+  return [...new Set([...shapeProblems(schema, data, path), ...issues.flatMap((issue) => issueProblems(issue, path))])];
 }
 
-function problemsOf(shape: Shape, data: unknown, path: Path): readonly string[] {
+/**
+ * Unknown and missing keys, and what is in the place of a set. The schema itself would stop at the first unknown key of a set, takes an
+ * empty list for a set, and does not suggest what was meant.
+ */
+function shapeProblems(shape: Shape, data: unknown, path: Path): readonly string[] {
   const { wrapped, item, entries, value } = shape;
-  if (wrapped !== undefined) return data === null && shape.type === 'nullable' ? [] : problemsOf(wrapped, data, path);
+  if (wrapped !== undefined) return data === null && shape.type === 'nullable' ? [] : shapeProblems(wrapped, data, path);
   if (shape.type === 'union') {
     // At most one of the options is a set, and none is a list.
     const set = shape.options?.find(({ type }) => type === 'strict_object');
-    return set === undefined || !isSet(data) ? [] : problemsOf(set, data, path);
+    return set === undefined || !isSet(data) ? [] : shapeProblems(set, data, path);
   }
-  if (item !== undefined) return Array.isArray(data) ? data.flatMap((each, index) => problemsOf(item, each, [...path, index])) : [];
+  if (item !== undefined) return Array.isArray(data) ? data.flatMap((each, index) => shapeProblems(item, each, [...path, index])) : [];
   if (entries === undefined && value === undefined) return [];
   if (Array.isArray(data)) return [`${pathText(path)}: ${data.length === 0 ? '[]' : '[ … ]'} is a list: write a set, { … }${keysOf(entries)}`];
   if (isSet(data)) return entries === undefined ? namedProblems(value, data, path) : entryProblems(entries, data, path);
@@ -88,7 +90,7 @@ function entryProblems(entries: Readonly<Record<string, Shape>>, data: object, p
   const found = Object.entries(data).flatMap(([key, each]) => {
     const inner = [...path, key];
     const known = Object.hasOwn(entries, key) ? entries[key] : undefined;
-    if (known !== undefined) return problemsOf(known, each, inner);
+    if (known !== undefined) return shapeProblems(known, each, inner);
     const [first] = nearest(key, Object.keys(entries));
     if (first !== undefined) meant.add(first);
     return [`${pathText(inner)}: unknown key${first === undefined ? keysOf(entries) : `; did you mean ${first}?`}`];
@@ -106,12 +108,12 @@ function namedProblems(value: Shape | undefined, data: object, path: Path): read
   return Object.entries(data).flatMap(([key, each]) => {
     const inner = [...path, key];
     if (IMPOSSIBLE_KEYS.has(key)) return [`${pathText(inner)}: this name is not possible here: give another one`];
-    return value === undefined ? [] : problemsOf(value, each, inner);
+    return value === undefined ? [] : shapeProblems(value, each, inner);
   });
 }
 
 /** The sentences for an issue of the schema; none: {@link shapeProblems} has told it. `inside`: where the issue's own path begins. */
-export function issueProblems(issue: v.BaseIssue<unknown>, inside: Path = []): readonly string[] {
+function issueProblems(issue: v.BaseIssue<unknown>, inside: Path): readonly string[] {
   const path = [...inside, ...(issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)))];
   // Where a set may be written instead, and is, what is wrong in it is told.
   const inner = issue.type === 'union' ? (issue.issues ?? []).filter((each) => each.path !== undefined) : [];
