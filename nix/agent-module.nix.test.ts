@@ -178,6 +178,15 @@ describe('settings', () => {
     });
   });
 
+  it('let metrics be written where the collector looks, and nowhere else', async () => {
+    const { environment, serviceConfig } = await unit(agent('metricsFile = "/var/lib/node-exporter/floe.prom";'), 'services.floe-agent');
+    expect(parseConfig(environment).metricsFile).toBe('/var/lib/node-exporter/floe.prom');
+    expect(serviceConfig['ReadWritePaths']).toContain('-/var/lib/node-exporter');
+    const without = await unit(agent(''), 'services.floe-agent');
+    expect(parseConfig(without.environment).metricsFile).toBeUndefined();
+    expect(without.serviceConfig['ReadWritePaths']).not.toContain('-/var/lib/node-exporter');
+  });
+
   it('name the key of a machine that forgets', async () => {
     const { environment } = await unit(agent('identity.keyFile = "/etc/ssh/ssh_host_ed25519_key";'), 'services.floe-agent');
     expect(parseConfig(environment).keyFile).toBe('/etc/ssh/ssh_host_ed25519_key');
@@ -394,6 +403,8 @@ describe('a mistake is named where it is made', () => {
     ['switchTimeoutSeconds', '5'],
     ['healthGraceSeconds', '1.5'],
     ['minFreeMb', '"64"'],
+    ['metricsFile', '"/var/lib/metrics/floe.txt"'],
+    ['metricsFile', '"floe.prom"'],
     ['download.maxRate', '"fast"'],
     ['download.maxRate', '"0"'],
     ['download.maxRate', '"2 M"'],

@@ -56,6 +56,7 @@ in
     preservation.enable = set types.bool false;
     preservation.preserveAt = set (types.attrsOf types.raw) { };
     systemd.package = option types.package;
+    systemd.tmpfiles.rules = words;
     systemd.services = set (types.attrsOf service) { };
     systemd.user.services = set (types.attrsOf service) { };
     time.timeZone = set (types.nullOr types.str) null;

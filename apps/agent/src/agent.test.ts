@@ -1,11 +1,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AgentJournal, AgentState } from '@floe/model';
+import type { AgentJournal, AgentState, CommitSha } from '@floe/model';
 import { verifySignature, createLogger, exec, FloeError, silentLogger, systemClock, type Clock } from '@floe/runtime';
 import { DEFAULT_AGENT_POLICY, helloBytes } from '@floe/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent, type AgentDeps } from './agent.ts';
+import { RunningRelease } from './engine/running-release.ts';
 import { NO_CONDITIONS } from './when/conditions.ts';
 import { openJournal, readJournal, saveJournal } from './state/journal-file.ts';
 import { ReportQueue } from './state/report-queue.ts';
@@ -129,6 +130,33 @@ test('a directive is downloaded, switched to, proved, made the default: in this 
   expect(server.reports.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   expect(server.peers.flatMap((peer) => peer.of('progress'))).toMatchObject([{ epoch: 3, doneBytes: 5, expectedBytes: 10 }]);
   expect(machine.roots.size).toBe(0);
+});
+
+test('which commit runs is written after a switch, and after the way back', async () => {
+  const runningFile = join(dir, 'running.json');
+  const files = { knownFile: join(dir, 'releases.json'), runningFile, metricsFile: undefined };
+  const says = async (toplevel: string): Promise<unknown> => {
+    let read: Record<string, unknown> = {};
+    await vi.waitUntil(
+      async () => {
+        read = JSON.parse((await readFile(runningFile, 'utf8').catch(() => '')) || '{}') as typeof read;
+        return read['toplevel'] === toplevel;
+      },
+      { timeout: 20_000, interval: 5 },
+    );
+    return read['commit'];
+  };
+  // Steps alone lead to it: the look from time to time is an hour away.
+  const rare: Clock = { ...clock, sleep: async (_ms, signal) => await systemClock.sleep(3600_000, signal) };
+  await startAgent({ running: new RunningRelease({ host: HOST, machine, ...files, clock: rare, logger: silentLogger }) });
+  await connected();
+  offer({ release: { commit: 'a'.repeat(40) as CommitSha } });
+  await reached('SUCCEEDED');
+  expect(await says(NEW)).toBe('a'.repeat(40));
+  machine.healthChecks = JSON.stringify([{ name: 'web', command: ['/bin/false'] }]);
+  offer({ directive: { epoch: 4 }, release: { toplevel: NEWER, sequence: 8, commit: 'b'.repeat(40) as CommitSha } });
+  await reached('ROLLED_BACK');
+  expect(await says(NEW)).toBe('a'.repeat(40));
 });
 
 test('nothing is switched before the server says go', async () => {

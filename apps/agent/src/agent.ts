@@ -1,6 +1,7 @@
 import { isActivating, type AgentDetail, type AgentEvent, type AgentJournal } from '@floe/model';
 import { createEngine, type Engine, type EngineDeps } from './engine/create-engine.ts';
 import { takeFirstStep } from './engine/first-step.ts';
+import type { RunningRelease } from './engine/running-release.ts';
 import type { LocalAgent } from './local/user-requests.ts';
 
 /** How long a stopped agent lets a change of the machine reach its verdict, in ms. */
@@ -10,6 +11,8 @@ export interface AgentDeps extends EngineDeps {
   readonly ensureEnrolled: (signal: AbortSignal) => Promise<void>;
   /** Why this machine cannot enrol, or has no key; undefined: it can, or need not. */
   readonly enrolmentTrouble?: () => AgentDetail | undefined;
+  /** Tells the machine's programs which commit runs. */
+  readonly running?: RunningRelease | undefined;
 }
 
 /** The daemon: runs the parts of the engine together, from its first event to its end. */
@@ -22,6 +25,7 @@ export class Agent implements LocalAgent {
   constructor(deps: AgentDeps) {
     this.#deps = deps;
     this.#engine = createEngine(deps, this.#stopping.signal, (error) => this.#bugs.reject(error));
+    this.onStep(() => deps.running?.stepped(this.journal));
   }
 
   get journal(): AgentJournal {
@@ -60,7 +64,9 @@ export class Agent implements LocalAgent {
     inbox.add(async () => await takeFirstStep({ ...this.#deps, ...this.#engine }, stopping));
     // The connection stays until a change under way has its verdict, which needs contact with the server.
     const leaving = new AbortController();
-    const always = [this.#connect(leaving.signal), watch.run(stopping), stager.run(stopping)];
+    const { running } = this.#deps;
+    const looking = running?.run(() => this.journal, stopping);
+    const always = [this.#connect(leaving.signal), watch.run(stopping), stager.run(stopping), ...(looking === undefined ? [] : [looking])];
     try {
       if (!stopping.aborted) await Promise.race([stopped, ...always, events, this.#bugs.promise]);
       await scheduler.stop(STOP_GRACE_MS, () => this.journal.state !== 'PRECHECK' && isActivating(this.journal.state));
@@ -71,6 +77,7 @@ export class Agent implements LocalAgent {
       ended.abort();
     }
     await Promise.all([events, ...always]);
+    await running?.settled();
   }
 
   async #connect(signal: AbortSignal): Promise<void> {

@@ -49,6 +49,8 @@ Settings (environment)
   FLOE_STATE_DIR              default: /var/lib/floe-agent, below --root if there is one
   FLOE_SOCKET                 where these commands find the agent; default: /run/floe-agent/socket, below --root if there is one
   FLOE_LOG_LEVEL              debug, info (default), warn or error
+  FLOE_RUNNING_FILE           where the agent says which commit runs; default: /run/floe-agent/running.json
+  FLOE_METRICS_FILE           the same as metrics for Prometheus, a path that ends in .prom (default: none)
   FLOE_SOCKET_GROUP           the group whose members may use the commands for users
   FLOE_SWITCH_TIMEOUT_SECONDS, FLOE_BOOT_TIMEOUT_SECONDS, FLOE_HEALTH_GRACE_SECONDS, FLOE_SETTLE_SECONDS, FLOE_CONTACT_TIMEOUT_SECONDS, FLOE_SERVER_LIMIT_SECONDS,
   FLOE_BOOT_MOUNT_POINT, FLOE_MIN_FREE_MB, FLOE_DOWNLOAD_MAX_RATE, FLOE_SLOW_RETRY_SECONDS     see docs/configuration.md

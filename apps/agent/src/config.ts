@@ -32,6 +32,10 @@ export interface Config extends JobSettings {
   readonly proxy: URL | undefined;
   /** Shortest wait after the server refused this agent, in ms. */
   readonly slowRetryMs: number;
+  /** Says which commit runs, for programs of the machine; undefined: there is none. */
+  readonly runningFile: string | undefined;
+  /** The same as metrics, for a collector of text files; undefined: there is none. */
+  readonly metricsFile: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -42,6 +46,8 @@ const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
 const BranchRef = v.pipe(v.string(), v.regex(/^refs\/heads\/[^\s]{1,900}$/));
 const AbsolutePath = v.pipe(v.string(), v.startsWith('/'));
+/** Collectors read only such files. */
+const MetricsPath = v.pipe(AbsolutePath, v.endsWith('.prom'));
 const GroupName = v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/));
 const Megabytes = v.pipe(v.string(), v.regex(/^\d{1,7}$/), v.transform(Number));
 const Rate = v.pipe(v.string(), v.regex(/^\d{1,9}[kMG]?$/));
@@ -127,6 +133,14 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     maxBytesPerSecond: rateOf(checked('FLOE_DOWNLOAD_MAX_RATE', Rate, '0', 'bytes per second such as 500k or 2M, or 0 for no limit')),
     minFreeBytes: 1024 * 1024 * checked('FLOE_MIN_FREE_MB', Megabytes, 64, 'a whole number of megabytes'),
     slowRetryMs: 1000 * checked('FLOE_SLOW_RETRY_SECONDS', Seconds, 60, 'a whole number of seconds'),
+    runningFile: checked<string | undefined>(
+      'FLOE_RUNNING_FILE',
+      AbsolutePath,
+      // Several agents of other targets can run on one machine.
+      target.kind === 'nixos' ? join(root ?? '/', 'run/floe-agent/running.json') : undefined,
+      'an absolute path',
+    ),
+    metricsFile: checked<string | undefined>('FLOE_METRICS_FILE', MetricsPath, undefined, 'an absolute path that ends in .prom'),
     logLevel: checked('FLOE_LOG_LEVEL', v.picklist(LOG_LEVELS), 'info', `one of ${LOG_LEVELS.join(', ')}`),
   };
   if (serverUrl === undefined || host === undefined || problems.length > 0) {

@@ -6,6 +6,7 @@ import { Agent } from './agent.ts';
 import { createConditions, NO_CONDITIONS } from './when/conditions.ts';
 import type { Config } from './config.ts';
 import { enrolAnew, ensureEnrolled, hasNewToken, type EnrolmentDeps } from './server/enrolment.ts';
+import { RunningRelease } from './engine/running-release.ts';
 import { FolderMachine } from './machines/folder-machine.ts';
 import { AgentIdentity, nixSystem } from './server/identity.ts';
 import { openJournal, saveJournal } from './state/journal-file.ts';
@@ -72,6 +73,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       machine.boot === null
         ? NO_CONDITIONS
         : createConditions({ machine, readPolicy: policy, exec, env, clock: systemClock, logger, timeZone: options.timeZone });
+    const running = new RunningRelease({ ...config, machine, knownFile: paths.releases, clock: systemClock, logger });
     const agent = new Agent({
       settings: { ...config, agentVersion: options.agentVersion },
       identity,
@@ -85,6 +87,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
       enrolAnew: async (signal) => await enrolAnew(enrolment, signal),
       hasNewToken: async () => await hasNewToken(enrolment),
       enrolmentTrouble: () => trouble,
+      running,
       exec,
       clock: systemClock,
       logger,
@@ -93,6 +96,7 @@ export async function createAgentContext(options: ContextOptions): Promise<Agent
     const requests = createUserRequests({
       agent,
       machine,
+      running: async () => await running.look(agent.journal),
       host: config.host,
       serverUrl: config.serverUrl,
       agentVersion: options.agentVersion,

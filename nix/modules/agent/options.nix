@@ -194,6 +194,16 @@ in
       '';
     };
 
+    metricsFile = mkOption {
+      type = types.nullOr (types.strMatching "/[^ %\"]+\\.prom");
+      default = null;
+      example = "/var/lib/node-exporter/floe.prom";
+      description = ''
+        The agent writes the commit of what runs into this file as metrics for Prometheus, for the textfile collector of the node exporter
+        (`services.prometheus.exporters.node.extraFlags = [ "--collector.textfile.directory=/var/lib/node-exporter" ];`). Its folder is made.
+      '';
+    };
+
     minFreeMb = mkOption {
       type = types.ints.between 0 9999999;
       default = 64;

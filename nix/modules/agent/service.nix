@@ -37,6 +37,7 @@ let
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
   // lib.optionalAttrs (cfg.ref != null) { FLOE_REF = cfg.ref; }
   // lib.optionalAttrs (cfg.download.maxRate != null) { FLOE_DOWNLOAD_MAX_RATE = cfg.download.maxRate; }
+  // lib.optionalAttrs (cfg.metricsFile != null) { FLOE_METRICS_FILE = cfg.metricsFile; }
   // lib.optionalAttrs (cfg.userGroup != null) { FLOE_SOCKET_GROUP = cfg.userGroup; }
   # By its path and not as a systemd credential: the unit would not start once the file is gone.
   // lib.optionalAttrs (cfg.enrolmentTokenFile != null) { FLOE_ENROLMENT_TOKEN_FILE = cfg.enrolmentTokenFile; };
@@ -54,6 +55,8 @@ in
 {
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [ cfg.package ];
+
+    systemd.tmpfiles.rules = lib.optional (cfg.metricsFile != null) "d ${dirOf cfg.metricsFile} 0755 - - -";
 
     systemd.services.floe-agent = {
       description = "Floe agent";
@@ -108,6 +111,8 @@ in
         # The socket's own mode decides who may use it.
         RuntimeDirectory = "floe-agent";
         RuntimeDirectoryMode = "0755";
+        # Which commit runs is there while the agent is stopped, too.
+        RuntimeDirectoryPreserve = true;
         UMask = "0077";
         OOMScoreAdjust = -500;
 
@@ -116,7 +121,7 @@ in
         # watchdog and commands of health checks are units of their own and not restricted. Restricted are the connection, the
         # downloads (nix-store, as root, without the daemon), the profile's link, and D-Bus calls to systemd, logind and others.
         ProtectSystem = "strict";
-        ReadWritePaths = [ "/nix" ] ++ bootPaths;
+        ReadWritePaths = [ "/nix" ] ++ bootPaths ++ lib.optional (cfg.metricsFile != null) "-${dirOf cfg.metricsFile}";
         # The agent needs neither homes nor /run/user.
         ProtectHome = true;
         PrivateTmp = true;

@@ -3,8 +3,10 @@ import { FloeError, readFileIfPresent, silentLogger, systemClock } from '@floe/r
 import { readJournal } from '../state/journal-file.ts';
 import { readRecord } from '../server/enrolment-record.ts';
 import { loadKeys } from '../server/identity.ts';
+import { readKnownReleases, releaseOf } from '../state/known-releases.ts';
 import { statePaths } from '../state/state-folder.ts';
 import { observeLinks } from '../machines/links.ts';
+import { runningOf } from '../state/running-text.ts';
 import type { Language } from '../text/words/languages.ts';
 import { lastStatus } from './people-status.ts';
 import { describeState, localTime, systemRows, table, trialRow } from './text.ts';
@@ -23,11 +25,12 @@ export interface StatusOptions {
 
 /** The agent's last state on disk, and what the machine has, as text or JSON: for when the agent does not run. */
 export async function showStatus(options: StatusOptions): Promise<string> {
-  const { journal: path, key } = statePaths(options.stateDir);
-  const [reading, pem, observed] = await Promise.all([
+  const { journal: path, key, releases } = statePaths(options.stateDir);
+  const [reading, pem, observed, known] = await Promise.all([
     readable(readJournal(path)),
     readable(readFileIfPresent(key)),
     observeLinks(options.root ?? ''),
+    readable(readKnownReleases(releases)),
   ]);
   if (reading.kind === 'absent' && pem === undefined) throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${key}`);
   if (reading.kind === 'broken')
@@ -35,8 +38,9 @@ export async function showStatus(options: StatusOptions): Promise<string> {
   // An agent that never received a directive has no journal on disk.
   const { state, since, detail, directive, pending, quarantined } = reading.kind === 'read' ? reading.journal : emptyJournal(0);
   const desired = directive?.release ?? null;
+  const running = runningOf(observed.current, releaseOf(known, observed.current));
   if (options.isJson)
-    return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed })}\n`;
+    return `${JSON.stringify({ isRunning: false, state, since, detail, desired, pending: pending?.release ?? null, quarantined, observed, running })}\n`;
   const { now = systemClock.now() } = options;
   const endsAt = reading.kind === 'read' && isTrialOpen(reading.journal) ? directive?.trial?.endsAt : undefined;
   if (!options.isVerbose) return lastStatus(state, detail?.code ?? null, endsAt ?? null, { now, language: options.language });
@@ -46,7 +50,7 @@ export async function showStatus(options: StatusOptions): Promise<string> {
     ['state', since === 0 ? `${state}: no directive received yet` : `${state}: ${describeState(state)}, since ${localTime(since, { now })}`],
     ...(detail === null ? [] : [['because', `${detail.message} (${detail.code})`] satisfies [string, string]]),
     ...trialRows,
-    ...systemRows({ desired, observed, quarantined }),
+    ...systemRows({ desired, running, observed, quarantined }),
   ]);
 }
 

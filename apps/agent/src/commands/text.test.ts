@@ -73,16 +73,17 @@ describe('status', () => {
   it('tells what runs and what it waits for', () => {
     expect(statusText(STATUS, time)).toBe(
       [
-        'host       ada',
-        'state      DEFERRED: the new system waits, since today 13:00',
-        'because    the battery is at 20 % (ON_BATTERY)',
-        'later      2 × left (floe-agent later)',
-        `desired    ${AFTER}`,
-        `commit     ${'c'.repeat(40)}`,
-        `running    ${BEFORE}`,
-        `next boot  ${BEFORE} (generation 41)`,
-        'server     https://floe.example.org, connected since today 09:00',
-        'agent      0.1.0',
+        'host        ada',
+        'state       DEFERRED: the new system waits, since today 13:00',
+        'because     the battery is at 20 % (ON_BATTERY)',
+        'later       2 × left (floe-agent later)',
+        `desired     ${AFTER}`,
+        `commit      ${'c'.repeat(40)}`,
+        `running     ${BEFORE}`,
+        `its commit  ${'b'.repeat(40)}`,
+        `next boot   ${BEFORE} (generation 41)`,
+        'server      https://floe.example.org, connected since today 09:00',
+        'agent       0.1.0',
         '',
       ].join('\n'),
     );

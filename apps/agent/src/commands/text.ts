@@ -57,7 +57,7 @@ export function describeState(state: AgentState): string {
 
 /** The text of `floe-agent status`. */
 export function statusText(status: LocalStatus, time: LocalTime): string {
-  const { host, server, state, since, detail, waiting, laterLeft, desired, trial, observed, quarantined, override, agentVersion } = status;
+  const { host, server, state, since, detail, waiting, laterLeft, desired, trial, running, observed, quarantined, override, agentVersion } = status;
   const at = (ms: number): string => localTime(ms, time);
   const rows: Row[] = [
     ['host', host],
@@ -77,7 +77,7 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
     const how = CHOSEN_BY[override.by ?? ''] ?? '';
     rows.push(['by hand', `a user chose another system${how} ${at(override.since)}; "floe-agent resume" follows the fleet again`]);
   }
-  rows.push(...systemRows({ desired, observed, quarantined }));
+  rows.push(...systemRows({ desired, running, observed, quarantined }));
   const connection = server.since === null ? '' : ` since ${at(server.since)}`;
   rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}`], ['agent', agentVersion]);
   const { refusal } = server;
@@ -93,13 +93,15 @@ export function trialRow(commit: string, endsAt: number, time: LocalTime): Row {
 /** The desired, the running and the next boot's system. */
 export function systemRows({
   desired,
+  running,
   observed,
   quarantined,
-}: Pick<LocalStatus, 'desired' | 'observed'> & { readonly quarantined: readonly string[] }): Row[] {
+}: Pick<LocalStatus, 'desired' | 'running' | 'observed'> & { readonly quarantined: readonly string[] }): Row[] {
   const rows: Row[] = [
     ['desired', desired?.toplevel ?? '-'],
     ['commit', desired?.commit ?? '-'],
     ['running', observed.current ?? '-'],
+    ['its commit', running?.commit ?? '-'],
     ['next boot', observed.profile === null ? '-' : `${observed.profile.toplevel} (generation ${observed.profile.generation})`],
   ];
   if (quarantined.length > 0) rows.push(['quarantined', quarantined.join(' ')]);

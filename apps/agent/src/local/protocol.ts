@@ -40,6 +40,14 @@ export type RequestRefusal = v.InferOutput<typeof RequestRefusal>;
 export const Waiting = v.object({ code: v.string(), message: v.string(), until: v.nullable(Timestamp) });
 export type Waiting = v.InferOutput<typeof Waiting>;
 
+const Running = v.object({
+  toplevel: StorePath,
+  commit: v.nullable(CommitSha),
+  sequence: v.nullable(Counter),
+  repository: v.nullable(v.string()),
+  ref: v.nullable(v.string()),
+});
+
 /** Answer to `GET /status`. Times are milliseconds since 1970-01-01 UTC. */
 export const LocalStatus = v.object({
   host: HostName,
@@ -65,6 +73,8 @@ export const LocalStatus = v.object({
   /** The system of `desired` is only tried, and the machine goes back at `endsAt`. Agents from before trials do not say. */
   trial: v.optional(v.nullable(v.object({ endsAt: Timestamp })), null),
   observed: Observed,
+  /** The running system with the commit that it was released with; null there: none, or the agent was never told it. Agents from before do not say. */
+  running: v.optional(v.nullable(Running), null),
   /** Systems that were rolled back on this machine. */
   quarantined: v.array(StorePath),
   /** Set when a user went back or switched by hand: the agent keeps that system until `resume`. */

@@ -49,6 +49,7 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   const requests = createUserRequests({
     agent,
     machine,
+    running: async () => await Promise.resolve(null),
     host: 'ada' as HostName,
     serverUrl: 'https://floe.example',
     agentVersion: '1',

@@ -6,6 +6,7 @@ import type { HostName } from '@floe/protocol';
 import type { Machine } from '../machines/machine.ts';
 import { askedBy } from '../when/asked-by.ts';
 import { noticeChangesAt, noticeOf } from './notice.ts';
+import type { Running } from '../state/running-text.ts';
 import type { DeferralTimes } from '../when/deferral.ts';
 import type { Language } from '../text/words/languages.ts';
 import type { Notice } from './protocol.ts';
@@ -30,6 +31,8 @@ export interface LocalAgent {
 export interface UserRequestsDeps {
   readonly agent: LocalAgent;
   readonly machine: Machine;
+  /** What runs, and its commit. */
+  readonly running: () => Promise<Running | null>;
   readonly host: HostName;
   readonly serverUrl: string;
   readonly agentVersion: string;
@@ -110,6 +113,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
         desired: toplevel === undefined || commit === undefined || sequence === undefined ? null : { toplevel, commit, sequence },
         trial: isTrialOpen(journal) && directive?.trial != null ? { endsAt: directive.trial.endsAt } : null,
         observed: await machine.observe(),
+        running: await deps.running(),
         quarantined: [...quarantined],
         override,
         agentVersion: deps.agentVersion,

@@ -12,6 +12,8 @@ export interface StatePaths {
   readonly enrolment: string;
   readonly journal: string;
   readonly reports: string;
+  /** Which commits the systems were released with that this machine was told to run. */
+  readonly releases: string;
   readonly lock: string;
   /** GC roots of what an activation needs. */
   readonly roots: string;
@@ -26,6 +28,7 @@ export function statePaths(dir: string): StatePaths {
     enrolment: join(dir, 'enrolment.json'),
     journal: join(dir, 'journal.json'),
     reports: join(dir, 'reports.jsonl'),
+    releases: join(dir, 'releases.json'),
     lock: join(dir, 'lock'),
     roots: join(dir, 'roots'),
     cache: join(dir, 'cache'),

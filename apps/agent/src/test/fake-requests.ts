@@ -18,6 +18,7 @@ export const STATUS: LocalStatus = {
   laterLeft: 2,
   desired: { toplevel: AFTER, commit: 'c'.repeat(40) as CommitSha, sequence: 17 },
   trial: null,
+  running: { toplevel: BEFORE, commit: 'b'.repeat(40) as CommitSha, sequence: 16, repository: 'https://git.example/fleet', ref: 'refs/heads/main' },
   observed: { current: BEFORE, booted: BEFORE, profile: { generation: 41, toplevel: BEFORE } },
   quarantined: [],
   override: null,
