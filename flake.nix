@@ -33,6 +33,7 @@
 
       nixosModules = {
         server = withPackage ./nix/modules/server.nix "floe-server";
+        builder = withPackage ./nix/modules/builder.nix "floe-builder";
         agent = withPackage ./nix/modules/agent.nix "floe-agent";
       };
 

@@ -29,8 +29,8 @@ async function nix(program: string, args: readonly string[]): Promise<string> {
 const hashes = JSON.parse(await readFile(join(NIX_FOLDER, 'node-modules.json'), 'utf8')) as Record<string, string>;
 
 describe('the Nix files', () => {
-  // The modules are evaluated, in agent-module.nix.test.ts and server-module.nix.test.ts.
-  const files = ['../flake.nix', 'packages.nix', 'node-modules.nix', 'modules/server.nix'];
+  // The modules are evaluated, in agent-module.nix.test.ts, server-module.nix.test.ts and builder-module.nix.test.ts.
+  const files = ['../flake.nix', 'packages.nix', 'node-modules.nix', 'modules/server.nix', 'modules/builder.nix'];
 
   it.each(files)('%s can be parsed', async (file) => {
     expect(await nix('nix-instantiate', ['--parse', join(NIX_FOLDER, file)])).not.toBe('');

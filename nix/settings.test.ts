@@ -22,11 +22,17 @@ describe.each([
     source: `{apps/server/src/config,${BUILDER}}.ts`,
     isForNixos: (name: string) => name !== 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE',
   },
+  {
+    app: 'builder',
+    source: `{apps/builder/src/config,${BUILDER}}.ts`,
+    isForNixos: (name: string) => name !== 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE',
+  },
   // A machine is never played by a folder on NixOS.
   { app: 'agent', source: 'apps/agent/src/config.ts', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
 ])('the settings of the $app', ({ app, source, isForNixos }) => {
   it('can all be set by its NixOS module, which sets no other', async () => {
-    expect(await settingsIn(`nix/modules/{${app}.nix,${app}/*.nix}`)).toEqual((await settingsIn(source)).filter(isForNixos));
+    const shared = app === 'agent' ? '' : ',shared/*.nix';
+    expect(await settingsIn(`nix/modules/{${app}.nix,${app}/*.nix${shared}}`)).toEqual((await settingsIn(source)).filter(isForNixos));
   });
 
   it('are all in docs/configuration.md', async () => {

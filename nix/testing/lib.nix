@@ -299,6 +299,7 @@ let
     mkForce = lib.mkOverride 50;
 
     optional = condition: value: if condition then [ value ] else [ ];
+    optionals = condition: list: if condition then list else [ ];
     optionalAttrs = condition: set: if condition then set else { };
     unique = foldl' (found: each: if elem each found then found else found ++ [ each ]) [ ];
     hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;

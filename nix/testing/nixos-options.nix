@@ -17,6 +17,8 @@ let
       after = words;
       before = words;
       conflicts = words;
+      requires = words;
+      requiredBy = words;
       partOf = words;
       path = set (types.listOf (types.either types.package types.str)) [ ];
       environment = set (types.attrsOf types.str) { };

@@ -1,4 +1,4 @@
-import { openSettings, parseBuilderConfig, type BuilderConfig } from '@floe/pipeline';
+import { openSettings, parseBuilderConfig, type SettingsReader, type BuilderConfig, type KeyFiles } from '@floe/pipeline';
 import { FloeError, type Env, type Secret } from '@floe/runtime';
 import * as v from 'valibot';
 
@@ -6,6 +6,7 @@ import * as v from 'valibot';
 export type Config = BuilderConfig & {
   /** The database of the server. */
   readonly databaseUrl: Secret;
+  readonly keyFiles: KeyFiles;
   /** What a server says was submitted is not signed. */
   readonly refusesSubmissions: boolean;
 };
@@ -18,7 +19,7 @@ export const DEFAULT_DATA_DIR = '/var/lib/floe-builder';
  * lists every problem.
  */
 export function parseConfig(env: Env, readFile?: (path: string) => string): Config {
-  const read = openSettings(env, readFile);
+  const read = openSettings(env, 'floe-builder', readFile);
   const config = parseBuilderConfig(read, env['PATH'], { dataDir: DEFAULT_DATA_DIR, publicUrl: undefined });
   const { databaseUrl } = config;
   if (databaseUrl === undefined)
@@ -26,10 +27,16 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   // Whoever owns the database could name another.
   if (config.repository.branch === undefined) read.problem('FLOE_REPOSITORY_BRANCH is missing: set it to the branch that the server follows');
   const refusesSubmissions = read.checked('FLOE_TRUST_SERVER_WITH_SUBMISSIONS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'no';
+  const keyFiles = { release: keyFile(read, 'FLOE_RELEASE_KEY_FILE'), cache: keyFile(read, 'FLOE_CACHE_KEY_FILE') };
   if (databaseUrl === undefined || read.problems.length > 0)
     throw new FloeError(
       'CONFIG_INVALID',
       `floe-builder cannot start with this configuration:\n${read.problems.map((each) => `  - ${each}`).join('\n')}`,
     );
-  return Object.freeze({ ...config, databaseUrl, refusesSubmissions });
+  return Object.freeze({ ...config, databaseUrl, keyFiles, refusesSubmissions });
+}
+
+/** Read here, too, so that a mistake is reported at the start, and the sandbox is seen to keep it away. */
+function keyFile(read: SettingsReader, name: string): string | undefined {
+  return read.readSecret(name) === undefined ? undefined : read.value(name);
 }

@@ -38,7 +38,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   stack.use(await lockDataFolder(config.dataDir, paths.lock));
   const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
-  await refuseWithoutKey(store, paths.releaseKey);
+  await refuseWithoutKey(store, config.keyFiles.release ?? paths.releaseKey);
   const statements = openStatementLog(paths.statements, logger);
   const builder = await openBuilder({
     ...system,
@@ -47,7 +47,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
     statements,
     sandbox,
     logger,
-    apart: { refusesSubmissions: config.refusesSubmissions },
+    apart: config,
   });
   const { releaser } = builder;
   await refuseOtherKey(store, releaser.keys[0]?.publicKey);
@@ -100,7 +100,7 @@ async function refuseOtherKey(store: Store, own: string | undefined): Promise<vo
 function foreign(releaseKey: string, difference: string): FloeError {
   return new FloeError(
     'BUILDER_FOREIGN',
-    `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, ` +
+    `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, or into the file of FLOE_RELEASE_KEY_FILE, ` +
       `or set another DATABASE_URL; to change the key see docs/operate.md, "Changing keys"`,
     { data: { releaseKey } },
   );

@@ -18,9 +18,9 @@ async function work(): Promise<void> {
 }
 
 async function printKeys(): Promise<void> {
-  const dataDir = process.env['FLOE_DATA_DIR'] ?? DEFAULT_DATA_DIR;
+  const { FLOE_DATA_DIR: dataDir = DEFAULT_DATA_DIR, FLOE_RELEASE_KEY_FILE: release, FLOE_CACHE_KEY_FILE: cache } = process.env;
   await mkdir(dataPaths(dataDir).keys, { recursive: true, mode: 0o700 });
-  process.stdout.write(await readOrMakePublicKeys(dataDir));
+  process.stdout.write(await readOrMakePublicKeys(dataDir, { release, cache }));
 }
 
 try {
@@ -32,5 +32,5 @@ try {
   else if (command === 'keys') await printKeys();
   else await work();
 } catch (error) {
-  failService(error, (message) => nameSettings(message, process.env['FLOE_CONFIGURED_BY']));
+  failService(error, (message) => nameSettings(message, process.env['FLOE_CONFIGURED_BY'], 'floe-builder'));
 }

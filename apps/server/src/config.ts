@@ -64,7 +64,7 @@ const Proxies = v.pipe(
  * Throws `FloeError('CONFIG_INVALID')` whose message lists every problem, with what to do.
  */
 export function parseConfig(env: Env, readFile?: (path: string) => string): Config {
-  const read = openSettings(env, readFile);
+  const read = openSettings(env, 'floe-server', readFile);
   const { value, checked, count, secretSource, problem } = read;
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problem);
   const builder = parseBuilderConfig(read, env['PATH'], {

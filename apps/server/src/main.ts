@@ -23,5 +23,5 @@ try {
   if (values.help) process.stdout.write(USAGE);
   else await serve(parseConfig(process.env));
 } catch (error) {
-  failService(error, (message) => nameSettings(message, process.env['FLOE_CONFIGURED_BY']));
+  failService(error, (message) => nameSettings(message, process.env['FLOE_CONFIGURED_BY'], 'floe-server'));
 }

@@ -4,12 +4,14 @@ import { nameSettings, NIXOS_OPTIONS } from '@floe/pipeline';
 import { expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
 
-/** What the module sets by itself: no option has its value. */
+const MODULES = join(import.meta.dirname, '../../../nix/modules');
+/** What the modules set by themselves: no option has its value. */
 const OWN = new Set(['FLOE_CONFIGURED_BY', 'FLOE_DATA_DIR']);
 
-test('every setting of the NixOS module is told by its option', async () => {
-  const module = await readFile(join(import.meta.dirname, '../../../nix/modules/server/service.nix'), 'utf8');
-  const set = [...module.matchAll(/^ {4}(FLOE_[A-Z_]+) = (.+);$/gm)].map(([, variable = '', value = '']) => [variable, value] as const);
+test('every setting of the NixOS modules is told by its option', async () => {
+  const files = ['server/service.nix', 'builder/service.nix', 'shared/building-service.nix', 'shared/unit.nix'];
+  const module = (await Promise.all(files.map(async (file) => await readFile(join(MODULES, file), 'utf8')))).join('\n');
+  const set = [...module.matchAll(/^ +(FLOE_[A-Z_]+) = (.+);$/gm)].map(([, variable = '', value = '']) => [variable, value] as const);
   expect(set.length).toBeGreaterThan(25);
   expect([...NIXOS_OPTIONS.keys()].toSorted()).toEqual(
     set
@@ -26,10 +28,11 @@ test('every setting of the NixOS module is told by its option', async () => {
 
 test('a message names the option on NixOS, and the variable elsewhere', () => {
   const message = 'set FLOE_REPOSITORY_URL or FLOE_REPOSITORY_MAX_MIB, not FLOE_SOMETHING';
-  expect(nameSettings(message, 'nixos')).toBe(
+  expect(nameSettings(message, 'nixos', 'floe-server')).toBe(
     'set services.floe.server.repository.url or services.floe.server.repository.maxMib, not FLOE_SOMETHING',
   );
-  expect(nameSettings(message, undefined)).toBe(message);
+  expect(nameSettings(message, 'nixos', 'floe-builder')).toContain('set services.floe.builder.repository.url or');
+  expect(nameSettings(message, undefined, 'floe-server')).toBe(message);
 });
 
 test('what is wrong with the configuration is told so, too', () => {

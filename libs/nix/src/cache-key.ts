@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { FloeError, readFileIfPresent, writeFileDurably } from '@floe/runtime';
+import { FloeError, readFileIfPresent, readGivenKey, writeFileDurably } from '@floe/runtime';
 
 export interface CacheKey {
   /** In Nix's format, readable only by its owner. */
@@ -26,6 +26,11 @@ export async function loadOrCreateCacheKey(path: string, name: string): Promise<
   const text = `${name}:${secret.toString('base64')}`;
   await writeFileDurably(path, text, 0o600);
   return { secretKeyFile: path, publicKey: publicKeyOf(text, path) };
+}
+
+/** The key stored in `path`, which somebody put there: nothing is made. Throws CACHE_KEY_INVALID and KEY_UNREADABLE. */
+export async function loadCacheKey(path: string): Promise<CacheKey> {
+  return { secretKeyFile: path, publicKey: publicKeyOf((await readGivenKey(path, 'of the cache')).trim(), path) };
 }
 
 function publicKeyOf(text: string, path: string): string {

@@ -1,7 +1,7 @@
 export { createAskRemote } from './ask-remote.ts';
 export type { BuildFailureCode, BuildResult } from './build.ts';
 export { CacheFolder, GRACE_MS, type Collected, type RemovedPath } from './cache-folder/cache-folder.ts';
-export { loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
+export { loadCacheKey, loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
 export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';
 export type { NixStore } from './command.ts';

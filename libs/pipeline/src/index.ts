@@ -1,5 +1,6 @@
 export { HttpUrl, parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
 export { openBuilder, type Builder } from './builder/builder.ts';
+export type { KeyFiles } from './builder/builder-keys.ts';
 export { parsePublicKeys, PUBLIC_KEYS_FILE, readOrMakePublicKeys, writePublicKeys, type PublicKeys } from './builder/public-keys.ts';
 export { keepCache } from './builder/cache-keeper.ts';
 export { lockDataFolder } from './builder/data-folder.ts';
@@ -7,7 +8,7 @@ export { dataPaths } from './builder/data-paths.ts';
 export { ensureRepository } from './builder/ensure-repository.ts';
 export { openStoreWhenReady } from './builder/open-store.ts';
 export { openRepositorySandbox } from './builder/repository-sandbox.ts';
-export { nameSettings, NIXOS_OPTIONS } from './builder/setting-names.ts';
+export { nameSettings, NIXOS_OPTIONS, type Program } from './builder/setting-names.ts';
 export { Address, Path, readSettingsFile } from './builder/settings-file.ts';
 export { buildingSettings, repositorySettings } from './builder/usage.ts';
 export { openSettings, type SettingsReader } from './builder/settings-reader.ts';

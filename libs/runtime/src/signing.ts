@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { FloeError } from './errors.ts';
 import { readFileIfPresent, writeFileDurably } from './files.ts';
 
@@ -41,6 +42,25 @@ export async function loadOrCreateSigner(path: string, keyId: string): Promise<S
   const pem = generateKeyPem();
   await writeFileDurably(path, pem, 0o600);
   return signerFromPem(keyId, pem);
+}
+
+/** The signer stored in `path`, which somebody put there: nothing is made. Throws `FloeError('KEY_UNREADABLE')`. */
+export async function loadSigner(path: string, keyId: string): Promise<Signer> {
+  return signerFromPem(keyId, await readGivenKey(path, keyId));
+}
+
+/** The text of a key that somebody put into `path`. Throws `FloeError('KEY_UNREADABLE')`. */
+export async function readGivenKey(path: string, keyId: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new FloeError(
+      'KEY_UNREADABLE',
+      `the key ${keyId} in ${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown error'})`,
+      {
+        data: { keyId },
+        cause,
+      },
+    );
+  });
 }
 
 /** True when `signature` (base64) over `bytes` was made by the holder of `publicKey` (32 raw bytes, base64). Never throws. */

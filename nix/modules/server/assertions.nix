@@ -3,7 +3,6 @@
 let
   cfg = config.services.floe.server;
   hasOwnBuilder = cfg.builderKeysFile != null;
-  isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
 in
 {
   config = lib.mkIf cfg.enable {
@@ -35,18 +34,12 @@ in
         assertion = hasOwnBuilder -> cfg.cacheDir != null || cfg.cacheUrl != null;
         message = "services.floe.server.builderKeysFile: say where agents get what floe-builder publishes: set cacheDir to its folder, or cacheUrl";
       }
-      {
-        assertion = isUnconfined || config.security.allowUserNamespaces;
-        message = "services.floe.server keeps the repository's code apart in user namespaces: set security.allowUserNamespaces = true (and on a hardened kernel security.unprivilegedUsernsClone)";
-      }
-      {
-        assertion = isUnconfined || config.nix.settings.sandbox == true;
-        message = "services.floe.server: what the repository builds must run in Nix's sandbox: set nix.settings.sandbox = true";
-      }
-      {
-        assertion = isUnconfined || !(lib.elem "floe" config.nix.settings.trusted-users || lib.elem "*" config.nix.settings.trusted-users);
-        message = "services.floe.server evaluates foreign code: take floe and * out of nix.settings.trusted-users, which may do what root may";
-      }
-    ];
+    ]
+    ++ import ../shared/building-assertions.nix {
+      inherit config lib cfg;
+      option = "services.floe.server";
+      user = "floe";
+      runsRepositoryCode = !hasOwnBuilder;
+    };
   };
 }

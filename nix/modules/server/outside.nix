@@ -1,8 +1,8 @@
-# What the server reaches outside: whom it tells, what a rollout asks, and where private inputs are.
+# What the server reaches outside: whom it tells, and what a rollout asks.
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ./kinds.nix { inherit lib; }) secretFile orNull;
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull;
 in
 {
   options.services.floe.server = {
@@ -82,36 +82,6 @@ in
             min = orNull types.number "Of Prometheus: the smallest good value.";
             user = orNull types.str "Of Prometheus: the login, if there is one.";
             passwordFile = secretFile "Of Prometheus: the login's password.";
-          };
-        }
-      );
-    };
-
-    inputs = mkOption {
-      default = { };
-      example = {
-        "github.com".tokenFile = "/run/secrets/inputs-github";
-        "git.example.org" = {
-          sshKeyFile = "/run/secrets/inputs-git-key";
-          knownHosts = [ "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
-        };
-      };
-      description = ''
-        How private inputs of the flake are fetched, by the git host as in its https:// URL (docs/configuration.md, "Private inputs").
-        Whoever may push to the fleet's repository can read what can be read with it, but not the token.
-      '';
-      type = types.attrsOf (
-        types.submodule {
-          options = {
-            tokenFile = secretFile "Token that may read the inputs, and nothing else.";
-            user = orNull types.str "The login for the token. Null: x-access-token, which forges accept.";
-            sshKeyFile = secretFile "Private key without a passphrase, for git+ssh inputs. Null: they are fetched over https, with the token.";
-            knownHosts = mkOption {
-              type = types.listOf types.str;
-              default = [ ];
-              example = [ "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
-              description = "Lines of known_hosts for the key. ssh-keyscan prints them; compare them with what the host publishes.";
-            };
           };
         }
       );

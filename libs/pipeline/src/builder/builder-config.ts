@@ -9,6 +9,7 @@ import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
 import { parseInputs } from './inputs-config.ts';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
+import type { Program } from './setting-names.ts';
 import type { SettingsReader } from './settings-reader.ts';
 
 /** Limits of one host's evaluation and build. */
@@ -20,6 +21,8 @@ export interface Limits {
 
 /** What a builder is told by settings: the same in the server and as a process of its own. Docs: docs/configuration.md. */
 export interface BuilderConfig {
+  /** Whose settings these are. */
+  readonly program: Program;
   readonly dataDir: string;
   /** Where closures are published to. */
   readonly cacheDir: string;
@@ -92,6 +95,7 @@ export function parseBuilderConfig(
   const floor = floorText === undefined ? undefined : parsePolicyFloor(floorText);
   if (floor !== undefined && floor.kind !== 'floor') for (const each of floor.problems) problem(`FLOE_POLICY_FLOOR: ${each}`);
   return {
+    program: read.program,
     dataDir,
     cacheDir: checked('FLOE_CACHE_DIR', Folder, dataPaths(dataDir).cache, 'the absolute path of a folder'),
     databaseUrl,

@@ -5,6 +5,7 @@ import type { Store } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import type { StatementLog } from '../statements/statement-log.ts';
 import type { BuilderConfig } from './builder-config.ts';
+import type { KeyFiles } from './builder-keys.ts';
 
 /** Who is told how far a builder is, and what names policies may use. */
 export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'> {
@@ -28,7 +29,7 @@ export interface BuilderDeps {
   readonly logger: Logger;
   readonly random: () => number;
   /** It is a process of its own, and believes a server no more than the setting says; undefined: it is inside the server. */
-  readonly apart?: { readonly refusesSubmissions: boolean } | undefined;
+  readonly apart?: { readonly refusesSubmissions: boolean; readonly keyFiles: KeyFiles } | undefined;
   /** What Nix is run with. */
   readonly env: NodeJS.ProcessEnv;
 }

@@ -1,14 +1,12 @@
-import { hostname } from 'node:os';
 import type { StorePath } from '@floe/model';
-import { CacheFolder, loadOrCreateCacheKey, type Collected } from '@floe/nix';
+import { CacheFolder, type Collected } from '@floe/nix';
 import type { TrustedKey } from '@floe/protocol';
-import { loadOrCreateSigner } from '@floe/runtime';
 import type { Repository } from '@floe/store';
 import { collectCache, type CollectWhat } from '../building/collect-cache.ts';
 import { rebuildFromStatements } from '../statements/rebuild.ts';
 import { releaserOf, type Releaser } from '../releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
-import { dataPaths } from './data-paths.ts';
+import { loadBuilderKeys } from './builder-keys.ts';
 import { servePipeline } from './serve-pipeline.ts';
 
 /**
@@ -28,17 +26,10 @@ export interface Builder {
   run(watching: Watching, repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
-/** The keys of the data folder. They are made at the first start. */
-export async function loadBuilderKeys(dataDir: string) {
-  const paths = dataPaths(dataDir);
-  const releaseSigner = await loadOrCreateSigner(paths.releaseKey, 'release-1');
-  return { releaseSigner, cacheKey: await loadOrCreateCacheKey(paths.cacheKey, `${hostname()}-floe-1`) };
-}
-
 /** A builder in this process. Its keys are made at its first start. */
 export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const { config, store, statements, clock, logger } = deps;
-  const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir);
+  const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles);
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
   const releaser = releaserOf(releaseSigner);
   return {

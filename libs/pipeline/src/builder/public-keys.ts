@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { PublicKey, type TrustedKey } from '@floe/protocol';
 import { writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
-import { loadBuilderKeys, type Builder } from './builder.ts';
+import type { Builder } from './builder.ts';
+import { loadBuilderKeys, type KeyFiles } from './builder-keys.ts';
 
 /** In the data folder of a builder of its own process: what a server has to know of it, and anybody may. */
 export const PUBLIC_KEYS_FILE = 'public-keys.json';
@@ -37,9 +38,9 @@ function formatted(releaseKeys: readonly TrustedKey[], cachePublicKeys: readonly
   return `${JSON.stringify(keys satisfies Record<keyof PublicKeys, readonly string[]>, null, 2)}\n`;
 }
 
-/** The text of the file for a data folder, whose keys are made when there are none. */
-export async function readOrMakePublicKeys(dataDir: string): Promise<string> {
-  const { releaseSigner, cacheKey } = await loadBuilderKeys(dataDir);
+/** The text of the file, for the keys in `files` and those of the data folder, which are made when there are none. */
+export async function readOrMakePublicKeys(dataDir: string, files: KeyFiles): Promise<string> {
+  const { releaseSigner, cacheKey } = await loadBuilderKeys(dataDir, files);
   return formatted([releaseSigner], [cacheKey.publicKey]);
 }
 

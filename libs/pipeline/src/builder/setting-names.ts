@@ -1,4 +1,7 @@
-/** The names of the settings in the NixOS module, which sets the variables. A test compares them with the module. */
+/** Which of the two reads settings, and says what is wrong. */
+export type Program = 'floe-server' | 'floe-builder';
+
+/** The names of the settings in the NixOS modules, which set the variables. A test compares them with the modules. */
 export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_URL', 'repository.url'],
   ['FLOE_REPOSITORY_BRANCH', 'repository.branch'],
@@ -31,6 +34,9 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_TRUSTED_PROXIES', 'trustedProxies'],
   ['FLOE_TAKE_OVER_FROM', 'takeOverFrom'],
   ['FLOE_BUILDER_KEYS_FILE', 'builderKeysFile'],
+  ['FLOE_RELEASE_KEY_FILE', 'releaseKeyFile'],
+  ['FLOE_CACHE_KEY_FILE', 'cacheKeyFile'],
+  ['FLOE_TRUST_SERVER_WITH_SUBMISSIONS', 'trustServerWithSubmissions'],
   ['FLOE_CACHE_URL', 'cacheUrl'],
   ['FLOE_CACHE_DIR', 'cacheDir'],
   ['FLOE_CACHE_KEEP_DAYS', 'cacheKeepDays'],
@@ -47,12 +53,12 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
 
 /**
  * Rewrites the setting names in a message: `configuredBy` is "nixos" where the module wrote the environment. Messages are written
- * with the variables' names, and pass through here when they leave the server.
+ * with the variables' names, and pass through here when they leave the program.
  */
-export function nameSettings(message: string, configuredBy: string | undefined): string {
+export function nameSettings(message: string, configuredBy: string | undefined, program: Program): string {
   if (configuredBy !== 'nixos') return message;
   return message.replaceAll(/\bFLOE_[A-Z_]+\b/g, (variable) => {
     const option = NIXOS_OPTIONS.get(variable);
-    return option === undefined ? variable : `services.floe.server.${option}`;
+    return option === undefined ? variable : `services.${program.replace('-', '.')}.${option}`;
   });
 }

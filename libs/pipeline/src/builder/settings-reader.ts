@@ -10,7 +10,7 @@ import {
   type SettingsReader as PlainReader,
 } from '@floe/runtime';
 import * as v from 'valibot';
-import { nameSettings } from './setting-names.ts';
+import { nameSettings, type Program } from './setting-names.ts';
 
 /** Reads settings from environment variables, and from the files that they name; it collects what is wrong with them. */
 export interface SettingsReader extends PlainReader {
@@ -23,6 +23,7 @@ export interface SettingsReader extends PlainReader {
   /** The secret in the file that the setting names, or in the one at `path`. `problemOf` says what is wrong with its content. */
   readonly secretSource: (name: string, path?: string, problemOf?: (text: string) => string | undefined) => SecretSource | undefined;
   readonly problem: (message: string) => void;
+  readonly program: Program;
   /** Rewrites a message to use the setting names of this installation. */
   readonly nameSettings: (message: string) => string;
   /** What was wrong so far, and the files with secrets that were named. */
@@ -36,11 +37,11 @@ const MAX_FILE_BYTES = 1024 ** 2;
 // The maximum of a timer in seconds; in MiB more than any machine has.
 const Count = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.minValue(1), v.maxValue(Math.floor(MAX_TIMER_MS / 1000)));
 
-export function openSettings(env: Env, readFile: (path: string) => string = readSmallFile): SettingsReader {
+export function openSettings(env: Env, program: Program, readFile: (path: string) => string = readSmallFile): SettingsReader {
   const configuredBy = env['FLOE_CONFIGURED_BY'];
   const problems: string[] = [];
   const secretFiles: string[] = [];
-  const problem = (text: string): void => void problems.push(oneLine(nameSettings(text, configuredBy)));
+  const problem = (text: string): void => void problems.push(oneLine(nameSettings(text, configuredBy, program)));
   const plain = createSettingsReader(env, problem);
   const { value, checked } = plain;
 
@@ -66,7 +67,7 @@ export function openSettings(env: Env, readFile: (path: string) => string = read
     if (path === undefined || secret === undefined) return undefined;
     const wrong = problemOf?.(secret.reveal());
     if (wrong !== undefined) problem(`${name}: the file ${shortened(path)} ${wrong}`);
-    return secretFile(path, nameSettings(name, configuredBy));
+    return secretFile(path, nameSettings(name, configuredBy, program));
   }
   function count(name: string, fallback: number, unit: string): number {
     return checked(name, Count, fallback, `a whole number of ${unit}, from 1 to 2147483`);
@@ -79,7 +80,8 @@ export function openSettings(env: Env, readFile: (path: string) => string = read
     readSecret,
     secretSource,
     problem,
-    nameSettings: (message) => nameSettings(message, configuredBy),
+    program,
+    nameSettings: (message) => nameSettings(message, configuredBy, program),
     problems,
     secretFiles,
   };

@@ -1,4 +1,4 @@
-# Kinds of options that the server's module has often.
+# Kinds of options that the modules of server and builder have often.
 { lib }:
 let
   inherit (lib) mkOption types;

@@ -1,0 +1,181 @@
+import { join } from 'node:path';
+import { exec } from '@floe/runtime';
+import { expect, it } from 'vitest';
+
+const BUILDER = join(import.meta.dirname, 'testing/builder.nix');
+const FLAKE = join(import.meta.dirname, '../flake.nix');
+/** What a builder on a machine of its own needs besides. */
+const DATABASE = 'services.floe.builder.database.urlFile = "/run/secrets/url";';
+
+async function evaluate<T>(settings: string, what: string, isBesideServer = false): Promise<T> {
+  const expression = `(import ${BUILDER} { isBesideServer = ${isBesideServer}; settings = { lib, ... }: { ${settings} }; }).${what}`;
+  return await read<T>(expression);
+}
+
+async function read<T>(expression: string): Promise<T> {
+  const result = await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', expression], { timeoutMs: 60_000 });
+  expect(result.exitCode, result.stderr).toBe(0);
+  return JSON.parse(result.stdout) as T;
+}
+
+type ServiceConfig = Record<string, unknown>;
+const fenceOf = async (unit: string, settings = '', isBesideServer = true): Promise<ServiceConfig> =>
+  await evaluate(settings, `units.${unit}.serviceConfig`, isBesideServer);
+
+it('runs the builder as a user of its own behind a fence, and leaves bubblewrap what it needs', async () => {
+  const unit = await fenceOf('floe-builder', DATABASE, false);
+  expect(unit).toMatchObject({
+    User: 'floe-builder',
+    Group: 'floe-builder',
+    StateDirectory: 'floe-builder',
+    StateDirectoryMode: '0700',
+    NoNewPrivileges: true,
+    CapabilityBoundingSet: '',
+    ProtectSystem: 'strict',
+    ProtectHome: true,
+    PrivateTmp: true,
+    SystemCallFilter: ['@system-service', '@mount'],
+    // Each of these mounts something on /proc; the kernel then lets no user namespace have one of its own.
+    ProtectKernelTunables: false,
+    ProtectKernelLogs: false,
+    Delegate: 'memory pids',
+  });
+  expect(unit['ProcSubset']).toBeUndefined();
+  for (const namespace of ['cgroup', 'ipc', 'mnt', 'pid', 'user', 'uts']) expect(unit['RestrictNamespaces']).toContain(namespace);
+  expect(await evaluate(DATABASE, 'users')).toEqual(['floe-builder']);
+  expect(await evaluate(DATABASE, 'units.nix-daemon.serviceConfig')).toEqual({ MemoryMax: '80%', OOMPolicy: 'continue' });
+});
+
+it('gives a server beside it a narrower fence, in which nothing of the repository could run', async () => {
+  expect(await evaluate('', 'users', true)).toEqual(['floe', 'floe-builder']);
+  const server = await fenceOf('floe-server');
+  expect(server).toMatchObject({
+    User: 'floe',
+    ProtectKernelTunables: true,
+    ProtectKernelLogs: true,
+    ProtectControlGroups: true,
+    RestrictNamespaces: true,
+    SystemCallFilter: ['@system-service'],
+    ReadWritePaths: [],
+  });
+  expect(server['Delegate']).toBeUndefined();
+  expect(await evaluate('', 'units.floe-server.path', true)).toEqual([]);
+  expect(await evaluate('', 'units.floe-builder.path', true)).toEqual(['/packages/nix']);
+});
+
+it('hands each of the two its own secrets alone', async () => {
+  const secrets = `services.floe.builder = {
+    repository.tokenFile = "/run/secrets/token";
+    releaseKeyFile = "/run/secrets/release.pem";
+    cacheKeyFile = "/run/secrets/cache.secret";
+    inputs."git.example.org:8443".tokenFile = "/run/secrets/input";
+  }; services.floe.server.webhookSecretFile = "/run/secrets/hook";`;
+  expect(await evaluate(secrets, 'failed', true)).toEqual([]);
+  const credentials = async (unit: string): Promise<string[]> => (await fenceOf(unit, secrets))['LoadCredential'] as string[];
+  expect(await credentials('floe-builder')).toEqual([
+    'FLOE_CACHE_KEY_FILE:/run/secrets/cache.secret',
+    'FLOE_RELEASE_KEY_FILE:/run/secrets/release.pem',
+    'FLOE_REPOSITORY_TOKEN_FILE:/run/secrets/token',
+    'input-git.example.org-8443-tokenFile:/run/secrets/input',
+  ]);
+  // What the builder wrote is in a folder that only root and the builder read.
+  expect(await credentials('floe-server')).toEqual([
+    'FLOE_BUILDER_KEYS_FILE:/var/lib/floe-builder/public-keys.json',
+    'FLOE_WEBHOOK_SECRET_FILE:/run/secrets/hook',
+  ]);
+  const environment = await evaluate<Record<string, string>>(secrets, 'units.floe-builder.environment', true);
+  expect(environment).toMatchObject({
+    FLOE_RELEASE_KEY_FILE: '%d/FLOE_RELEASE_KEY_FILE',
+    FLOE_CACHE_KEY_FILE: '%d/FLOE_CACHE_KEY_FILE',
+    FLOE_DATA_DIR: '/var/lib/floe-builder',
+    FLOE_CACHE_DIR: '/var/cache/floe',
+    FLOE_INPUTS_FILE: '/etc/floe/builder-inputs.json',
+    FLOE_REPOSITORY_BRANCH: 'main',
+  });
+  const input = '/run/credentials/floe-builder.service/input-git.example.org-8443-tokenFile';
+  expect(JSON.parse(await evaluate<string>(secrets, 'etc."floe/builder-inputs.json".text', true))).toEqual({
+    inputs: { 'git.example.org:8443': { tokenFile: input, knownHosts: [] } },
+  });
+});
+
+it('keeps the files of both apart, on one machine', async () => {
+  const signers = 'services.floe.builder.signers.ssh = [ "ada ssh-ed25519 A" ]; services.floe.server.signers.ssh = [ "ada ssh-ed25519 A" ];';
+  expect(await evaluate(signers, 'failed', true)).toEqual([]);
+  for (const [unit, file] of [
+    ['floe-builder', 'floe/builder-ssh-signers'],
+    ['floe-server', 'floe/ssh-signers'],
+  ]) {
+    expect(await evaluate(signers, `units.${unit}.environment.FLOE_SSH_SIGNERS_FILE`, true)).toBe(`/etc/${file}`);
+    expect(await evaluate(signers, `etc."${file}".text`, true)).toBe('# Who may sign commits.\nada ssh-ed25519 A\n');
+  }
+});
+
+it('lets others read a cache that is elsewhere, and only that', async () => {
+  expect(await fenceOf('floe-builder')).toMatchObject({ ReadWritePaths: ['/var/cache/floe'], UMask: '0022', StateDirectoryMode: '0700' });
+  expect(await evaluate('', 'tmpfiles', true)).toEqual(['d /var/cache/floe 0755 floe-builder floe-builder -']);
+  expect(await fenceOf('floe-builder', DATABASE, false)).toMatchObject({ ReadWritePaths: [], UMask: '0077' });
+  expect(await evaluate(DATABASE, 'tmpfiles')).toEqual([]);
+});
+
+it("has a login of its own to the server's database, where that is on the same machine", async () => {
+  expect(await evaluate('', 'failed', true)).toEqual([]);
+  const unit = await evaluate<{ after: string[] }>('', 'units.floe-builder', true);
+  expect(unit.after).toContain('floe-builder-database.service');
+  expect(await evaluate('', 'units.floe-builder-database.requiredBy', true)).toEqual(['floe-builder.service']);
+  const url = 'units.floe-builder.environment.DATABASE_URL or "unset"';
+  expect(await evaluate('', url, true)).toBe('postgres://floe-builder@localhost/floe?host=/run/postgresql');
+  expect(await evaluate(DATABASE, url)).toBe('unset');
+  expect(await evaluate(DATABASE, 'units ? floe-builder-database')).toBe(false);
+});
+
+it('refuses what the builder would not start with', async () => {
+  const failed = async (settings: string): Promise<string[]> => await evaluate(`services.floe.builder = { ${settings} };`, 'failed');
+  const url = 'database.urlFile = "/run/secrets/url";';
+  expect(await failed(url)).toEqual([]);
+  for (const [settings, message] of [
+    ['', /set one of local and urlFile/],
+    [`${url} evaluate.ignore = [ "docs/**" ];`, /evaluate\.ignore needs evaluate\.source/],
+    [`${url} evaluate.source = "tree"; repository.directory = "nix";`, /needs the flake\.nix at the root/],
+    [`${url} inputs."github.com" = { };`, /set tokenFile, or sshKeyFile and knownHosts/],
+    [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
+    [`${url} releaseKeyFile = "/nix/store/x-release.pem";`, /releaseKeyFile is in the Nix store/],
+    [`${url} cacheKeyFile = "/nix/store/x-cache.secret";`, /cacheKeyFile is in the Nix store/],
+    [`${url} cacheDir = "/var/lib/floe-builder/published";`, /in the folder that nobody else reads/],
+    ['database.local = true;', /server\.database\.createLocally is not on this machine/],
+  ] as const)
+    expect(await failed(settings), settings).toEqual([expect.stringMatching(message)]);
+  const unsafe = 'services.floe.builder.unsafe.runRepositoryCodeWithAccessToKeys = true;';
+  for (const [settings, message] of [
+    ['nix.settings.sandbox = false;', /nix\.settings\.sandbox/],
+    ['nix.settings.trusted-users = [ "floe-builder" ];', /take floe-builder and \* out of/],
+    ['security.allowUserNamespaces = false;', /allowUserNamespaces/],
+  ] as const) {
+    expect(await evaluate(DATABASE + settings, 'failed')).toEqual([expect.stringMatching(message)]);
+    expect(await evaluate(DATABASE + settings + unsafe, 'failed')).toEqual([]);
+  }
+});
+
+it('refuses a server on the same machine that is set otherwise, or that builds, too', async () => {
+  for (const [settings, message] of [
+    ['builderKeysFile = null;', /server builds by itself/],
+    ['repository.url = "https://git.example.org/other.git";', /builder\.repository\.url is https.*fleet\.git, and services/],
+    ['repository.branch = "next";', /repository\.branch is main/],
+    ['repository.testingBranches = 3;', /testingBranches is 0/],
+    ['forge = "gitlab";', /forge is github/],
+    ['cacheDir = "/srv/other";', /server\.cacheDir is not the folder/],
+  ] as const)
+    expect(await evaluate(`services.floe.server = { ${settings} };`, 'failed', true), settings).toEqual([expect.stringMatching(message)]);
+  // The sandbox is the builder's.
+  expect(await evaluate('nix.settings.trusted-users = [ "floe" ];', 'failed', true)).toEqual([]);
+});
+
+it('is offered by the flake, with the package of the flake', async () => {
+  const outputs = `(import ${FLAKE}).outputs {
+    self = { packages.x86_64-linux.floe-builder = "/packages/floe-builder"; };
+    nixpkgs = { lib.genAttrs = _: _: { }; };
+  }`;
+  const lib = '{ removePrefix = prefix: text: builtins.substring (builtins.stringLength prefix) 100 text; mkDefault = value: value; }';
+  const made = `((${outputs}).nixosModules.builder { lib = ${lib}; pkgs.stdenv.hostPlatform.system = "x86_64-linux"; })`;
+  expect(await read(`${made}.services.floe`)).toEqual({ builder: { package: '/packages/floe-builder' } });
+  expect(await read(`map baseNameOf ${made}.imports`)).toEqual(['builder.nix']);
+});

@@ -1,0 +1,47 @@
+# What neither a server nor a builder starts with, and, where code from the repository runs, what would open its sandbox.
+{
+  config,
+  lib,
+  cfg,
+  option,
+  user,
+  runsRepositoryCode,
+}:
+let
+  isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
+  input = host: input: [
+    {
+      assertion = input.tokenFile != null || input.sshKeyFile != null;
+      message = "${option}.inputs.\"${host}\": set tokenFile, or sshKeyFile and knownHosts";
+    }
+    {
+      assertion = (input.sshKeyFile != null) == (input.knownHosts != [ ]);
+      message = "${option}.inputs.\"${host}\": set sshKeyFile and knownHosts, or neither";
+    }
+  ];
+in
+[
+  {
+    assertion = cfg.evaluate.ignore != [ ] -> cfg.evaluate.source == "tree";
+    message = "${option}.evaluate.ignore needs evaluate.source = \"tree\": set that, too, or leave it out";
+  }
+  {
+    assertion = cfg.evaluate.source == "tree" -> cfg.repository.directory == null || cfg.repository.directory == ".";
+    message = "${option}.evaluate.source = \"tree\" needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
+  }
+]
+++ lib.concatMap (host: input host cfg.inputs.${host}) (builtins.attrNames cfg.inputs)
+++ lib.optionals runsRepositoryCode [
+  {
+    assertion = isUnconfined || config.security.allowUserNamespaces;
+    message = "${option} keeps the repository's code apart in user namespaces: set security.allowUserNamespaces = true (and on a hardened kernel security.unprivilegedUsernsClone)";
+  }
+  {
+    assertion = isUnconfined || config.nix.settings.sandbox == true;
+    message = "${option}: what the repository builds must run in Nix's sandbox: set nix.settings.sandbox = true";
+  }
+  {
+    assertion = isUnconfined || !(lib.elem user config.nix.settings.trusted-users || lib.elem "*" config.nix.settings.trusted-users);
+    message = "${option} evaluates foreign code: take ${user} and * out of nix.settings.trusted-users, which may do what root may";
+  }
+]

@@ -1,0 +1,75 @@
+# What a builder reads, in the server's unit or in its own: settings, files with secrets, and files in /etc. `cfg` has the options of
+# building-options.nix; `unit` is the unit's name, and `file` the beginning of its files in /etc.
+{
+  lib,
+  cfg,
+  unit,
+  file,
+}:
+let
+  lines = texts: lib.concatStringsSep "\n" texts + "\n";
+  isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
+  isSet = lib.filterAttrs (_: value: value != null);
+
+  # host → option → the name of the unit's credential, which has no colon. Those that are set.
+  inputSecrets = lib.mapAttrs (
+    host: input:
+    lib.mapAttrs (option: _: "input-${lib.replaceStrings [ ":" ] [ "-" ] host}-${option}") (
+      lib.filterAttrs (option: value: value != null && lib.elem option [ "tokenFile" "sshKeyFile" ]) input
+    )
+  ) cfg.inputs;
+  inputsFile = builtins.toJSON {
+    inputs = lib.mapAttrs (host: input: isSet input // lib.mapAttrs (_: name: "/run/credentials/${unit}.service/${name}") inputSecrets.${host}) cfg.inputs;
+  };
+in
+{
+  # Setting → file. systemd hands each to the service alone, as a credential.
+  secrets = {
+    FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
+    FLOE_DATABASE_URL_FILE = cfg.database.urlFile;
+  };
+  credentials = lib.concatMap (host: lib.mapAttrsToList (option: name: "${name}:${cfg.inputs.${host}.${option}}") inputSecrets.${host}) (
+    builtins.attrNames cfg.inputs
+  );
+  restartTriggers = lib.optional (cfg.inputs != { }) inputsFile;
+
+  etc = lib.mkMerge [
+    (lib.mkIf (cfg.inputs != { }) { "${file}inputs.json".text = inputsFile; })
+    (lib.mkIf (cfg.signers.ssh != null) { "${file}ssh-signers".text = lines ([ "# Who may sign commits." ] ++ cfg.signers.ssh); })
+    (lib.mkIf (cfg.signers.openPgp != null) { "${file}openpgp-signers".text = lines cfg.signers.openPgp; })
+  ];
+
+  settings = {
+    FLOE_REPOSITORY_URL = cfg.repository.url;
+    FLOE_REPOSITORY_BRANCH = cfg.repository.branch;
+    FLOE_REPOSITORY_DIRECTORY = cfg.repository.directory;
+    FLOE_REPOSITORY_MAX_MIB = cfg.repository.maxMib;
+    FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
+    FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;
+    FLOE_REPOSITORY_TESTING_BRANCHES = cfg.repository.testingBranches;
+    FLOE_EVALUATE_SOURCE = cfg.evaluate.source;
+    FLOE_EVALUATE_IGNORE = if cfg.evaluate.ignore == [ ] then null else lib.concatStringsSep "," cfg.evaluate.ignore;
+    FLOE_FORGE = cfg.forge;
+    FLOE_PUBLIC_URL = cfg.publicUrl;
+    FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
+    FLOE_SSH_SIGNERS_FILE = if cfg.signers.ssh == null then null else "/etc/${file}ssh-signers";
+    FLOE_OPENPGP_SIGNERS_FILE = if cfg.signers.openPgp == null then null else "/etc/${file}openpgp-signers";
+    FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/${file}inputs.json";
+    FLOE_CACHE_DIR = cfg.cacheDir;
+    FLOE_CACHE_KEEP_DAYS = cfg.cacheKeepDays;
+    FLOE_CACHE_MAX_GIB = cfg.cacheMaxGib;
+    FLOE_POLL_SECONDS = cfg.pollSeconds;
+    FLOE_EVALUATION_TIMEOUT_SECONDS = cfg.evaluationTimeoutSeconds;
+    FLOE_EVALUATION_MEMORY_MIB = cfg.evaluationMemoryMib;
+    FLOE_BUILD_TIMEOUT_SECONDS = cfg.buildTimeoutSeconds;
+    FLOE_BUILD_MEMORY_MIB = cfg.buildMemoryMib;
+    FLOE_LOG_LEVEL = cfg.logLevel;
+    FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS = if isUnconfined then "yes" else null;
+  };
+
+  daemon = lib.mkIf (!isUnconfined) {
+    MemoryMax = lib.mkDefault (if cfg.buildMemoryMib == null then "80%" else "${toString cfg.buildMemoryMib}M");
+    # A build that is killed must not end the daemon, and with it all other builds.
+    OOMPolicy = lib.mkDefault "continue";
+  };
+}
