@@ -120,7 +120,8 @@ test('what a commit changed runs on no host, also on one that comes later, until
   await say(agent, first.epoch, 'SUCCEEDED', system('b1'), system('b1'));
 
   const ordered = await server.ask('POST', 'ordered-quarantine', { reason: 'eats the mail', commit });
-  expect(ordered).toMatchObject({ status: 200, text: expect.stringContaining('2 hosts') as string });
+  expect(ordered).toMatchObject({ status: 200, text: expect.stringContaining('2 hosts: bob, cyd') as string });
+  expect(JSON.parse(ordered.text)).toMatchObject({ hosts: ['bob', 'cyd'] });
   expect(await hostView('bob')).toMatchObject({ standing: 'in-sync', orders: [{ kind: 'quarantine-all', commit }] });
   await using late = await TestAgent.welcome(server.url, cyd, { capabilities: ['stage'] });
   await eventually('cyd is here', async () => (await hostView('cyd')).isConnected || undefined);
@@ -133,6 +134,9 @@ test('what a commit changed runs on no host, also on one that comes later, until
   const again = (await store.revisions.evaluations(id)).map((row) => ({ ...row, outcome: 'UNCHANGED' as const }));
   await store.revisions.saveEvaluations(id, again);
   expect(await hostView('cyd')).toMatchObject({ standing: 'kept-back', orders: [{ kind: 'quarantine-all', commit }] });
+  // It is about the same hosts, whatever the rows say of what it changed.
+  const repeated = await server.ask('POST', 'ordered-quarantine', { reason: 'eats the mail', commit });
+  expect(JSON.parse(repeated.text)).toMatchObject({ hosts: ['bob', 'cyd'] });
   const submitted = { storePath: system('c1'), reason: 'x' };
   await using newer = await TestAgent.welcome(server.url, cyd, { capabilities: ['stage', 'submitted', 'once'] });
   await eventually('its agent takes store paths', async () =>

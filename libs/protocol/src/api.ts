@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
-import { FreezeView, HostStanding, LabelStops, RolloutView } from './rollout-view.ts';
+import { FreezeView, HostStanding, LabelStops, RolloutAnswer, RolloutView } from './rollout-view.ts';
 
 /** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
@@ -44,6 +44,10 @@ export type ClockAccepted = v.InferOutput<typeof ClockAccepted>;
 /** `POST /api/revisions/:sha/evaluate`: the result. `retried`: the commit was waiting for something and is tried again now. */
 export const EvaluateAccepted = v.object({ sha: CommitSha, outcome: v.picklist(['reopened', 'retried']) });
 export type EvaluateAccepted = v.InferOutput<typeof EvaluateAccepted>;
+
+/** `POST /api/ordered-quarantine`; `hosts`: whose system the commit changed, by name. */
+export const QuarantineAnswer = v.object({ ...RolloutAnswer.entries, hosts: v.optional(list(HostName, MAX_HOSTS), []) });
+export type QuarantineAnswer = v.InferOutput<typeof QuarantineAnswer>;
 
 /** The commit that a system came with: of the newest release of it for this host. */
 export const CommitName = v.object({

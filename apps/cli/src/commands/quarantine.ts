@@ -1,4 +1,4 @@
-import { RolloutAnswer, type HostName } from '@floe/protocol';
+import { QuarantineAnswer, type HostName, type RolloutAnswer } from '@floe/protocol';
 import { shortSha } from '@floe/views';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Cli } from '../cli.ts';
@@ -43,7 +43,7 @@ Examples:
       const suggesting = async <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
         host === undefined ? await ask() : await suggestingHosts(api, host, ask);
       if (lift !== true) {
-        confirm(cli, await suggesting(async () => await api.post(path, { reason, commit }, RolloutAnswer)));
+        confirm(cli, await suggesting(async () => await api.post(path, { reason, commit }, QuarantineAnswer)));
         return;
       }
       await suggesting(async () => {
@@ -53,7 +53,7 @@ Examples:
     });
 }
 
-function confirm(cli: Cli, answer: RolloutAnswer): void {
+function confirm(cli: Cli, answer: RolloutAnswer | QuarantineAnswer): void {
   if (cli.options().json === true) cli.out.json(answer);
   else cli.out.print(answer.message);
 }

@@ -1,8 +1,8 @@
 import { isOn, type HostName as HostNameBrand } from '@floe/model';
-import { foreign, HostName, RolloutAnswer } from '@floe/protocol';
+import { foreign, HostName, QuarantineAnswer, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Evaluation, Repository, Revision, StorePart } from '@floe/store';
-import { shortSha } from '@floe/views';
+import { count, nameMany, shortSha } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -45,6 +45,17 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
   /** What the commit came to; it may have been taken in several times. */
   async function systemsOf(revisions: readonly Revision[]): Promise<readonly Evaluation[]> {
     return (await Promise.all(revisions.map(async ({ id }) => await store.revisions.evaluations(id)))).flat();
+  }
+
+  /** Whose system the commit changed. What was evaluated again says no more what it changed, but the order is about it as before. */
+  async function changedBy(sha: string, revisions: readonly Revision[]): Promise<HostNameBrand[]> {
+    const { hosts } = await store.hosts.fleet(repository.id);
+    const ordered = new Map(hosts.map(({ row, situation }) => [row.host, situation.ordered]));
+    const changed = (await systemsOf(revisions)).filter(({ host, outcome, toplevel }) => {
+      const order = toplevel === undefined ? undefined : ordered.get(host)?.get(toplevel);
+      return outcome === 'CHANGED' || outcome === 'NEW' || (order?.isOfAll === true && order.commit === sha);
+    });
+    return [...new Set(changed.map(({ host }) => host))].toSorted();
   }
 
   async function lift(c: Context<AuthEnv>, host: HostNameBrand | undefined, prefix: string, reason: string) {
@@ -109,7 +120,7 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
   app.post(
     '/ordered-quarantine',
     guard,
-    answers('says that what a commit changed runs on no host', RolloutAnswer),
+    answers('says that what a commit changed runs on no host', QuarantineAnswer),
     takes('json', Named),
     async (c) => {
       const { commit, reason } = c.req.valid('json');
@@ -120,12 +131,10 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
       const by = c.var.actor.name;
       await store.hosts.orderQuarantine({ repositoryId: repository.id, host: undefined, commit: sha, reason, by, at: clock.now() });
       await noteDecision(deps, c, { action: 'quarantine', host: sha, detail: `on all hosts (revision #${sequence}): ${reason}` });
-      const changed = (await systemsOf(named.revisions)).filter(({ outcome }) => outcome === 'CHANGED' || outcome === 'NEW');
-      const count = new Set(changed.map(({ host }) => host)).size;
-      return answer(
-        c,
-        `no host gets what ${short} changed (${count === 1 ? '1 host' : `${count} hosts`}), until that is lifted. Those that run it keep it until another commit is their turn.`,
-      );
+      const hosts = await changedBy(sha, named.revisions);
+      const which = hosts.length === 0 ? 'no host so far' : `${count(hosts.length, 'host')}: ${nameMany(hosts)}`;
+      const message = `no host gets what ${short} changed (${which}), until that is lifted. Those that run it keep it until another commit is their turn.`;
+      return c.json({ outcome: 'done', message, hosts } satisfies QuarantineAnswer);
     },
   );
 
