@@ -71,6 +71,22 @@ function isSerial(mine: readonly Given[], yours: readonly Given[], end: Pauses, 
   const afterOther = other && after(other, now);
   return afterOther !== undefined && isSerial(mine, restOfYours, end, afterOther);
 }
+
+/** What is paused by the log alone, whose entries say of whose pause they take the place. */
+function pausesOf(log: readonly { readonly detail: string | null }[], given: readonly Given[]) {
+  let pauses = NO_PAUSE;
+  for (const { detail } of log) {
+    const order = given.find(({ reason, result }) => result === 'done' && detail?.endsWith(reason) === true);
+    if (order === undefined) continue;
+    const before = order.label === undefined ? pauses.all : (pauses.labels[order.label] ?? '');
+    const said = /in place of the pause of (\w+)/.exec(detail ?? '')?.[1] ?? '';
+    if (order.what === 'pause') expect(said, `${detail} after ${before}`).toBe(before.split(':')[0]);
+    const next = after(order, pauses);
+    if (next === undefined) throw new Error(`the log has ${detail} after ${JSON.stringify(pauses)}`);
+    pauses = next;
+  }
+  return sorted(pauses);
+}
 const sorted = ({ all, labels }: Pauses) => ({ all, labels: Object.entries(labels).toSorted(([one], [other]) => (one < other ? -1 : 1)) });
 
 describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
@@ -160,6 +176,8 @@ describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
             `${what} of ${by}: ${result}`,
           ).toEqual(result === 'done' ? [`${by} ${what}-rollout`] : []);
         }
+        const decisions = log.filter(({ actor }) => actor !== 'floe').toReversed();
+        expect(pausesOf(decisions, all)).toEqual(sorted(end));
       }),
       { numRuns: RUNS },
     );

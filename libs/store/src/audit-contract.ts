@@ -1,6 +1,12 @@
 import type { AuditCheck, AuditHead } from '@floe/model';
 import type { AuditEntry, ListedAuditEntry, Timestamp } from './records.ts';
 
+/**
+ * The log's entry of a decision, which is stored with the decision, both or none: so the log has decisions in the order in which they count.
+ * `before`: what the decision takes the place of.
+ */
+export type EntryOf<Before> = (before: Before | undefined) => AuditEntry;
+
 /** Each entry is chained to the one before it by a hash, also when several servers append at once. */
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;

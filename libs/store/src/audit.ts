@@ -55,9 +55,20 @@ async function appendChained(tx: Database, row: ChainedContent, more: Pick<Row, 
 }
 
 async function append(db: Database, entry: AuditEntry): Promise<void> {
-  await db.transaction(async (tx) => {
+  await writeLogged(db, async (_tx, log) => await log(entry));
+}
+
+/**
+ * Writes a decision, and its entry where `log` is called. The lock closes a race: of two who decide at once, the one whose word counts could be
+ * the first in the log. It comes before all locks of rows, and nobody appends who holds a row that such a decision locks.
+ */
+export async function writeLogged<Result>(
+  db: Database,
+  write: (tx: Database, log: (entry: AuditEntry) => Promise<void>) => Promise<Result>,
+): Promise<Result> {
+  return await db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${APPEND_LOCK})`);
-    await appendChained(tx, { ...toRow(entry), refusedOn: null }, { count: 1, lastAt: null });
+    return await write(tx, async (entry) => await appendChained(tx, { ...toRow(entry), refusedOn: null }, { count: 1, lastAt: null }));
   });
 }
 

@@ -36,7 +36,7 @@ import type { DeliveryStore } from './delivery-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
 import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
-import type { AuditStore } from './audit-contract.ts';
+import type { AuditStore, EntryOf } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
@@ -202,19 +202,19 @@ export interface RolloutStore {
    */
   authorsOf(revisionId: string, forge: string, ring: { readonly index: number; readonly name: string }): Promise<RolloutAuthors | undefined>;
   /** Stores what a person asks. */
-  order(order: NewRolloutOrder): Promise<void>;
+  order(order: NewRolloutOrder, entry?: AuditEntry): Promise<void>;
   /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */
   claimProbe(probe: ProbeOfRing, now: Timestamp, leaseMs: number): Promise<number | undefined>;
   /** Stores what a probe came to. False: the claim was over. */
   answerProbe(probe: ProbeOfRing, claim: number, answer: AskedAnswer): Promise<boolean>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. */
-  freeze(repositoryId: string, freeze: Freeze): Promise<void>;
+  freeze(repositoryId: string, freeze: Freeze, entryOf?: EntryOf<Freeze>): Promise<void>;
   /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */
-  unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
+  unfreeze(repositoryId: string, seen: Freeze, entry?: AuditEntry): Promise<boolean>;
   /** Stops the hosts of a label; a second stop replaces the first. False: as many labels are stopped as may be. */
-  stopLabel(repositoryId: string, stop: LabelStop): Promise<boolean>;
+  stopLabel(repositoryId: string, stop: LabelStop, entryOf?: EntryOf<LabelStop>): Promise<boolean>;
   /** Ends this stop. False: it was ended or replaced meanwhile. */
-  startLabel(repositoryId: string, seen: LabelStop): Promise<boolean>;
+  startLabel(repositoryId: string, seen: LabelStop, entry?: AuditEntry): Promise<boolean>;
 }
 
 export interface HostStore extends QuarantineStore, HostRenames {

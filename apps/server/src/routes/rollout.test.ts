@@ -9,7 +9,7 @@ import {
   type StorePath,
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import type { AuditEntry, CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
 import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
@@ -35,6 +35,8 @@ interface Given {
 /** The app with one rollout of two rings, and what is stored of it. */
 function withRollout(given: Given | undefined) {
   const stored: (NewRolloutOrder | object)[] = [];
+  /** Of what is stored, the entries in the log of decisions. */
+  const audit: (AuditEntry | undefined)[] = [];
   const course: RolloutCourse = {
     state: 'WAITING_APPROVAL',
     ring: 0,
@@ -91,10 +93,17 @@ function withRollout(given: Given | undefined) {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
       revisions: { get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision) },
       rollouts: {
-        order: async (order) => void (await Promise.resolve(stored.push(order))),
-        freeze: async (_repository, freeze) => void (await Promise.resolve(stored.push(freeze))),
-        unfreeze: async (_repository, seen) => {
+        order: async (order, entry) => {
+          await Promise.resolve(stored.push(order));
+          audit.push(entry);
+        },
+        freeze: async (_repository, freeze, entryOf) => {
+          await Promise.resolve(stored.push(freeze));
+          audit.push(entryOf?.(rollout.orders.freeze));
+        },
+        unfreeze: async (_repository, seen, entry) => {
           stored.push({ unfreeze: seen });
+          audit.push(entry);
           return await Promise.resolve(given?.unfreeze ?? true);
         },
       },
@@ -102,7 +111,7 @@ function withRollout(given: Given | undefined) {
   });
   const as = async (role: Role, what: string, body: object) =>
     await app.ask('POST', `/api/rollout/${what}`, { reason: 'why', ...body }, { authorization: `Bearer ${fakeTokenOf(role)}` });
-  return { ...app, as, stored };
+  return { ...app, as, stored, audit };
 }
 
 const order = { by: 'eve', role: 'approver', reason: 'looks good', at: 3 } as const;

@@ -1,7 +1,7 @@
 import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
 import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { Repository, StorePart } from '@floe/store';
+import type { AuditEntry, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -73,13 +73,13 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     return refuse(c, 404, 'NO_ROLLOUT', 'nothing was rolled out yet: the first commit that is published begins a rollout');
   }
 
-  async function note(c: Context<AuthEnv>, action: Action, sha: string, reason: string): Promise<void> {
-    const actor = c.var.actor.name;
-    await store.audit.append({ at: clock.now(), actor, action, subject: sha, detail: reason });
-    logger.info('a decision about the rollout', { action, actor, commit: sha, reason });
+  /** What is stored with the decision. */
+  function entry(c: Context<AuthEnv>, action: Action, sha: string, reason: string): AuditEntry {
+    return { at: clock.now(), actor: c.var.actor.name, action, subject: sha, detail: reason };
   }
 
-  function answer(c: Context, message: string, isRepeat = false) {
+  function answer(c: Context<AuthEnv>, message: string, isRepeat = false) {
+    logger.info('a decision about the rollout', { path: c.req.path, actor: c.var.actor.name, message });
     const body: RolloutAnswer = { outcome: isRepeat ? 'repeated' : 'done', message };
     return c.json(body);
   }
@@ -94,17 +94,19 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
     if (judged.kind === 'repeat') return answer(c, judged.message, true);
     const of = judged.of ?? { id: asked.rollout.id, sha: asked.sha };
-    await store.rollouts.order({ rolloutId: of.id, ...judged.order, ...by });
-    await note(c, action, of.sha, `${how}${reason}${judged.openly ?? ''}`);
+    await store.rollouts.order({ rolloutId: of.id, ...judged.order, ...by }, entry(c, action, of.sha, `${how}${reason}${judged.openly ?? ''}`));
     return answer(c, judged.message);
   }
 
   async function stop(c: Context<AuthEnv>, asked: AskedRollout, wanted: LabelStop) {
     const { label } = wanted;
-    const before = standingStops(asked.rollout.orders, wanted.at).find((each) => each.label === label);
-    if (!(await store.rollouts.stopLabel(repository.id, wanted)))
+    let before: LabelStop | undefined;
+    const isStopped = await store.rollouts.stopLabel(repository.id, wanted, (replaced) => {
+      before = replaced;
+      return entry(c, 'pause-rollout', asked.sha, pauseNote(wanted, replaced));
+    });
+    if (!isStopped)
       return refuse(c, 409, 'TOO_MANY_PAUSES', `${MAX_LABEL_STOPS} labels are paused already: end one of them first, or pause all rollouts`);
-    await note(c, 'pause-rollout', asked.sha, pauseNote(wanted, before));
     const { hosts } = await store.hosts.fleet(repository.id);
     const has = hosts.filter(({ situation }) => situation.stops?.some((each) => each.label === label) === true);
     return answer(c, labelStopWords(wanted, has.length, before));
@@ -113,9 +115,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   async function start(c: Context<AuthEnv>, asked: AskedRollout, label: string, reason: string) {
     const seen = standingStops(asked.rollout.orders, clock.now()).find((each) => each.label === label);
     if (seen === undefined) return refuse(c, 409, 'NOT_PAUSED', `the label ${label} is not paused: floe rollout status shows what is`);
-    if (!(await store.rollouts.startLabel(repository.id, seen)))
-      return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
-    await note(c, 'resume-rollout', asked.sha, `the label ${label}: ${reason}`);
+    const isOver = await store.rollouts.startLabel(repository.id, seen, entry(c, 'resume-rollout', asked.sha, `the label ${label}: ${reason}`));
+    if (!isOver) return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
     return answer(c, `the pause of ${seen.by} is over: hosts with the label ${label} go on with the rollout, within its gates and limits.`);
   }
 
@@ -165,9 +166,9 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
       const asked = await current();
       if (asked === undefined) return refuseNone(c);
       if (label !== undefined) return await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
-      await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until });
-      const { orders } = asked.rollout;
-      await note(c, 'pause-rollout', asked.sha, pauseNote({ reason, until }, isFrozen(orders, now) ? orders.freeze : undefined));
+      await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until }, (before) =>
+        entry(c, 'pause-rollout', asked.sha, pauseNote({ reason, until }, before)),
+      );
       return answer(c, freezeWords(asked, until, now));
     },
   );
@@ -179,9 +180,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     const freeze = asked?.rollout.orders.freeze;
     if (asked === undefined || freeze === undefined || !isFrozen(asked.rollout.orders, clock.now()))
       return await decide(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
-    if (!(await store.rollouts.unfreeze(repository.id, freeze)))
-      return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
-    await note(c, 'resume-rollout', asked.sha, reason);
+    const isOver = await store.rollouts.unfreeze(repository.id, freeze, entry(c, 'resume-rollout', asked.sha, reason));
+    if (!isOver) return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
     return answer(c, unfrozenWords(asked));
   });
 
@@ -239,7 +239,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
       const outcome = await store.revisions.breakGlass(newest.id, { by, role, person, reason, at }, needed);
       if (outcome === 'stale')
         return refuse(c, 409, 'NOT_BELOW_FLOOR', `${shortSha(commit)} was not refused for a policy below the floor of the server's settings`);
-      if (outcome !== 'repeated') await note(c, 'break-glass', commit, outcome === 'waits' ? `a second person is needed: ${reason}` : reason);
+      const detail = outcome === 'waits' ? `a second person is needed: ${reason}` : reason;
+      if (outcome !== 'repeated') await store.audit.append(entry(c, 'break-glass', commit, detail));
       if (outcome === 'broken') await store.repositories.wake(repository.id);
       return answer(c, glassAnswer(commit, outcome), outcome === 'repeated');
     },
