@@ -1,6 +1,6 @@
 import { nearest } from '@floe/model';
 import { FloeError, describeError, isFloeError } from '@floe/runtime';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
 import { addCache } from './commands/cache.ts';
@@ -114,6 +114,8 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     await program.parseAsync([...argv], { from: 'user' });
     return cli.exitCode;
   } catch (error) {
+    // What an action says of its own arguments. Commander has told its own mistakes by now.
+    if (error instanceof InvalidArgumentError) out.note(error.message);
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
     const isExpected = isFloeError(error) || (error instanceof Error && 'code' in error);
     if (!isExpected) {

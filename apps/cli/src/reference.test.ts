@@ -2,22 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { EXIT_CODES } from './exit-codes.ts';
-import { run } from './test/harness.ts';
+import { commandsIn, helpOf } from './test/help.ts';
 
 const REFERENCE = join(import.meta.dirname, '../../../docs/cli.md');
 const MARK = '<!-- From here on this is the output of --help: npx vitest run apps/cli/src/reference.test.ts -u -->';
-
-async function helpOf(...argv: string[]): Promise<string> {
-  const { code, stdout } = await run([...argv, '--help'], {});
-  expect(code).toBe(0);
-  return stdout;
-}
-
-/** The names of the commands, as the help of the whole lists them. */
-function commandsIn(help: string): string[] {
-  const list = help.split('Commands:\n')[1]?.split('\n\n')[0] ?? '';
-  return [...list.matchAll(/^ {2}(\w[\w-]*)/gm)].map(([, name = '']) => name).filter((name) => name !== 'help');
-}
 
 /** What all commands share is told once. */
 function withoutGlobalOptions(help: string): string {
