@@ -29,7 +29,7 @@ export function watchLeaks(): LeakWatch {
       .map(({ kind, more }) => `${more} × ${kind}`);
   }
   return {
-    async settle(graceMs = 3_000) {
+    async settle(graceMs = 30_000) {
       const deadline = performance.now() + graceMs;
       while (left().length > 0 && performance.now() < deadline) await delay(20);
       return left();

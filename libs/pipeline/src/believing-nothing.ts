@@ -9,7 +9,7 @@ export function believingNothing(
 ): Pick<PipelineDeps, 'ownEvaluations' | 'newestReleased' | 'refusesSubmissions'> {
   return {
     ownEvaluations: new OwnEvaluations(),
-    newestReleased: async () => (await newestLogged({ statements, releaseKeys: [releaseSigner], logger }))?.commit,
+    newestReleased: async () => await newestLogged({ statements, releaseKeys: [releaseSigner], logger }),
     refusesSubmissions,
   };
 }

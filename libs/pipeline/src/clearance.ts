@@ -28,8 +28,21 @@ export async function unsignedUntilReleased(deps: PipelineDeps, revision: Revisi
  */
 export async function clear(deps: PipelineDeps, revision: Revision, signal: AbortSignal): Promise<Clearance> {
   const havePassed = revision.handoverId !== undefined || (revision.state === 'PUBLISHED' && deps.ownEvaluations === undefined);
-  const why = (await unsignedUntilReleased(deps, revision)) ?? (havePassed ? undefined : await failedCheck(deps, revision, signal));
+  const why =
+    (await unsignedUntilReleased(deps, revision)) ??
+    (await farAhead(deps, revision)) ??
+    (havePassed ? undefined : await failedCheck(deps, revision, signal));
   return why === undefined ? { kind: 'cleared', revision: revision as ClearedRevision } : { kind: 'refused', why };
+}
+
+/** More than any fleet has commits without a release among them. */
+const MOST_AHEAD = 100_000;
+
+/** Hosts take nothing below a sequence that they had: one near the end of all numbers would be the last one. */
+async function farAhead({ newestReleased }: Pick<PipelineDeps, 'newestReleased'>, { sequence }: Revision): Promise<string | undefined> {
+  const newest = await newestReleased?.();
+  if (newest === undefined || sequence <= newest.sequence + MOST_AHEAD) return undefined;
+  return `its sequence, ${sequence}, is far above ${newest.sequence}, the newest in the statement log: somebody changed the database, restore it from a backup`;
 }
 
 /** The answer of the first call, for all. */

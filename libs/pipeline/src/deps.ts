@@ -1,6 +1,7 @@
 import type { GitMirror } from '@floe/git';
 import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
-import type { CommitSha, PolicyFloor } from '@floe/model';
+import type { PolicyFloor } from '@floe/model';
+import type { ReleaseStatement } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './testing-branches/testing-deps.ts';
@@ -66,7 +67,7 @@ export interface PipelineDeps {
   /** Of a builder that is a process of its own, and does not believe the database: what it evaluated. Undefined: the database is believed. */
   readonly ownEvaluations?: OwnEvaluations | undefined;
   /** Of the same: the newest commit that it released, by its own log. Undefined: the database is asked for the newest published one. */
-  readonly newestReleased?: (() => Promise<CommitSha | undefined>) | undefined;
+  readonly newestReleased?: (() => Promise<Pick<ReleaseStatement, 'commit' | 'sequence'> | undefined>) | undefined;
   /** What is submitted without an evaluation is not taken: the server, which is to be believed for that, is not. */
   readonly refusesSubmissions?: boolean | undefined;
   /** Follows the branches `testing/<host>`. Undefined: there is nothing of them to end either. */

@@ -2,9 +2,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
-import { open, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
+import { FreshnessStatement, open, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
-import type { CommitSha, HostName, StorePath } from '@floe/model';
+import { MAX_COUNTER, MAX_TIME_MS, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import fc from 'fast-check';
 import postgres from 'postgres';
 import { expect, test } from 'vitest';
@@ -38,6 +38,9 @@ function planted(world: World, sequence: number, isSigned: boolean): string {
   const sealed = seal(thief, 'floe/release', statement);
   return JSON.stringify(isSigned ? sealed : { ...sealed, signature: Buffer.alloc(64).toString('base64') });
 }
+
+/** Far, and what comes after it can still be written. */
+const FAR = MAX_COUNTER - 1_000;
 
 type Attack = (sql: postgres.Sql, world: World) => Promise<unknown>;
 /** In the very transaction in which a revision is to be built. */
@@ -79,6 +82,10 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
   'systems of a CI': async (_sql, world) => await world.submit('ada', 66),
   'another branch': async (sql) => await sql`update repositories set branch = 'evil'`,
   'another address': async (sql) => await sql`update repositories set url = 'https://evil.example/fleet.git'`,
+  'a sequence far ahead': async (sql) => await sql`update repositories set sequence = ${FAR}`,
+  'a release far ahead': async (sql) =>
+    await sql`update releases set sequence = ${FAR} where host = 'ada' and not exists (select from releases where sequence = ${FAR})`,
+  'a date far ahead': async (sql) => await sql`update freshness set highest_as_of = ${MAX_TIME_MS - 2 * 365 * 24 * 3600_000}`,
   'a revision of systems of a CI': async (sql, world) => {
     await world.submit('ada', 67);
     return await sql`update revisions set handover_id = (select id from handovers limit 1) where state in ('EVALUATING', 'BUILDING')`;
@@ -137,13 +144,21 @@ async function attacked(
     await world.later(300 * 24 * 3600_000);
     await world.push({ ada: { evaluates: 3 }, bob: { evaluates: 3 } });
     await seen(async () => await isOver(3));
+    const [fresh] = await sql`select envelope from freshness`;
+    const said = open(JSON.parse(String(fresh?.['envelope'])) as Envelope, 'floe/freshness', FreshnessStatement, [signer], verifySignature);
+    if (said.kind === 'opened') expect(said.statement.sequence, names.join(', ')).toBeLessThan(200_000);
   } finally {
     await Promise.allSettled(running);
     await world.stop();
     await sql.end();
   }
   const signed = await signedReleases(folder);
-  for (const { repository, ref, host, commit, toplevel, formerHost, purpose } of signed) {
+  for (const { repository, ref, host, commit, toplevel, formerHost, purpose, sequence, expiresAt } of signed) {
+    // Hosts remember what they accepted: a number or a date from which nothing leads back.
+    expect({ sequence, expiresAt }, names.join(', ')).toEqual({
+      sequence: expect.toSatisfy((n: number) => n <= 200_000) as number,
+      expiresAt: expect.toSatisfy((time: number) => time < Date.now() + 15 * 365 * 24 * 3600_000) as number,
+    });
     const of = world.commits[Number(commit) - 1]?.[host]?.evaluates;
     expect({ repository, ref, host, commit, toplevel, formerHost, purpose }, names.join(', ')).toEqual({
       repository: 'https://forge.example/fleet.git',

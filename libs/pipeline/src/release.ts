@@ -1,4 +1,4 @@
-import type { HostName } from '@floe/model';
+import { MAX_DURATION_MS, type HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
 import { verifySignature } from '@floe/runtime';
 import type { Repository } from '@floe/store';
@@ -13,8 +13,10 @@ const RELEASE_LIFETIME_MS = 365 * DAY_MS;
 /** A release is signed again this long before it expires: longer than most machines are away. */
 const RENEW_BEFORE_MS = 120 * DAY_MS;
 const FRESHNESS_MS = 3600_000;
+/** A clock that was further ahead than this had hosts forget their state anyway. */
+const MOST_AHEAD_MS = MAX_DURATION_MS;
 
-export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock'>;
+export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'newestReleased'>;
 
 /**
  * Signs one release per published host and hands it out: first into the statement log, then into the database, so that a crash between
@@ -61,15 +63,30 @@ export async function releaseHosts(
 
 /**
  * The latest time that this server ever used in a statement, or now. Hosts remember that time and judge later statements by it.
- * If the clock had been ahead, a release that expires by the correct time would already have expired for them.
+ * If the clock had been ahead, a release that expires by the correct time would already have expired for them. By how much is bounded,
+ * as the database may be in other hands.
  */
 async function latestTime({ store, clock }: ReleaseDeps, repository: Repository): Promise<number> {
-  return Math.max(clock.now(), await store.releases.highestAsOf(repository.id));
+  const now = clock.now();
+  return Math.min(Math.max(now, await store.releases.highestAsOf(repository.id)), now + MOST_AHEAD_MS);
+}
+
+/** What this key signed of an envelope from the database: whoever can write there gets nothing signed by what stands there. */
+function signedOf({ releaseSigner }: ReleaseDeps, envelope: string): ReleaseStatement | undefined {
+  const stored = storedEnvelope(envelope);
+  const opened = stored && open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
+  return opened?.kind === 'opened' ? opened.statement : undefined;
 }
 
 /** Signs which sequence is the newest as of now. */
 export async function signFreshness(deps: ReleaseDeps, repository: Repository): Promise<void> {
-  const newest = (await deps.store.releases.latest(repository.id)).reduce((highest, release) => Math.max(highest, release.sequence), 0);
+  const latest = await deps.store.releases.latest(repository.id);
+  const logged = await deps.newestReleased?.();
+  // Hosts remember the newest sequence: where the database is not believed, it is one that was signed.
+  const newest = latest.reduce(
+    (highest, { sequence, envelope }) => Math.max(highest, logged === undefined ? sequence : (signedOf(deps, envelope)?.sequence ?? 0)),
+    logged?.sequence ?? 0,
+  );
   const statement: FreshnessStatement = { version: 1, repository: repository.url, ref: repository.ref, sequence: newest, asOf: deps.clock.now() };
   const envelope = seal(deps.releaseSigner, 'floe/freshness', statement);
   await deps.store.releases.saveFreshness(repository.id, JSON.stringify(envelope), statement.sequence, statement.asOf);
@@ -85,11 +102,9 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
   const renewed: HostName[] = [];
   const releases = [...(await store.releases.latest(repository.id)), ...(await store.releases.submitted(repository.id))];
   for (const { id, host, envelope } of releases) {
-    const stored = storedEnvelope(envelope);
-    // Whoever can write to the database does not get signed what stands there.
-    const signed = stored && open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
-    if (signed?.kind !== 'opened' || signed.statement.expiresAt >= latest + RENEW_BEFORE_MS) continue;
-    const statement = { ...signed.statement, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
+    const signed = signedOf(deps, envelope);
+    if (signed === undefined || signed.expiresAt >= latest + RENEW_BEFORE_MS) continue;
+    const statement = { ...signed, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
     const sealed = seal(releaseSigner, 'floe/release', statement);
     await statements.renewRelease(sealed, statement);
     await store.releases.renew(id, JSON.stringify(sealed));

@@ -32,7 +32,7 @@ export async function askSigners(
   sha: CommitSha,
 ): Promise<Signed | undefined> {
   if (signers === undefined) return undefined;
-  const base = newestReleased === undefined ? (await store.revisions.newestPublishedOfBranch(repositoryId))?.sha : await newestReleased();
+  const base = newestReleased === undefined ? (await store.revisions.newestPublishedOfBranch(repositoryId))?.sha : (await newestReleased())?.commit;
   const found = base === undefined ? 'unknown' : await mirror.newCommits(base, sha, MAX_CHECKED);
   if (found === 'too-many')
     return { kind: 'refused', why: `it brings more than ${MAX_CHECKED} commits, and each has to be signed: push it in parts` };

@@ -124,7 +124,7 @@ describe('the commits of a push', () => {
     await mirror.fetch(undefined);
     const store = { revisions: { newestPublishedOfBranch: async () => await Promise.resolve({ sha: unsigned }) } } as never;
     expect((await askSigners({ mirror, store, signers }, 'fleet', head))?.kind).toBe('signed');
-    const newestReleased = async (): Promise<CommitSha> => await Promise.resolve(base);
+    const newestReleased = async () => await Promise.resolve({ commit: base, sequence: 1 });
     expect((await askSigners({ mirror, store, signers, newestReleased }, 'fleet', head))?.kind).toBe('refused');
   });
 
