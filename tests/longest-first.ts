@@ -10,6 +10,7 @@ export const LONG = [
   'outages',
   'lab/restart',
   'lab/inhibitors',
+  'lab/desktop',
   'lab/circumstances',
   'lab/activation',
   'lab/people',

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { execInTest } from '@floe/runtime';
 
 const PROJECT = join(import.meta.dirname, '../../../..');
-export const LAB_SUITES = ['bookworm', 'trixie'] as const;
+/** `desktop`: trixie with a desktop. */
+export const LAB_SUITES = ['bookworm', 'trixie', 'desktop'] as const;
 export type LabSuite = (typeof LAB_SUITES)[number];
 
-/** The root file system that the guests of a suite share, built by scripts/lab-rootfs.sh. */
+/** The root file system that the guests of a suite share, built by scripts/lab-rootfs.sh and lab-desktop.sh. */
 export function labRootfs(suite: LabSuite): string {
   return join(PROJECT, '.tools/lab', suite);
 }
@@ -21,7 +22,7 @@ export async function isLabReady(suite: LabSuite = 'bookworm'): Promise<{ readon
     );
   if (!(await has('/usr/bin/systemd-nspawn'))) return { isReady: false, why: 'systemd-nspawn is not installed' };
   if (!(await has(join(labRootfs(suite), '.floe-stamp'))))
-    return { isReady: false, why: `there is no root file system of ${suite}: scripts/lab-rootfs.sh makes it` };
+    return { isReady: false, why: `there is no root file system of ${suite}: scripts/lab-${suite === 'desktop' ? 'desktop' : 'rootfs'}.sh makes it` };
   return { isReady: true, why: '' };
 }
 
