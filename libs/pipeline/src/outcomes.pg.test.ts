@@ -98,7 +98,10 @@ describe('a policy', () => {
       [{ rings: [{ name: 'canary', sucess: '80%' }] }, 'the rollout policy is not valid: rings[0].sucess: unknown key; did you mean success?'],
       [
         { rings: [{ name: 'all', windows: [{ allow: '0 0 31 2 *', duration: '1h', timeZone: 'UTC' }] }] },
-        'the rollout policy is not valid: rings[0].windows: they allow no change within a year',
+        [
+          'the rollout policy is not valid: rings[0].windows: together they never open within a year, so the ring and those after it get no changes',
+          'rings[0].windows[0]: the window "0 0 31 2 *" in UTC allows nothing within a year: there is no such day in it',
+        ].join('\n'),
       ],
       [new FloeError('POLICY_INVALID', 'floe.rings: is a function'), 'the rollout policy cannot be read: floe.rings: is a function'],
     ] as const) {

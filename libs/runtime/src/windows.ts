@@ -77,6 +77,9 @@ export function timeAfterOpenMs(given: GivenWindows, from: number, openMs: numbe
 
 const YEAR_DAYS = 366;
 
+/** What it means for a policy, as the rest of a sentence that begins with the windows. */
+export const NEVER_OPENS = 'together they never open within a year, so the ring and those after it get no changes';
+
 /** True when changes cannot begin within the year after `from`, as far as was looked. */
 export function neverOpens(given: GivenWindows, from: number): boolean {
   if (isUnlimited(given)) return false;

@@ -1,6 +1,6 @@
 import { assignRings, DEFAULT_TIME_ZONE, goByHostTime, labelsOf, windowsIn, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { neverOpens, windowProblems } from '@floe/runtime';
+import { NEVER_OPENS, neverOpens, windowProblems } from '@floe/runtime';
 import type { FleetSource } from './fleet-source.ts';
 
 /** What a check found out about a policy. */
@@ -67,7 +67,7 @@ function windowsOf(read: PolicyInForce, now: number): readonly WindowFinding[] {
     if (closed.length === 0) return notes;
     const message =
       closed.length === byZone.length
-        ? `${path}: together they never open within a year, so the ring and those after it get no changes`
+        ? `${path}: ${NEVER_OPENS}`
         : `${path}: together they never open within a year for hosts in ${closed.map(({ zone }) => zone).join(', ')}, which get no changes`;
     return [{ isClosed: true, message }, ...notes];
   });

@@ -12,7 +12,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { describeError, isFloeError, neverOpens, stableJson } from '@floe/runtime';
+import { describeError, isFloeError, NEVER_OPENS, neverOpens, stableJson, windowProblems } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque } from './opaque-files.ts';
@@ -108,9 +108,12 @@ async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortS
   const parsed = parseFleetPolicy(data);
   if (parsed.kind === 'problems') return refused(parsed.problems);
   // What never opens would keep the fleet where it is, and say so only when it is too late.
-  const closed = parsed.policy.rings.flatMap(({ windows }, index) =>
-    neverOpens(windowsAnywhere(windows), clock.now()) ? [`rings[${index}].windows: they allow no change within a year`] : [],
-  );
+  const now = clock.now();
+  const closed = parsed.policy.rings.flatMap(({ windows }, index) => {
+    if (!neverOpens(windowsAnywhere(windows), now)) return [];
+    const found = windowProblems(windowsIn(windows, undefined), now).map((each) => `rings[${index}].windows[${each.index}]: ${each.message}`);
+    return [`rings[${index}].windows: ${NEVER_OPENS}`, ...found];
+  });
   return closed.length > 0 ? refused(closed) : parsed;
 }
 
