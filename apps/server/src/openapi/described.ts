@@ -3,6 +3,7 @@ import { sValidator } from '@hono/standard-validator';
 import type { Context, MiddlewareHandler } from 'hono';
 import type { GenericSchema } from 'valibot';
 import { refuse } from '../http-error.ts';
+import { inputProblem } from './input-words.ts';
 
 // What a route does and what describes it are one: the document of the API is read from the middleware of its routes.
 
@@ -38,7 +39,7 @@ export function partOf(handler: object): Part | undefined {
 
 /** Parses an input of a route, refuses what does not fit, and describes it. */
 export function takes<const In extends Target, Schema extends GenericSchema>(target: In, schema: Schema) {
-  return saying({ kind: 'input', target, schema }, sValidator(target, schema, orRefuse));
+  return saying({ kind: 'input', target, schema }, sValidator(target, schema, orRefuse(schema)));
 }
 
 /** Describes what a route does and answers. Errors are an `ApiError` for every route. */
@@ -51,14 +52,12 @@ export function answers(
 }
 
 /** Answers an invalid request with 400 and names the problem. */
-function orRefuse(
-  result: { readonly success: boolean; readonly error?: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] },
-  c: Context,
-) {
-  if (result.success) return undefined;
-  const problems = (result.error ?? []).map((issue) => {
-    const path = (issue.path ?? []).map((part) => String(typeof part === 'object' && part !== null && 'key' in part ? part.key : part)).join('.');
-    return path === '' ? issue.message : `${path}: ${issue.message}`;
-  });
-  return refuse(c, 400, 'REQUEST_INVALID', problems.join('; '));
+function orRefuse(schema: GenericSchema) {
+  return (
+    result: { readonly success: boolean; readonly error?: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] },
+    c: Context,
+  ) =>
+    result.success
+      ? undefined
+      : refuse(c, 400, 'REQUEST_INVALID', [...new Set((result.error ?? []).map((issue) => inputProblem(schema, issue)))].join('; '));
 }

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { ACTIONS, HOST_ACTIONS, mayDo, ROLES, type Action } from '@floe/model';
 import { decisionRequest, type Decision } from '@floe/views';
 import fc from 'fast-check';
+import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
+import { describedRoutes } from '../openapi/document.ts';
 import { fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 
 // What holds for every route, also for those that are still to come: they are read from the app.
@@ -86,6 +88,54 @@ describe.each(GUARDED.filter(({ path }) => path.includes(':')))('$method $path',
       ),
       { numRuns: 30 },
     );
+  });
+});
+
+/** The bodies of routes, as their schemas have them. */
+const BODIES = describedRoutes(fakeApp().app.routes).flatMap(({ method, path, parts }) =>
+  parts.flatMap((part) =>
+    part.kind === 'input' && part.target === 'json' && 'entries' in part.schema
+      ? [{ method, path, schema: part.schema, entries: part.schema.entries as Readonly<Record<string, v.GenericSchema>> }]
+      : [],
+  ),
+);
+/** Words of the library that checks. */
+const FOREIGN = /\b(?:Invalid|Expected|received|undefined)\b/;
+
+describe.each(BODIES)('$method $path', ({ method, path, schema, entries }) => {
+  const keys = Object.keys(entries);
+  const said = async (body: unknown): Promise<string> => {
+    const { ask } = fakeApp();
+    const { status, code, message = '' } = await ask(method, fill(path, 'ada'), body);
+    // Whose name is in the path is another matter: a commit is none.
+    expect({ status, code }).toEqual({ status: 400, code: 'REQUEST_INVALID' });
+    return message;
+  };
+  const isReached = !path.includes(':sha');
+
+  test.runIf(isReached)('tells a wrong body by its key and its value, in words of its own', async () => {
+    const wrong = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>(null, -1, 0.5, 1e308, '', ' ', '\u0000', 'x'.repeat(600), [], {}, [null], true));
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...keys), wrong, async (key, value) => {
+        fc.pre(!v.is(entries[key] ?? v.never(), value));
+        const first = keys.slice(0, keys.indexOf(key));
+        // What comes before it in the schema is told first.
+        const message = await said({ ...Object.fromEntries(keys.map((each) => [each, 'reason'])), [key]: value });
+        expect(message).toMatch(first.length === 0 ? new RegExp(`^${key}\\b`) : /^\w/);
+        expect(message).not.toMatch(FOREIGN);
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  test.runIf(isReached)('suggests the key that is meant, says which is missing, and which there are', async () => {
+    const key = keys.find((each) => !v.is(entries[each] ?? v.never(), undefined));
+    if (key !== undefined) {
+      expect(await said({})).toBe(`${key}: is missing`);
+      expect(await said({ [`${key}s`]: 'x' })).toBe(`${key}s: unknown key; did you mean ${key}?`);
+    }
+    expect(v.is(schema, { qqqqqqqqq: 1 })).toBe(false);
+    for (const body of [[], 7, '"x"', null]) expect(await said(body)).not.toMatch(FOREIGN);
   });
 });
 
