@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { mustFinishFirst, SUPERSESSION_LIMIT, retryDelayMs } from './supersession.ts';
+import { mustFinishFirst, PATIENCE, patienceMs, SUPERSESSION_LIMIT, retryDelayMs } from './supersession.ts';
 
 /** Simulates pushes at these times, each taking `durationMs` from start to release. Returns the times of the releases. */
 function releases(pushes: readonly number[], durationMs: number): number[] {
@@ -66,6 +66,42 @@ test('a commit every 12 s that takes 20 s: without the limit nothing would be re
 test('a commit that is stuck, or that superseded no other, is superseded immediately', () => {
   expect(mustFinishFirst({ supersededInARow: 99, waitingMs: 1e9, isStuck: true })).toBe(false);
   expect(mustFinishFirst({ supersededInARow: 0, waitingMs: 1_000, isStuck: false })).toBe(false);
+});
+
+/** Commits at these times, each of which takes `durationMs`, and is finished first until the next one has waited long enough. */
+function starts(pushes: readonly number[], durationMs: number): { readonly released: number; readonly longestWait: number } {
+  let [released, longestWait, inVain] = [0, 0, 0];
+  let [startedAt, next] = [pushes[0] ?? 0, 1];
+  while (next < pushes.length) {
+    const waitsSince = Math.max(startedAt, pushes[next] ?? Infinity);
+    const endsAt = Math.min(startedAt + durationMs, waitsSince + patienceMs(inVain));
+    const isDone = endsAt === startedAt + durationMs;
+    [released, inVain] = isDone ? [released + 1, 0] : [released, inVain + 1];
+    longestWait = Math.max(longestWait, endsAt - waitsSince);
+    startedAt = Math.max(endsAt, waitsSince);
+    // Only the newest is looked at.
+    next = Math.max(next + 1, pushes.findLastIndex((push) => push <= startedAt) + 1);
+  }
+  return { released, longestWait };
+}
+
+test('no commit waits for longer than the limit, and where each takes hours, some are released, however fast they come', () => {
+  const anyGaps = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1_500, maxLength: 2_000 });
+  fc.assert(
+    fc.property(anyGaps, fc.integer({ min: 1, max: 4 * 60 }), (gaps, minutes) => {
+      let now = 0;
+      const { released, longestWait } = starts(
+        gaps.map((gap) => (now += gap) * 60_000),
+        minutes * 60_000,
+      );
+      expect(longestWait).toBeLessThanOrEqual(PATIENCE.capMs);
+      // Each takes at most the sum of all that was tried before it.
+      expect(released).toBeGreaterThan(now / (60 + 30 + 60 + 120 + 4 * 240) - 2);
+    }),
+    { numRuns: 50 },
+  );
+  expect(patienceMs(0)).toBe(15 * 60_000);
+  expect(patienceMs(1e9)).toBe(4 * 3_600_000);
 });
 
 test('retries slow down, and never stop', () => {

@@ -19,6 +19,18 @@ export function mustFinishFirst({ supersededInARow, waitingMs, isStuck }: NewerC
   return !isStuck && (supersededInARow >= SUPERSESSION_LIMIT.supersessions || waitingMs >= SUPERSESSION_LIMIT.ms);
 }
 
+/** How long a newer commit waits for one that is finished first. */
+export const PATIENCE = { baseMs: 15 * 60_000, capMs: 4 * 60 * 60_000 } as const;
+
+/**
+ * How long a newer commit waits at most for an older one that is finished first. What hangs (a build, an evaluation) must not hold up what mends
+ * it. `endedInARow`: so many commits before were ended by this, since one last finished. Each doubles the time: where every commit takes longer,
+ * one is released in the end, however fast others come.
+ */
+export function patienceMs(endedInARow: number): number {
+  return Math.min(PATIENCE.capMs, PATIENCE.baseMs * 2 ** Math.min(20, Math.max(0, endedInARow)));
+}
+
 const RETRY = { baseMs: 30_000, capMs: 15 * 60_000 } as const;
 
 /** The pause before a host with a temporary error (e.g. an unreachable source) is retried: 30 s, doubled with each try, at most 15 min. */

@@ -8,7 +8,7 @@ import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statements/statement-log.ts';
-import type { World } from './test/world.ts';
+import type { World, WorldHost } from './test/world.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';
@@ -159,6 +159,106 @@ describe('each host flows by itself', () => {
     expect(refusals).toBeLessThan(1);
     expect(await world.released()).toEqual({ ada: 7, bob: 1 });
     expect((await revisionOf(shaOf(1)))?.state).toBe('PUBLISHED');
+  });
+});
+
+describe('a commit that hangs and has to be finished first', () => {
+  const MINUTE = 60_000;
+  async function isUnderWay(): Promise<void> {
+    await eventually('it is under way', async () => ((await revisionOf(shaOf(1)))?.verifiedAt === undefined ? undefined : true));
+  }
+  /** The first commit has come far enough, and long ago enough, that it is finished before a newer one. */
+  async function pushBehind(hosts: Record<string, WorldHost>): Promise<void> {
+    world.laterMs += 4 * MINUTE;
+    const sha = await world.push(hosts);
+    await eventually('it is taken in, and waits', async () => ((await revisionOf(sha))?.state === 'RECEIVED' ? true : undefined));
+    expect((await world.store.revisions.nextUnfinished(world.repository.id))?.sha).toBe(shaOf(1));
+  }
+
+  test.each([
+    ['a build', 'buildsAfter'],
+    ['an evaluation', 'evaluatesAfter'],
+  ] as const)('%s holds a newer commit back for a quarter of an hour, and no longer', async (_, of) => {
+    const finish = gate('ada', of);
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await isUnderWay();
+    await pushBehind({ ada: { evaluates: 2 } });
+    const looks = world.fetchedAt.length;
+    await world.later(14 * MINUTE);
+    await eventually('the repository was looked at', () => (world.fetchedAt.length > looks + 1 ? true : undefined));
+    expect((await revisionOf(shaOf(2)))?.state).toBe('RECEIVED');
+    await world.later(2 * MINUTE);
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    finish();
+    await released({ ada: 2 });
+  });
+
+  test('what it released stays, and its other hosts get the newer commit', async () => {
+    const finish = gate('bob');
+    world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
+    await world.start(dir);
+    await released({ ada: 1 });
+    await pushBehind({ ada: { evaluates: 1 }, bob: { evaluates: 2 } });
+    // Another one comes meanwhile: the time counts from the first one that waits.
+    world.laterMs += 10 * MINUTE;
+    await world.push({ ada: { evaluates: 1 }, bob: { evaluates: 3 } });
+    await world.ended(shaOf(2), 'SUPERSEDED');
+    await world.later(6 * MINUTE);
+    const older = await world.ended(shaOf(1), 'PUBLISHED');
+    expect(await world.row(older, 'bob')).toMatchObject({ outcome: 'BUILD_ERROR' });
+    finish();
+    await released({ ada: 1, bob: 3 });
+  });
+
+  test('is ended by a server that was started since, too', async () => {
+    const finish = gate('ada');
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await isUnderWay();
+    await pushBehind({ ada: { evaluates: 2 } });
+    await world.shutDown();
+    world.laterMs += 16 * MINUTE;
+    await world.start(dir);
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    finish();
+    await released({ ada: 2 });
+  });
+
+  test('a second one that hangs is given twice the time', async () => {
+    const finish = gate('ada');
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await isUnderWay();
+    await pushBehind({ ada: { evaluates: 2 } });
+    await world.later(16 * MINUTE);
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    await eventually('the second one is under way', async () => ((await revisionOf(shaOf(2)))?.verifiedAt === undefined ? undefined : true));
+    await world.push({ ada: { evaluates: 3 } });
+    await eventually('the third one waits', async () => await revisionOf(shaOf(3)));
+    const { revisions } = world.store;
+    const now = (): number => Date.now() + world.laterMs;
+    expect(await revisions.endOverdue(world.repository.id, now() + 29 * MINUTE)).toBe(false);
+    await world.later(31 * MINUTE);
+    await world.ended(shaOf(2), 'SUPERSEDED');
+    finish();
+    await released({ ada: 3 });
+  });
+
+  test('an administrator has a commit that waits for it taken at once', async () => {
+    const finish = gate('ada');
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await isUnderWay();
+    await pushBehind({ ada: { evaluates: 2 } });
+    const { revisions, repositories } = world.store;
+    expect(await revisions.endOlder(world.repository.id, shaOf(1), 1)).toEqual([]);
+    expect(await revisions.endOlder(world.repository.id, shaOf(2), 1)).toEqual([shaOf(1)]);
+    await repositories.wake(world.repository.id);
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    finish();
+    await released({ ada: 2 });
+    expect(await revisions.endOlder(world.repository.id, shaOf(2), 1)).toEqual([]);
   });
 });
 

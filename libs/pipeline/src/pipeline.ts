@@ -78,6 +78,20 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
     lost.abort();
   }
 
+  /**
+   * Stops the step of a revision that has ended: a newer commit superseded it, waited long enough for it, or an administrator was in a hurry. `isIdleToo`:
+   * also what is done while none is under way.
+   */
+  async function stopWhatEnded(isIdleToo = false): Promise<void> {
+    if (running.id === undefined && !isIdleToo) return;
+    if (running.id !== undefined && (await store.revisions.endOverdue(repositoryId, clock.now())))
+      logger.warn('a newer commit has waited long enough: the one under way is ended', { revision: running.id });
+    const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
+    if (current !== undefined && !isEndedRevision(current.state)) return;
+    running.controller.abort();
+    running.controller = new AbortController();
+  }
+
   async function look(): Promise<void> {
     let seenHints = -1;
     let nextPollAt = 0;
@@ -89,6 +103,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
       if (clock.monotonic() < leaveAloneUntil) continue;
       try {
         const { hintCount } = await store.repositories.get(repositoryId);
+        await stopWhatEnded();
         // Only an increased counter is a request: the hint alone may be caused by this process's own writes.
         if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
@@ -108,11 +123,7 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
         leaveAloneUntil = clock.monotonic() + (outcome.kind === 'failed' ? (outcome.leaveAloneMs ?? 0) : 0);
         nextPollAt = Math.max(clock.monotonic() + pause, leaveAloneUntil);
         if (outcome.kind === 'received') {
-          const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
-          if (current === undefined || isEndedRevision(current.state)) {
-            running.controller.abort();
-            running.controller = new AbortController();
-          }
+          await stopWhatEnded(true);
           working.wake();
         }
       } catch (error) {

@@ -1,15 +1,5 @@
-import {
-  boundedTime,
-  DEFAULT_POLICY,
-  isEndedRevision,
-  mustFinishFirst,
-  MAX_COUNTER,
-  SUPERSESSION_LIMIT,
-  REVISION_STATES,
-  storableText,
-  type RolloutPolicy,
-} from '@floe/model';
-import { and, desc, eq, getTableColumns, gt, inArray, isNull, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
+import { boundedTime, DEFAULT_POLICY, MAX_COUNTER, REVISION_STATES, storableText, type RolloutPolicy } from '@floe/model';
+import { and, desc, eq, getTableColumns, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -17,6 +7,7 @@ import { noteSigners } from './authors.ts';
 import { missingRow } from './errors.ts';
 import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
+import { endOlder, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED } from './finished-first.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
@@ -31,12 +22,6 @@ import { GlassColumn, Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
 import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
-
-/** Two of the branch, and two that were submitted. */
-const MAX_UNFINISHED = 4;
-
-/** The final states in which it is known what a revision has for each host. */
-const FINISHED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 
 type Row = typeof revisions.$inferSelect;
 /** {@link Row} without the policy, which may be large: lists do not read it. */
@@ -204,23 +189,6 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
   });
 }
 
-/** The revision that is under way and must be finished before a newer one; undefined: none (SPEC R7). */
-async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Revision | undefined> {
-  const running = (await newestFirst(db, and(ofRepository(repositoryId), isUnfinishedRevision(revisions.state), isOfBranch()), 2)).at(-1);
-  if (running === undefined) return undefined;
-  const [last] = await newestFirst(db, and(ofRepository(repositoryId), inArray(revisions.state, FINISHED)), 1);
-  const superseded = and(
-    ofRepository(repositoryId),
-    eq(revisions.state, 'SUPERSEDED'),
-    gt(revisions.sequence, last?.sequence ?? 0),
-    lt(revisions.sequence, running.sequence),
-  );
-  const row = await newestFirst(db, superseded, SUPERSESSION_LIMIT.supersessions);
-  const since = Math.min(running.receivedAt, ...row.map(({ receivedAt }) => receivedAt));
-  const isFirst = mustFinishFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== undefined });
-  return isFirst ? running : undefined;
-}
-
 /** Only while the revision is retried: the reason why a revision ended stays. */
 async function noteError(db: Database, id: string, error: string | undefined): Promise<void> {
   await db.transaction(async (tx) => {
@@ -249,11 +217,6 @@ async function savePolicy(db: Database, id: string, policy: RolloutPolicy | unde
 async function noteSource(db: Database, id: string, key: string): Promise<void> {
   const known = sql`case when coalesce(${revisions.sourceKey}, ${key}) = ${key} then ${key} else '' end`;
   await db.update(revisions).set({ sourceKey: known }).where(eq(revisions.id, id));
-}
-
-/** It was not submitted. */
-function isOfBranch(): SQL {
-  return isNull(revisions.handoverId);
 }
 
 async function newestOfBranch(db: Database, repositoryId: string): Promise<Revision | undefined> {
@@ -293,6 +256,8 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     },
     advance: async (id, event, at, error) => await db.transaction(async (tx) => await moveRevision(tx, id, { event, at, error })),
     supersede: async (id, by, at) => await db.transaction(async (tx) => await overtake(tx, id, by, at)),
+    endOverdue: async (repositoryId, now) => await endOverdue(db, repositoryId, now),
+    endOlder: async (repositoryId, than, now) => await endOlder(db, repositoryId, than, now),
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
         const result = await moveRevision(tx, id, { event: 'reopened', at });

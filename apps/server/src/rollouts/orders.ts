@@ -223,6 +223,12 @@ export function judgeHotfix(asked: AskedRollout, commit: string, by: OrderOfPers
   return { kind: 'order', order, ...of, message: `${shortSha(commit)} is a hotfix: ${how}${now} ${holds}${pausedWords(asked, next, by.at)}` };
 }
 
+/** A commit that was to be built after these is built at once. */
+export function builtFirstWords(commit: string, ended: readonly string[]): string {
+  const short = shortSha(commit);
+  return `${short} is evaluated and built at once: what was being built (${nameMany(ended.map(shortSha))}) is ended, and hosts that have it keep it. When floe revisions shows ${short} published, ask again, so that it passes over soaks and windows.`;
+}
+
 /** A pause holds a hotfix, too. */
 function pausedWords({ rollout, facts }: AskedRollout, next: NextOfFleet | undefined, now: number): string {
   const end = 'to end that, run: floe rollout resume --reason "…"';

@@ -3,6 +3,7 @@ import {
   defaultGates,
   NO_ORDERS,
   NOTHING_OBSERVED,
+  type CommitSha,
   type Role,
   type RolloutCourse,
   type RolloutOrders,
@@ -30,6 +31,8 @@ interface Given {
   readonly policy?: CurrentRollout['policy'];
   readonly unreadable?: string;
   readonly unfreeze?: boolean;
+  /** Commits that were being built, and that a newer one ends. */
+  readonly ended?: readonly CommitSha[];
 }
 
 /** The app with one rollout of two rings, and what is stored of it. */
@@ -91,7 +94,11 @@ function withRollout(given: Given | undefined) {
   const app = fakeApp({
     store: {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
-      revisions: { get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision) },
+      revisions: {
+        get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision),
+        endOlder: async () => await Promise.resolve(given?.ended ?? []),
+      },
+      repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
       rollouts: {
         order: async (order, entry) => {
           await Promise.resolve(stored.push(order));
@@ -316,6 +323,22 @@ test('before the first rollout there is nothing to decide', async () => {
     expect(await as('administrator', what, body), what).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
   expect(await ask('GET', '/api/rollout')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
   expect(await ask('GET', '/api/rollout/plan')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
+});
+
+test('a hotfix that waits for the build of another commit ends that, also before the first rollout', async () => {
+  const ended = ['d'.repeat(40) as CommitSha];
+  for (const given of [{ ended }, { ended, course: { state: 'COMPLETE' } as const }]) {
+    const { as, stored, audit } = withRollout(given);
+    const asked = { commit: 'e'.repeat(40) };
+    expect(await as('administrator', 'hotfix', asked)).toMatchObject({
+      status: 200,
+      body: { outcome: 'done', message: expect.stringMatching(/eeeeeee.* is evaluated and built at once.*ddddddd/) as string },
+    });
+    expect(stored).toEqual([{ woken: true }]);
+    expect(audit).toMatchObject([{ action: 'hotfix-rollout', subject: asked.commit }]);
+    expect(await as('operator', 'hotfix', asked)).toMatchObject({ status: 403 });
+    expect(stored).toHaveLength(1);
+  }
 });
 
 test.each(['pause', 'resume', 'abort', 'approve', 'hotfix'])('%s without a reason, or with what it does not know, is refused', async (what) => {

@@ -11,6 +11,7 @@ import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { rolloutFacts } from '../rollouts/facts.ts';
 import {
+  builtFirstWords,
   freezeWords,
   judgeAbort,
   judgeApproval,
@@ -45,7 +46,7 @@ export interface RolloutRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet';
-    revisions: 'get' | 'newest' | 'breakGlass' | 'evaluations';
+    revisions: 'get' | 'newest' | 'breakGlass' | 'evaluations' | 'endOlder';
     repositories: 'wake';
     tokens: 'listApiTokens';
     rollouts: 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel';
@@ -211,10 +212,19 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   app.post(
     '/hotfix',
     requireAction('hotfix-rollout'),
-    answers('lets the rollout skip soaks and windows; with `now` the wait for verified hosts, too, if enough people ask', RolloutAnswer),
+    answers(
+      'lets the rollout skip soaks and windows; with `now` the wait for verified hosts, too, if enough people ask. One that waits for the build of another is built at once',
+      RolloutAnswer,
+    ),
     takes('json', Hotfix),
     async (c) => {
       const { reason, commit, now } = c.req.valid('json');
+      const ended = await store.revisions.endOlder(repository.id, commit, clock.now());
+      if (ended.length > 0) {
+        await store.audit.append(entry(c, 'hotfix-rollout', commit, `before what was built: ${reason}`));
+        await store.repositories.wake(repository.id);
+        return answer(c, builtFirstWords(commit, ended));
+      }
       return await decide(c, 'hotfix-rollout', reason, (asked, by) => judgeHotfix(asked, commit, by, now), now ? 'now: ' : '');
     },
   );
