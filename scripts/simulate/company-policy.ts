@@ -34,6 +34,16 @@ export function isLooser(before: PolicyValues, after: PolicyValues): boolean {
   return after.soakMinutes < before.soakMinutes || after.approvals < before.approvals || after.errorPercent > before.errorPercent;
 }
 
+/** What a commit changes of the policy: one value, to another. */
+export function valuesAfter(before: PolicyValues, { policy }: { readonly policy: readonly [number, number] | undefined }): PolicyValues {
+  if (policy === undefined) return before;
+  const names = Object.keys(POLICY_CHANGES) as (keyof PolicyValues)[];
+  const name = names[Math.floor(policy[0] * names.length)];
+  if (name === undefined) return before;
+  const others = POLICY_CHANGES[name].filter((value) => value !== before[name]);
+  return { ...before, [name]: others[Math.floor(policy[1] * others.length)] ?? before[name] };
+}
+
 /**
  * A company: canaries by label, whose error rate a probe watches, a tenth of the fleet by share, then everyone, by day and after a person
  * approved it. The first complete commit is a stepping stone.

@@ -3,7 +3,19 @@ import type { StorePart } from '@floe/store';
 
 /** What the server asks of the store in a simulation: the very methods of the real one. */
 export type SimulatedStore = StorePart<{
-  hosts: 'fleet' | 'desire' | 'retry' | 'pin' | 'orderQuarantine' | 'liftQuarantine' | 'takeSlot' | 'connect' | 'disconnect' | 'disconnectAll';
+  hosts:
+    | 'fleet'
+    | 'desire'
+    | 'retry'
+    | 'pin'
+    | 'orderQuarantine'
+    | 'liftQuarantine'
+    | 'beginTrial'
+    | 'endTrial'
+    | 'takeSlot'
+    | 'connect'
+    | 'disconnect'
+    | 'disconnectAll';
   reports: 'store';
   rollouts:
     | 'save'

@@ -1,18 +1,15 @@
-import type { RolloutPolicy } from '@floe/model';
-import type { CurrentRollout, FleetHost } from '@floe/store';
+import type { HostName, RolloutPolicy } from '@floe/model';
+import { ringHosts, type CurrentRollout, type Fleet, type FleetHost } from '@floe/store';
+import { assert } from './assert.ts';
 import { DAY_HOURS } from './company-policy.ts';
 import type { SimulatedHost } from './simulated-host.ts';
 import type { SimulatedPeople } from './simulated-people.ts';
-
-export class BrokenInvariant extends Error {}
-
-export function assert(holds: boolean, message: string): void {
-  if (!holds) throw new BrokenInvariant(message);
-}
+import type { SimulatedTrials } from './simulated-trials.ts';
 
 /** What a simulation knows by itself, and not from the server. */
 export interface Known {
   readonly people: SimulatedPeople;
+  readonly trials: SimulatedTrials;
   readonly rollout: CurrentRollout | undefined;
   /** Its policy is weaker than that of the last complete one. */
   readonly loosens: boolean;
@@ -20,12 +17,14 @@ export interface Known {
 }
 
 /** A host is told something. */
-export function checkDirective(host: SimulatedHost, { row, desired, situation }: FleetHost, { people, rollout, loosens }: Known): void {
+export function checkDirective(host: SimulatedHost, { row, desired, situation }: FleetHost, { people, trials, rollout, loosens }: Known): void {
   if (desired.kind !== 'release') return;
   const { name, acceptedSequence, directed, ran } = host;
   const { toplevel, sequence } = desired.release;
   assert(!situation.quarantined.has(toplevel), `D6: ${name} is told to run what it rolled back`);
   assert(!people.isBanned(name, toplevel), `D6: ${name} is told to run what a person quarantined there`);
+  if (desired.because === 'trial') return assert(trials.isAsked(name, toplevel), `D1: ${name} is told to try what nobody asks it to try now`);
+  assert(!trials.isOpen(host), `D1: ${name} is told what the fleet has, though it is on trial`);
   const isBack = sequence < (row.desired?.sequence ?? 0) || sequence < acceptedSequence;
   const isReverted = desired.permit?.kind === 'revert' && people.hasReverted;
   assert(!isBack || isReverted, `D5: ${name} is told to go back`);
@@ -49,8 +48,11 @@ export function checkDirective(host: SimulatedHost, { row, desired, situation }:
 }
 
 /** A host gets its `go`. */
-export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, rollout, now }: Known): void {
+export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, trials, rollout, now }: Known): void {
   const { name } = host;
+  const begins = host.journal.directive;
+  if (begins?.trial != null) return assert(trials.isAsked(name, begins.release.toplevel), `O17: ${name} gets a go for a trial that is over`);
+  assert(!trials.isOpen(host), `O18: ${name} gets a go for what the fleet has, though it is on trial`);
   if (stored?.desired.kind !== 'release' || people.isKept(host)) return;
   const { because, release } = stored.desired;
   assert(!people.isBanned(name, release.toplevel), `D6: ${name} gets a go for what a person quarantined there`);
@@ -62,6 +64,27 @@ export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { pe
   const hour = localHour(host.timeZone, now);
   const isOpen = hour >= DAY_HOURS.from && hour < DAY_HOURS.from + DAY_HOURS.hours;
   assert(isOpen, `O18: ${name} gets a go at ${hour} o'clock of ${host.timeZone}, outside of its window`);
+}
+
+/** What the gates count of hosts is so, on the machines. */
+export function checkCounts({ rollout, hosts }: Fleet, machines: ReadonlyMap<HostName, SimulatedHost>, trials: SimulatedTrials, now: number): void {
+  if (rollout === undefined) return;
+  for (const { host, toplevel, progress, isEligible, isKept } of ringHosts(rollout, hosts, now)) {
+    const machine = machines.get(host);
+    if (machine === undefined) continue;
+    assert(progress !== 'verified' || machine.committed.has(toplevel), `O2: ${host} counts as verified, and its agent never committed that`);
+    if (!trials.isOpen(machine)) continue;
+    assert(!isEligible, `O11: ${host} is on trial, and counts in a gate`);
+    assert(
+      isKept !== true || progress !== 'failed' || machine.rolledBack.has(toplevel) || machine.ran.has(toplevel),
+      `A12: ${host} fails by its trial`,
+    );
+  }
+  for (const { row, situation } of hosts)
+    for (const toplevel of situation.quarantined) {
+      const machine = machines.get(row.host);
+      assert(machine === undefined || machine.rolledBack.has(toplevel), `A12: ${row.host} counts as failed with what it never ran for the fleet`);
+    }
 }
 
 /** `placed`: hosts with a `go` that holds. */

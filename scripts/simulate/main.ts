@@ -12,7 +12,7 @@ const USAGE = `usage: npm run simulate -- [--hosts N] [--days N] [--seed N] [--s
 Laptops with office hours and holidays, and servers, get one or two revisions a workday: every tenth is bad (of fewer than four days the
 second one, too), and most of those are followed by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed between any two calls of its store, and hints are
 lost. People approve the last ring after hours, or never, pause the fleet or a label, pin and hold hosts, quarantine a commit on some, make
-a commit a hotfix (some over the success gates, too), abort one and have it go back, have hosts that failed try again, and resume what is paused. A
+a commit a hotfix (some over the success gates, too), abort one and have it go back, have hosts that failed try again, have some try a system until an end, and resume what is paused. A
 fourth of the commits changes the policy: soak, error gate, approvals, or the share that moves hosts between rings, looser or tighter; its last ring has windows by the time of each host, a probe sees
 some of the bad ones alone, and the first complete commit is a stepping stone. The rollouts' engine, the admission and the store run as they are, and each host decides by the real agent's table, in virtual time. The
 invariants of libs/model/SPEC.md are checked after every event. It prints how long revisions took to 50, 90 and 99 % of the hosts that could be

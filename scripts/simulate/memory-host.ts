@@ -2,13 +2,18 @@ import {
   hasArrived,
   pendingStone,
   resolve,
+  wentAfter,
+  type AgentState,
   type HostName,
   type HostSituation,
   type ReleaseRef,
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import { lastWordOf, type FleetHost, type HostRow, type Quarantine } from '@floe/store';
+import { lastWordOf, type FleetHost, type HostRow, type Quarantine, type StoredReport, type Trial } from '@floe/store';
+
+/** What an agent says last of a trial. */
+const LAST_WORDS: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'REJECTED', 'ROLLBACK_FAILED']);
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 
@@ -35,6 +40,8 @@ export class StoredHost {
   #rollout: ReleaseRef | undefined;
   readonly #quarantines = new Map<StorePath, Quarantine>();
   readonly #acknowledged = new Set<StorePath>();
+  #trial: Trial | undefined;
+  #isTrialEnded = true;
   #read: { readonly each: FleetHost; readonly key: number } | undefined;
 
   constructor(row: HostRow, labels: readonly string[], timeZone: string | undefined) {
@@ -55,13 +62,58 @@ export class StoredHost {
     return this.#rollout;
   }
 
-  hasQuarantined(toplevel: StorePath): boolean {
-    return this.#quarantines.has(toplevel);
-  }
-
   write(changed: Partial<Changeable<HostRow>>): void {
     this.#read = undefined;
     Object.assign(this.#row, changed);
+  }
+
+  /** Another one, which is that of its directive, too. */
+  #nextEpoch(): number {
+    const epoch = this.#row.epoch + 1;
+    const { desired } = this.#row;
+    this.write({ epoch, desired: desired && { ...desired, epoch } });
+    return epoch;
+  }
+
+  /** A person has it try again what it rolled back. */
+  retry(toplevel: StorePath): number {
+    this.#quarantines.delete(toplevel);
+    const epoch = this.#nextEpoch();
+    this.write({ retryEpoch: epoch });
+    return epoch;
+  }
+
+  beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Trial['id'] {
+    const epoch = this.#nextEpoch();
+    this.#trial = { ...trial, id: `trial-${epoch}`, epoch };
+    this.#isTrialEnded = false;
+    return this.#trial.id;
+  }
+
+  endTrial(id: Trial['id']): boolean {
+    if (this.#isTrialEnded || this.#trial?.id !== id) return false;
+    this.#isTrialEnded = true;
+    this.#nextEpoch();
+    return true;
+  }
+
+  report({ host, seq, epoch, state, toplevel, observed, receivedAt }: StoredReport, sequence: number | undefined): void {
+    const row = this.#row;
+    if (seq <= row.reportSeq) return;
+    const subject = toplevel ?? undefined;
+    const trial = this.#trial;
+    const isOfTrial = subject === trial?.toplevel || (subject === undefined && state === 'REJECTED');
+    const isLastWord = trial !== undefined && LAST_WORDS.has(state) && epoch >= trial.epoch && isOfTrial;
+    const isEndedNow = isLastWord && !this.#isTrialEnded;
+    const isPlaceOver = isLastWord && row.went?.toplevel === trial.toplevel && (isEndedNow || epoch < row.epoch);
+    const went = isPlaceOver ? undefined : wentAfter(row.went, { state, subject, epoch });
+    const isAccepted = epoch >= (row.retryEpoch ?? Infinity);
+    // That it refused to try something is no refusal of what the fleet has.
+    const said = { state: isEndedNow && state === 'REJECTED' ? ('IDLE' as const) : state, stateToplevel: subject, observed, lastSeenAt: receivedAt };
+    this.write({ reportSeq: seq, ...said, went, ...(isAccepted && { retryEpoch: undefined }) });
+    if (isEndedNow) this.endTrial(trial.id);
+    if (state !== 'ROLLED_BACK' || subject === undefined || this.#quarantines.has(subject)) return;
+    this.#quarantines.set(subject, { host, toplevel: subject, sequence, reason: 'it does not work', at: receivedAt });
   }
 
   setRollout(release: ReleaseRef): void {
@@ -77,16 +129,6 @@ export class StoredHost {
   addStone(stone: SteppingStone): void {
     this.#read = undefined;
     this.#stones.push(stone);
-  }
-
-  quarantine(quarantine: Quarantine): void {
-    this.#read = undefined;
-    this.#quarantines.set(quarantine.toplevel, quarantine);
-  }
-
-  liftQuarantine(toplevel: StorePath): void {
-    this.#read = undefined;
-    this.#quarantines.delete(toplevel);
   }
 
   acknowledge(toplevel: StorePath): void {
@@ -110,14 +152,15 @@ export class StoredHost {
     const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel, permit: desired.permit };
     const quarantined = new Set(this.#quarantines.keys());
     const told = { directed, revert, floor: row.toldSequence ?? 0 };
-    const situation = { ...ordersOf(this), ...told, isRingPromoted, rollout, stable, quarantined, stone: this.#pendingStone() };
+    const trial = this.#isTrialEnded ? undefined : this.#trial;
+    const situation = { ...ordersOf(this), trial, ...told, isRingPromoted, rollout, stable, quarantined, stone: this.#pendingStone() };
     const failed = {
       quarantines: [...this.#quarantines.values()],
       acknowledged: new Set(this.#acknowledged),
       wentSequence: row.went && sequenceOf(row.went.toplevel),
     };
     const ofRollout = rollout === undefined ? {} : { timeZone: this.timeZone };
-    return { row, situation, desired: resolve(situation), ...failed, desiredCommit: undefined, ...ofRollout };
+    return { row, situation, desired: resolve(situation), trial, ...failed, desiredCommit: undefined, ...ofRollout };
   }
 
   #pendingStone(): SteppingStone | undefined {

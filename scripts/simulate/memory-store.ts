@@ -5,7 +5,6 @@ import {
   NOTHING_OBSERVED,
   promotedIn,
   revertOf,
-  wentAfter,
   type CommitSha,
   type HostName,
   type Order,
@@ -160,26 +159,11 @@ export class MemoryStore implements FleetStore {
     return { ...stored.row };
   }
 
-  #report({ host, seq, epoch, state, toplevel, observed, receivedAt }: StoredReport): void {
-    const stored = this.#hosts.get(host);
-    if (stored === undefined || seq <= stored.row.reportSeq) return;
-    const subject = toplevel ?? undefined;
-    const { retryEpoch = Infinity } = stored.row;
-    const went = wentAfter(stored.row.went, { state, subject, epoch });
-    const said = { reportSeq: seq, state, stateToplevel: subject, observed, lastSeenAt: receivedAt, went };
-    stored.write({ ...said, ...(epoch >= retryEpoch && { retryEpoch: undefined }) });
-    if (went === undefined) this.#gone.delete(stored);
-    if (state !== 'ROLLED_BACK' || subject === undefined || stored.hasQuarantined(subject)) return;
-    stored.quarantine({ host, toplevel: subject, sequence: this.#sequenceOf.get(subject), reason: 'it does not work', at: receivedAt });
-  }
-
-  /** A person has it try again what it rolled back. */
-  #retry(stored: StoredHost, toplevel: StorePath): number {
-    const { epoch: before, desired } = stored.row;
-    const epoch = before + 1;
-    stored.liftQuarantine(toplevel);
-    stored.write({ epoch, retryEpoch: epoch, desired: desired && { ...desired, epoch } });
-    return epoch;
+  #report(report: StoredReport): void {
+    const stored = this.#hosts.get(report.host);
+    if (stored === undefined) return;
+    stored.report(report, report.toplevel === null ? undefined : this.#sequenceOf.get(report.toplevel));
+    if (stored.row.went === undefined) this.#gone.delete(stored);
   }
 
   #desire(wanted: readonly DesiredRelease[], at: number): { host: HostName; epoch: number }[] {
@@ -243,7 +227,7 @@ export class MemoryStore implements FleetStore {
     hosts: {
       fleet: async () => await Promise.resolve(this.#readFleet()),
       desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
-      retry: async (host, toplevel) => await Promise.resolve(this.#retry(this.#get(host), toplevel)),
+      retry: async (host, toplevel) => await Promise.resolve(this.#get(host).retry(toplevel)),
       connect: async (host, presence) => await Promise.resolve(this.#connect(this.#get(host), presence)),
       disconnect: async (host, sessionId, at) => {
         const stored = this.#get(host);
@@ -275,6 +259,8 @@ export class MemoryStore implements FleetStore {
         const toplevel = host === undefined ? undefined : this.#systemOf(host, Number.parseInt(commit, 16));
         return await Promise.resolve(host !== undefined && toplevel !== undefined && this.#people.lift(host, toplevel));
       },
+      beginTrial: async (trial) => await Promise.resolve(this.#get(trial.host).beginTrial(trial)),
+      endTrial: async ({ host, id }) => await Promise.resolve(this.#get(host).endTrial(id)),
       takeSlot: async (_, host, judge) => {
         const stored = this.#get(host);
         const rollout = this.#withOrders(this.#current);

@@ -2,16 +2,20 @@ import {
   acceptedSequence,
   decide,
   emptyJournal,
+  isTrialOpen,
+  TRIAL_OVER,
   type AgentDirective,
   type AgentEffect,
   type AgentEvent,
   type AgentJob,
   type AgentJournal,
+  type AgentState,
   type HostName,
   type Observed,
   type StorePath,
 } from '@floe/model';
 import type { StoredReport } from '@floe/store';
+import { assert } from './assert.ts';
 import type { Random } from './random.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -21,6 +25,17 @@ const HOUR = 60 * MINUTE;
 /** So long an agent looks for its server, before it rolls back a system that lost it. */
 const CONTACT_MS = 10 * MINUTE;
 const REPOSITORY = { repository: 'fleet', ref: 'main' } as const;
+
+/** Whatever it did last has come to its end, or runs as a trial. */
+const SETTLED: ReadonlySet<AgentState> = new Set<AgentState>(['SUCCEEDED', 'ROLLED_BACK', 'TRYING', 'IDLE', 'REJECTED']);
+
+/** What the server says, without what is signed. */
+export interface ToldDirective extends Pick<AgentDirective, 'epoch' | 'isRetry'> {
+  readonly sequence: number;
+  readonly toplevel: StorePath;
+  /** It is a trial, until then. */
+  readonly trialEndsAt?: number | undefined;
+}
 
 /** What happens to a host when it activates a system. */
 export type Fate = 'works' | 'fails' | 'loses-network';
@@ -61,7 +76,11 @@ export class SimulatedHost {
   readonly labels: readonly string[];
   readonly timeZone: string;
   isAwake = false;
+  /** Since when, at the earliest. */
+  awakeSince = 0;
   hasNetwork = true;
+  /** Somebody pulled its cable. */
+  isCutOff = false;
   /** The connection, while there is one. */
   session: string | undefined;
   runs: StorePath | undefined;
@@ -73,6 +92,10 @@ export class SimulatedHost {
   readonly ran = new Set<StorePath>();
   /** What it rolled back. */
   readonly rolledBack = new Set<StorePath>();
+  /** What its agent committed: it is the system of its next start, too. */
+  readonly committed = new Set<StorePath>();
+  /** What it refused to try before it looked at it. */
+  readonly refused = new Set<StorePath>();
   /** The highest sequence that it was told. */
   told = 0;
   /** What it must not get past. */
@@ -96,7 +119,7 @@ export class SimulatedHost {
   }
 
   get isOnline(): boolean {
-    return this.isAwake && this.hasNetwork;
+    return this.isAwake && this.hasNetwork && !this.isCutOff;
   }
 
   /** Between the first change and the verdict. */
@@ -125,12 +148,23 @@ export class SimulatedHost {
 
   wake(): void {
     this.isAwake = true;
+    this.awakeSince = this.#deps.timeline.now;
     this.#deps.server.hello(this);
   }
 
   sleep(): void {
     this.isAwake = false;
     this.#hangUp();
+  }
+
+  cutOff(): void {
+    this.isCutOff = true;
+    this.#hangUp();
+  }
+
+  plugIn(): void {
+    this.isCutOff = false;
+    this.#deps.server.hello(this);
   }
 
   /** The server ended the connection: it tries again, at its own pace. */
@@ -156,12 +190,33 @@ export class SimulatedHost {
     while ((this.queue[0]?.seq ?? Infinity) <= seq) this.queue.shift();
   }
 
-  receive(directive: Pick<AgentDirective, 'epoch' | 'isRetry'> & { readonly sequence: number; readonly toplevel: StorePath }): void {
-    const { epoch, isRetry, sequence, toplevel } = directive;
+  receive({ epoch, isRetry, sequence, toplevel, trialEndsAt }: ToldDirective): void {
     this.directed.add(epoch);
-    this.told = Math.max(this.told, sequence);
     const release = { ...REPOSITORY, commit: '0'.repeat(40) as AgentDirective['release']['commit'], sequence, toplevel, closureSizeBytes: 1 };
-    this.#dispatch({ type: 'offered', directive: { epoch, trial: null, isRetry, mode: 'activate', release, envelope: '' }, freshness: null });
+    const directive = { epoch, isRetry, mode: 'activate', release, envelope: '' } as const;
+    if (trialEndsAt === undefined) {
+      this.told = Math.max(this.told, sequence);
+      return this.#dispatch({ type: 'offered', directive: { ...directive, trial: null }, freshness: null });
+    }
+    // Found before the agent decides: what it rolled back is not tried.
+    if (epoch > this.journal.epoch && this.journal.quarantined.includes(toplevel)) {
+      this.refused.add(toplevel);
+      return this.#dispatch({ type: 'refused', epoch, toplevel, detail: { code: 'QUARANTINED', message: 'it was rolled back here' } });
+    }
+    const accepted = this.acceptedSequence;
+    const trial = { endsAt: trialEndsAt, endsAtUptimeMs: trialEndsAt, bootId: 'boot' };
+    this.#dispatch({ type: 'offered', directive: { ...directive, trial }, freshness: null });
+    assert(this.acceptedSequence === accepted, `A12: ${this.name} accepts the sequence of a trial`);
+    this.#deps.timeline.at(trialEndsAt, () => this.#endTrial(epoch));
+  }
+
+  /** The agent looks for the end, with or without a network. While a system is switched or checked it comes after that. */
+  #endTrial(epoch: number): void {
+    const { directive, pending, state } = this.journal;
+    if (pending?.epoch !== epoch && (directive?.epoch !== epoch || state === 'IDLE' || state === 'REJECTED')) return;
+    if (this.isAwake && directive?.epoch === epoch && isTrialOpen(this.journal))
+      return this.#dispatch({ type: 'trial-over', epoch, detail: { code: TRIAL_OVER, message: 'the trial ended at the time that it was given' } });
+    this.#deps.timeline.after(MINUTE, () => this.#endTrial(epoch));
   }
 
   go(epoch: number): void {
@@ -176,7 +231,7 @@ export class SimulatedHost {
     this.journal = journal;
     if (this.isChanging && !isChanging) this.#deps.onChanging();
     for (const effect of effects) this.#run(effect);
-    if (before !== this.journal.state && (this.journal.state === 'SUCCEEDED' || this.journal.state === 'ROLLED_BACK')) this.#deps.onSettled(this);
+    if (before !== this.journal.state && SETTLED.has(this.journal.state)) this.#deps.onSettled(this);
   }
 
   #run(effect: AgentEffect): void {
@@ -245,7 +300,9 @@ export class SimulatedHost {
       case 'verify':
         return this.#verify(epoch);
       case 'commit':
+        assert(this.journal.directive?.trial === null, `A12: ${this.name} commits what it tries`);
         this.#profile = toplevel;
+        this.committed.add(toplevel);
         return this.#dispatch({ type: 'committed', ...timed });
       case 'roll-back':
         this.runs = this.journal.before?.toplevel ?? undefined;
@@ -267,7 +324,7 @@ export class SimulatedHost {
     onActivating(this, toplevel);
     this.#whenAwake(random.between(0.5, 1.5) * MINUTE, () => {
       this.runs = toplevel;
-      this.ran.add(toplevel);
+      if (this.journal.directive?.trial === null) this.ran.add(toplevel);
       if (this.#fate === 'loses-network') {
         this.hasNetwork = false;
         this.#hangUp();

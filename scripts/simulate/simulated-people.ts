@@ -106,7 +106,8 @@ export class SimulatedPeople {
     return since <= (this.#keptUntil.get(host) ?? 0);
   }
 
-  #noteKept(host: HostName, until: number): void {
+  /** It is not asked until then. */
+  noteKept(host: HostName, until: number): void {
     this.#keptUntil.set(host, Math.max(until, this.#keptUntil.get(host) ?? 0));
   }
 
@@ -132,7 +133,7 @@ export class SimulatedPeople {
     const stop: LabelStop = { label, by: 'bob', reason: 'an audit', at, until: Math.round(at + lasts) };
     this.#stops = [...this.#stops.filter((each) => each.label !== label), stop];
     this.counts.stops += 1;
-    for (const host of this.#deps.hosts) if (host.labels.includes(label)) this.#noteKept(host.name, at + lasts);
+    for (const host of this.#deps.hosts) if (host.labels.includes(label)) this.noteKept(host.name, at + lasts);
     await rollouts.stopLabel(fleetStore.repositoryId, stop);
     hint();
     timeline.at(at + lasts * (isEndedEarly ? part : 1), async () => {
@@ -171,7 +172,7 @@ export class SimulatedPeople {
       if (!(await store.hosts.orderQuarantine({ repositoryId, host, commit, by: 'bob', reason: 'it broke there', at: timeline.now }))) continue;
       const key = `${host} ${release.toplevel}`;
       this.#banned.add(key);
-      this.#noteKept(host, timeline.now + lasts);
+      this.noteKept(host, timeline.now + lasts);
       this.counts.quarantines += 1;
       timeline.at(timeline.now + lasts, async () => {
         if (await store.hosts.liftQuarantine({ repositoryId, host, commit })) this.#banned.delete(key);
@@ -195,7 +196,7 @@ export class SimulatedPeople {
       const said = { by: 'bob', reason: 'somebody is at work there', at: timeline.now };
       if (!(await store.hosts.pin({ host: host.name, kind, releaseId: desired.releaseId, expiresAt, ...said }))) continue;
       this.#kept.set(host.name, Math.max(expiresAt, this.#kept.get(host.name) ?? 0));
-      this.#noteKept(host.name, expiresAt);
+      this.noteKept(host.name, expiresAt);
       this.counts.pins += 1;
       timeline.at(expiresAt, hint);
     }
@@ -302,6 +303,7 @@ export class SimulatedPeople {
   }
 }
 
-function shaOf(sequence: number): CommitSha {
+/** The id of a commit, by its number. */
+export function shaOf(sequence: number): CommitSha {
   return sequence.toString(16).padStart(40, '0') as CommitSha;
 }

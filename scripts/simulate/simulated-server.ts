@@ -174,10 +174,17 @@ export class SimulatedServer implements HostsServer {
 
   /** As Steering does, without its troubles. */
   async #steer({ hosts }: Fleet): Promise<void> {
+    const over = hosts.flatMap(({ trial }) => (trial !== undefined && trial.endsAt <= this.#clock.now() ? [trial] : []));
+    for (const trial of over) await this.#store.hosts.endTrial(trial, 'its time has come', this.#clock.now());
+    if (over.length > 0) this.hint();
     const wanted: { readonly each: FleetHost; readonly release: ReleaseRef }[] = [];
     for (const each of hosts) {
       if (each.desired.kind !== 'release') continue;
       const { release } = each.desired;
+      if (each.desired.because === 'trial') {
+        this.#tellTrial(each, release);
+        continue;
+      }
       const { desired, host } = each.row;
       // Of most there is no news: it was told on this connection, or is away.
       const isTold = desired?.releaseId === release.id && (this.#sessions.get(host)?.offered ?? desired.epoch) === desired.epoch;
@@ -200,6 +207,17 @@ export class SimulatedServer implements HostsServer {
       this.#deps.onDirective(session.host, each);
       this.#send(session.host, session.id, () => session.host.receive({ epoch, isRetry, sequence, toplevel }));
     }
+  }
+
+  /** Beside what the fleet has for the host, which stays as it is written. */
+  #tellTrial(each: FleetHost, { sequence, toplevel }: ReleaseRef): void {
+    const { row, trial } = each;
+    const session = this.#sessions.get(row.host);
+    if (trial === undefined || trial.endsAt <= this.#clock.now() || session === undefined || session.offered === row.epoch) return;
+    const { epoch } = row;
+    session.offered = epoch;
+    this.#deps.onDirective(session.host, each);
+    this.#send(session.host, session.id, () => session.host.receive({ epoch, isRetry: false, sequence, toplevel, trialEndsAt: trial.endsAt }));
   }
 
   #send(host: SimulatedHost, session: string, deliver: () => void): void {

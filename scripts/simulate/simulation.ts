@@ -1,14 +1,17 @@
-import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutState, type StorePath } from '@floe/model';
-import { changedWords, companyPolicy, FIRST_VALUES, isLooser, POLICY_CHANGES, type PolicyValues } from './company-policy.ts';
+import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type StorePath } from '@floe/model';
+import { changedWords, companyPolicy, FIRST_VALUES, isLooser, valuesAfter, type PolicyValues } from './company-policy.ts';
 import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
 import type { CurrentRollout } from '@floe/store';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
-import { assert, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
+import { placeOf, type Sample } from './sample.ts';
+import { assert } from './assert.ts';
+import { checkCounts, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
 import { MemoryStore } from './memory-store.ts';
 import { Random } from './random.ts';
 import { SimulatedHost, type Fate } from './simulated-host.ts';
 import { SimulatedServer } from './simulated-server.ts';
 import { SimulatedPeople } from './simulated-people.ts';
+import { SimulatedTrials } from './simulated-trials.ts';
 import { noteMoment, type RevisionStory } from './story.ts';
 import { Timeline } from './timeline.ts';
 
@@ -25,25 +28,6 @@ export interface SimulationOptions {
   readonly onDay?: (over: number) => void;
   /** Default: in memory. */
   readonly openStore?: (options: FleetStoreOptions) => Promise<FleetStore>;
-}
-
-/** The fleet at one moment, for the drawing. Each host is counted once, but for `online`. */
-export interface Sample {
-  readonly at: number;
-  readonly online: number;
-  /** On the newest good revision. */
-  readonly newest: number;
-  /** Online, on an older good one: its turn has not come. */
-  readonly older: number;
-  readonly changing: number;
-  /** Online, on an older one, with a newer one that it downloads or waits with. */
-  readonly waiting: number;
-  readonly failed: number;
-  readonly bad: number;
-  /** On an older good one. */
-  readonly away: number;
-  readonly state: RolloutState | undefined;
-  readonly ring: number;
 }
 
 const SAMPLE_EVERY = 30 * MINUTE;
@@ -80,6 +64,9 @@ export class Simulation {
   #store: FleetStore | undefined;
   #server: SimulatedServer | undefined;
   #people: SimulatedPeople | undefined;
+  #trials: SimulatedTrials | undefined;
+  #hasMoved = false;
+  readonly #machines: ReadonlyMap<HostName, SimulatedHost>;
   #hasStone = false;
   #values = FIRST_VALUES;
   /** What commits have of the policy, by rollout. */
@@ -95,6 +82,7 @@ export class Simulation {
     this.policy = options.policy ?? companyPolicy(options.hosts);
     this.#random = new Random(options.seed);
     this.hosts = Array.from({ length: options.hosts }, (_, index) => this.#makeHost(index));
+    this.#machines = new Map(this.hosts.map((host) => [host.name, host]));
   }
 
   get ticks(): number {
@@ -125,9 +113,14 @@ export class Simulation {
     return this.#people;
   }
 
+  get trials(): SimulatedTrials {
+    if (this.#trials === undefined) throw new Error('the simulation did not begin');
+    return this.#trials;
+  }
+
   get #known(): Known {
     const { rollout } = this.server.fleet;
-    return { people: this.people, rollout, loosens: this.#loosens(rollout), now: this.#timeline.now };
+    return { people: this.people, trials: this.trials, rollout, loosens: this.#loosens(rollout), now: this.#timeline.now };
   }
 
   get #fleetStore(): FleetStore {
@@ -150,6 +143,16 @@ export class Simulation {
       hint: () => this.#server?.hint(),
     });
     this.#people = people;
+    const trials = new SimulatedTrials({
+      timeline,
+      random: new Random(this.options.seed + 2_000_003),
+      fleetStore: store,
+      hosts: this.hosts,
+      noteKept: (host, until) => people.noteKept(host, until),
+      newestOf: (host) => this.#newestGood.get(host),
+      hint: () => this.#server?.hint(),
+    });
+    this.#trials = trials;
     this.#server = new SimulatedServer({
       timeline,
       random: this.#random,
@@ -163,14 +166,22 @@ export class Simulation {
         this.#hasBegun = true;
       },
       verdict: () => this.#verdict(),
-      onStep: (state) => void (this.pauses += state === 'PAUSED' ? 1 : 0),
-      administer: async (fleet) => await people.look(fleet, this.#follow()),
+      onStep: (state) => {
+        this.pauses += state === 'PAUSED' ? 1 : 0;
+        this.#hasMoved = true;
+      },
+      administer: async (fleet) => {
+        if (this.#hasMoved) checkCounts(fleet, this.#machines, trials, timeline.now);
+        this.#hasMoved = false;
+        await people.look(fleet, this.#follow());
+      },
     });
     await store.enrol(
       this.hosts.map(({ name, labels, timeZone }) => ({ host: name, labels, timeZone })),
       START,
     );
     people.plan(days);
+    trials.plan(days);
     planPresence(this.hosts, days, timeline, this.#random);
     for (const push of planPushes(days, this.#random)) timeline.at(push.at, async () => await this.#publish(push));
     for (let at = START; at < START + days * DAY; at += SAMPLE_EVERY) timeline.at(at, () => this.#sample());
@@ -209,6 +220,7 @@ export class Simulation {
   #fateOf(toplevel: StorePath): Fate {
     const story = this.#storyOf.get(toplevel);
     if (story?.isBad === true && !story.regresses) return this.#random.chance(0.5) ? 'loses-network' : 'fails';
+    if (toplevel.includes('-testing-')) return this.trials.fate();
     return this.#random.chance(0.02) ? 'fails' : 'works';
   }
 
@@ -275,6 +287,7 @@ export class Simulation {
   }
 
   #onActivating(host: SimulatedHost, toplevel: StorePath): void {
+    if (host.journal.directive?.trial != null) return;
     const story = this.#storyOf.get(toplevel);
     const { rollout, hosts } = this.server.fleet;
     if (story === undefined || rollout === undefined) return;
@@ -310,6 +323,7 @@ export class Simulation {
   #onSettled(host: SimulatedHost): void {
     const { state, directive } = host.journal;
     this.#places.delete(host);
+    if (directive?.trial != null) return this.trials.note(host, directive.release.toplevel);
     if (state === 'ROLLED_BACK' && directive !== null) host.rolledBack.add(directive.release.toplevel);
     if (state === 'SUCCEEDED' && directive !== null) this.#storyOf.get(directive.release.toplevel)?.arrived.set(host.name, this.#timeline.now);
   }
@@ -361,17 +375,6 @@ export class Simulation {
     }
   }
 
-  /** Where the drawing shows it. */
-  #placeOf({ runs, isOnline, isChanging, isWaiting, name, journal }: SimulatedHost): Exclude<keyof Sample, 'at' | 'online' | 'state' | 'ring'> {
-    if (this.isBad(runs)) return 'bad';
-    if (isChanging) return 'changing';
-    const target = this.#newestGood.get(name);
-    if (target !== undefined && runs === target) return 'newest';
-    if (!isOnline) return 'away';
-    if (isWaiting) return 'waiting';
-    return target !== undefined && journal.quarantined.includes(target) ? 'failed' : 'older';
-  }
-
   #sample(): void {
     const { now } = this.#timeline;
     if ((now - START) % DAY === 0) this.options.onDay?.((now - START) / DAY);
@@ -381,19 +384,9 @@ export class Simulation {
     for (const host of this.hosts) {
       if (host.isOnline) count.online += 1;
       if (host.isOnline && story?.changed.has(host.name) === true) story.reachable.add(host.name);
-      count[this.#placeOf(host)] += 1;
+      count[placeOf(host, this.isBad(host.runs), this.#newestGood.get(host.name))] += 1;
     }
     this.samples.push({ at: now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
   }
-}
-
-/** What a commit changes of the policy: one value, to another. */
-function valuesAfter(before: PolicyValues, { policy }: Pick<Push, 'policy'>): PolicyValues {
-  if (policy === undefined) return before;
-  const names = Object.keys(POLICY_CHANGES) as (keyof PolicyValues)[];
-  const name = names[Math.floor(policy[0] * names.length)];
-  if (name === undefined) return before;
-  const others = POLICY_CHANGES[name].filter((value) => value !== before[name]);
-  return { ...before, [name]: others[Math.floor(policy[1] * others.length)] ?? before[name] };
 }

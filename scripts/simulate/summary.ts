@@ -1,5 +1,6 @@
 import type { RolloutPolicy } from '@floe/model';
-import type { Sample, Simulation } from './simulation.ts';
+import type { Sample } from './sample.ts';
+import type { Simulation } from './simulation.ts';
 import type { RevisionStory } from './story.ts';
 
 const MINUTE = 60_000;
@@ -65,12 +66,14 @@ export function summarize(simulation: Simulation): Summary {
     return `${percent} % in ${describeMs(middle(times))} (${times.filter((time) => time !== undefined).length} of ${good.length})`;
   });
   const { approvals, loosenings, retries, resumes, aborts, hotfixes, freezes, stops, pins, quarantines } = simulation.people.counts;
+  const { begun, testing, tried, offline } = simulation.trials.counts;
   const lines = [
     `${counted(options.hosts, 'host')}, ${counted(options.days, 'day')}, seed ${options.seed}: ${counted(stories.length, 'revision')}, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
     `time to 50/90/99 % of the hosts that were there and did not fail, median of the complete revisions that got so far: ${reached.join(', ')}`,
     `hosts that ever ran a bad revision: ${bad.length === 0 ? 'none, there was no bad one' : bad.map((story) => describeHit(story, policy)).join('; ')}`,
     `at the end: ${counted(hosts.filter(({ runs }) => simulation.isBad(runs)).length, 'host')} on a bad revision, ${describePlaces(samples.at(-1))}`,
     `people: ${counted(approvals, 'approval')}, ${loosenings} of a weaker policy, ${counted(retries, 'retry', 'retries')}, ${counted(resumes, 'resume')}, ${counted(aborts, 'abort')}, ${counted(hotfixes, 'hotfix', 'hotfixes')}; they paused the fleet ${freezes} and a label ${stops} times, kept ${counted(pins, 'host')} where it was, and quarantined a commit on ${counted(quarantines, 'host')}`,
+    `trials: ${begun}, ${testing} of them from a testing branch; the machine ran ${tried} of them, and was without a network at the end of ${offline}`,
     `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}; the server was killed ${kills === 1 ? 'once' : `${kills} times`}`,
   ];
   return { timeTo50, timeTo90, timeTo99, mostHit, bad: bad.length, directivesPerHost, lines };

@@ -1,5 +1,5 @@
 import type { RolloutState } from '@floe/model';
-import type { Sample } from '../simulation.ts';
+import type { Sample } from '../sample.ts';
 
 export interface Shown {
   readonly color: string;

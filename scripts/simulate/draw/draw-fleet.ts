@@ -1,4 +1,5 @@
-import type { Sample, Simulation } from '../simulation.ts';
+import type { Sample } from '../sample.ts';
+import type { Simulation } from '../simulation.ts';
 import type { RevisionStory } from '../story.ts';
 import { LAYERS, PUSHES, pushKind } from './colors.ts';
 import type { Drawing } from './drawing.ts';
