@@ -16,6 +16,11 @@ export interface WhyContext {
   readonly error: string | undefined;
   /** Its machine waits for a rename: from this name to that. */
   readonly rename?: { readonly from: string; readonly to: string } | undefined;
+  /** The newest commit, in full. */
+  readonly commit?: string | undefined;
+  /** The server would take `floe retry` of it now, or `floe resume`. */
+  readonly mayRetry: boolean;
+  readonly mayResume: boolean;
   /** Why it is not known who the authors of the rollout's commits are, and what helps. */
   readonly unknownAuthor: string;
   /** It has the newest commit's system in its store, ahead of its turn. */
@@ -51,7 +56,10 @@ export function whyWords(reason: WhyNot, context: WhyContext): WhyWords {
   return { text: WAIT_FOR_TURN.has(reason.rule) && context.isDownloaded ? `${text}; it has the system downloaded` : text, end };
 }
 
-function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, release, time }: WhyContext): WhyWords {
+function wordsOf(reason: WhyNot, context: WhyContext): WhyWords {
+  const { host, said, error, rename, unknownAuthor, release, time } = context;
+  const newest = context.commit === undefined ? 'COMMIT' : shortSha(context.commit);
+  const fix = context.mayRetry ? `push a fix, or: floe retry ${host} --reason "…"` : 'push a fix';
   switch (reason.rule) {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
@@ -71,7 +79,7 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, rel
     case 'not-built':
       return {
         text: because('nobody builds for its architecture here', error),
-        end: 'once a machine does: floe evaluate COMMIT --reason "…", or push',
+        end: `once a machine does: floe evaluate ${newest} --reason "…", or push`,
       };
     case 'not-ours':
       return {
@@ -98,8 +106,9 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, rel
     case 'stepping-stone': {
       const stone = `the stepping stone ${reason.name} (${release(reason.sequence)})`;
       if (!reason.isQuarantined) return { text: `it has to run ${stone} first, which hosts do not skip`, end: 'when it has run it' };
-      const end = `floe retry ${host} --reason "…"; or pin it to a newer commit; or take the name out of steppingStones`;
-      return { text: `it rolled back ${stone}, which hosts do not skip`, end };
+      const end = 'pin it to a newer commit, or take the name out of steppingStones';
+      const retry = context.mayRetry ? `floe retry ${host} --reason "…"; or ` : '';
+      return { text: `it rolled back ${stone}, which hosts do not skip`, end: `${retry}${end}` };
     }
     case 'freeze': {
       const { by, reason: why, until } = reason.freeze;
@@ -117,11 +126,11 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, rel
     case 'train':
       return {
         text: `its rollout ${nextWords({ for: 'train', after: reason.after ?? null, until: reason.until }, time)}`,
-        end: 'by itself, or: floe rollout hotfix COMMIT --reason "…"',
+        end: `by itself, or: floe rollout hotfix ${newest} --reason "…"`,
       };
     case 'paused': {
       const why = reason.pause === undefined ? undefined : describePause(reason.pause);
-      return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or what floe rollout says: resume, or abort' };
+      return { text: because(`the rollout is paused at ring ${reason.ring}`, why), end: 'push a fix, or resume or abort it: see floe rollout' };
     }
     case 'aborted':
       return {
@@ -152,7 +161,7 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, rel
     case 'sequence':
       return { text: `it was told ${release(reason.told)} before, and never goes back by itself`, end: 'push another commit' };
     case 'quarantined':
-      return { text: because('it rolled this system back', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+      return { text: because('it rolled this system back', said), end: fix };
     case 'ordered-quarantine': {
       const { by, commit, isOfAll, reason: why } = reason.order;
       return {
@@ -165,16 +174,19 @@ function wordsOf(reason: WhyNot, { host, said, error, rename, unknownAuthor, rel
     case 'retry-pending':
       return { text: 'it was told to try again, and has not answered yet', end: 'when its agent answers' };
     case 'failed':
-      return { text: because(FAILED[reason.state] ?? 'it failed', said), end: `push a fix, or: floe retry ${host} --reason "…"` };
+      return { text: because(FAILED[reason.state] ?? 'it failed', said), end: fix };
     case 'override':
       return {
         text: because('its user keeps another system', said),
-        end: `its user says so (floe-agent resume), or: floe resume ${host} --reason "…"`,
+        end: `its user says so (floe-agent resume)${context.mayResume ? `, or: floe resume ${host} --reason "…"` : ''}`,
       };
     case 'away':
       return { text: 'it is not connected', end: 'when it comes back' };
     case 'drifted':
-      return { text: 'it runs something else than it was told, though nothing is under way', end: `floe resume ${host} --reason "…"` };
+      return {
+        text: 'it runs something else than it was told, though nothing is under way',
+        end: context.mayResume ? `floe resume ${host} --reason "…"` : 'when it is told that again',
+      };
     case 'deferred':
       return {
         text: because('it has the system, and waits', said),

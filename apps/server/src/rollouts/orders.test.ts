@@ -224,7 +224,16 @@ describe('what floe why offers is not refused', () => {
       },
       9,
     );
-    const words = { said: undefined, error: undefined, unknownAuthor: 'nobody knows', isDownloaded: false, release: String, time: String };
+    const words = {
+      said: undefined,
+      error: undefined,
+      mayRetry: false,
+      mayResume: false,
+      unknownAuthor: 'nobody knows',
+      isDownloaded: false,
+      release: String,
+      time: String,
+    };
     return reasons.map((reason) => whyWords(reason, { host, ...words }).end);
   }
 

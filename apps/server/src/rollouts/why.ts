@@ -19,6 +19,7 @@ import { admittedNow, labelsByHost } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
 import { hostWindowState } from './windows.ts';
 import { waitsOf } from './next.ts';
+import { judgeResume, judgeRetry, refusalToOrder } from '../decisions.ts';
 import { unknownAuthorWords } from './orders.ts';
 import { namesFrom } from '../names-from.ts';
 
@@ -47,20 +48,23 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const rolledBack = quarantines.find(({ toplevel }) => toplevel === evaluation?.toplevel)?.reason;
   const rename = renameOf(host, context);
   const unknownAuthor = unknownAuthorWords(context.fleet.rollout ?? {});
+  const { desired } = each;
+  const may = { mayRetry: judgeRetry(row, desired).kind === 'retry', mayResume: judgeResume(row, desired).kind === 'retry' };
+  const about = { host, error: evaluation?.error, rename, commit: context.newest?.sha, ...may, unknownAuthor, isDownloaded, release, time: utcTime };
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
-    const { text, end } = whyWords(reason, { host, said, error: evaluation?.error, rename, unknownAuthor, isDownloaded, release, time: utcTime });
+    const { text, end } = whyWords(reason, { ...about, said });
     return { rule: reason.rule, text: storableText(text), end };
   });
 }
 
 /** The rename that the host's machine waits for: of either name. Undefined: none. */
 function renameOf(host: HostName, { fleet, evaluations }: WhyContext): { readonly from: HostName; readonly to: HostName } | undefined {
+  const isEnrolled = (name: HostName): boolean => fleet.hosts.some(({ row }) => row.host === name && refusalToOrder(row) === undefined);
   const to = namesFrom(evaluations).get(host);
-  if (to !== undefined) return { from: host, to };
+  if (to !== undefined) return isEnrolled(host) ? { from: host, to } : undefined;
   const from = evaluations.find((some) => some.host === host)?.formerHost;
-  const isEnrolled = fleet.hosts.some(({ row }) => row.host === from && row.publicKey !== undefined && row.revokedAt === undefined);
-  return from !== undefined && isEnrolled ? { from, to: host } : undefined;
+  return from !== undefined && isEnrolled(from) ? { from, to: host } : undefined;
 }
 
 /** The releases of one host that the rules are about, by the commits that they are of. */
