@@ -1,5 +1,5 @@
 import type { CommitSha, HostName } from '@floe/model';
-import type { Trial } from './trial-records.ts';
+import type { EndedTrial, Trial } from './trial-records.ts';
 import type { Timestamp } from './timestamp.ts';
 
 /** `SEEN`: this head has no result yet. `TRYING`: the host was asked to try it. `DONE`: it has its last word. */
@@ -25,4 +25,6 @@ export interface TestingStore {
   remove(branch: Pick<TestingBranch, 'repositoryId' | 'host'>): Promise<void>;
   /** Begins the trial and notes that the branch did, both or none: so one head begins one trial. */
   begin(branch: TestingBranch, trial: Omit<Trial, 'id' | 'epoch'>): Promise<TestingBranch>;
+  /** Notes as its host's last trial that the head is not tried, and why; not where a trial is under way there. */
+  refuse(branch: TestingBranch, refused: Pick<EndedTrial, 'by' | 'result' | 'endedAt'> & Pick<Trial, 'reason'>): Promise<void>;
 }

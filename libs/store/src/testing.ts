@@ -3,7 +3,7 @@ import type { Database } from './database.ts';
 import { RowReader } from './row-reader.ts';
 import { testingBranches } from './tables/index.ts';
 import { TESTING_STATES, type TestingBranch, type TestingStore } from './testing-contract.ts';
-import { beginTrial } from './trials.ts';
+import { beginTrial, refuseTrial } from './trials.ts';
 
 type Row = typeof testingBranches.$inferSelect;
 
@@ -39,5 +39,6 @@ export function createTestingStore(db: Database): TestingStore {
         await save(tx, begun);
         return begun;
       }),
+    refuse: async ({ host, head }, refused) => await refuseTrial(db, { host, commit: head, ...refused }),
   };
 }

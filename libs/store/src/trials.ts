@@ -1,5 +1,5 @@
-import { boundedTime, storableText, type HostName } from '@floe/model';
-import { and, eq, isNull, sql } from 'drizzle-orm';
+import { boundedTime, storableText, type HostName, type StorePath } from '@floe/model';
+import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -71,6 +71,8 @@ function toTrial(row: typeof trials.$inferSelect): Trial[] {
   return reader.problem === undefined && toplevel !== undefined && commit !== undefined ? [{ ...trial, toplevel, commit }] : [];
 }
 
+/** Nothing was built for it. */
+const NO_SYSTEM = '' as StorePath;
 const UNENDED = { endedAt: null, result: null, hasFailed: false, isEndLogged: false };
 
 /** The epoch is new, so that the agent takes the trial for what it is: another directive. */
@@ -92,6 +94,25 @@ export async function beginTrial(db: Database, trial: Omit<Trial, 'id' | 'epoch'
     await notify(tx, { topic: 'host', host });
     if (begun === undefined) throw missingRow('trial', host);
     return begun.id;
+  });
+}
+
+/** A trial that never begins is over at once. One that is under way stays: somebody asked for that. */
+export async function refuseTrial(
+  db: Database,
+  { host, commit, by, reason, result, endedAt: at }: Pick<EndedTrial, 'host' | 'commit' | 'by' | 'result' | 'endedAt'> & Pick<Trial, 'reason'>,
+): Promise<void> {
+  const never = { sequence: 0, toplevel: NO_SYSTEM, envelope: '', epoch: 0 };
+  const said = { commit, by, reason: storableText(reason, 2_000), result: storableText(result, MAX_RESULT_CHARACTERS) };
+  // What the trial before it was stays: its machine's last word about that may be still to come.
+  const set = { ...said, at, endsAt: at, endedAt: at, hasFailed: true, isEndLogged: false, id: sql`gen_random_uuid()::text` };
+  await db.transaction(async (tx) => {
+    const noted = await tx
+      .insert(trials)
+      .values({ host, ...never, ...set })
+      .onConflictDoUpdate({ target: trials.host, set, setWhere: isNotNull(trials.endedAt) })
+      .returning({ host: trials.host });
+    if (noted.length > 0) await notify(tx, { topic: 'host', host });
   });
 }
 

@@ -130,6 +130,10 @@ class World implements AsyncDisposable {
     return (await store.hosts.fleet(this.repository.id, [this.host])).hosts[0]?.trial;
   }
 
+  async endedTrial() {
+    return (await store.hosts.fleet(this.repository.id, [this.host])).hosts[0]?.endedTrial;
+  }
+
   of(sha: CommitSha): string[] {
     const kinds = this.told.filter((each) => each.sha === sha).map(({ status }) => status.kind);
     return kinds.filter((kind, index) => kind !== kinds[index - 1]);
@@ -265,6 +269,42 @@ test('a newer push that cannot be tried ends what the one before it began', asyn
   await world.turn();
   expect(await world.trial()).toBeUndefined();
   expect([world.of(first).at(-1), world.of(second).at(-1)]).toEqual(['replaced', 'refused']);
+  // Both are in the log, and the host shows the newer one.
+  expect(await world.endedTrial()).toMatchObject({ commit: second, by: 'floe', hasFailed: true, result: `${world.host}: exit code 1` });
+  const log = await store.audit.list({ limit: 10, subject: world.host });
+  expect(log.map(({ detail }) => detail)).toContainEqual(expect.stringContaining('a newer push to its branch replaced it'));
+});
+
+test('each head that is not tried is the last trial of its host, with the reason; a trial that a person asked for stays', async () => {
+  await using world = await World.make();
+  const broken = await world.push({ broken: 'yes' });
+  await world.turn();
+  expect(await world.endedTrial()).toMatchObject({ commit: broken, result: `${world.host}: attribute missing` });
+  const tree = await world.git('rev-parse', 'refs/heads/main^{tree}');
+  const unrelated = await world.git('commit-tree', tree, '-m', 'unrelated');
+  await world.git('update-ref', `refs/heads/${world.branch}`, unrelated);
+  await world.turn();
+  const refused = await world.endedTrial();
+  expect(refused).toMatchObject({ commit: unrelated, hasFailed: true, result: expect.stringContaining('rebase it') as string });
+  world.restart();
+  await world.turn();
+  expect(await world.endedTrial()).toEqual(refused);
+
+  const trial = {
+    host: world.host,
+    toplevel: `/nix/store/${'p'.repeat(32)}-system` as StorePath,
+    sequence: 1,
+    commit: broken,
+    envelope: '{}',
+    by: 'eve',
+    reason: 'x',
+  };
+  await store.hosts.beginTrial({ ...trial, at: world.now(), endsAt: world.now() + DAY_MS });
+  const later = await world.git('commit-tree', tree, '-m', 'later');
+  await world.git('update-ref', `refs/heads/${world.branch}`, later);
+  await world.turn();
+  expect(world.of(later as CommitSha).at(-1)).toBe('not-on-top');
+  expect(await world.trial()).toMatchObject({ by: 'eve' });
 });
 
 test('a head that nobody allowed signed is not tried, nor read by Nix, where signers are set', async () => {

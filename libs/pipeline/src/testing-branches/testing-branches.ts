@@ -2,6 +2,7 @@ import type { BranchList } from '@floe/git';
 import { whyNoTrial, type CommitSha, type HostName, type StorePath, type TestingNews } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { FleetHost, Repository, TestingBranch } from '@floe/store';
+import { describeTesting, trialEndWords } from '@floe/views';
 import type { PublishedHost } from '../building/build.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { buildOne, evaluateOne } from './build-one.ts';
@@ -21,6 +22,8 @@ export type TestingPipelineDeps = PipelineDeps & { readonly testing: TestingDeps
 /** The server ends it, and says why. */
 const DELETED = 'its branch was deleted';
 const REPLACED = 'a newer push to its branch replaced it';
+/** The last words about a head of which no trial came. */
+const NEVER_TRIED: ReadonlySet<TestingNews['kind']> = new Set<TestingNews['kind']>(['refused', 'no-trial', 'not-on-top', 'too-late']);
 const NOT_FOLLOWED = 'the server does not follow testing branches any more';
 
 /**
@@ -115,7 +118,33 @@ export class TestingBranches {
     const { host, trialId } = branch;
     if (branch.state !== 'TRYING' && trialId !== undefined) await store.hosts.endTrial({ host, id: trialId }, REPLACED, clock.now());
     await this.#tell(branch, news);
+    if (NEVER_TRIED.has(news.kind)) await this.#noteRefusal(branch, news);
     await store.testing.save({ ...branch, state: 'DONE' });
+  }
+
+  /** Whoever looks at the host sees it there, too, and in the log of decisions. Twice is as once. */
+  async #noteRefusal(branch: TestingBranch, news: TestingNews): Promise<void> {
+    const { store, clock } = this.#deps;
+    const { host, head } = branch;
+    const { endedTrial } = (await store.hosts.fleet(this.#repositoryId, [host])).hosts[0] ?? {};
+    // Its row becomes that of this one.
+    if (endedTrial?.isEndLogged === false)
+      await store.hosts.logTrialEnd(endedTrial, {
+        at: endedTrial.endedAt,
+        actor: 'floe',
+        action: 'try',
+        subject: host,
+        detail: trialEndWords(endedTrial),
+      });
+    const { by } = await this.#pusher(branch);
+    const result = describeTesting({ ...news, host }).description;
+    if (endedTrial?.commit !== head || endedTrial.result !== result)
+      await store.testing.refuse(branch, { by, reason: reasonOf(host), result, endedAt: clock.now() });
+  }
+
+  async #pusher({ host, head }: TestingBranch): Promise<{ readonly pusher: string | undefined; readonly by: string }> {
+    const pusher = await this.#deps.store.deliveries.pusherOf(this.#repositoryId, refOf(host), head);
+    return { pusher, by: pusher === undefined ? 'floe' : `floe (pushed by ${pusher})` };
   }
 
   /** The branch is not there any more, or not followed: its trial ends. */
@@ -199,14 +228,13 @@ export class TestingBranches {
       await this.#finish(branch, { kind: 'too-late' });
       return;
     }
-    const ref = `refs/heads/${TESTING_FOLDER}${host}`;
+    const ref = refOf(host);
     const { url, sequence } = repository;
     const statement = { version: 1, repository: url, ref, commit: head, sequence, ...published } as const;
     const latest = await store.releases.highestAsOf(repository.id);
     const envelope = sealTrial(releaseSigner, statement, { now, latest, forMs: endsAt - now });
-    const pusher = await store.deliveries.pusherOf(repository.id, ref, head);
-    const by = pusher === undefined ? 'floe' : `floe (pushed by ${pusher})`;
-    const reason = `the branch ${TESTING_FOLDER}${host}`;
+    const { pusher, by } = await this.#pusher(branch);
+    const reason = reasonOf(host);
     const trial = { host, toplevel, sequence, commit: head, envelope: JSON.stringify(envelope), by, reason, at: now, endsAt };
     await store.testing.begin(branch, trial);
     const pushed = pusher === undefined ? '' : `, pushed by ${pusher}`;
@@ -215,6 +243,14 @@ export class TestingBranches {
     logger.info('a host is asked to try a testing branch', { host, commit: head, pusher });
     await this.#tell(branch, { kind: 'trying', endsAt });
   }
+}
+
+function refOf(host: HostName): string {
+  return `refs/heads/${TESTING_FOLDER}${host}`;
+}
+
+function reasonOf(host: HostName): string {
+  return `the branch ${TESTING_FOLDER}${host}`;
 }
 
 /** What is known of a host that is asked to try a system. */
