@@ -107,6 +107,19 @@ describe('floe policy check, with Nix', () => {
     expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain('floe: budgets."role=dns": is a function, ');
   });
 
+  test('names files that git does not know, because Nix does not see them', async () => {
+    await writeFlake('floe = import ./rings.nix;', 'ws1 = { };');
+    await writeFile(join(flake, 'rings.nix'), '{ rings = [ { name = "all"; } ]; }\n');
+    const said = 'git does not know rings.nix, so Nix does not see that: git add rings.nix';
+    const failed = await run(['policy', 'check', flake], {});
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining(said) });
+    await writeFlake('floe = if builtins.pathExists ./rings.nix then import ./rings.nix else { };', 'ws1 = { };');
+    const { code, stdout } = await run(['policy', 'check', flake, '--json'], {});
+    expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, notes: [said] });
+    await git('add', '-A');
+    expect(JSON.parse((await run(['policy', 'check', flake, '--json'], {})).stdout)).toMatchObject({ notes: [], rings: [{ name: 'all' }] });
+  });
+
   test('says that there is no output floe, and what may be meant by another', async () => {
     await writeFlake('flo.rings = [ ];', 'ws1 = { };');
     const { code, stdout } = await run(['policy', 'check', flake, '--json'], {});

@@ -8,7 +8,11 @@ export async function readText(file: string, stdin: TextSource, maxCharacters: n
     let text = '';
     for await (const chunk of stdin) {
       text += String(chunk);
-      if (text.length > maxCharacters) throw new FloeError('USAGE', 'the standard input is too large for this');
+      if (text.length > maxCharacters)
+        throw new FloeError(
+          'USAGE',
+          `the standard input is longer than ${maxCharacters} characters, the most that is read here: give less, or the right file`,
+        );
     }
     return text;
   }

@@ -25,6 +25,17 @@ const PROCESSES = 2;
  * as a commit has it; else as the working tree is, without files that git does not know.
  */
 export async function readFlake(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
+  const unseen = rev === undefined ? await unseenFiles(deps, dir) : [];
+  try {
+    const source = await readWith(deps, dir, rev, options);
+    return { ...source, notes: [...unseen, ...source.notes] };
+  } catch (error) {
+    if (!isFloeError(error, 'NIX_FAILED') || unseen.length === 0) throw error;
+    throw new FloeError('NIX_FAILED', [error.message, ...unseen].join('\n'), { cause: error });
+  }
+}
+
+async function readWith(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
   const flake = rev === undefined ? await urlOfTree(deps, dir) : await urlOfRevision(deps, dir, rev);
   const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
     policy = if flake ? floe then ${POLICY_EXPRESSION} else null; hosts = names (flake.nixosConfigurations or { });
@@ -36,6 +47,17 @@ export async function readFlake(deps: ProgramDeps, dir: string, rev: string | un
   const own = await readOwnEntries(deps, flake, hosts);
   const candidates = candidatesOf(own.entries);
   return { ...known, ...candidates, notes: [...candidates.notes, ...own.notes] };
+}
+
+const MAX_UNSEEN = 5;
+
+/** Nix sees only files of which git knows. It says that one does not exist, or leaves out what the flake looks for. */
+async function unseenFiles(deps: ProgramDeps, dir: string): Promise<readonly string[]> {
+  const listed = await tryGit(deps, ['-C', resolve(dir), 'ls-files', '--others', '--exclude-standard', '--', '*.nix']);
+  const files = (listed ?? '').split('\n').filter((file) => file !== '');
+  if (files.length === 0) return [];
+  const named = files.slice(0, MAX_UNSEEN).join(' ');
+  return [`git does not know ${named}${files.length > MAX_UNSEEN ? ' …' : ''}, so Nix does not see that: git add ${named}`];
 }
 
 /** Where Nix finds a flake. */
