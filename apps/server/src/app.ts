@@ -1,5 +1,6 @@
 import type { ServerNotice } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
+import type { Store } from '@floe/store';
 import { Hono } from 'hono';
 import { createAuth, type AuthDeps } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
@@ -31,7 +32,7 @@ import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 type Made = 'auth' | 'bodies';
 
 interface OwnDeps {
-  readonly store: AuthDeps['store'];
+  readonly store: AuthDeps['store'] & Pick<Store, 'forPeople'>;
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
@@ -91,6 +92,8 @@ export function createApp(deps: AppDeps): Hono {
   if (deps.cacheDir !== undefined) app.route('/cache', cacheRoutes(deps.cacheDir, deps.addresses));
 
   const api = new Hono();
+  // Nobody who looks waits for thousands of agents that come back at once.
+  api.use(async (_, next) => await deps.store.forPeople(next));
   const auth = createAuth(deps);
   const routes = { ...deps, auth, bodies: new BodyBudget(STRANGERS_BYTES) };
   api.route('/session', sessionRoutes(routes));

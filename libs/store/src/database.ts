@@ -20,6 +20,8 @@ export type Database = PgDatabase<PgQueryResultHKT>;
 /** The differences between the drivers. */
 export interface Connection {
   readonly db: Database;
+  /** What `work` asks does not wait behind what the server does by itself, where there are several connections. */
+  readonly forPeople: <Result>(work: () => Promise<Result>) => Promise<Result>;
   /** The same database, for statements without the usual time limit. */
   readonly patientDb: Database;
   /** Calls back with the payload of each NOTIFY until disposed. */
@@ -62,6 +64,8 @@ async function openPglite({ dataDir, image }: Extract<StoreTarget, { kind: 'pgli
   const db = drizzlePglite({ client });
   return {
     db,
+    // There is one connection, and whoever asks waits for it.
+    forPeople: async (work) => await work(),
     patientDb: db,
     tidy: async () => await vacuumGrown(db),
     async listen(onPayload) {
@@ -86,6 +90,7 @@ function openPostgres(url: string, maxConnections: number, deps: ConnectDeps): C
   });
   return {
     db: drizzlePostgres({ client: drizzleClient(pool, undefined) }),
+    forPeople: async (work) => await pool.forPeople(work),
     patientDb: drizzlePostgres({ client: drizzleClient(pool, Infinity) }),
     // Postgres' autovacuum does it.
     tidy: async () => await Promise.resolve(),

@@ -66,6 +66,7 @@ function composeStore(connection: Connection, { clock, logger }: StoreDeps): Sto
   const server = translating({ ...createServerStore(db), tidy: connection.tidy }, isClosed);
   return {
     ping: async () => await server.probe(),
+    forPeople: connection.forPeople,
     leftOut: () => leftOut.list(),
     server,
     repositories: translating(createRepositoryStore(db, clock), isClosed),

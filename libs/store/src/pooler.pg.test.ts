@@ -91,7 +91,8 @@ test('a pooler with fewer connections than we would like: the calls share them, 
   await using pooler = await PgBouncer.create(server, 'session', ['default_pool_size = 2', 'query_wait_timeout = 1']);
   await using store = await openStore({ kind: 'postgres', url: pooler.url }, storeDeps());
   const repository = await newRepository(store);
-  await Promise.all(Array.from({ length: 30 }, async () => await store.repositories.wake(repository.id)));
+  const wake = async (): Promise<void> => await store.repositories.wake(repository.id);
+  await Promise.all(Array.from({ length: 30 }, async (_, n) => await (n % 2 === 0 ? wake() : store.forPeople(wake))));
   expect((await store.repositories.get(repository.id)).hintCount).toBe(30);
   const heard: Hint[] = [];
   await using _listener = await store.hints.listen((hints) => heard.push(...hints));

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server } from 'node:net';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import { PostgresLine, type PostgresAddress } from './postgres-line.ts';
@@ -91,6 +92,64 @@ describe('a pool', () => {
     expect(await pool.withLine(pidOf)).not.toBe(next);
     await pool.close(1_000);
     await killers.close(1_000);
+  });
+
+  test('lets people wait for no fleet, and a fleet for no people', async () => {
+    for (const isForPeople of [true, false]) {
+      const pool = new PostgresPool(address, 6);
+      const asPeople = async (use: typeof pidOf): Promise<number> => await pool.forPeople(async () => await pool.withLine(use));
+      const asOthers = async (use: typeof pidOf): Promise<number> => await pool.withLine(use);
+      const [crowd, one] = isForPeople ? [asOthers, asPeople] : [asPeople, asOthers];
+      const release = Promise.withResolvers<void>();
+      const full = Promise.withResolvers<void>();
+      let held = 0;
+      const all = Array.from({ length: 40 }, async () => {
+        return await crowd(async (line) => {
+          if ((held += 1) === (isForPeople ? 4 : 2)) full.resolve();
+          await release.promise;
+          return await pidOf(line);
+        });
+      });
+      await full.promise;
+      expect(await one(pidOf)).toBeGreaterThan(0);
+      expect(held).toBe(isForPeople ? 4 : 2);
+      release.resolve();
+      expect(new Set(await Promise.all(all)).size).toBeLessThanOrEqual(isForPeople ? 4 : 3);
+      await pool.close(1_000);
+    }
+  });
+
+  test('serves everyone in order, within its limits, whatever connections are lost', async () => {
+    const asked = fc.array(fc.record({ isForPeople: fc.boolean(), isLost: fc.boolean(), turns: fc.integer({ min: 0, max: 3 }) }), { maxLength: 25 });
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 5 }), asked, async (max, jobs) => {
+        const pool = new PostgresPool(address, max);
+        const began: { readonly people: number[]; readonly others: number[] } = { people: [], others: [] };
+        const now = { people: 0, others: 0 };
+        const ofPeople = Math.floor(max / 3);
+        const most = { people: ofPeople === 0 ? max : ofPeople, others: max - ofPeople };
+        const work = jobs.map(async ({ isForPeople, isLost, turns }, index) => {
+          const side = isForPeople ? 'people' : 'others';
+          const use = async (line: PostgresLine): Promise<void> => {
+            began[side].push(index);
+            now[side] += 1;
+            expect(now[side]).toBeLessThanOrEqual(most[side]);
+            expect(now.people + now.others).toBeLessThanOrEqual(max);
+            for (let turn = 0; turn < turns; turn += 1) await pidOf(line);
+            now[side] -= 1;
+            if (isLost) line.lose(new Error('lost in this test'));
+          };
+          await (isForPeople ? pool.forPeople(async () => await pool.withLine(use)) : pool.withLine(use));
+        });
+        await Promise.all(work);
+        for (const numbers of [began.people, began.others]) expect(numbers).toHaveLength(new Set(numbers).size);
+        expect(began.people.length + began.others.length).toBe(jobs.length);
+        // With one connection the order is told by nothing else; more of them may be made at different speeds.
+        if (max === 1) for (const numbers of [began.people, began.others]) expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+        await pool.close(1_000);
+      }),
+      { numRuns: 25 },
+    );
   });
 
   test('closes: what waits fails, what runs has its time', async () => {

@@ -62,6 +62,8 @@ export type StoreTarget =
 export interface Store extends AsyncDisposable {
   /** Resolves when the database takes a write. */
   ping(): Promise<void>;
+  /** Runs `work` for a person: on Postgres, what it asks here gets connections that the fleet does not use. */
+  forPeople<Result>(work: () => Promise<Result>): Promise<Result>;
   /** What the last reads left out because it cannot be read, in sentences for people. */
   leftOut(): readonly string[];
   readonly server: ServerStore;

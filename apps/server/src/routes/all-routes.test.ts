@@ -60,6 +60,17 @@ describe.each(GUARDED)('$method $path', ({ method, path }) => {
   });
 });
 
+// Events are answered without end; what leads to them is asked like all else.
+test.each(GUARDED.filter(({ path }) => path !== '/api/events'))(
+  '$method $path asks the store on the connections of people',
+  async ({ method, path }) => {
+    const { ask, calls, callsOfServer } = fakeApp();
+    await ask(method, fill(path, 'ada'), {});
+    expect(calls).toContain('tokens.findApiToken');
+    expect(callsOfServer).toEqual([]);
+  },
+);
+
 describe.each(GUARDED.filter(({ method }) => method !== 'GET'))('$method $path', ({ method, path }) => {
   test('from the page of another site changes nothing', async () => {
     const { ask, calls } = fakeApp({

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { ROLES, type Role } from '@floe/model';
 import { releaserOf } from '@floe/pipeline';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
@@ -21,6 +22,8 @@ export interface FakeApp {
   readonly app: Hono;
   /** What was asked of the store, in order: `hosts.get`. Not the notes of when a token was used. */
   readonly calls: readonly string[];
+  /** Of these, what was not asked as for a person. */
+  readonly callsOfServer: readonly string[];
   /** What was written to the audit log. */
   readonly audit: readonly AuditEntry[];
   /** What was refused, so often. */
@@ -65,25 +68,29 @@ export const FAKE_REPOSITORY: Repository = {
 /** The app itself over a store that answers what a test says; whatever else is asked of it fails the test. */
 export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   const calls: string[] = [];
+  const callsOfServer: string[] = [];
   const audit: AuditEntry[] = [];
   const refusals: (AuditEntry & { readonly count: number })[] = [];
   const changed: string[] = [];
   const disconnected: string[] = [];
-  const store = notedStore(calls, {
-    ...options.store,
-    hosts: { renamed: async () => await Promise.resolve(undefined), ...options.store?.hosts },
-    audit: {
-      append: async (entry) => void (await Promise.resolve(audit.push(entry))),
-      countRefusals: async (refusal, count) => void (await Promise.resolve(refusals.push({ ...refusal, count }))),
-      ...options.store?.audit,
+  const store = notedStore(
+    { calls, callsOfServer },
+    {
+      ...options.store,
+      hosts: { renamed: async () => await Promise.resolve(undefined), ...options.store?.hosts },
+      audit: {
+        append: async (entry) => void (await Promise.resolve(audit.push(entry))),
+        countRefusals: async (refusal, count) => void (await Promise.resolve(refusals.push({ ...refusal, count }))),
+        ...options.store?.audit,
+      },
+      tokens: {
+        findApiToken: fakeHolder,
+        noteUse: async () => await Promise.resolve(),
+        administrators: async () => await Promise.resolve(['ada']),
+        ...options.store?.tokens,
+      },
     },
-    tokens: {
-      findApiToken: fakeHolder,
-      noteUse: async () => await Promise.resolve(),
-      administrators: async () => await Promise.resolve(['ada']),
-      ...options.store?.tokens,
-    },
-  });
+  );
   const addresses = trustProxies([]);
   const fleet = fleetView();
   const { reader, ...rest } = options;
@@ -143,6 +150,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   return {
     app,
     calls,
+    callsOfServer,
     audit,
     refusals,
     changed,
@@ -176,9 +184,11 @@ function expectDescribed(
   if (answer.body !== undefined && answer.mediaType === 'application/json') v.parse(answer.body, parsed);
 }
 
-function notedStore(calls: string[], fakes: FakeStore): Store {
+function notedStore(notes: { readonly calls: string[]; readonly callsOfServer: string[] }, fakes: FakeStore): Store {
+  const isForPeople = new AsyncLocalStorage<true>();
   return new Proxy({} as Store, {
     get(_target, group: string) {
+      if (group === 'forPeople') return async (work: () => Promise<unknown>) => await isForPeople.run(true, work);
       const methods = fakes[group as keyof FakeStore] as Readonly<Record<string, (...args: readonly unknown[]) => unknown>> | undefined;
       return new Proxy(
         {},
@@ -186,7 +196,9 @@ function notedStore(calls: string[], fakes: FakeStore): Store {
           get:
             (_methods, name: string) =>
             (...args: readonly unknown[]) => {
-              if (name !== 'noteUse') calls.push(`${group}.${name}`);
+              const call = `${group}.${name}`;
+              if (name !== 'noteUse') notes.calls.push(call);
+              if (isForPeople.getStore() === undefined) notes.callsOfServer.push(call);
               const method = methods?.[name];
               if (method === undefined) throw new Error(`the test does not say what ${group}.${name} answers`);
               return method(...args);
