@@ -15,6 +15,12 @@ import { WelcomedSession } from './session.ts';
 const CONCURRENT_HELLOS = 16;
 const CONCURRENT_OF_ADDRESS = 8;
 
+/**
+ * Number of admissions that are stored at the same time: fewer than the connections to Postgres that are not for people, so that reports are stored
+ * while a whole fleet comes back. Whoever gives up meanwhile has not asked for anything.
+ */
+const CONCURRENT_ADMISSIONS = 5;
+
 /** The name of the work that fails for a refused agent, for {@link Troubles}. */
 const CONNECTING = 'connecting';
 
@@ -49,6 +55,7 @@ interface Guest extends Visitor {
 export class Greeter {
   readonly #deps: GreeterDeps;
   readonly #gate = new FairGate(CONCURRENT_HELLOS, CONCURRENT_OF_ADDRESS);
+  readonly #admissions = new FairGate(CONCURRENT_ADMISSIONS, CONCURRENT_ADMISSIONS);
   /** Hellos with the right key whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
@@ -89,7 +96,7 @@ export class Greeter {
     try {
       await this.#inTurn(host, async () => {
         await this.#deps.budgets.admitHello(host, wire);
-        if (wire.isOpen) await this.#letIn(guest, hello, row);
+        await this.#admissions.pass('hosts', host, async () => (wire.isOpen ? await this.#letIn(guest, hello, row) : undefined));
       });
     } finally {
       guests.delete(guest);

@@ -3,7 +3,7 @@ import { CLOSE_CODES, MAX_FRAME_BYTES, MAX_HELLO_BYTES, type Report } from '@flo
 import { systemClock } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startTestServer, TestAgent, TOPLEVEL, type TestServer } from '../test/test-server.ts';
+import { startTestServer, TestAgent, TOPLEVEL, type TestHost, type TestServer } from '../test/test-server.ts';
 import { reconcilePresence } from './presence.ts';
 
 let server: TestServer;
@@ -227,6 +227,44 @@ describe('hellos', () => {
     await using last = await TestAgent.welcome(server.url, loop);
     await last.next('directive');
   });
+});
+
+test('a fleet that comes back is stored a few hosts at a time, and each by the newest of its hellos alone', async () => {
+  const fleet: TestHost[] = [];
+  for (let n = 0; n < 12; n += 1) fleet.push(await server.enrol(`returning-${n}`));
+  const { hosts } = server.context.store;
+  const real = hosts.connect.bind(hosts);
+  const held = Promise.withResolvers<undefined>();
+  const asked: string[] = [];
+  using _slow = vi.spyOn(hosts, 'connect').mockImplementation(async (host, presence) => {
+    asked.push(host);
+    await held.promise;
+    return await real(host, presence);
+  });
+  using looks = vi.spyOn(hosts, 'get');
+  const agents: TestAgent[] = [];
+  const comeAll = async (some: readonly TestHost[]): Promise<void> => {
+    const before = looks.mock.calls.length;
+    for (const host of some) {
+      const agent = new TestAgent(server.url);
+      agents.push(agent);
+      await agent.hello(host);
+    }
+    await eventually('each hello was judged', () => (looks.mock.calls.length >= before + some.length ? true : undefined));
+  };
+  await comeAll(fleet);
+  await eventually('the first are being stored', () => (asked.length >= 5 ? true : undefined));
+  expect(asked).toHaveLength(5);
+  // Their agents gave up, and come again.
+  const waiting = fleet.filter(({ host }) => !asked.includes(host));
+  await comeAll(waiting);
+  await comeAll(waiting);
+  const replaced = agents.slice(0, -waiting.length).filter((_, n) => n >= fleet.length || !asked.includes(fleet[n]?.host ?? ''));
+  for (const agent of replaced) expect((await agent.closed).code).toBe(CLOSE_CODES.replaced);
+  held.resolve(undefined);
+  for (const agent of agents.slice(-waiting.length)) await agent.next('welcome');
+  expect(asked.toSorted()).toEqual(fleet.map(({ host }) => String(host)).toSorted());
+  for (const agent of agents) await agent[Symbol.asyncDispose]();
 });
 
 describe('a host that floods', () => {
