@@ -78,6 +78,8 @@ export class SimulatedHost {
   isAwake = false;
   /** Since when, at the earliest. */
   awakeSince = 0;
+  /** Since when it can connect, at the earliest. */
+  onlineSince = 0;
   hasNetwork = true;
   /** Somebody pulled its cable. */
   isCutOff = false;
@@ -149,6 +151,7 @@ export class SimulatedHost {
   wake(): void {
     this.isAwake = true;
     this.awakeSince = this.#deps.timeline.now;
+    this.onlineSince = this.awakeSince;
     this.#deps.server.hello(this);
   }
 
@@ -164,6 +167,7 @@ export class SimulatedHost {
 
   plugIn(): void {
     this.isCutOff = false;
+    this.onlineSince = this.#deps.timeline.now;
     this.#deps.server.hello(this);
   }
 
@@ -309,6 +313,7 @@ export class SimulatedHost {
         this.#profile = this.journal.before?.profile ?? undefined;
         if (!this.hasNetwork) {
           this.hasNetwork = true;
+          this.onlineSince = this.#deps.timeline.now;
           this.#deps.server.hello(this);
         }
         return this.#dispatch({ type: 'rolled-back', ...timed, hasContact: true });

@@ -1,4 +1,4 @@
-import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type ReleaseRef, type StorePath } from '@floe/model';
+import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type ReleaseRef, type RolloutStep, type StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import type { Fleet, FleetHost, StoredReport } from '@floe/store';
 import { Admission } from '../../apps/server/src/rollouts/admission.ts';
@@ -29,7 +29,7 @@ export interface ServerDeps {
   readonly killChance: number;
   readonly onDirective: (host: SimulatedHost, hosts: FleetHost) => void;
   readonly onGo: (host: SimulatedHost, toplevel: StorePath, stored: FleetHost | undefined) => void;
-  readonly onStep: (state: string) => void;
+  readonly onStep: (step: RolloutStep) => void;
   /** What a probe says now. */
   readonly verdict: () => ProbeVerdict;
   /** A person looks at what it shows. */
@@ -42,6 +42,7 @@ export class SimulatedServer implements HostsServer {
   fleet: Fleet = { rollout: undefined, hosts: [] };
   ticks = 0;
   kills = 0;
+  #killedAt: readonly number[] = [];
   readonly #deps: ServerDeps;
   readonly #store: SimulatedStore;
   readonly #engine: RolloutEngine;
@@ -72,7 +73,7 @@ export class SimulatedServer implements HostsServer {
       onAnswer: () => this.hint(),
       now: () => timeline.now,
     });
-    this.#engine = new RolloutEngine({ ...parts, forge: 'github', probes, onStep: (_, { to }) => deps.onStep(to.state) });
+    this.#engine = new RolloutEngine({ ...parts, forge: 'github', probes, onStep: (_, step) => deps.onStep(step) });
     this.#admission = new Admission(parts);
   }
 
@@ -139,6 +140,12 @@ export class SimulatedServer implements HostsServer {
   /** What could have been a hint is lost every fifth time: the poll finds it. */
   hint(): void {
     this.#tickIn(this.#deps.random.chance(0.2) ? POLL_MS : this.#deps.hintMs);
+  }
+
+  /** It was not killed again before its agents were back. */
+  get isCalm(): boolean {
+    const [first = -Infinity, second] = this.#killedAt;
+    return second === undefined || first < this.#clock.now() - 5 * MINUTE;
   }
 
   /** Also without a hint, while there is something to decide. */
@@ -263,6 +270,7 @@ export class SimulatedServer implements HostsServer {
   kill(): void {
     if (!this.#isUp) return;
     this.kills += 1;
+    this.#killedAt = [...this.#killedAt, this.#clock.now()].slice(-2);
     this.#isUp = false;
     this.#unread.clear();
     this.#ready.clear();
@@ -274,7 +282,8 @@ export class SimulatedServer implements HostsServer {
       await store.hosts.disconnectAll(undefined, this.#clock.now());
       this.fleet = await store.hosts.fleet(repositoryId);
       this.#isUp = true;
-      this.#tickIn(this.#deps.hintMs + MINUTE);
+      // As Steering begins: most agents are not back yet.
+      this.#tickIn(0);
     });
   }
 }

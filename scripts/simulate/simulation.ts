@@ -1,10 +1,11 @@
-import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type StorePath } from '@floe/model';
+import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutStep, type StorePath } from '@floe/model';
 import { changedWords, companyPolicy, FIRST_VALUES, isLooser, valuesAfter, type PolicyValues } from './company-policy.ts';
 import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
 import type { CurrentRollout } from '@floe/store';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
 import { placeOf, type Sample } from './sample.ts';
 import { assert } from './assert.ts';
+import { checkPassed, checkSoaked } from './check-passed.ts';
 import { checkCounts, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
 import { MemoryStore } from './memory-store.ts';
 import { Random } from './random.ts';
@@ -65,7 +66,8 @@ export class Simulation {
   #server: SimulatedServer | undefined;
   #people: SimulatedPeople | undefined;
   #trials: SimulatedTrials | undefined;
-  #hasMoved = false;
+  /** What the rollout did in this look. */
+  readonly #steps: RolloutStep[] = [];
   readonly #machines: ReadonlyMap<HostName, SimulatedHost>;
   #hasStone = false;
   #values = FIRST_VALUES;
@@ -166,13 +168,14 @@ export class Simulation {
         this.#hasBegun = true;
       },
       verdict: () => this.#verdict(),
-      onStep: (state) => {
-        this.pauses += state === 'PAUSED' ? 1 : 0;
-        this.#hasMoved = true;
+      onStep: (step) => {
+        this.pauses += step.to.state === 'PAUSED' ? 1 : 0;
+        this.#steps.push(step);
       },
       administer: async (fleet) => {
-        if (this.#hasMoved) checkCounts(fleet, this.#machines, trials, timeline.now);
-        this.#hasMoved = false;
+        const steps = this.#steps.splice(0);
+        if (steps.length > 0) checkCounts(fleet, this.#machines, trials, timeline.now);
+        for (const step of steps) if (step.event === 'passed' && this.server.isCalm) checkPassed(step, fleet, this.#machines, timeline.now);
         await people.look(fleet, this.#follow());
       },
     });
@@ -379,6 +382,7 @@ export class Simulation {
     const { now } = this.#timeline;
     if ((now - START) % DAY === 0) this.options.onDay?.((now - START) / DAY);
     const { rollout } = this.server.fleet;
+    checkSoaked(rollout, now);
     const story = this.#follow();
     const count = { online: 0, newest: 0, older: 0, changing: 0, waiting: 0, failed: 0, bad: 0, away: 0 };
     for (const host of this.hosts) {
