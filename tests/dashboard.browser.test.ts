@@ -247,6 +247,30 @@ describe('the fleet', () => {
     await rowOf(page, 'desk-ada').waitFor();
   });
 
+  test('a host says what stands between it and the newest commit, as it changes', async () => {
+    const fleet = busyFleet(Date.now());
+    await using server = await startServer(fleet);
+    server.why = [
+      { rule: 'ring', text: 'ring all waits for canary: 2 of 3 verified', end: 'when canary has passed; see: floe rollout' },
+      { rule: 'away', text: 'it is not connected', end: 'when it comes back' },
+    ];
+    await using opened = await openFleet(server, { path: '#/hosts/laptop-ken' });
+    const { page } = opened;
+    const why = page.getByRole('list', { name: 'Why it does not run the newest commit' });
+    await why.getByText('it is not connected → when it comes back').waitFor();
+    expect(await why.getByRole('listitem').allInnerTexts()).toEqual([
+      'ring all waits for canary: 2 of 3 verified → when canary has passed; see: floe rollout',
+      'it is not connected → when it comes back',
+    ]);
+    expect(await opened.audit()).toEqual([]);
+    server.why = [];
+    const { revision } = fleet;
+    const { rollout } = revision ?? {};
+    if (revision === null || rollout == null) throw new Error('there is a rollout');
+    server.change({ type: 'revision', revision: { ...revision, rollout: { ...rollout, description: 'all of them run it' } } });
+    await why.waitFor({ state: 'detached' });
+  });
+
   test('a decision asks for a reason, explains its effect and its result, and is refused with a message', async () => {
     const now = Date.now();
     const fleet = busyFleet(now);

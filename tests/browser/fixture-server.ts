@@ -1,5 +1,5 @@
 import { NOTHING_OBSERVED, type Role } from '@floe/model';
-import type { FleetEvent, FleetView, ReportView, RevisionView } from '@floe/protocol';
+import type { FleetEvent, FleetView, ReportView, RevisionView, WhyView } from '@floe/protocol';
 import type { FleetHost, HostRow, ListedReport, Revision, TokenHolder } from '@floe/store';
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono } from 'hono';
@@ -23,6 +23,8 @@ export class FixtureServer implements AsyncDisposable {
   /** By host, series and seq: `ada 0 5`. */
   logs: ReadonlyMap<string, string> = new Map();
   revisions: readonly RevisionView[] = [];
+  /** What stands between hosts and the newest commit. */
+  why: WhyView = [];
   /** What people decided: `DELETE /api/hosts/ada/quarantine {"reason":…}`. */
   readonly decisions: string[] = [];
   /** What the next decisions are refused with, as those of people who may not. */
@@ -110,6 +112,7 @@ export class FixtureServer implements AsyncDisposable {
       reader: {
         fleet: async () => await Promise.resolve({ ...this.fleet, serverTime: Date.now() }),
         host: async (host) => await Promise.resolve(this.fleet.hosts.find((each) => each.host === host)),
+        why: async () => await Promise.resolve(this.why),
         revisions: async ({ limit, before = Number.POSITIVE_INFINITY }) =>
           await Promise.resolve(this.revisions.filter(({ sequence }) => sequence < before).slice(0, limit)),
         revision: async ({ sha }) => await Promise.resolve(this.revisions.find((revision) => revision.sha === sha)),

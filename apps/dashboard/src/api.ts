@@ -1,5 +1,5 @@
 import { printable, printableValue } from '@floe/model';
-import { ActorView, ApiError, ReportLogView, ReportView, RevisionView, RolloutAnswer } from '@floe/protocol';
+import { ActorView, ApiError, ReportLogView, ReportView, RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
 import { decisionRequest, type Decision } from '@floe/views';
 import * as v from 'valibot';
 
@@ -18,6 +18,8 @@ export interface Api {
   whoAmI(): Promise<Answer<ActorView>>;
   /** So many of the newest reports of a host, newest first. */
   reports(host: string, limit: number, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
+  /** What stands between a host and the newest commit. */
+  why(host: string, signal: AbortSignal): Promise<Answer<WhyView>>;
   /** The last words of the step that failed. */
   reportLog(report: Pick<ReportView, 'host' | 'series' | 'seq'>, signal: AbortSignal): Promise<Answer<string>>;
   /** One revision, by its commit. */
@@ -66,6 +68,10 @@ export function createApi(deps: ApiDeps): Api {
     reports: async (host, limit, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports?limit=${limit}`, { signal }, async (response) =>
         printableValue(v.parse(v.array(ReportView), await response.json())),
+      ),
+    why: async (host, signal) =>
+      await request(`api/hosts/${encodeURIComponent(host)}/why`, { signal }, async (response) =>
+        printableValue(v.parse(WhyView, await response.json())),
       ),
     reportLog: async ({ host, series, seq }, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports/${series}/${seq}/log`, { signal }, async (response) =>

@@ -27,6 +27,7 @@ import { PageTitle } from './page-title.tsx';
 import { Presence } from './presence.tsx';
 import { ReportLog } from './report-log.tsx';
 import { SwitchTable } from './switch-table.tsx';
+import { WhyList } from './why-list.tsx';
 
 export interface HostPageProps {
   readonly dashboard: Dashboard;
@@ -49,7 +50,7 @@ export function HostPage({ dashboard, fleet, name }: HostPageProps) {
       {host === undefined ? (
         <p>There is no host {name} in this fleet.</p>
       ) : (
-        <Host dashboard={dashboard} host={host} freeze={fleet.repository.freeze} />
+        <Host dashboard={dashboard} host={host} freeze={fleet.repository.freeze} course={courseOf(fleet)} />
       )}
     </section>
   );
@@ -60,7 +61,13 @@ interface HostProps {
   readonly host: HostView;
 }
 
-function Host({ dashboard, host, freeze }: HostProps & { readonly freeze: FreezeView | null }) {
+/** Where commits and rollouts are: another text, when that changes. */
+function courseOf({ revision, repository }: LiveFleet): string {
+  const { freeze, followed } = repository;
+  return JSON.stringify([revision?.sha, revision?.state, revision?.rollout?.description, followed?.rollout.description, freeze?.at]);
+}
+
+function Host({ dashboard, host, freeze, course }: HostProps & { readonly freeze: FreezeView | null; readonly course: string }) {
   const limit = useSignal<number>(REPORTS.first);
   const asked = useAsked(async (signal) => await dashboard.api.reports(host.host, limit.value, signal), [host.state, host.stateSince, limit.value]);
   const reason = reasonOf(host) ?? host.detail?.message ?? null;
@@ -93,6 +100,11 @@ function Host({ dashboard, host, freeze }: HostProps & { readonly freeze: Freeze
       )}
       {todo !== null && <p class="todo">{todo}</p>}
       <DecisionsWithCommands dashboard={dashboard} decisions={host.actions.map((kind) => ({ kind, host: host.host }))} />
+      <WhyList
+        dashboard={dashboard}
+        host={host.host}
+        keys={[course, host.standing, host.isConnected, host.state, host.stateSince, host.desired?.epoch, orders.join()]}
+      />
       <LastLog dashboard={dashboard} host={host} reports={asked.answer?.kind === 'ok' ? asked.answer.value : []} />
       <Facts dashboard={dashboard} host={host} />
       <h3 class="overline">Switches</h3>
