@@ -52,6 +52,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   status_outbox: 'true',
   notification_targets: 'true',
   notification_outbox: 'true',
+  repository_leases: 'true',
   repositories: 'true',
   webhook_deliveries: 'true',
   revisions: 'id = (select id from revisions order by sequence desc limit 1)',

@@ -111,6 +111,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     keepMs: 30 * DAY_MS,
     prune: async (store, before) => await store.notifications.prune(before),
   },
+  repository_leases: { bound: 'one of each repository' },
   repositories: { bound: 'a row per repository and branch in the settings' },
   webhook_deliveries: {
     bound: 'one of each body that the forge signed',

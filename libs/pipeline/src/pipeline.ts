@@ -1,6 +1,6 @@
 import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
-import type { Repository, Revision } from '@floe/store';
+import type { Lease, Repository, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 import { clear } from './clearance.ts';
 import { evaluateRevision, finishRevision, publishRevision } from './evaluate-and-build.ts';
@@ -31,21 +31,30 @@ const RETRY = { baseMs: 500, capMs: 60_000 };
 export async function runPipeline(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
   const { store, clock, owner, logger } = deps;
   while (!signal.aborted) {
-    const isHeld = await retrying(deps, signal, async () => await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()));
-    if (isHeld !== true) {
+    const token = await retrying(deps, signal, async () => await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()));
+    if (token === undefined) {
       await clock.sleep(LEASE_MS / 3, signal);
       continue;
     }
     logger.debug('lease taken', { repositoryId });
-    await workUnderLease(deps, repositoryId, signal);
+    await workUnderLease(deps, { repositoryId, token }, signal);
   }
   await store.repositories.unclaim(repositoryId, owner).catch((error: unknown) => logger.debug('the lease could not be released', { error }));
 }
 
 /** Runs until the lease is lost or `signal` aborts. */
-async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
-  const { store, clock, owner, logger } = deps;
+async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLost'>, signal: AbortSignal): Promise<void> {
+  const { clock, owner, logger } = unleased;
+  const { repositoryId } = claimed;
   const lost = new AbortController();
+  const lose = (): void => {
+    if (!lost.signal.aborted && !signal.aborted) logger.warn('the lease was lost; another process continues', { repositoryId });
+    lost.abort();
+  };
+  const lease = { ...claimed, onLost: lose };
+  // Nothing below has another store: what is written late is refused, whatever code writes it.
+  const store = unleased.store.underLease(lease);
+  const deps = { ...unleased, store };
   const inner = AbortSignal.any([signal, lost.signal]);
   const looking = createWake();
   const working = createWake();
@@ -67,15 +76,14 @@ async function workUnderLease(deps: PipelineDeps, repositoryId: string, signal: 
       await clock.sleep(LEASE_MS / 3, inner);
       if (inner.aborted) return;
       try {
-        if (!(await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()))) break;
+        if (!(await store.repositories.renew(lease, owner, LEASE_MS, clock.now()))) break;
         heldUntil = clock.monotonic() + LEASE_MS;
       } catch (error) {
         logger.warn('the lease could not be renewed', { error });
         if (clock.monotonic() > heldUntil) break;
       }
     }
-    if (!inner.aborted) logger.warn('the lease was lost; another process continues', { repositoryId });
-    lost.abort();
+    lose();
   }
 
   /**

@@ -3,6 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import { connect, type Connection } from './database.ts';
 import { judge } from './embedded-folder.ts';
+import { fenced } from './fence.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
 import { createHintChannel, newHintOrigin } from './hints.ts';
@@ -49,7 +50,7 @@ export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<S
     if (target.kind === 'pglite' && target.dataDir !== undefined && isOfDriver(error)) throw await judge(error, target.dataDir);
     throw translateError(error, false);
   }
-  return composeStore(connection, deps);
+  return composeStore(connection, deps, { leftOut: new LeftOutRows(), origin: newHintOrigin(), closed: new AbortController() });
 }
 
 /** An error without translation, like a missing folder of migrations: the tables were changed, or a disk failed. */
@@ -57,17 +58,24 @@ function isOfDriver(error: unknown): boolean {
   return error instanceof DrizzleQueryError || (error instanceof Error && error.name === 'RuntimeError');
 }
 
-function composeStore(connection: Connection, { clock, logger }: StoreDeps): Store {
+/** What stores on one connection have in common. */
+interface Shared {
+  readonly leftOut: LeftOutRows;
+  readonly origin: ReturnType<typeof newHintOrigin>;
+  readonly closed: AbortController;
+}
+
+function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): Store {
+  const { clock, logger } = deps;
   const { db } = connection;
-  const leftOut = new LeftOutRows();
-  const origin = newHintOrigin();
-  const closed = new AbortController();
+  const { leftOut, origin, closed } = shared;
   const isClosed = (): boolean => closed.signal.aborted;
   const server = translating({ ...createServerStore(db), tidy: connection.tidy }, isClosed);
   return {
     ping: async () => await server.probe(),
     forPeople: connection.forPeople,
     leftOut: () => leftOut.list(),
+    underLease: (lease) => composeStore({ ...connection, db: fenced(db, lease) }, deps, shared),
     server,
     repositories: translating(createRepositoryStore(db, clock), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),

@@ -31,6 +31,14 @@ export type * from './timestamp.ts';
 export type * from './trial-records.ts';
 
 /** A tracked branch of a git repository. */
+/** A claim of the right to work on a repository. */
+export interface Lease {
+  readonly repositoryId: string;
+  readonly token: number;
+  /** Called when a write was refused, because somebody has claimed it since. */
+  readonly onLost?: (() => void) | undefined;
+}
+
 export interface Repository {
   readonly id: string;
   /** Without credentials. */

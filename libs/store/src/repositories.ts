@@ -1,15 +1,15 @@
 import { boundedTime, storableText } from '@floe/model';
 import type { Clock } from '@floe/runtime';
-import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
+import { and, eq, exists, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
-import type { Repository } from './records.ts';
+import type { Lease, Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './repository-contract.ts';
-import { repositories, revisions } from './tables/index.ts';
+import { repositories, repositoryLeases, revisions } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 import { readableCounter } from './unreadable.ts';
 
@@ -54,8 +54,9 @@ const LONGEST_LEASE_MS = 3_600_000;
 /**
  * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim it at the same time both update the same row:
  * the second waits for the first's commit, and Postgres then checks its condition again on the new row, where it fails.
+ * The token is raised last, as `fenced` looks at it last.
  */
-async function claim(db: Database, id: string, owner: string, leaseMs: number, now: number): Promise<boolean> {
+async function claim(db: Database, id: string, owner: string, leaseMs: number, now: number): Promise<number | undefined> {
   const claimed = await db
     .update(repositories)
     .set({ leaseOwner: owner, leaseExpiresAt: now + leaseMs })
@@ -73,7 +74,28 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
       ),
     )
     .returning({ id: repositories.id });
-  return claimed.length > 0;
+  if (claimed.length === 0) return undefined;
+  const token = sql`${readableCounter(repositoryLeases.token)} + 1`;
+  const [raised] = await db
+    .insert(repositoryLeases)
+    .values({ repositoryId: id, token: 1 })
+    .onConflictDoUpdate({ target: repositoryLeases.repositoryId, set: { token } })
+    .returning({ token: repositoryLeases.token });
+  return raised?.token;
+}
+
+/** Prolongs the lease of the newest claim, and no other: also one that was over, if nobody has claimed it since. */
+async function renew(db: Database, { repositoryId, token }: Lease, owner: string, leaseMs: number, now: number): Promise<boolean> {
+  const isNewest = db
+    .select({ token: repositoryLeases.token })
+    .from(repositoryLeases)
+    .where(and(eq(repositoryLeases.repositoryId, repositoryId), eq(repositoryLeases.token, token)));
+  const renewed = await db
+    .update(repositories)
+    .set({ leaseExpiresAt: now + leaseMs })
+    .where(and(eq(repositories.id, repositoryId), eq(repositories.leaseOwner, owner), exists(isNewest)))
+    .returning({ id: repositories.id });
+  return renewed.length > 0;
 }
 
 /** Clears the lease only while it is `owner`'s: a worker that was too slow must not end its successor's lease. */
@@ -121,7 +143,8 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
       return toRepository(row);
     },
     wake: async (id) => await db.transaction(async (tx) => await wakeRepository(tx, id)),
-    claim: async (id, owner, leaseMs, now) => await claim(db, id, owner, leaseMs, now),
+    claim: async (id, owner, leaseMs, now) => await db.transaction(async (tx) => await claim(tx, id, owner, leaseMs, now)),
+    renew: async (lease, owner, leaseMs, now) => await renew(db, lease, owner, leaseMs, now),
     async lease(id) {
       const [row] = await db
         .select({ owner: repositories.leaseOwner, expiresAt: repositories.leaseExpiresAt })

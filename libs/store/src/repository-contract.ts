@@ -1,5 +1,5 @@
 import type { CommitSha } from '@floe/model';
-import type { Repository, Timestamp } from './records.ts';
+import type { Lease, Repository, Timestamp } from './records.ts';
 
 /** A repository whose branch is set. */
 export interface FollowedRepository extends Repository {
@@ -25,8 +25,13 @@ export interface RepositoryStore {
   get(id: string): Promise<Repository>;
   /** Says "look again" to whoever works on the repository. */
   wake(id: string): Promise<void>;
-  /** True when `owner` now holds the repository's lease until `now + leaseMs`: it was free, expired or its own. */
-  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
+  /**
+   * `owner` holds the repository's lease until `now + leaseMs`, if it was free, expired or its own: resolves to the token of this claim, for
+   * `underLease`. Each claim has a higher one. Undefined: somebody else holds it.
+   */
+  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<number | undefined>;
+  /** Prolongs it; false: somebody has claimed it since, or it was given back. */
+  renew(lease: Lease, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
   /** Who holds the lease, and until when; undefined: nobody does. It may be over. */
   lease(id: string): Promise<{ readonly owner: string; readonly expiresAt: Timestamp } | undefined>;
   /** Gives the lease back, if it is still `owner`'s. */

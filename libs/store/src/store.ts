@@ -31,6 +31,7 @@ import type {
   NextOfFleet,
   Trial,
   AuditEntry,
+  Lease,
 } from './records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
@@ -66,6 +67,11 @@ export interface Store extends AsyncDisposable {
   forPeople<Result>(work: () => Promise<Result>): Promise<Result>;
   /** What the last reads left out because it cannot be read, in sentences for people. */
   leftOut(): readonly string[];
+  /**
+   * The same store, whose writes fail with LEASE_LOST once somebody has claimed the repository after this claim. Each looks in its own transaction.
+   * Whoever works under a lease gets this one alone.
+   */
+  underLease(lease: Lease): Store;
   readonly server: ServerStore;
   readonly repositories: RepositoryStore;
   readonly deliveries: DeliveryStore;

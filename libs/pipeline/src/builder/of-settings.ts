@@ -8,6 +8,7 @@ export function ofSettings(store: Store, { url, branch }: { readonly url: string
   const { repositories } = store;
   return {
     ...store,
+    underLease: (lease) => ofSettings(store.underLease(lease), { url, branch }),
     repositories: { ...repositories, get: async (id) => ({ ...(await repositories.get(id)), url, branch, ref: `refs/heads/${branch}` }) },
   };
 }

@@ -46,6 +46,8 @@ export class World implements AsyncDisposable {
   evaluationMs = 0;
   longestSleepMs = Infinity;
   evaluations: string[] = [];
+  /** What was logged for administrators. */
+  readonly warnings: string[] = [];
   /** The systems that somebody builds. */
   readonly builders = ['x86_64-linux'];
   /** What the flake asks of Nix that is not set here, or that this cannot be read. */
@@ -106,7 +108,7 @@ export class World implements AsyncDisposable {
         statements,
         releaseSigner: signer,
         clock,
-        logger: silentLogger,
+        logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
         random: () => 0,
         limits: { evaluations: 1, builds: 2, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000, buildMemoryBytes: 1 },
         rootsDir: join(folder, 'roots'),

@@ -35,6 +35,15 @@ export const repositories = pgTable(
   (table) => [unique('repositories_url_branch').on(table.url, table.branch)],
 );
 
+/** Apart from the repository's row, which others write: it is locked by everybody who writes under the lease. */
+export const repositoryLeases = pgTable('repository_leases', {
+  repositoryId: text('repository_id')
+    .primaryKey()
+    .references(() => repositories.id, { onDelete: 'cascade' }),
+  /** Of the newest claim. Only grows. */
+  token: count('token').notNull(),
+});
+
 export const webhookDeliveries = pgTable(
   'webhook_deliveries',
   {
