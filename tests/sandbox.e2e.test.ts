@@ -37,7 +37,7 @@ describe('a server', () => {
     fleet.server.start({ PATH });
     await eventually('the server ended', () => (fleet.server.isRunning ? undefined : true));
     expect(fleet.server.log()).toMatch(
-      /cannot be kept away from the server's keys[^]*Install bubblewrap[^]*FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS=yes/,
+      /cannot be kept away from Floe's keys[^]*Install bubblewrap[^]*FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS=yes/,
     );
     await fleet.startServer({ PATH, [UNSAFE]: 'yes' });
     expect(fleet.server.log()).toContain('whoever may push can read them');

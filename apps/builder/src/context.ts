@@ -35,7 +35,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   await mkdir(config.cacheDir, { recursive: true });
 
   await using stack = new AsyncDisposableStack();
-  stack.use(await lockDataFolder(config.dataDir, paths.lock));
+  stack.use(await lockDataFolder(config.dataDir, paths.lock, config.program));
   const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
   await refuseWithoutKey(store, config.keyFiles.release ?? paths.releaseKey);

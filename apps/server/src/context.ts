@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { HostName } from '@floe/model';
 import type { Collected } from '@floe/nix';
 import {
+  accessOnly,
   dataPaths,
   ensureRepository,
   keepCache,
@@ -58,6 +59,10 @@ function noticeCode(subject: string): string {
 /** The notice that the repository's default branch is another one now. */
 const OTHER_DEFAULT = 'DEFAULT_BRANCH_MOVED';
 
+/** Of a server that had the release key before. */
+const RELEASES_OF_BUILDER =
+  "releases in this server's statement log are not read, because they are the builder's: move statements/releases, statements/stable and statements/sequence into its data folder";
+
 /** Anybody may ask whether the server is ready, and each answer takes a write. */
 const PROBE_EVERY_MS = 1_000;
 
@@ -109,7 +114,7 @@ export async function createServerContext(
   else await refuseReleaseKey(paths.releaseKey);
 
   await using stack = new AsyncDisposableStack();
-  stack.use(await lockDataFolder(config.dataDir, paths.lock));
+  stack.use(await lockDataFolder(config.dataDir, paths.lock, config.program));
   // A builder of its own process has one of its own.
   const role =
     separate === undefined
@@ -120,7 +125,9 @@ export async function createServerContext(
   const store = wrapStore(stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal)));
   await refuseForeignDatabase(store, { ...paths, ...(separate === undefined ? {} : { releaseKey: undefined }) }, config.takeOverFrom);
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
-  const statements = openStatementLog(paths.statements, logger);
+  const log = openStatementLog(paths.statements, logger);
+  const statements = separate === undefined ? log : accessOnly(log);
+  if (separate !== undefined && (await log.listReleases()).length > 0) logger.warn(RELEASES_OF_BUILDER, { folder: paths.statements });
   const parts = { config, store, statements, clock, logger };
   const builder =
     role.keys === undefined

@@ -28,7 +28,8 @@ function hostOf({ hostname, port, protocol }: InputRemote): string {
   return protocol === 'ssh' || port === HTTPS_PORT ? hostname : `${hostname}:${port}`;
 }
 
-const AGAIN = 'and ask for the evaluation again (on NixOS restart floe-server first; then floe evaluate COMMIT --reason "…")';
+const AGAIN =
+  'and ask for the evaluation again (on NixOS restart floe-server first, or floe-builder where there is one; then floe evaluate COMMIT --reason "…")';
 
 /** Settings are named as in their file, and in the NixOS module below services.floe.server. */
 function adviceFor(how: 'key' | 'token' | 'none', remote: InputRemote, access: InputAccess | undefined): string {

@@ -53,7 +53,7 @@ export async function sandboxProblem(exec: Exec, sandbox: ProbedSandbox): Promis
 function unavailable(reason: string, cause?: unknown): FloeError {
   return new FloeError(
     'SANDBOX_UNAVAILABLE',
-    `what the repository says cannot be kept away from the server's keys: ${reason}
+    `what the repository says cannot be kept away from Floe's keys: ${reason}
 Install bubblewrap, and let this user make user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; in a container its seccomp profile).`,
     { cause },
   );

@@ -167,14 +167,14 @@ export async function openSandbox(
     if (!mayBuildsChangeStore) {
       throw new FloeError(
         'BUILDS_CHANGE_STORE',
-        "what a commit builds could change everything in the Nix store, and with it what this server signs for later commits: use Nix's daemon, with sandbox = true in its nix.conf",
+        "what a commit builds could change everything in the Nix store, and with it what Floe signs for later commits: use Nix's daemon, with sandbox = true in its nix.conf",
       );
     }
     const changeable = await programsInStore([...programs, ...(await Promise.all(['nix', 'git', 'bwrap', 'sh'].map(outside)))]);
     if (changeable.length > 0) {
       throw new FloeError(
         'BUILDS_NOT_ISOLATED',
-        `what is built could change programs that this server runs (${changeable.join(', ')}): use Nix's daemon, with sandbox = true in its nix.conf`,
+        `what is built could change programs that Floe runs (${changeable.join(', ')}): use Nix's daemon, with sandbox = true in its nix.conf`,
       );
     }
   } else if (await buildsOutsideNixSandbox(exec, sandbox, nonce)) {

@@ -23,6 +23,7 @@ export type { AllowedSigners } from './commit-signers/types.ts';
 export { answerQuestions } from './signing-requests/answer-questions.ts';
 export { askingReleaser } from './signing-requests/asking-releaser.ts';
 export * from './statements/statement-log.ts';
+export { accessOnly } from './statements/access-only.ts';
 export { MAX_TRIAL_MS } from './testing-branches/seal-trial.ts';
 export { TESTING_FOLDER } from './testing-branches/plan.ts';
 export { trialFactsOf } from './testing-branches/testing-branches.ts';

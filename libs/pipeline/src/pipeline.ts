@@ -2,6 +2,7 @@ import { isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Lease, Repository, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
+import { bugWords } from './bug-words.ts';
 import { clear } from './clearance.ts';
 import { evaluateRevision, finishRevision, publishRevision } from './evaluate-and-build.ts';
 import { compareHandover } from './handovers/compare.ts';
@@ -315,7 +316,7 @@ async function recordFailure(deps: PipelineDeps, revision: Revision, error: unkn
     if (!isFloeError(error)) {
       const events = { RECEIVED: 'refused', VERIFYING: 'refused', EVALUATING: 'evaluation-failed', BUILDING: 'build-failed' } as const;
       const event = revision.state in events ? events[revision.state as keyof typeof events] : undefined;
-      const text = 'Floe failed on this commit because of a bug: see the log of the server';
+      const text = bugWords('this commit', deps);
       if (event !== undefined) await store.revisions.advance(revision.id, event, clock.now(), text);
       return;
     }

@@ -3,10 +3,12 @@ import { open, ReleaseStatement, seal, storedEnvelope } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
 import type { PublishedHost } from './building/build.ts';
+import { bugWords } from './bug-words.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';
 
-type SubmissionDeps = PublishSystemDeps & Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions'>;
+type SubmissionDeps = PublishSystemDeps &
+  Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions' | 'ownEvaluations'>;
 
 /** Why a builder of its own process takes nothing that a server says was submitted. */
 export const NOT_TAKEN =
@@ -36,7 +38,7 @@ export async function publishSubmissions(deps: SubmissionDeps, repositoryId: str
       signal.throwIfAborted();
       const isRetryable = isFloeError(error) && error.retryable && clock.now() - submission.at < TRY_FOR_MS;
       logger.warn('a store path could not be published', { host, toplevel, error, code: isFloeError(error) ? error.code : 'BUG' });
-      const why = isFloeError(error) ? describeError(error) : 'Floe failed on it because of a bug: see the log of the server';
+      const why = isFloeError(error) ? describeError(error) : bugWords('it', deps);
       if (isRetryable) {
         await store.submissions.note(id, why);
         isDone = false;

@@ -21,7 +21,9 @@ export async function openRepositorySandbox(
   await chmod(paths.sandbox, 0o700);
   const options = { exec, env: deps.env, dir: paths.sandbox, readable: [paths.mirror, paths.testingMirror] };
   if (config.isRepositoryCodeUnconfined) {
-    deps.logger.warn("repository code runs with access to the server's keys: whoever may push can read them", { setting: UNSAFE_SETTING });
+    deps.logger.warn(`repository code runs with access to the keys of ${config.program}: whoever may push can read them`, {
+      setting: UNSAFE_SETTING,
+    });
     return await openUnsafeSandbox(options);
   }
   await warnOfOpenings(config, deps.logger);
@@ -40,7 +42,7 @@ export async function openRepositorySandbox(
     const advice =
       error.code === 'BUILDS_CHANGE_STORE'
         ? `To let each commit decide what later ones really contain instead, set ${UNSAFE_STORE_SETTING}=yes.`
-        : `To let whoever may push read all keys of this server instead, set ${UNSAFE_SETTING}=yes.`;
+        : `To let whoever may push read all keys of ${config.program} instead, set ${UNSAFE_SETTING}=yes.`;
     throw new FloeError(error.code, `${error.message}\n${advice}`, { cause: error });
   }
 }

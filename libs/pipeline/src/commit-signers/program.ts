@@ -12,7 +12,7 @@ export async function runChecker({ path, dir }: VerdictDeps, file: string, args:
     throw new FloeError('SIGNERS_UNCHECKED', `${file} did not come to its end: ${result.end}`, { retryable: true });
   } catch (cause) {
     if (!isFloeError(cause, 'EXEC_NOT_STARTED')) throw cause;
-    throw new FloeError('SIGNERS_UNCHECKED', `signatures of commits cannot be checked without ${file}: install it beside the server`, {
+    throw new FloeError('SIGNERS_UNCHECKED', `signatures of commits cannot be checked without ${file}: install it on the machine that evaluates`, {
       retryable: true,
       cause,
     });

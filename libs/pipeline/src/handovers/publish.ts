@@ -2,6 +2,7 @@ import { handoverSha, type HostName, type StorePath } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { Handover, HandoverSystems } from '@floe/store';
 import { buildRoot } from '../building/build-roots.ts';
+import { bugWords } from '../bug-words.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { publishSystem } from '../building/publish-system.ts';
 import { NOT_TAKEN } from '../submissions.ts';
@@ -10,7 +11,7 @@ import { commitOf } from './named-commit.ts';
 
 type HandoverDeps = Pick<
   PipelineDeps,
-  'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor' | 'refusesSubmissions' | 'newestReleased'
+  'store' | 'nix' | 'cache' | 'mirror' | 'clock' | 'logger' | 'rootsDir' | 'policyFloor' | 'refusesSubmissions' | 'newestReleased' | 'ownEvaluations'
 >;
 
 /** What may succeed later is tried for so long. */
@@ -47,7 +48,7 @@ export async function publishHandovers(deps: HandoverDeps, repositoryId: string,
     } catch (error) {
       signal.throwIfAborted();
       logger.warn('what was submitted could not be published', { handover: id, error, code: isFloeError(error) ? error.code : 'BUG' });
-      const why = isFloeError(error) ? describeError(error) : 'Floe failed on it because of a bug: see the log of the server';
+      const why = isFloeError(error) ? describeError(error) : bugWords('it', deps);
       if (isFloeError(error) && error.retryable && clock.now() - at < TRY_FOR_MS) {
         await store.handovers.note(id, why);
         held.add(person);

@@ -76,7 +76,7 @@ export async function listStatements(folder: string): Promise<string[]> {
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
     throw new FloeError(
       'STATEMENT_LOG_UNREADABLE',
-      `the statement log ${folder} cannot be read (${code}): it must be a folder that floe-server may read and write; restore it from the backup if it is missing`,
+      `the statement log ${folder} cannot be read (${code}): it must be a folder that the user of this process may read and write; restore it from the backup if it is missing`,
       { data: { folder }, cause },
     );
   }
@@ -88,7 +88,7 @@ export async function writeStatement(path: string, content: Envelope | number): 
     await writeFileDurably(path, `${JSON.stringify(content)}\n`, 0o644);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    const todo = code === 'ENOSPC' || code === 'EDQUOT' ? 'its disk is full: free some space' : `${code}: let floe-server write there`;
+    const todo = code === 'ENOSPC' || code === 'EDQUOT' ? 'its disk is full: free some space' : `${code}: let the user of this process write there`;
     throw new FloeError('STATEMENT_LOG_UNWRITABLE', `the statement ${path} cannot be written (${todo})`, {
       retryable: true,
       data: { path, code },

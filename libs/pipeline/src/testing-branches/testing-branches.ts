@@ -4,6 +4,7 @@ import { describeError, isFloeError } from '@floe/runtime';
 import type { FleetHost, Repository, TestingBranch } from '@floe/store';
 import { describeTesting, trialEndWords } from '@floe/views';
 import type { PublishedHost } from '../building/build.ts';
+import { bugWords } from '../bug-words.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { buildOne, evaluateOne } from './build-one.ts';
 import { planTesting, TESTING_FOLDER } from './plan.ts';
@@ -179,7 +180,7 @@ export class TestingBranches {
       logger.warn('a testing branch could not be tried', { host, head, error, code: isFloeError(error) ? error.code : 'BUG' });
       // Of what may succeed later, the next look tries again.
       if (isFloeError(error) && error.retryable) return;
-      const why = isFloeError(error) ? describeError(error) : 'Floe failed on this commit because of a bug: see the log of the server';
+      const why = isFloeError(error) ? describeError(error) : bugWords('this commit', this.#deps);
       await this.#finish(branch, { kind: 'refused', why });
     }
   }
