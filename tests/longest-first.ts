@@ -11,6 +11,7 @@ export const LONG = [
   'lab/restart',
   'lab/inhibitors',
   'lab/desktop',
+  'lab/notices',
   'lab/circumstances',
   'lab/activation',
   'lab/people',

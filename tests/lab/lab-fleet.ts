@@ -26,6 +26,8 @@ interface LocalStatus {
   readonly server?: { readonly connected: boolean; readonly since: number | null };
 }
 
+const FIND_PROGRAM = "systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/\\1/'";
+
 /** Nothing is under way. */
 export const AT_REST: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'SUCCEEDED', 'ROLLED_BACK']);
 
@@ -337,8 +339,12 @@ export class LabFleet implements AsyncDisposable {
 
   /** What the people at the machine run: `floe-agent COMMAND`. */
   async agentCommand(name: string, command: string): Promise<string> {
-    const find = "systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/\\1/'";
-    return await this.guest(name).sh(`$(${find}) ${command}`);
+    return await this.guest(name).sh(`$(${FIND_PROGRAM}) ${command}`);
+  }
+
+  /** How the machine's agent is started, without its command. */
+  async programOf(name: string): Promise<string> {
+    return await this.guest(name).sh(FIND_PROGRAM);
   }
 
   /** Waits for the agent to say of itself, at the machine, what is asked of it. */

@@ -106,6 +106,8 @@ export class Desktop implements AsyncDisposable {
     for (const waitMs of RETRY_AFTER_MS) {
       if (signal.aborted || isShown(result)) break;
       await clock.sleep(waitMs, signal);
+      // It came meanwhile: its next restart must be seen.
+      this.#server ??= await notificationServer(exec, env);
       if (!signal.aborted) result = await this.#try(notice, signal);
     }
     if (!signal.aborted) this.#learn(isShown(result), result);
