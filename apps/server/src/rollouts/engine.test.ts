@@ -1,6 +1,6 @@
-import { beginRollout, DEFAULT_POLICY, NO_ORDERS, type HostName, type RolloutPolicy } from '@floe/model';
+import { beginRollout, DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
 import { silentLogger, systemClock } from '@floe/runtime';
-import type { CurrentRollout, Evaluation, RolloutDecided } from '@floe/store';
+import type { CurrentRollout, Evaluation, FleetHost, RolloutDecided } from '@floe/store';
 import { expect, test } from 'vitest';
 import { RolloutEngine } from './engine.ts';
 
@@ -11,7 +11,10 @@ const [canary, late] = ['canary-1', 'late-1'] as readonly string[] as readonly [
 const evaluated = (host: HostName, name: string): Evaluation => ({ host, outcome: 'CHANGED', labels: [], ring: name });
 
 /** A rollout that completes by the next decision, while a host is evaluated that moved. Its decision, stored. */
-async function complete(loosens: CurrentRollout['orders']['approvals'][number]['loosens']): Promise<RolloutDecided> {
+async function complete(
+  loosens: CurrentRollout['orders']['approvals'][number]['loosens'],
+  hosts: readonly FleetHost[] = [],
+): Promise<RolloutDecided> {
   const saved: RolloutDecided[] = [];
   const rollout: CurrentRollout = {
     id: 'rollout',
@@ -45,7 +48,7 @@ async function complete(loosens: CurrentRollout['orders']['approvals'][number]['
       audit: { append: async () => await Promise.resolve() },
     },
   });
-  await engine.tick({ rollout, hosts: [] });
+  await engine.tick({ rollout, hosts });
   const [decided, ...more] = saved;
   if (decided === undefined || more.length > 0) throw new Error('it decides once');
   return decided;
@@ -57,4 +60,13 @@ test('what a host loosens that is evaluated just before the end is approved firs
   expect(held.weaker?.map(({ text }) => text)).toContain('1 host from ring all to ring canary: late-1');
   const approved = await complete(held.weaker?.map(({ id }) => id));
   expect([approved.course.state, approved.left?.hosts.map(({ host }) => host)]).toEqual(['COMPLETE', [canary, late]]);
+});
+
+test('a host that comes when its ring has passed joins the first ring that has not', async () => {
+  const toplevel = `/nix/store/${'a'.repeat(32)}-new` as StorePath;
+  const row = { host: canary, repositoryId: 'fleet', publicKey: 'key', epoch: 1, observed: NOTHING_OBSERVED, isConnected: true, reportSeq: 1 };
+  const situation = { isRingPromoted: false, rollout: { id: 'r', host: canary, sequence: 3, toplevel }, quarantined: new Set() };
+  const came = { row, situation, desired: { kind: 'nothing' }, quarantines: [], acknowledged: new Set() } as unknown as FleetHost;
+  // Its own ring is the first one, and the rollout is at the second.
+  expect((await complete([], [came])).rings).toEqual(new Map([[canary, 1]]));
 });
