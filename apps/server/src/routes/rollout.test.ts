@@ -98,6 +98,7 @@ function withRollout(given: Given | undefined) {
         get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision),
         endOlder: async () => await Promise.resolve(given?.ended ?? []),
       },
+      audit: { append: async (entry) => void (await Promise.resolve(audit.push(entry))) },
       repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
       rollouts: {
         order: async (order, entry) => {
