@@ -10,6 +10,7 @@ const other = '/nix/store/other' as StorePath;
 const onWanted = { current: wanted, booted: other, profile: { generation: 2, toplevel: wanted } };
 const release = { id: '1', host, sequence: 1, toplevel: wanted };
 const desired: Desired = { kind: 'release', release, because: 'rollout' };
+const kept: Desired = { ...desired, because: 'kept' };
 const quarantined: Desired = { kind: 'quarantined', release };
 
 const row: HostRow = {
@@ -65,6 +66,7 @@ describe('where a host stands', () => {
 
   test('a host that waits or is kept is no problem; its agent says why', () => {
     const context: HostContext = {
+      now: 9,
       desired,
       offer,
       quarantines: [],
@@ -89,8 +91,10 @@ describe('floe retry', () => {
     ['refused it', { ...row, state: 'REJECTED' }, desired],
     ['is blocked', { ...row, state: 'BLOCKED' }, desired],
     ['is away', { ...row, state: 'ROLLED_BACK', isConnected: false }, quarantined],
+    ['was lost after its go, and is back in a pause', { ...row, state: 'STAGED', went: { toplevel: wanted, until: 8 } }, kept],
+    ['has nothing of it any more', { ...row, stateToplevel: other, went: { toplevel: wanted, until: 8 } }, kept],
   ])('has a host try again that %s', (_, given, asked) => {
-    expect(judgeRetry(given, asked)).toEqual({ kind: 'retry', toplevel: wanted });
+    expect(judgeRetry(given, asked, 9)).toEqual({ kind: 'retry', toplevel: wanted });
   });
 
   test.each<[string, HostRow, Desired, string, RegExp]>([
@@ -103,9 +107,13 @@ describe('floe retry', () => {
     ['revoked', { ...row, revokedAt: 2, state: 'ROLLED_BACK' }, quarantined, 'HOST_REVOKED', /floe enrol ada/],
     ['not enrolled', { ...row, publicKey: undefined }, desired, 'HOST_NOT_ENROLLED', /floe enrol ada/],
     ['without a release', row, { kind: 'nothing' }, 'NO_RELEASE', /no release/],
+    ['still away after its go', { ...row, isConnected: false, went: { toplevel: wanted, until: 8 } }, kept, 'NOTHING_TO_RETRY', /away/],
+    ['at it since its go', { ...row, state: 'VERIFYING', went: { toplevel: wanted, until: 8 } }, kept, 'NOTHING_TO_RETRY', /under way/],
+    ['in the time of its go', { ...row, state: 'STAGED', went: { toplevel: wanted, until: 9 } }, kept, 'NOTHING_TO_RETRY', /under way/],
+    ['back, and gets its go', { ...row, state: 'STAGED', went: { toplevel: wanted, until: 8 } }, desired, 'NOTHING_TO_RETRY', /under way/],
     ['told already', { ...row, state: 'ROLLED_BACK', retryEpoch: 3 }, desired, 'ALREADY_TOLD', /already/],
   ])('says what is the case of a host that is %s', (_, given, asked, code, message) => {
-    expect(judgeRetry(given, asked)).toEqual({ kind: 'nothing', code, message: expect.stringMatching(message) as string });
+    expect(judgeRetry(given, asked, 9)).toEqual({ kind: 'nothing', code, message: expect.stringMatching(message) as string });
   });
 });
 

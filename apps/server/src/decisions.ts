@@ -2,6 +2,7 @@ import {
   hasArrived,
   HOST_ACTIONS,
   isActivating,
+  isPastGo,
   isTerminalAgentState,
   standingOfMachine,
   type Desired,
@@ -50,8 +51,16 @@ function steerable(row: HostRow, desired: Desired): Decision {
   return { kind: 'retry', toplevel: desired.release.toplevel };
 }
 
-/** `floe retry`: once more what the host rolled back, refused or could not do. Pure. */
-export function judgeRetry(row: HostRow, desired: Desired): Decision {
+/** It had its `go`, was lost, and is back, in a pause: it asks again, and gets no other `go` before somebody has it try again. */
+function isBackInPause(row: HostRow, desired: Desired, now: number): boolean {
+  const { state, stateToplevel, isConnected, went } = row;
+  if (desired.kind !== 'release' || desired.because !== 'kept' || !isConnected) return false;
+  const { toplevel } = desired.release;
+  return isPastGo(went, toplevel, now) && !hasArrived(lastWordOf(row), toplevel) && !(stateToplevel === toplevel && isActivating(state));
+}
+
+/** `floe retry`: once more what the host rolled back, refused, could not do, or was lost with. Pure. */
+export function judgeRetry(row: HostRow, desired: Desired, now: number): Decision {
   const decision = steerable(row, desired);
   if (decision.kind === 'nothing' || desired.kind === 'quarantined') return decision;
   const { host } = row;
@@ -60,6 +69,7 @@ export function judgeRetry(row: HostRow, desired: Desired): Decision {
   if (said.isRetryPending) return nothing('ALREADY_TOLD', `${host} was already told to try again, and has not answered yet`);
   const { state } = said;
   if (isAboutIt && (state === 'ROLLED_BACK' || state === 'ROLLBACK_FAILED' || state === 'REJECTED' || state === 'BLOCKED')) return decision;
+  if (isBackInPause(row, desired, now)) return decision;
   return nothing('NOTHING_TO_RETRY', `there is nothing to try again: ${describe(row, desired)}`);
 }
 
@@ -107,10 +117,10 @@ export function refusalToForget(row: HostRow, isInFlake: boolean): Extract<Decis
 }
 
 /** What an administrator can decide about a host now: what the routes of decisions and enrolment would not refuse. Pure. */
-export function actionsOn(row: HostRow, desired: Desired, isInFlake: boolean): HostAction[] {
+export function actionsOn(row: HostRow, desired: Desired, isInFlake: boolean, now: number): HostAction[] {
   const isEnrolled = row.publicKey !== undefined && row.revokedAt === undefined;
   const isPossible: Readonly<Record<HostAction, boolean>> = {
-    retry: (isEnrolled && row.clonedAt !== undefined) || judgeRetry(row, desired).kind === 'retry',
+    retry: (isEnrolled && row.clonedAt !== undefined) || judgeRetry(row, desired, now).kind === 'retry',
     resume: judgeResume(row, desired).kind === 'retry',
     deploy: desired.kind === 'release' && desired.because !== 'kept' && judgeDeploy(row, desired).kind === 'deploy',
     revoke: isEnrolled,

@@ -172,6 +172,7 @@ export class FleetReader {
       if (changesAt !== undefined) onPresence?.(row.host, changesAt);
       return viewHost(row, {
         presence,
+        now,
         desired,
         offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted || isOrdered(situation, evaluation)),
         evaluation,

@@ -37,6 +37,7 @@ import type { RolloutDetail } from './rollouts/view.ts';
 export interface HostContext {
   /** The current answer of `resolve()`. */
   readonly desired: Desired;
+  readonly now: number;
   /** The offer of the newest finished revision. */
   readonly offer: Offer;
   /** The host's evaluation at that revision. */
@@ -77,7 +78,7 @@ export function viewHost(row: HostRow, context: HostContext): HostView {
       problemOf({ row, facts, evaluation, quarantines, renameTo }),
       presence === 'lost' ? lostWords(row.lastSeenAt ?? null) : null,
     ]),
-    actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none'),
+    actions: actionsOn(row, desired, offer.kind === 'release' || offer.kind === 'none', context.now),
     orders: context.orders ?? [],
     stops: context.stops ?? [],
     trouble,

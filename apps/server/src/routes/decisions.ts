@@ -90,7 +90,7 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
     async (c) =>
       decide(c, 'retry', { ...c.req.valid('param'), ...c.req.valid('json') }, async (row) => {
         const desired = await desiredOf(row);
-        const decision = judgeRetry(row, desired);
+        const decision = judgeRetry(row, desired, deps.clock.now());
         const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
         if (decision.kind === 'nothing' && !isCloned) return await refusalOf(row, desired, decision);
         if (isCloned) await store.hosts.clearCloned(row.host);

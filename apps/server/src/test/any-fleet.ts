@@ -77,5 +77,5 @@ export function toHost(facts: typeof anyHost extends fc.Arbitrary<infer Facts> ?
 export function viewOf({ row, desired, evaluation }: GivenHost) {
   const offer = offerOf('PUBLISHED', evaluation);
   const { presence } = presenceOf(presenceFactsOf(row), DEFAULT_PRESENCE, NOW);
-  return viewHost(row, { desired, offer, evaluation, quarantines: [], desiredCommit: null, progress: null, presence, trouble: null });
+  return viewHost(row, { now: NOW, desired, offer, evaluation, quarantines: [], desiredCommit: null, progress: null, presence, trouble: null });
 }
