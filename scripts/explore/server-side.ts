@@ -11,9 +11,10 @@ import {
   resolve,
   TRAIN,
   unaskedIn,
+  isLastWord,
   wentAfter,
+  wentAfterTrial,
   type AdmitAnswer,
-  type AgentState,
   type HostName,
   type RolloutDecision,
 } from '@floe/model';
@@ -109,17 +110,15 @@ export function storeReports(host: Host): Host {
 function afterReport(name: HostName, row: Row, report: Report): Row {
   const { epoch, state, subject } = report;
   const { trial } = row;
-  const isLastWord = trial !== undefined && epoch >= trial.epoch && subject === systemOf(name, trial.revision) && LAST_WORDS.has(state);
-  if (!isLastWord) return storeReport(row, report);
-  const isOpen = !trial.isEnded;
+  const tried = trial && { toplevel: systemOf(name, trial.revision), epoch: trial.epoch, isOpen: !trial.isEnded };
+  if (trial === undefined || tried === undefined || !isLastWord(tried, { state, subject, epoch })) return storeReport(row, report);
+  const { isOpen } = tried;
   // The agent's last word about a trial ends it. That it refused to try it is no refusal of what the fleet has.
   const next = storeReport(row, isOpen && state === 'REJECTED' ? { ...report, state: 'IDLE' } : report);
-  const isPlaceOver = next.went?.toplevel === subject && (isOpen || epoch < row.epoch);
+  const isPlaceOver = wentAfterTrial(wentOf(next.went), { state, subject, epoch }, { trial: tried, epoch: row.epoch }) === undefined;
   const ended = isOpen ? { ...next, trial: { ...trial, isEnded: true }, epoch: next.epoch + 1 } : next;
   return isPlaceOver ? { ...ended, went: undefined } : ended;
 }
-
-const LAST_WORDS: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'REJECTED', 'ROLLBACK_FAILED']);
 
 function storeReport(row: Row, { epoch, isOverridden, ...seen }: Report): Row {
   const { state, subject } = seen;

@@ -2,8 +2,8 @@ import {
   hasArrived,
   pendingStone,
   resolve,
-  wentAfter,
-  type AgentState,
+  isLastWord,
+  wentAfterTrial,
   type HostName,
   type HostSituation,
   type ReleaseRef,
@@ -11,9 +11,6 @@ import {
   type StorePath,
 } from '@floe/model';
 import { lastWordOf, type FleetHost, type HostRow, type Quarantine, type StoredReport, type Trial } from '@floe/store';
-
-/** What an agent says last of a trial. */
-const LAST_WORDS: ReadonlySet<AgentState> = new Set<AgentState>(['IDLE', 'REJECTED', 'ROLLBACK_FAILED']);
 
 type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
 
@@ -101,12 +98,9 @@ export class StoredHost {
     const row = this.#row;
     if (seq <= row.reportSeq) return;
     const subject = toplevel ?? undefined;
-    const trial = this.#trial;
-    const isOfTrial = subject === trial?.toplevel || (subject === undefined && state === 'REJECTED');
-    const isLastWord = trial !== undefined && LAST_WORDS.has(state) && epoch >= trial.epoch && isOfTrial;
-    const isEndedNow = isLastWord && !this.#isTrialEnded;
-    const isPlaceOver = isLastWord && row.went?.toplevel === trial.toplevel && (isEndedNow || epoch < row.epoch);
-    const went = isPlaceOver ? undefined : wentAfter(row.went, { state, subject, epoch });
+    const trial = this.#trial && { ...this.#trial, isOpen: !this.#isTrialEnded };
+    const isEndedNow = trial?.isOpen === true && isLastWord(trial, { state, subject, epoch });
+    const went = wentAfterTrial(row.went, { state, subject, epoch }, { trial, epoch: row.epoch });
     const isAccepted = epoch >= (row.retryEpoch ?? Infinity);
     // That it refused to try something is no refusal of what the fleet has.
     const said = { state: isEndedNow && state === 'REJECTED' ? ('IDLE' as const) : state, stateToplevel: subject, observed, lastSeenAt: receivedAt };

@@ -1,4 +1,4 @@
-import { AGENT_STATES, NOTHING_OBSERVED, storableText, TRIAL_OVER, VERDICTS, type HostName } from '@floe/model';
+import { AGENT_STATES, NOTHING_OBSERVED, storableText, TRIAL_ENDS, TRIAL_OVER, VERDICTS, type HostName } from '@floe/model';
 import { and, desc, eq, isNotNull, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { deleteInBatches } from './batches.ts';
@@ -43,6 +43,7 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
   const names = [...new Set(batch.map(({ host }) => host))];
   const rows = JSON.stringify(batch.map(toJson));
   const verdicts = JSON.stringify(VERDICTS);
+  const trialEnds = JSON.stringify(TRIAL_ENDS);
   // More than a batch adds, so that the rest shrinks with each batch.
   const most = KEEP_REPORTS + batch.length;
   return await db.transaction(async (tx) => {
@@ -68,25 +69,28 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         on conflict do nothing
       ), newest as (
         select distinct on (host) * from added order by host, seq desc
+      ), last_words as (
+        -- As isLastWord() of the model.
+        select a.*, t.toplevel as tried_toplevel, t.ended_at from added a join trials t on t.host = a.host
+        where a.epoch >= t.epoch and a.state = any(array(select jsonb_array_elements_text(${trialEnds}::text::jsonb)))
+          and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED'))
       ), tried as (
         -- The agent's last word about a trial ends it: the host gets what the fleet has under a new epoch.
         update trials t set ended_at = a.received_at, result = left(coalesce(a.detail ->> 'message', a.state), 1000),
           has_failed = a.state <> 'IDLE' or coalesce(a.detail ->> 'code' <> ${TRIAL_OVER}, false)
-        from (select distinct on (host) * from added where state = any(array['IDLE', 'REJECTED', 'ROLLBACK_FAILED']) order by host, seq desc) a
-        where t.host = a.host and t.ended_at is null and a.epoch >= t.epoch
-          -- A refusal may come before the system in it was read.
-          and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED'))
+        from (select distinct on (host) * from last_words order by host, seq desc) a
+        where t.host = a.host and t.ended_at is null
         returning t.host
       ), judged as (
         -- A verdict ends the go, whatever the host reports after it: under its next directive it would seem to be in flight. So does the
-        -- beginning of a later directive, as in wentAfter(). And the last word about a trial, also when that was ended before it came: the
-        -- host has another epoch since.
+        -- beginning of a later directive. And the last word about a trial, also when that was ended before it came: the
+        -- host has another epoch since: wentAfterTrial() of the model.
         select h.host from hosts h join added a on a.host = h.host where h.went_toplevel is not null and (
           (a.toplevel = h.went_toplevel and a.state = any(array(select jsonb_array_elements_text(${verdicts}::text::jsonb))))
           or (a.state = 'OFFERED' and a.epoch > h.went_epoch)
-          or (a.state = any(array['IDLE', 'REJECTED', 'ROLLBACK_FAILED']) and exists (
-            select from trials t where t.host = h.host and t.toplevel = h.went_toplevel and a.epoch >= t.epoch
-              and (a.toplevel = t.toplevel or (a.toplevel is null and a.state = 'REJECTED')) and (t.ended_at is null or a.epoch < h.epoch))))
+          or exists (
+            select from last_words l
+            where l.host = h.host and l.tried_toplevel = h.went_toplevel and (l.ended_at is null or l.epoch < h.epoch)))
       ), outdated as (
         delete from reports where ctid = any(array(
           select o.id from newest n cross join lateral (

@@ -99,6 +99,35 @@ export function wentAfter(went: Went | undefined, { state, subject, epoch }: Sai
   return isVerdict || isLater ? undefined : went;
 }
 
+/** What an agent says last of a trial. */
+export const TRIAL_ENDS = ['IDLE', 'REJECTED', 'ROLLBACK_FAILED'] as const satisfies readonly AgentState[];
+
+/** A trial, as far as reports about it decide. */
+export interface TrialOfReports {
+  readonly toplevel: StorePath;
+  readonly epoch: number;
+  readonly isOpen: boolean;
+}
+
+/** Whether the report is the agent's last word about the trial. A refusal may come before the system in it was read. */
+export function isLastWord(trial: Pick<TrialOfReports, 'toplevel' | 'epoch'>, { state, subject, epoch }: Said & { readonly epoch: number }): boolean {
+  const isAboutIt = subject === trial.toplevel || (subject === undefined && state === 'REJECTED');
+  return epoch >= trial.epoch && isAboutIt && (TRIAL_ENDS as readonly AgentState[]).includes(state);
+}
+
+/**
+ * {@link wentAfter} of a host that had a trial: the last word about that ends the place, too, also when the trial was ended before it came, so
+ * that the host has another epoch since.
+ */
+export function wentAfterTrial<Some extends Went>(
+  went: Some | undefined,
+  said: Said & { readonly epoch: number },
+  { trial, epoch }: { readonly trial: TrialOfReports | undefined; readonly epoch: number },
+): Some | undefined {
+  if (trial !== undefined && went?.toplevel === trial.toplevel && isLastWord(trial, said) && (trial.isOpen || said.epoch < epoch)) return undefined;
+  return wentAfter(went, said) && went;
+}
+
 /**
  * The place of a host that gets its `go`. Asking again takes no new time while the place lasts; after that it does, since its user made it
  * wait, or it slept.
