@@ -222,7 +222,7 @@ function refusalOf(command: string, { ada, named, asked, seen, evaluations }: Re
     case 'retry':
       return (
         unless(line === 'ada', 'another host') ??
-        (row.clonedAt !== undefined && row.revokedAt === undefined ? undefined : judged(judgeRetry(row, desired)))
+        (row.clonedAt !== undefined && row.revokedAt === undefined ? undefined : judged(judgeRetry(row, desired, NOW)))
       );
     case 'resume':
       return unless(line === 'ada', 'another host') ?? judged(judgeHostResume(row, desired));

@@ -49,7 +49,7 @@ export function viewWhy(host: HostName, context: WhyContext): WhyView | undefine
   const rename = renameOf(host, context);
   const unknownAuthor = unknownAuthorWords(context.fleet.rollout ?? {});
   const { desired } = each;
-  const may = { mayRetry: judgeRetry(row, desired).kind === 'retry', mayResume: judgeResume(row, desired).kind === 'retry' };
+  const may = { mayRetry: judgeRetry(row, desired, context.now).kind === 'retry', mayResume: judgeResume(row, desired).kind === 'retry' };
   const about = { host, error: evaluation?.error, rename, commit: context.newest?.sha, ...may, unknownAuthor, isDownloaded, release, time: utcTime };
   return whyNot(whyFactsOf(each, evaluation, context), context.now).map((reason) => {
     const said = reason.rule === 'quarantined' ? (rolledBack ?? row.detail?.message) : row.detail?.message;
