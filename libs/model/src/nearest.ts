@@ -6,17 +6,19 @@ const MAX_CHARACTERS = 300;
 export function nearest(name: string, names: readonly string[]): readonly string[] {
   if (name.length > MAX_CHARACTERS) return [];
   const limit = Math.max(1, Math.floor(name.length / 3));
+  const lower = name.toLowerCase();
   return names
-    .map((candidate) => ({ candidate, distance: distanceOf(name.toLowerCase(), candidate.toLowerCase()) }))
+    .map((candidate) => ({ candidate, distance: distanceOf(lower, candidate.toLowerCase(), limit) }))
     .filter(({ distance }) => distance <= limit)
     .toSorted((a, b) => a.distance - b.distance || a.candidate.localeCompare(b.candidate, 'en', { numeric: true }))
     .slice(0, MAX_SUGGESTIONS)
     .map(({ candidate }) => candidate);
 }
 
-/** Names that differ in upper and lower case alone are next to each other. */
-function distanceOf(name: string, candidate: string): number {
-  return name !== candidate && candidate.startsWith(name) ? 1 : editDistance(name, candidate);
+/** Of names in lower case; one that differs in length by more than the limit is not within it. */
+function distanceOf(name: string, candidate: string, limit: number): number {
+  if (name !== candidate && candidate.startsWith(name)) return 1;
+  return Math.abs(name.length - candidate.length) > limit ? Infinity : editDistance(name, candidate);
 }
 
 /** How many letters must be added, left out, replaced or swapped with their neighbour (optimal string alignment). */
