@@ -21,6 +21,7 @@ let
     FLOE_SUBSTITUTERS = toString cfg.substituters;
     FLOE_TRUSTED_PUBLIC_KEYS = toString cfg.trustedPublicKeys;
     FLOE_STATE_DIR = "/var/lib/floe-agent";
+    FLOE_RUNNING_FILE = "/run/floe-agent/running.json";
     FLOE_LOG_LEVEL = cfg.logLevel;
     FLOE_HEALTH_GRACE_SECONDS = toString cfg.healthGraceSeconds;
     FLOE_SETTLE_SECONDS = toString cfg.settleSeconds;
