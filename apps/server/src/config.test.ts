@@ -92,12 +92,15 @@ describe('the configuration', () => {
     const source = (more: Record<string, string>): unknown => parseConfig({ ...minimal, ...more }, readFile).repository.source;
     expect(source({})).toEqual({ kind: 'commit' });
     expect(source({ FLOE_EVALUATE_SOURCE: 'tree' })).toEqual({ kind: 'tree', ignored: [] });
+    expect(source({ FLOE_EVALUATE_ATTRIBUTE: 'colmenaHive.nodes' })).toEqual({ kind: 'commit', attribute: 'colmenaHive.nodes' });
     expect(source({ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: 'docs/**, **/*.md' })).toEqual({
       kind: 'tree',
       ignored: ['docs/**', '**/*.md'],
     });
     for (const [wrong, says] of [
       [{ FLOE_EVALUATE_SOURCE: 'files' }, /FLOE_EVALUATE_SOURCE/],
+      [{ FLOE_EVALUATE_ATTRIBUTE: 'a..b' }, /FLOE_EVALUATE_ATTRIBUTE/],
+      [{ FLOE_EVALUATE_ATTRIBUTE: 'a or (throw "x")' }, /FLOE_EVALUATE_ATTRIBUTE/],
       [{ FLOE_EVALUATE_IGNORE: 'docs/**' }, /needs FLOE_EVALUATE_SOURCE=tree/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '/docs' }, /FLOE_EVALUATE_IGNORE is not a list of patterns/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '*' }, /ignores flake.nix/],

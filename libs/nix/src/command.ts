@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import type { StorePath } from '@floe/model';
 import { gitAddress } from './flake-address.ts';
+import { HOSTS_ATTRIBUTE } from './hosts-attribute.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { AskRemote } from './ask-remote.ts';
 import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
@@ -103,6 +104,8 @@ export interface RepositoryNixDeps {
   readonly exec: Exec;
   readonly logger: Logger;
   readonly sandbox: Sandbox;
+  /** Where the flake has its hosts, as `colmenaHive.nodes`. Default: `nixosConfigurations`. */
+  readonly hostsAttribute?: string | undefined;
   /** Whose turn it is to be evaluated, among all of this machine. Default: everybody's at once. */
   readonly gate?: EvaluationGate | undefined;
   /** How private inputs are fetched. Default: they are not. */
@@ -118,6 +121,10 @@ export class RepositoryCommand {
 
   constructor(deps: RepositoryNixDeps) {
     this.#deps = deps;
+  }
+
+  get hostsAttribute(): string {
+    return this.#deps.hostsAttribute ?? HOSTS_ATTRIBUTE;
   }
 
   /** Folders that Nix writes to: its store, and the parent of its homes and temporary files. */
@@ -155,14 +162,22 @@ export class RepositoryCommand {
     return await runNix(exec, program, [...args, ...NOT_FROM_FLAKES], await sandbox.prepare(program, []), options);
   }
 
-  /** Evaluates something with `nix` when it is its turn. The caller checks the exit status. */
-  async evaluate(args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+  /**
+   * Evaluates something with `nix` when it is its turn. The caller checks the exit status. `isWhole`: whether it took what others will, too; one that
+   * ended early did not.
+   */
+  async evaluate(
+    args: readonly string[],
+    options: CommandOptions,
+    isWhole: (run: CommandResult) => boolean = ({ isOk }) => isOk,
+  ): Promise<CommandResult> {
     const all = ['eval', ...args];
     if (this.#deps.gate === undefined) return await this.run('nix', all, options);
     return await this.#deps.gate.pass(options.signal, async (onRunning) => {
       const result = await this.run('nix', all, { ...options, onRunning });
       // One that was ended at a limit says nothing of others.
-      return { result, peakBytes: result.result.end === 'exited' ? result.result.peakMemoryBytes : undefined };
+      const peakBytes = result.result.end === 'exited' ? result.result.peakMemoryBytes : undefined;
+      return { result, peakBytes, isWhole: isWhole(result) };
     });
   }
 

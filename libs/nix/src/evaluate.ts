@@ -3,7 +3,7 @@ import { NO_EVAL_CACHE } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { cleanText, explain, serverUnwell } from './failure.ts';
-import { hostExpression, isNotOurs, isOursAnswered, oursExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
+import { configOf, hostExpression, isNotOurs, isOursAnswered, oursExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
 import { readFlakeSource, type FlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
 import { describePlaces, isElsewhere } from './places.ts';
@@ -110,12 +110,14 @@ class Evaluation {
   }
 
   async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
-    return await this.#ask(hostExpression(this.#flakeUrl, host, this.#isAsked(host)), more);
+    const isAsked = this.#isAsked(host);
+    const expression = hostExpression(configOf(this.#flakeUrl, this.#command.hostsAttribute, host), isAsked);
+    return await this.#ask(expression, more, ({ isOk, result }) => isOk && !(isAsked && isNotOurs(result.stdout)));
   }
 
-  async #ask(expression: string, more: readonly string[] = []): Promise<CommandResult> {
+  async #ask(expression: string, more: readonly string[], isWhole: (run: CommandResult) => boolean): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
-    return await this.#command.evaluate(['--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes });
+    return await this.#command.evaluate(['--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes }, isWhole);
   }
 
   #isAsked(host: HostName): boolean {
@@ -125,7 +127,7 @@ class Evaluation {
   /** One that says it without its system is Floe's, or nothing that says so: the error is its system's. */
   async #isSilent(host: HostName): Promise<boolean> {
     if (!this.#isAsked(host)) return false;
-    const asked = await this.#ask(oursExpression(this.#flakeUrl, host));
+    const asked = await this.#ask(oursExpression(configOf(this.#flakeUrl, this.#command.hostsAttribute, host)), [], () => false);
     return !asked.isOk || !isOursAnswered(asked.result.stdout);
   }
 

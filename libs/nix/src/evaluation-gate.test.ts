@@ -22,14 +22,14 @@ function machine(memory: number, most: number) {
     begun,
     used,
     total,
-    begin: (name: string, peakBytes: number | undefined): Promise<string> =>
+    begin: (name: string, peakBytes: number | undefined, isWhole = true): Promise<string> =>
       gate.pass(NEVER, async (onRunning) => {
         begun.push(name);
         onRunning(() => used.get(name) ?? 0);
         await new Promise<void>((end) => running.set(name, end));
         running.delete(name);
         used.delete(name);
-        return { result: name, peakBytes };
+        return { result: name, peakBytes, isWhole };
       }),
   };
 }
@@ -98,7 +98,7 @@ test('one runs always, and the next when other programs have freed memory', asyn
     void gate.pass(NEVER, async () => {
       begun.push(name);
       await new Promise(() => undefined);
-      return { result: undefined, peakBytes: undefined };
+      return { result: undefined, peakBytes: undefined, isWhole: true };
     });
   }
   await vi.advanceTimersByTimeAsync(2_000);
@@ -117,7 +117,7 @@ test("one that is stopped while it waits leaves the queue, and takes nobody's pl
     gate.pass(signal, async () => {
       begun.push(name);
       if (!signal.aborted) await new Promise<void>((end) => ends.set(name, end));
-      return { result: name, peakBytes: undefined };
+      return { result: name, peakBytes: undefined, isWhole: true };
     });
   const all = [begin('a', NEVER), begin('b', stopping.signal), begin('c', NEVER)];
   await settled();
@@ -137,10 +137,30 @@ test("one that is stopped while it waits leaves the queue, and takes nobody's pl
 test('one that fails gives its place back; a large one is forgotten after sixteen others', async () => {
   const gate = new EvaluationGate({ most: 1, availableBytes: () => 0 });
   await expect(gate.pass(NEVER, async () => await Promise.reject(new Error('no')))).rejects.toThrow('no');
-  const take = async (peakBytes: number | undefined) => await gate.pass(NEVER, async () => await Promise.resolve({ result: 0, peakBytes }));
+  const take = async (peakBytes: number | undefined) =>
+    await gate.pass(NEVER, async () => await Promise.resolve({ result: 0, peakBytes, isWhole: true }));
   await take(5 * GIB);
   await take(undefined);
   expect(gate.expectedBytes).toBe(5 * GIB);
   for (let count = 0; count < 16; count++) await take(GIB);
   expect(gate.expectedBytes).toBe(GIB);
+});
+
+test('however many fail early and small, what a whole host takes is not forgotten; one that fails with more is remembered', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 2 * GIB }), { maxLength: 60 }), fc.integer({ min: 1, max: 6 }), async (small, most) => {
+      const world = machine(100 * GIB, most);
+      await learn(world, 2 * GIB);
+      for (const [index, bytes] of [...small, 3 * GIB].entries()) {
+        const name = `failing${index}`;
+        const ended = world.begin(name, bytes, false);
+        await settled();
+        expect(world.gate.expectedBytes).toBe(2 * GIB);
+        world.running.get(name)?.();
+        await ended;
+      }
+      expect(world.gate.expectedBytes).toBe(3 * GIB);
+    }),
+    { numRuns: 30 },
+  );
 });

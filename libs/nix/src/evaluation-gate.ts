@@ -46,12 +46,13 @@ export class EvaluationGate {
   }
 
   /**
-   * Waits for its turn and runs `evaluate`, which returns the most bytes that it took, where that is known. When the signal aborts meanwhile, `evaluate`
+   * Waits for its turn and runs `evaluate`, which returns the most bytes that it took, where that is known. One that is not whole ended early: it is remembered
+   * only where it took more than is expected, since many small failures would hide what a host takes. When the signal aborts meanwhile, `evaluate`
    * runs at once, for the same signal to end it.
    */
   async pass<T>(
     signal: AbortSignal | undefined,
-    evaluate: (onRunning: OnRunning) => Promise<{ readonly result: T; readonly peakBytes: number | undefined }>,
+    evaluate: (onRunning: OnRunning) => Promise<{ readonly result: T; readonly peakBytes: number | undefined; readonly isWhole: boolean }>,
   ): Promise<T> {
     const turn = Promise.withResolvers<Running>();
     this.#waiting.push(turn.resolve);
@@ -66,8 +67,8 @@ export class EvaluationGate {
     const running = await turn.promise;
     signal?.removeEventListener('abort', leave);
     try {
-      const { result, peakBytes } = await evaluate((memoryBytes) => (running.memoryBytes = memoryBytes));
-      if (peakBytes !== undefined) this.#remember(peakBytes);
+      const { result, peakBytes, isWhole } = await evaluate((memoryBytes) => (running.memoryBytes = memoryBytes));
+      if (peakBytes !== undefined && (isWhole || peakBytes > this.expectedBytes)) this.#remember(peakBytes);
       return result;
     } finally {
       this.#running.delete(running);

@@ -3,6 +3,7 @@ import type { HostName, StorePath } from '@floe/model';
 import * as v from 'valibot';
 import { tryParseAnswer } from './answer.ts';
 import { flakeAt } from './flake-address.ts';
+import { attributePath } from './hosts-attribute.ts';
 import { OWN_SETTINGS, readOwnSettings } from './own-settings.ts';
 import { DerivationPath, OutputPath } from './store-forms.ts';
 
@@ -41,38 +42,39 @@ const Answer = v.object({
 });
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
-function configOf(flakeUrl: string, host: HostName): string {
-  return `${flakeAt(flakeUrl)}.nixosConfigurations.${nixString(host)}.config`;
+/** The expression of a host's `config`. */
+export function configOf(flakeUrl: string, attribute: string, host: HostName): string {
+  return `${flakeAt(flakeUrl)}.${attributePath(attribute)}.${nixString(host)}.config`;
 }
 
 /**
  * A Nix function from a host's `config` to whether it runs Floe's agent. Every NixOS configuration says that: false where it does not
- * have the module. What is not NixOS (it has no services) says nothing: null.
+ * have the module. What is not NixOS (it has no services, or is a Home Manager's) says nothing: null.
  */
 const SAYS_OURS = `(config:
-    if !(config ? services) then null
+    if !(config ? services) || config ? home.activationPackage then null
     else if config.services ? floe.agent then config.services.floe.agent.enable or null
     else false)`;
 
-/** The expression that asks only whether the host is Floe's: a set with `isOurs`, true, false or null. */
-export function oursExpression(flakeUrl: string, host: HostName): string {
-  return `{ isOurs = ${SAYS_OURS} ${configOf(flakeUrl, host)}; }`;
+/** The expression that asks only whether the host with this {@link configOf} is Floe's: a set with `isOurs`, true, false or null. */
+export function oursExpression(config: string): string {
+  return `{ isOurs = ${SAYS_OURS} ${config}; }`;
 }
 
 /**
  * The expression for one host. If the value had an attribute called outPath, Nix would print the whole set as that string. With `unlessNotOurs`
  * the system of a host that says that it is not Floe's is not evaluated: its answer is only that ({@link isNotOurs}).
  */
-export function hostExpression(flakeUrl: string, host: HostName, unlessNotOurs = false): string {
-  const question = systemExpression(configOf(flakeUrl, host));
+export function hostExpression(config: string, unlessNotOurs = false): string {
+  const question = systemExpression(config);
   if (!unlessNotOurs) return question;
-  return `if ${SAYS_OURS} ${configOf(flakeUrl, host)} == false then { isOurs = false; } else ${question}`;
+  return `if ${SAYS_OURS} ${config} == false then { isOurs = false; } else ${question}`;
 }
 
 function systemExpression(config: string): string {
   return `let
   config = ${config};
-  t = config.system.build.toplevel;
+  t = if config ? home.activationPackage then config.home.activationPackage else config.system.build.toplevel;
   own = ${OWN_SETTINGS};
 in
 {

@@ -42,6 +42,7 @@ let unique = '';
 let dir = '';
 let nix: Nix;
 let repositoryNix: RepositoryNix;
+let hostsAt: (attribute: string | undefined) => RepositoryNix;
 let flakes = 0;
 
 async function flake(outputs: string, files: Readonly<Record<string, string>> = {}): Promise<string> {
@@ -112,7 +113,8 @@ beforeAll(async () => {
     { exec, env, dir: join(dir, 'sandbox'), readable: [dir] },
     { secrets: [], programs: [], nonce: dir, mayBuildsChangeStore: true },
   );
-  repositoryNix = createRepositoryNix({ exec, logger: silentLogger, sandbox, gate }, nix);
+  hostsAt = (hostsAttribute) => createRepositoryNix({ exec, logger: silentLogger, sandbox, gate, hostsAttribute }, nix);
+  repositoryNix = hostsAt(undefined);
 });
 afterAll(async () => {
   await execInTest('chmod', ['-R', 'u+w', dir]);
@@ -149,6 +151,32 @@ describe('listing hosts', () => {
     });
   });
 
+  it('finds, evaluates and asks hosts where the setting says that they are', async () => {
+    const own = (name: string, floe: string): string =>
+      `colmenaHive.nodes.${name}.config = { services = { ${floe} }; system.build.toplevel = derivation { name = "${name}"; system = "${SYSTEM}"; builder = "/bin/sh"; }; };`;
+    const url = await flake(
+      `nixosConfigurations.installer = throw "not asked"; ${own('ada', 'floe.agent.enable = true;')} ${own('iso', '')}
+       homes.alice.config = { services = { }; home.activationPackage = derivation { name = "home"; system = "${SYSTEM}"; builder = "/bin/sh"; }; };`,
+    );
+    const ask = async (attribute: string): Promise<Map<string, string>> => {
+      const at = hostsAt(attribute);
+      const results = new Map<string, string>();
+      const { hosts } = await at.listHosts(url, limits);
+      const onResult = (result: HostEvaluation): void =>
+        void results.set(result.host, result.kind === 'evaluated' ? result.toplevel.slice('/nix/store/'.length + 33) : result.kind);
+      await at.evaluateHosts(url, hosts, { ...limits, concurrency: 2, isAsked: () => true, onResult });
+      return results;
+    };
+    expect(await ask('colmenaHive.nodes')).toEqual(
+      new Map([
+        ['ada', 'ada'],
+        ['iso', 'not-ours'],
+      ]),
+    );
+    // Home Manager has services, too, and says nothing about the agent.
+    expect(await ask('homes')).toEqual(new Map([['alice', 'home']]));
+  });
+
   it.each([
     ['no flake.nix', { 'README.md': 'hello' }, 'FLAKE_INVALID', /flake\.nix/],
     [
@@ -165,6 +193,30 @@ describe('listing hosts', () => {
       /no output nixosConfigurations/,
     ],
     ['no hosts', { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; }; }' }, 'FLAKE_HAS_NO_HOSTS', /is empty/],
+    [
+      'no nixosConfigurations but other outputs',
+      { 'flake.nix': '{ outputs = { self }: { packages = { }; lib = { }; }; }' },
+      'FLAKE_HAS_NO_HOSTS',
+      /it has lib, packages\. .*evaluate\.attribute/,
+    ],
+    [
+      'hosts of colmena',
+      { 'flake.nix': '{ outputs = { self }: { colmena = throw "not read"; colmenaHive.nodes = { ada = throw "not read"; bob = { }; }; }; }' },
+      'FLAKE_HAS_NO_HOSTS',
+      /no output nixosConfigurations: it has colmenaHive\.nodes with 2 names\..*evaluate\.attribute of the server to colmenaHive\.nodes/,
+    ],
+    [
+      'an empty set beside machines of nix-darwin',
+      { 'flake.nix': '{ outputs = { self }: { nixosConfigurations = { }; colmenaHive = throw "closed"; darwinConfigurations.mac = { }; }; }' },
+      'FLAKE_HAS_NO_HOSTS',
+      /is empty: it has darwinConfigurations with 1 name\./,
+    ],
+    [
+      'colmena without its hive',
+      { 'flake.nix': '{ outputs = { self }: { colmena = { meta = { }; ada = { }; }; }; }' },
+      'FLAKE_HAS_NO_HOSTS',
+      /add colmenaHive = colmena\.lib\.makeHive self\.outputs\.colmena/,
+    ],
   ])('reports what is wrong with %s', async (_name, files, code, message) => {
     const url = await repository(files);
     const error: unknown = await repositoryNix.listHosts(url, limits).catch((caught: unknown) => caught);

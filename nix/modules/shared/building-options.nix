@@ -46,6 +46,14 @@ in
   };
 
   evaluate = {
+    attribute = mkOption {
+      type = types.strMatching "[A-Za-z_][A-Za-z0-9_-]*(\\.[A-Za-z_][A-Za-z0-9_-]*)*";
+      default = "nixosConfigurations";
+      example = "colmenaHive.nodes";
+      description = ''
+        Where the flake has its hosts: a set with one attribute per host, named as the host.
+      '';
+    };
     source = mkOption {
       type = types.enum [
         "commit"

@@ -1,4 +1,5 @@
 import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
+import { HOSTS_ATTRIBUTE_FORM } from '@floe/nix';
 import { ignores, IGNORE_RULE, parseIgnored } from '@floe/model';
 import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
@@ -79,6 +80,7 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
   };
 }
 
+const HostsAttribute = v.pipe(v.string(), v.regex(HOSTS_ATTRIBUTE_FORM));
 const Source = v.picklist(['commit', 'tree']);
 
 function parseSource(read: SettingsReader, directory: string | undefined): EvaluateSource {
@@ -95,5 +97,11 @@ function parseSource(read: SettingsReader, directory: string | undefined): Evalu
     );
   const lost = ['flake.nix', 'flake.lock'].find((path) => ignores(ignored ?? [], path));
   if (lost !== undefined) read.problem(`FLOE_EVALUATE_IGNORE ignores ${lost}, which every evaluation needs: set it to narrower patterns`);
-  return kind === 'tree' ? { kind, ignored: ignored ?? [] } : { kind };
+  const attribute = read.checked<string | undefined>(
+    'FLOE_EVALUATE_ATTRIBUTE',
+    HostsAttribute,
+    undefined,
+    'where the flake has its hosts: names with points between, such as colmenaHive.nodes',
+  );
+  return { ...(kind === 'tree' ? { kind, ignored: ignored ?? [] } : { kind }), ...(attribute === undefined ? {} : { attribute }) };
 }

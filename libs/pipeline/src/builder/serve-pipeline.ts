@@ -52,7 +52,18 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     mirror: deps.fetches.watching(mirror),
     testing,
     nix,
-    repositoryNix: createRepositoryNix({ exec, logger, sandbox, gate, inputAccess: config.inputAccess, askRemote: createAskRemote(deps.env) }, nix),
+    repositoryNix: createRepositoryNix(
+      {
+        exec,
+        logger,
+        sandbox,
+        gate,
+        hostsAttribute: config.repository.source.attribute,
+        inputAccess: config.inputAccess,
+        askRemote: createAskRemote(deps.env),
+      },
+      nix,
+    ),
     cache: { url: `file://${config.cacheDir}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
     limits: {
       evaluations: cores,

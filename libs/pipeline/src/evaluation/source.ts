@@ -27,7 +27,8 @@ export async function sourceOf(
 ): Promise<{ readonly address: string; readonly key: string }> {
   const address = await addressOf(deps, sha);
   // With the folder of the flake, without that of the mirror.
-  const key = address.endsWith(TREE_ADDRESS) ? (address.split('?')[1] ?? '') : AS_COMMIT;
+  const where = deps.source?.attribute === undefined ? '' : `hosts=${deps.source.attribute}&`;
+  const key = address.endsWith(TREE_ADDRESS) ? `${where}${address.split('?')[1] ?? ''}` : AS_COMMIT;
   if (sourceKey !== key) await deps.store.revisions.noteSource(id, key);
   return { address, key };
 }
