@@ -17,7 +17,6 @@ let
     options = {
       nix.settings.sandbox = set (types.either types.bool types.str) true;
       nix.settings.trusted-users = set (types.listOf types.str) [ "root" ];
-      systemd.tmpfiles.rules = set (types.listOf types.str) [ ];
       security.allowUserNamespaces = set types.bool true;
       services.postgresql.enable = set types.bool false;
       services.postgresql.package = set types.package (package "postgresql");
