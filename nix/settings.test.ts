@@ -27,8 +27,8 @@ describe.each([
     source: `{apps/builder/src/config,${BUILDER}}.ts`,
     isForNixos: (name: string) => name !== 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE',
   },
-  // A machine is never played by a folder on NixOS, and what runs is said where programs look for it.
-  { app: 'agent', source: 'apps/agent/src/config.ts', isForNixos: (name: string) => !['FLOE_ROOT', 'FLOE_RUNNING_FILE'].includes(name) },
+  // A machine is never played by a folder on NixOS.
+  { app: 'agent', source: 'apps/agent/src/config.ts', isForNixos: (name: string) => name !== 'FLOE_ROOT' },
 ])('the settings of the $app', ({ app, source, isForNixos }) => {
   it('can all be set by its NixOS module, which sets no other', async () => {
     const shared = app === 'agent' ? '' : ',shared/*.nix';
