@@ -98,16 +98,12 @@ it('hands each of the two its own secrets alone', async () => {
   });
 });
 
-it('keeps the files of both apart, on one machine', async () => {
-  const signers = 'services.floe.builder.signers.ssh = [ "ada ssh-ed25519 A" ]; services.floe.server.signers.ssh = [ "ada ssh-ed25519 A" ];';
+it('has the signers of commits in a file of its own, on one machine with the server', async () => {
+  const signers = 'services.floe.builder.signers.ssh = [ "ada ssh-ed25519 A" ];';
   expect(await evaluate(signers, 'failed', true)).toEqual([]);
-  for (const [unit, file] of [
-    ['floe-builder', 'floe/builder-ssh-signers'],
-    ['floe-server', 'floe/ssh-signers'],
-  ]) {
-    expect(await evaluate(signers, `units.${unit}.environment.FLOE_SSH_SIGNERS_FILE`, true)).toBe(`/etc/${file}`);
-    expect(await evaluate(signers, `etc."${file}".text`, true)).toBe('# Who may sign commits.\nada ssh-ed25519 A\n');
-  }
+  expect(await evaluate(signers, 'units.floe-builder.environment.FLOE_SSH_SIGNERS_FILE', true)).toBe('/etc/floe/builder-ssh-signers');
+  expect(await evaluate(signers, 'etc."floe/builder-ssh-signers".text', true)).toBe('# Who may sign commits.\nada ssh-ed25519 A\n');
+  expect(await evaluate(signers, 'units.floe-server.environment.FLOE_SSH_SIGNERS_FILE or "unset"', true)).toBe('unset');
 });
 
 it('lets others read a cache that is elsewhere, and only that', async () => {

@@ -79,6 +79,15 @@ it('refuses what a server does not start with beside a builder of its own', asyn
   ]);
   for (const secret of ['repository.tokenFile = "/run/secrets/token";', 'inputs."github.com".tokenFile = "/run/secrets/token";'])
     expect(await failed([...needed, secret])).toEqual([expect.stringMatching(/take repository\.tokenFile and inputs out/)]);
+  for (const setting of [
+    'signers.ssh = [ ];',
+    'signers.openPgp = [ "-----BEGIN" ];',
+    'policyFloor.checks = [ "unit" ];',
+    'repository.directory = "nix";',
+    'evaluate.source = "tree";',
+    'evaluate.attribute = "colmenaHive.nodes";',
+  ])
+    expect(await failed([...needed, setting]), setting).toEqual([expect.stringMatching(/take signers, policyFloor, .* out, and set them there/)]);
 });
 
 it('tells the server its forge, and refuses the settings of another one', async () => {

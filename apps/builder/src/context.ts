@@ -6,6 +6,7 @@ import {
   ensureRepository,
   keepCache,
   lockDataFolder,
+  newestLogged,
   openBuilder,
   openRepositorySandbox,
   openStatementLog,
@@ -62,10 +63,11 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
     onOtherDefault: (notice: string | undefined) => notice === undefined || logger.warn(notice),
     onSilence: () => undefined,
   };
+  const newestReleased = async () => await newestLogged({ statements, releaseKeys: releaser.keys, logger });
   await runLoops(
     (running) => [
       builder.run(watching, repository.id, running),
-      answerQuestions({ store, releaser, clock, logger }, repository.id, running),
+      answerQuestions({ store, releaser, clock, logger, newestReleased }, repository.id, running),
       keepCache(
         {
           limits: config.cacheLimits,

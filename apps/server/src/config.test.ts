@@ -253,8 +253,19 @@ describe('a builder of its own process', () => {
   });
 
   test('what the builder holds is refused here, and what both need is asked for', () => {
-    expect(() => parse({ FLOE_REPOSITORY_TOKEN_FILE: '/token' })).toThrow(/FLOE_REPOSITORY_TOKEN_FILE is the builder's/);
-    expect(() => parse({ FLOE_INPUTS_FILE: '/inputs' })).toThrow(/FLOE_INPUTS_FILE is the builder's/);
+    for (const [name, value] of [
+      ['FLOE_REPOSITORY_TOKEN_FILE', '/token'],
+      ['FLOE_REPOSITORY_DIRECTORY', 'nix'],
+      ['FLOE_INPUTS_FILE', '/inputs'],
+      ['FLOE_EVALUATE_SOURCE', 'tree'],
+      ['FLOE_EVALUATE_IGNORE', 'docs/**'],
+      ['FLOE_EVALUATE_ATTRIBUTE', 'colmenaHive.nodes'],
+      ['FLOE_POLICY_FLOOR', '{}'],
+      ['FLOE_SSH_SIGNERS_FILE', '/signers'],
+      ['FLOE_OPENPGP_SIGNERS_FILE', '/keys'],
+    ])
+      expect(() => parse({ [name ?? '']: value })).toThrow(`${name} is the builder's`);
+    expect(() => parse({ FLOE_EVALUATE_SOURCE: 'commit' })).not.toThrow();
     expect(() => parse({ DATABASE_URL: undefined })).toThrow(/DATABASE_URL is missing/);
     expect(() => parse({ FLOE_CACHE_DIR: undefined })).toThrow(/FLOE_CACHE_DIR is missing/);
     for (const file of ['nothing', '{}', JSON.stringify({ releaseKeys: ['release-1:short'], cachePublicKeys: [`a:${key}`] })])

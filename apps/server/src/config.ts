@@ -103,16 +103,31 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   return Object.freeze(config);
 }
 
+/** What decides which commits are built, and how: here it would be without effect, and whoever set it would not know. */
+const BUILDERS_ALONE = [
+  'FLOE_REPOSITORY_TOKEN_FILE',
+  'FLOE_REPOSITORY_DIRECTORY',
+  'FLOE_INPUTS_FILE',
+  'FLOE_EVALUATE_IGNORE',
+  'FLOE_EVALUATE_ATTRIBUTE',
+  'FLOE_POLICY_FLOOR',
+  'FLOE_SSH_SIGNERS_FILE',
+  'FLOE_OPENPGP_SIGNERS_FILE',
+];
+
 /** A server beside a builder of its own process: what the builder holds is not the server's, and both use one database. */
-function parseSeparate(read: SettingsReader, { databaseUrl }: BuilderConfig): PublicKeys | undefined {
+function parseSeparate(read: SettingsReader, { databaseUrl, repository }: BuilderConfig): PublicKeys | undefined {
   const path = read.value('FLOE_BUILDER_KEYS_FILE');
   if (path === undefined) return undefined;
   const text = read.readText('FLOE_BUILDER_KEYS_FILE', path);
   const keys = text === undefined ? undefined : parsePublicKeys(text);
   if (text !== undefined && keys === undefined)
     read.problem(`FLOE_BUILDER_KEYS_FILE: ${shortened(path)} is not what a builder writes: set it to the ${PUBLIC_KEYS_FILE} of its data folder`);
-  for (const name of ['FLOE_REPOSITORY_TOKEN_FILE', 'FLOE_INPUTS_FILE'])
-    if (read.value(name) !== undefined) read.problem(`${name} is the builder's, because FLOE_BUILDER_KEYS_FILE is set: leave it out here`);
+  for (const name of BUILDERS_ALONE)
+    if (read.value(name) !== undefined)
+      read.problem(`${name} is the builder's, because FLOE_BUILDER_KEYS_FILE is set: set it there, and leave it out here`);
+  if (repository.source.kind === 'tree')
+    read.problem("FLOE_EVALUATE_SOURCE is the builder's, because FLOE_BUILDER_KEYS_FILE is set: set it there, and leave it out here");
   if (databaseUrl === undefined)
     read.problem('DATABASE_URL is missing: with FLOE_BUILDER_KEYS_FILE the server and the builder share a database of Postgres');
   if (read.value('FLOE_CACHE_URL') === undefined && read.value('FLOE_CACHE_DIR') === undefined)

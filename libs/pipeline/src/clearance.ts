@@ -1,6 +1,7 @@
 import type { Revision } from '@floe/store';
 import { failedCheck } from './building/checks.ts';
 import type { PipelineDeps } from './deps.ts';
+import { isSequenceFarAhead } from './far-ahead.ts';
 import { unsignedOf } from './commit-signers/refusal.ts';
 
 declare const CLEARED: unique symbol;
@@ -35,13 +36,10 @@ export async function clear(deps: PipelineDeps, revision: Revision, signal: Abor
   return why === undefined ? { kind: 'cleared', revision: revision as ClearedRevision } : { kind: 'refused', why };
 }
 
-/** More than any fleet has commits without a release among them. */
-const MOST_AHEAD = 100_000;
-
 /** Hosts take nothing below a sequence that they had: one near the end of all numbers would be the last one. */
 async function farAhead({ newestReleased }: Pick<PipelineDeps, 'newestReleased'>, { sequence }: Revision): Promise<string | undefined> {
   const newest = await newestReleased?.();
-  if (newest === undefined || sequence <= newest.sequence + MOST_AHEAD) return undefined;
+  if (newest === undefined || !isSequenceFarAhead(sequence, newest.sequence)) return undefined;
   return `its sequence, ${sequence}, is far above ${newest.sequence}, the newest in the statement log: somebody changed the database, restore it from a backup`;
 }
 

@@ -84,7 +84,8 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
   'another address': async (sql) => await sql`update repositories set url = 'https://evil.example/fleet.git'`,
   'a sequence far ahead': async (sql) => await sql`update repositories set sequence = ${FAR}`,
   'a release far ahead': async (sql) =>
-    await sql`update releases set sequence = ${FAR} where host = 'ada' and not exists (select from releases where sequence = ${FAR})`,
+    await sql`update releases set sequence = ${FAR} where not exists (select from releases where sequence = ${FAR})
+      and id = (select id from releases where host = 'ada' order by sequence desc limit 1)`,
   'a date far ahead': async (sql) => await sql`update freshness set highest_as_of = ${MAX_TIME_MS - 2 * 365 * 24 * 3600_000}`,
   'a revision of systems of a CI': async (sql, world) => {
     await world.submit('ada', 67);

@@ -21,6 +21,7 @@ export type { EvaluateSource } from './evaluation/evaluate-source.ts';
 export { logStable } from './statements/stable-statements.ts';
 export type { AllowedSigners } from './commit-signers/types.ts';
 export { answerQuestions } from './signing-requests/answer-questions.ts';
+export { newestLogged } from './statements/newest-releases.ts';
 export { askingReleaser } from './signing-requests/asking-releaser.ts';
 export * from './statements/statement-log.ts';
 export { accessOnly } from './statements/access-only.ts';

@@ -1,10 +1,11 @@
-import { MAX_DURATION_MS, type HostName } from '@floe/model';
+import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
 import { verifySignature } from '@floe/runtime';
 import type { Repository } from '@floe/store';
 import type { PublishedHost } from './building/build.ts';
 import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
+import { boundedLatest } from './far-ahead.ts';
 import { keepCheckpoint } from './statements/newest-releases.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
@@ -13,8 +14,6 @@ const RELEASE_LIFETIME_MS = 365 * DAY_MS;
 /** A release is signed again this long before it expires: longer than most machines are away. */
 const RENEW_BEFORE_MS = 120 * DAY_MS;
 const FRESHNESS_MS = 3600_000;
-/** A clock that was further ahead than this had hosts forget their state anyway. */
-const MOST_AHEAD_MS = MAX_DURATION_MS;
 
 export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'newestReleased'>;
 
@@ -66,9 +65,8 @@ export async function releaseHosts(
  * If the clock had been ahead, a release that expires by the correct time would already have expired for them. By how much is bounded,
  * as the database may be in other hands.
  */
-async function latestTime({ store, clock }: ReleaseDeps, repository: Repository): Promise<number> {
-  const now = clock.now();
-  return Math.min(Math.max(now, await store.releases.highestAsOf(repository.id)), now + MOST_AHEAD_MS);
+export async function latestTime({ store, clock }: Pick<ReleaseDeps, 'store' | 'clock'>, repository: Repository): Promise<number> {
+  return boundedLatest(await store.releases.highestAsOf(repository.id), clock.now());
 }
 
 /** What this key signed of an envelope from the database: whoever can write there gets nothing signed by what stands there. */

@@ -6,6 +6,7 @@ import type { PublishedHost } from './building/build.ts';
 import { bugWords } from './bug-words.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';
+import { latestTime } from './release.ts';
 
 type SubmissionDeps = PublishSystemDeps &
   Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions' | 'ownEvaluations'>;
@@ -100,7 +101,7 @@ async function formerNameOf({ store, releaseSigner }: SubmissionDeps, repository
 
 /** First in the statement log, as every release. */
 async function sign(deps: SubmissionDeps, repository: Repository, published: PublishedHost, sequence: number): Promise<NewRelease> {
-  const { store, statements, releaseSigner, clock } = deps;
+  const { statements, releaseSigner, clock } = deps;
   await statements.noteSequence(sequence);
   const issuedAt = clock.now();
   const statement: ReleaseStatement = {
@@ -112,7 +113,7 @@ async function sign(deps: SubmissionDeps, repository: Repository, published: Pub
     ...published,
     purpose: 'submitted',
     issuedAt,
-    expiresAt: Math.max(issuedAt, await store.releases.highestAsOf(repository.id)) + RELEASE_LIFETIME_MS,
+    expiresAt: (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS,
   };
   const kept = await statements.appendRelease(seal(releaseSigner, 'floe/release', statement), statement);
   const { host, toplevel } = published;

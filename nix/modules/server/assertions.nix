@@ -31,6 +31,20 @@ in
         message = "services.floe.server.builderKeysFile: floe-builder fetches, and this server does not: take repository.tokenFile and inputs out, and set them there";
       }
       {
+        # Here they would be without effect.
+        assertion =
+          hasOwnBuilder
+          ->
+            cfg.signers.ssh == null
+            && cfg.signers.openPgp == null
+            && cfg.policyFloor == { }
+            && cfg.repository.directory == null
+            && cfg.evaluate.source == "commit"
+            && cfg.evaluate.ignore == [ ]
+            && cfg.evaluate.attribute == "nixosConfigurations";
+        message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, policyFloor, repository.directory and evaluate out, and set them there";
+      }
+      {
         assertion = hasOwnBuilder -> cfg.cacheDir != null || cfg.cacheUrl != null;
         message = "services.floe.server.builderKeysFile: say where agents get what floe-builder publishes: set cacheDir to its folder, or cacheUrl";
       }

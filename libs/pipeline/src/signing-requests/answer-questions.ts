@@ -3,6 +3,7 @@ import type { Envelope } from '@floe/protocol';
 import { createWake, type Clock, type Logger } from '@floe/runtime';
 import type { Store, StorePart } from '@floe/store';
 import type { Releaser } from '../releaser.ts';
+import { isSequenceFarAhead, isTimeFarAhead } from '../far-ahead.ts';
 import { parseQuestion, type SigningQuestion } from './request.ts';
 
 const POLL_MS = 5_000;
@@ -10,6 +11,8 @@ const POLL_MS = 5_000;
 export interface AnsweringDeps {
   readonly store: StorePart<{ signing: 'waiting' | 'answer' }> & Pick<Store, 'hints'>;
   readonly releaser: Releaser;
+  /** What was released last, by the builder's own log. */
+  readonly newestReleased: () => Promise<{ readonly sequence: number } | undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -26,10 +29,11 @@ export async function answerQuestions(deps: AnsweringDeps, repositoryId: string,
       for (const { key, host, request } of await store.signing.waiting(repositoryId)) {
         signal.throwIfAborted();
         const question = parseQuestion(request);
-        const envelope = question && (await signed(deps.releaser, host, question));
+        const isFar = question !== undefined && (await isFarAhead(deps, question));
+        const envelope = isFar ? undefined : question && (await signed(deps.releaser, host, question));
         // Each is seen by whoever reads this log, which the server cannot write.
         logger.info(envelope === undefined ? 'what a server asked for is not signed' : 'signed for a server', { host, kind: question?.kind });
-        const refused = 'it is about no release that this builder signed';
+        const refused = isFar ? 'it names a number or a time far ahead' : 'it is about no release that this builder signed';
         await store.signing.answer(key, envelope === undefined ? { refused } : { envelope: JSON.stringify(envelope) });
       }
     } catch (error) {
@@ -37,6 +41,21 @@ export async function answerQuestions(deps: AnsweringDeps, repositoryId: string,
       logger.warn('what servers ask to be signed could not be answered; trying again', { error });
     }
     await wake.wait(POLL_MS, signal);
+  }
+}
+
+/** Hosts remember these: one near the end of all numbers, and they take nothing any more. */
+async function isFarAhead({ clock, newestReleased }: AnsweringDeps, question: SigningQuestion): Promise<boolean> {
+  const isFarTime = (time: number): boolean => isTimeFarAhead(time, clock.now());
+  switch (question.kind) {
+    case 'once':
+      return false;
+    case 'trial':
+      return [question.times.now, question.times.latest].some(isFarTime);
+    case 'permit': {
+      const { floor, issuedAt, expiresAt } = question.statement;
+      return [issuedAt, expiresAt].some(isFarTime) || isSequenceFarAhead(floor, (await newestReleased())?.sequence);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { HostName, open, ReleaseStatement, seal, StorePath, type PermitStatement } from '@floe/protocol';
 import { generateKeyPem, silentLogger, signerFromPem, systemClock, verifySignature } from '@floe/runtime';
+import { MAX_COUNTER, MAX_TIME_MS } from '@floe/model';
 import type { SigningAnswer, SigningRequest } from '@floe/store';
 import fc from 'fast-check';
 import * as v from 'valibot';
@@ -74,7 +75,7 @@ async function between(use: (asking: Releaser, rows: Map<string, SigningRequest 
   };
   const stopping = new AbortController();
   const releaser = releaserOf(signer);
-  const deps = { store, clock: systemClock, logger: silentLogger };
+  const deps = { store, clock: systemClock, logger: silentLogger, newestReleased: async () => await Promise.resolve({ sequence: 3 }) };
   const answering = answerQuestions({ ...deps, releaser }, 'repository', stopping.signal);
   try {
     await use(askingReleaser({ ...deps, keys: releaser.keys, repositoryId: () => 'repository' }), rows);
@@ -132,6 +133,35 @@ test('whatever a server writes into the database, nothing is signed that contain
         expect(payload.toplevel).toBe(toplevel(payload.sequence ?? 0));
         // No release of the fleet is among it.
         if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
+      });
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('whatever a server asks for, nothing is signed with a number or a time far ahead of what the builder knows', async () => {
+  const stored = seal(signer, 'floe/release', release(3));
+  const number = fc.oneof(fc.nat(200), fc.integer({ min: 0, max: MAX_COUNTER }), fc.constant(MAX_COUNTER));
+  const time = fc.oneof(fc.nat(200), fc.integer({ min: 0, max: MAX_TIME_MS }), fc.constant(MAX_TIME_MS));
+  const question = fc.oneof(
+    fc
+      .tuple(number, time, time)
+      .map(([floor, issuedAt, expiresAt]) => ({ kind: 'permit', release: stored, statement: { ...permit(3, 3), floor, issuedAt, expiresAt } })),
+    fc.tuple(time, time).map(([now, latest]) => ({ kind: 'trial', release: stored, times: { now, latest, forMs: 1_000 } })),
+  );
+  const far = systemClock.now() + 25 * 365 * 24 * 3600_000;
+  await fc.assert(
+    fc.asyncProperty(question, async (asked) => {
+      await between(async (asking, rows) => {
+        rows.set('planted', { key: 'planted', repositoryId: 'repository', host: HOST, request: JSON.stringify(asked), answer: undefined });
+        void (await asking.once(HOST, seal(thief, 'floe/release', release(1, 'test')), undefined));
+        await expect.poll(() => rows.get('planted')?.answer).toBeDefined();
+        const answer = rows.get('planted')?.answer;
+        if (answer === undefined || 'refused' in answer) return;
+        const { payload } = JSON.parse(answer.envelope) as ReturnType<typeof seal>;
+        const said = JSON.parse(Buffer.from(payload, 'base64').toString()) as { floor?: number; issuedAt: number; expiresAt: number };
+        expect(said.floor ?? 0).toBeLessThanOrEqual(100_003);
+        expect(Math.max(said.issuedAt, said.expiresAt)).toBeLessThan(far);
       });
     }),
     { numRuns: 100 },
