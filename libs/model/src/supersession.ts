@@ -1,6 +1,6 @@
 /** The situation when a newer commit arrives while an older one is being processed. */
 export interface NewerCommit {
-  /** How many commits in a row were superseded since one last finished. */
+  /** How many commits in a row were overtaken since one was last published with all its hosts. */
   readonly supersededInARow: number;
   /** Since the first of these commits, or the one being processed, was received. */
   readonly waitingMs: number;
@@ -24,8 +24,8 @@ export const PATIENCE = { baseMs: 15 * 60_000, capMs: 4 * 60 * 60_000 } as const
 
 /**
  * How long a newer commit waits at most for an older one that is finished first. What hangs (a build, an evaluation) must not hold up what mends
- * it. `endedInARow`: so many commits before were ended by this, since one last finished. Each doubles the time: where every commit takes longer,
- * one is released in the end, however fast others come.
+ * it. `endedInARow`: so many commits before were ended by this, since one was last published with all its hosts. Each doubles the time: where every
+ * commit takes longer, one is released in the end, however fast others come.
  */
 export function patienceMs(endedInARow: number): number {
   return Math.min(PATIENCE.capMs, PATIENCE.baseMs * 2 ** Math.min(20, Math.max(0, endedInARow)));

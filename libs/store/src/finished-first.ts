@@ -1,5 +1,5 @@
 import { isEndedRevision, mustFinishFirst, PATIENCE, patienceMs, REVISION_STATES, SUPERSESSION_LIMIT, type CommitSha } from '@floe/model';
-import { and, desc, eq, gt, inArray, isNull, lt, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, gt, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { overtake } from './publish.ts';
@@ -17,7 +17,7 @@ export const MAX_UNFINISHED = 4;
 export const FINISHED = REVISION_STATES.filter((state) => isEndedRevision(state) && state !== 'SUPERSEDED');
 
 /** More would not change how long a newer one waits. */
-const MAX_SUPERSEDED = 8;
+const MAX_OVERTAKEN = 8;
 
 const COLUMNS = {
   id: revisions.id,
@@ -25,8 +25,6 @@ const COLUMNS = {
   sequence: revisions.sequence,
   receivedAt: revisions.receivedAt,
   fetchedAt: revisions.fetchedAt,
-  verifiedAt: revisions.verifiedAt,
-  supersededAt: revisions.supersededAt,
   error: revisions.error,
   handoverId: revisions.handoverId,
 };
@@ -47,18 +45,22 @@ export function isOfBranch(): SQL {
   return isNull(revisions.handoverId);
 }
 
-/** Those that were superseded in a row before this one, since one last finished. */
-async function supersededBefore(db: Database, repositoryId: string, { sequence }: Row): Promise<readonly Row[]> {
-  const [last] = await rowsOf(db, repositoryId, inArray(revisions.state, FINISHED), 1);
-  const isBetween = and(eq(revisions.state, 'SUPERSEDED'), gt(revisions.sequence, last?.sequence ?? 0), lt(revisions.sequence, sequence));
-  return await rowsOf(db, repositoryId, isBetween, MAX_SUPERSEDED);
+/** A newer one came first, also after some of its hosts had their release: what is published with all of them was built. */
+const IS_OVERTAKEN = or(eq(revisions.state, 'SUPERSEDED'), and(eq(revisions.state, 'PUBLISHED'), isNull(revisions.builtAt)));
+
+/** Those that were overtaken in a row before this one, since one was last published with all its hosts. What was refused or failed ends no row. */
+async function overtakenBefore(db: Database, repositoryId: string, { sequence }: Row, which?: SQL): Promise<readonly Row[]> {
+  const isWhole = and(eq(revisions.state, 'PUBLISHED'), isNotNull(revisions.builtAt), isOfBranch());
+  const [last] = await rowsOf(db, repositoryId, isWhole, 1);
+  const isBetween = and(IS_OVERTAKEN, isOfBranch(), gt(revisions.sequence, last?.sequence ?? 0), lt(revisions.sequence, sequence), which);
+  return await rowsOf(db, repositoryId, isBetween, MAX_OVERTAKEN);
 }
 
 /** The revision that is under way and must be finished before a newer one; undefined: none. */
 export async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Row | undefined> {
   const running = (await rowsOf(db, repositoryId, and(isUnfinishedRevision(revisions.state), isOfBranch()), 2)).at(-1);
   if (running === undefined) return undefined;
-  const row = (await supersededBefore(db, repositoryId, running)).slice(0, SUPERSESSION_LIMIT.supersessions);
+  const row = (await overtakenBefore(db, repositoryId, running)).slice(0, SUPERSESSION_LIMIT.supersessions);
   const since = Math.min(running.receivedAt, ...row.map(({ receivedAt }) => receivedAt));
   const isFirst = mustFinishFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== null });
   return isFirst ? running : undefined;
@@ -74,9 +76,10 @@ async function newerSince(db: Database, repositoryId: string, { sequence }: Row)
   return readRows(Since, rows)[0]?.since ?? undefined;
 }
 
-/** This one was under way for so long that a newer one waited for it in vain. */
-function ranOutOfTime({ verifiedAt, supersededAt }: Row): boolean {
-  return verifiedAt !== null && supersededAt !== null && supersededAt - verifiedAt >= PATIENCE.baseMs;
+/** One that was overtaken was under way for so long that a newer one waited for it in vain. */
+function ranOutOfTime(): SQL {
+  const endedAt = sql`case when ${revisions.state} = 'PUBLISHED' then ${revisions.publishedAt} else ${revisions.supersededAt} end`;
+  return sql`(${endedAt})::numeric - ${revisions.verifiedAt} >= ${PATIENCE.baseMs}`;
 }
 
 /** Ends the revision that is finished first, when a newer commit has waited long enough for it. True: it did. */
@@ -86,7 +89,7 @@ export async function endOverdue(db: Database, repositoryId: string, now: number
   if (newest === undefined || running === undefined) return false;
   const since = await newerSince(db, repositoryId, running);
   if (since === undefined || now - since < PATIENCE.baseMs) return false;
-  const inVain = (await supersededBefore(db, repositoryId, running)).filter(ranOutOfTime).length;
+  const inVain = (await overtakenBefore(db, repositoryId, running, ranOutOfTime())).length;
   return now - since >= patienceMs(inVain) && (await endOlder(db, repositoryId, newest.sha, now)).length > 0;
 }
 

@@ -184,5 +184,6 @@ export async function overtake(tx: Database, revisionId: string, by: Locked['sha
     .where(isToBeBuilt(tx, revisionId));
   await keepNotOurs(tx, revisionId, repositoryId);
   await notify(tx, { topic: 'host', host: '*' });
-  return await moveRevision(tx, revisionId, { event: 'built', at });
+  // It may have been published with all its hosts before, and was evaluated again.
+  return await moveRevision(tx, revisionId, { event: 'built', at, also: { builtAt: null } });
 }

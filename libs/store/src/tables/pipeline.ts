@@ -120,6 +120,7 @@ export const revisions = pgTable(
     fetchedAt: at('fetched_at'),
     verifiedAt: at('verified_at'),
     evaluatedAt: at('evaluated_at'),
+    /** Null on one that is PUBLISHED: a newer one came before all its hosts were built. */
     builtAt: at('built_at'),
     publishedAt: at('published_at'),
     /** When an administrator accepted it, if it was held. */
