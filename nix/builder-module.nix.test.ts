@@ -117,7 +117,8 @@ it("has a login of its own to the server's database, where that is on the same m
   expect(await evaluate('', 'failed', true)).toEqual([]);
   const unit = await evaluate<{ after: string[] }>('', 'units.floe-builder', true);
   expect(unit.after).toContain('floe-builder-database.service');
-  expect(await evaluate('', 'units.floe-builder-database.requiredBy', true)).toEqual(['floe-builder.service']);
+  const login = await evaluate<Record<string, unknown>>('', 'units.floe-builder-database', true);
+  expect(login).toMatchObject({ wantedBy: ['floe-builder.service'], requiredBy: [], serviceConfig: { Type: 'oneshot', Restart: 'on-failure' } });
   const url = 'units.floe-builder.environment.DATABASE_URL or "unset"';
   expect(await evaluate('', url, true)).toBe('postgres://floe-builder@localhost/floe?host=/run/postgresql');
   expect(await evaluate(DATABASE, url)).toBe('unset');
