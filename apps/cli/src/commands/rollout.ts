@@ -169,7 +169,8 @@ Examples:
       'after',
       `
 Only of this commit. Approvals, gates, limits and pauses hold as before. Without a commit it is the one that hosts follow. A newer one
-that waits for it, named, begins at once. One that waits until an older one is built, named, ends that: ask again when it is published.
+that waits for it, named, begins at once. If the named one waits for an older one's build, that build ends; when yours is published, ask
+again.
 
 With --now each ring but the last begins the next one at once, before anybody has verified the commit. Too many failures pause it as
 before. Where the policy has approvals, that counts only when a second administrator, another person, asks for the same.
