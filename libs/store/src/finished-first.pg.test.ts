@@ -7,6 +7,7 @@ import { newHost, newRelease, newRepository, path, type World, WORLDS } from './
 const MINUTE = 60_000;
 /** How often the builder looks. */
 const STEP = 5 * MINUTE;
+const ABOUT = { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 };
 
 /** `partial`: one host is released at once, the other one is slow. */
 const KINDS = ['slow', 'partial', 'refused', 'broken'] as const;
@@ -47,8 +48,7 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
     async push(kind: Kind): Promise<Revision> {
       const sha = String(this.#kinds.size + 1).padStart(40, '0') as CommitSha;
       this.#kinds.set(sha, kind);
-      const about = { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 };
-      return await world.store.revisions.receive(this.repository.id, { sha, ...about, receivedAt: this.now, fetchedAt: this.now });
+      return await world.store.revisions.receive(this.repository.id, { sha, ...ABOUT, receivedAt: this.now, fetchedAt: this.now });
     }
 
     /** True: one was released with all its hosts. */
@@ -121,4 +121,21 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
       { numRuns: fc.readConfigureGlobal().numRuns ?? 8, examples: samples.map((each) => [each]) },
     );
   }, 120_000);
+
+  test('a push starts the time after which a build is ended, and not what was submitted', async () => {
+    const builder = await Builder.open();
+    const running = await builder.push('slow');
+    await builder.work(60 * MINUTE);
+    const { handovers, revisions } = world.store;
+    const asked = { repositoryId: builder.repository.id, contentHash: 'one', by: 'ci', person: 'ada', at: builder.now, systems: new Map() };
+    const requested = await handovers.request(asked);
+    if (requested.kind !== 'requested') throw new Error('too many wait');
+    await handovers.take(requested.id, { ...ABOUT, sha: 'a'.repeat(40) as CommitSha }, new Map(), builder.now);
+    builder.now += 20 * MINUTE;
+    const pushed = await builder.push('slow');
+    expect(await revisions.endOverdue(builder.repository.id, builder.now + 14 * MINUTE)).toBe(false);
+    expect(await revisions.get(running.id)).toMatchObject({ state: 'BUILDING' });
+    expect(await revisions.endOverdue(builder.repository.id, builder.now + 15 * MINUTE)).toBe(true);
+    expect(await revisions.get(running.id)).toMatchObject({ state: 'SUPERSEDED', supersededBy: pushed.sha });
+  });
 });
