@@ -260,6 +260,28 @@ describe('a commit that hangs and has to be finished first', () => {
     await released({ ada: 2 });
     expect(await revisions.endOlder(world.repository.id, shaOf(2), 1)).toEqual([]);
   });
+
+  test.each(['an administrator', 'the time'] as const)('is ended by %s while the git server is left alone, too', async (by) => {
+    gate('ada');
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(dir);
+    await isUnderWay();
+    await pushBehind({ ada: { evaluates: 2 } });
+    world.refuse = () => {
+      throw new FloeError('REPOSITORY_BUSY', 'too many requests', { retryable: true, data: { retryAfterMs: 60 * MINUTE } });
+    };
+    const { revisions, repositories } = world.store;
+    await repositories.wake(world.repository.id);
+    await eventually('it was asked to leave', async () => (await repositories.get(world.repository.id)).problem);
+    const looks = world.fetchedAt.length;
+    // What hangs does so still.
+    world.buildsAfter.clear();
+    if (by === 'an administrator') await revisions.endOlder(world.repository.id, shaOf(2), 1);
+    await world.later(by === 'an administrator' ? 0 : 16 * MINUTE);
+    await world.ended(shaOf(1), 'SUPERSEDED');
+    await released({ ada: 2 });
+    expect(world.fetchedAt).toHaveLength(looks);
+  });
 });
 
 describe('evaluation is a part of the flow', () => {

@@ -109,10 +109,10 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
     while (!inner.aborted) {
       await looking.wait(Math.min(HINT_POLL_MS, Math.max(1, nextPollAt - clock.monotonic())), inner);
       if (inner.aborted) return;
-      if (clock.monotonic() < leaveAloneUntil) continue;
       try {
         const { hintCount } = await store.repositories.get(repositoryId);
         await stopWhatEnded();
+        if (clock.monotonic() < leaveAloneUntil) continue;
         // Only an increased counter is a request: the hint alone may be caused by this process's own writes.
         if (hintCount === seenHints && clock.monotonic() < nextPollAt) continue;
         const outcome = await takeIn(deps, repositoryId, inner);
@@ -140,7 +140,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         // A bug while reading one commit does not end the loop: the next look may find another commit.
         logger.warn('looking at the repository failed', { error });
         attempt += 1;
-        nextPollAt = clock.monotonic() + fullJitter(attempt, RETRY, deps.random);
+        nextPollAt = Math.max(clock.monotonic() + fullJitter(attempt, RETRY, deps.random), leaveAloneUntil);
       }
     }
   }
