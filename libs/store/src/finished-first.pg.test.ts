@@ -1,8 +1,8 @@
 import type { CommitSha, HostName } from '@floe/model';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Repository, Revision } from './records.ts';
-import { newHost, newRelease, newRepository, path, type World, WORLDS } from './test/test-store.ts';
+import type { AuditEntry, Repository, Revision } from './records.ts';
+import { newHost, newRelease, newRepository, path, unique, type World, WORLDS } from './test/test-store.ts';
 
 const MINUTE = 60_000;
 /** How often the builder looks. */
@@ -137,5 +137,26 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
     expect(await revisions.get(running.id)).toMatchObject({ state: 'BUILDING' });
     expect(await revisions.endOverdue(builder.repository.id, builder.now + 15 * MINUTE)).toBe(true);
     expect(await revisions.get(running.id)).toMatchObject({ state: 'SUPERSEDED', supersededBy: pushed.sha });
+  });
+
+  test('a hotfix that ends a build is in the log of decisions, or ends none', async () => {
+    const builder = await Builder.open();
+    const { audit, revisions } = world.store;
+    const running = await builder.push('slow');
+    await builder.work(60 * MINUTE);
+    builder.now += 4 * MINUTE;
+    const pushed = await builder.push('slow');
+    const actor = unique('ada');
+    const entry = { at: builder.now, actor, action: 'hotfix-rollout', subject: pushed.sha, detail: 'why' };
+    const logged = async () => (await audit.list({ limit: 100 })).filter((each) => each.actor === actor);
+    // The log cannot take it: no time is so late.
+    const end = async (noted: AuditEntry) => await revisions.endOlder(builder.repository.id, pushed.sha, builder.now, noted);
+    await expect(end({ ...entry, at: 1e300 })).rejects.toThrow();
+    expect(await revisions.get(running.id)).toMatchObject({ state: 'BUILDING' });
+    expect(await end(entry)).toEqual([running.sha]);
+    expect(await revisions.get(running.id)).toMatchObject({ state: 'SUPERSEDED' });
+    // Nothing is left to end, and nobody decided that.
+    expect(await end(entry)).toEqual([]);
+    expect(await logged()).toMatchObject([entry]);
   });
 });

@@ -154,8 +154,8 @@ export interface RevisionStore extends GlassStore {
   supersede(id: string, by: CommitSha, at: Timestamp): Promise<Advanced>;
   /** Ends the one that is finished first, when a newer commit of the branch has waited long enough for it (SPEC R7). True: it did. */
   endOverdue(repositoryId: string, now: Timestamp): Promise<boolean>;
-  /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. */
-  endOlder(repositoryId: string, than: CommitSha, now: Timestamp): Promise<readonly CommitSha[]>;
+  /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. `entry` is logged with that. */
+  endOlder(repositoryId: string, than: CommitSha, now: Timestamp, entry?: AuditEntry): Promise<readonly CommitSha[]>;
   /** An administrator has an ended revision evaluated again: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */

@@ -96,9 +96,12 @@ function withRollout(given: Given | undefined) {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
       revisions: {
         get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision),
-        endOlder: async () => await Promise.resolve(given?.ended ?? []),
+        endOlder: async (_repository, _than, _now, entry) => {
+          const ended = await Promise.resolve(given?.ended ?? []);
+          if (ended.length > 0) audit.push(entry);
+          return ended;
+        },
       },
-      audit: { append: async (entry) => void (await Promise.resolve(audit.push(entry))) },
       repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
       rollouts: {
         order: async (order, entry) => {
@@ -336,7 +339,7 @@ test('a hotfix that waits for the build of another commit ends that, also before
       body: { outcome: 'done', message: expect.stringMatching(/eeeeeee.* is evaluated and built at once.*ddddddd/) as string },
     });
     expect(stored).toEqual([{ woken: true }]);
-    expect(audit).toMatchObject([{ action: 'hotfix-rollout', subject: asked.commit }]);
+    expect(audit).toMatchObject([{ action: 'hotfix-rollout', subject: asked.commit, detail: 'before what was built: why' }]);
     expect(await as('operator', 'hotfix', asked)).toMatchObject({ status: 403 });
     expect(stored).toHaveLength(1);
   }

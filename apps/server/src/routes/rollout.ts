@@ -219,9 +219,9 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     takes('json', Hotfix),
     async (c) => {
       const { reason, commit, now } = c.req.valid('json');
-      const ended = await store.revisions.endOlder(repository.id, commit, clock.now());
+      const decided = entry(c, 'hotfix-rollout', commit, `before what was built: ${reason}`);
+      const ended = await store.revisions.endOlder(repository.id, commit, decided.at, decided);
       if (ended.length > 0) {
-        await store.audit.append(entry(c, 'hotfix-rollout', commit, `before what was built: ${reason}`));
         await store.repositories.wake(repository.id);
         return answer(c, builtFirstWords(commit, ended));
       }
