@@ -1,5 +1,6 @@
 import { Cron } from 'croner';
 import { describeError } from './errors.ts';
+import { kept } from './kept.ts';
 
 /** croner also accepts nicknames, dates and seconds, which no policy of Floe supports. */
 const FIVE_FIELDS = /^\s*\S+(?:\s+\S+){4}\s*$/;
@@ -20,16 +21,18 @@ export interface CronMistake {
   readonly said: string;
 }
 
+const NO_TIME_ZONE = 'has a time zone that does not exist, name one as in "Europe/Berlin"';
+
 export function readCron(cron: string, timeZone: string): CronTimes | CronMistake {
   if (!FIVE_FIELDS.test(cron)) return { kind: 'mistake', said: 'is not five fields, as in "0 2 * * tue"' };
   try {
     const times = cronIn(cron, timeZone);
     const startAfter = (at: number): number | undefined => times.nextRun(new Date(at))?.getTime();
-    // Looks at the time zone, which croner does not do before.
-    startAfter(0);
+    // croner looks at it only when it is asked for a time, which is slow where none ever comes.
+    if (!isTimeZone(timeZone)) return { kind: 'mistake', said: NO_TIME_ZONE };
     return { kind: 'times', startAfter };
   } catch (error) {
-    if (!isTimeZone(timeZone)) return { kind: 'mistake', said: 'has a time zone that does not exist, name one as in "Europe/Berlin"' };
+    if (!isTimeZone(timeZone)) return { kind: 'mistake', said: NO_TIME_ZONE };
     return { kind: 'mistake', said: `cannot be read: ${describeError(error).replace(/^CronPattern: /, '')}` };
   }
 }
@@ -52,6 +55,10 @@ export const DAY_MS = 24 * HOUR_MS;
 
 /** A cron expression apart from any time zone. Days are numbered from 1970-01-01, as a calendar shows them. */
 export interface CronCalendar {
+  /** The fields of its days. */
+  readonly days: string;
+  /** It names each day, so that finding one costs nothing. */
+  readonly isDaily: boolean;
   /** The first day at or after `day` that it names; undefined: there is none. */
   readonly dayFrom: (day: number) => number | undefined;
   /** The times of such a day, in ms after midnight, ascending. */
@@ -73,19 +80,29 @@ function numbersIn(field: string, count: number): readonly number[] {
   return [...new Set(named)].toSorted((a, b) => a - b);
 }
 
+/** What no day is found for is not asked again: croner looks for it in all years to come. */
+const dayFinder = kept((days: string): CronCalendar['dayFrom'] => {
+  const cron = cronIn(`0 0 ${days}`, 'UTC');
+  let noneFrom = Number.POSITIVE_INFINITY;
+  return (from) => {
+    if (from >= noneFrom) return undefined;
+    const next = cron.nextRun(new Date(from * DAY_MS - 1))?.getTime();
+    if (next === undefined) noneFrom = from;
+    return next === undefined ? undefined : Math.floor(next / DAY_MS);
+  };
+});
+
 /** For an expression that {@link readCron} accepts. Finding days and times apart is what makes a year with 525,600 times cheap. */
 export function cronCalendar(cron: string): CronCalendar {
   const [minute = '', hour = '', ...day] = cron.trim().split(/\s+/);
   const isDaily = day.every((field) => field === '*');
-  const days = cronIn(`0 0 ${day.join(' ')}`, 'UTC');
+  const days = day.join(' ');
   const minutes = numbersIn(minute, MINUTES);
   const hours = numbersIn(hour, HOURS);
   return {
-    dayFrom(from) {
-      if (isDaily) return from;
-      const next = days.nextRun(new Date(from * DAY_MS - 1))?.getTime();
-      return next === undefined ? undefined : Math.floor(next / DAY_MS);
-    },
+    days,
+    isDaily,
+    dayFrom: isDaily ? (from) => from : dayFinder(days),
     times: hours.flatMap((atHour) => minutes.map((atMinute) => atHour * HOUR_MS + atMinute * MINUTE_MS)),
   };
 }

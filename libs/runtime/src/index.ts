@@ -25,3 +25,4 @@ export * from './troubles.ts';
 export * from './secret-file.ts';
 export { readCron } from './cron.ts';
 export * from './windows.ts';
+export * from './windows-year.ts';

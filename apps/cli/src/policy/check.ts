@@ -1,6 +1,16 @@
-import { assignRings, DEFAULT_TIME_ZONE, goByHostTime, labelsOf, windowsIn, nearest, type PolicyInForce, type RolloutPolicy } from '@floe/model';
+import {
+  assignRings,
+  DEFAULT_TIME_ZONE,
+  goByHostTime,
+  labelsOf,
+  windowsIn,
+  nearest,
+  type PolicyInForce,
+  type RingWindow,
+  type RolloutPolicy,
+} from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { NEVER_OPENS, neverOpens, windowProblems } from '@floe/runtime';
+import { NEVER_OPENS, NOT_NAMED, TOO_MANY_TO_SEE, yearOfWindows, type YearOfWindows } from '@floe/runtime';
 import type { FleetSource } from './fleet-source.ts';
 
 /** What a check found out about a policy. */
@@ -56,14 +66,19 @@ interface WindowFinding {
 
 /** Rings whose changes can never begin, or not for hosts of some time zone, and windows without effect. */
 function windowsOf(read: PolicyInForce, now: number): readonly WindowFinding[] {
-  return read.policy.rings.flatMap(({ windows }, index) => {
-    const path = `rings[${index}].windows`;
+  const year = yearOfWindows(now);
+  // Whether a ring opens matters more than why it does not.
+  const looks = read.policy.rings.map(({ windows }, index) => {
     const byZone = goByHostTime(windows)
       ? zonesOf(read, index).map((zone) => ({ zone, windows: windowsIn(windows, zone) }))
       : [{ zone: '', windows }];
-    const found = byZone.flatMap((each) => windowProblems(each.windows, now)).map((each) => `${path}[${each.index}]: ${each.message}`);
-    const notes = [...new Set(found)].map((message) => ({ isClosed: false, message }));
-    const closed = byZone.filter((each) => neverOpens([each.windows], now));
+    return { path: `rings[${index}].windows`, byZone: byZone.map((each) => ({ ...each, isClosed: year.neverOpens([each.windows]) })) };
+  });
+  return looks.flatMap(({ path, byZone }) => {
+    const closed = byZone.filter(({ isClosed }) => isClosed === true);
+    const found = byZone.flatMap((each) => problemsOf(year, each.windows)).map((message) => `${path}${message}`);
+    const unseen = byZone.some(({ isClosed }) => isClosed === undefined) ? [`${path}: ${TOO_MANY_TO_SEE}`] : [];
+    const notes = [...new Set([...unseen, ...found])].map((message) => ({ isClosed: false, message }));
     if (closed.length === 0) return notes;
     const message =
       closed.length === byZone.length
@@ -71,6 +86,11 @@ function windowsOf(read: PolicyInForce, now: number): readonly WindowFinding[] {
         : `${path}: together they never open within a year for hosts in ${closed.map(({ zone }) => zone).join(', ')}, which get no changes`;
     return [{ isClosed: true, message }, ...notes];
   });
+}
+
+/** What is wrong with single windows, after the path of all of them. */
+function problemsOf(year: YearOfWindows, windows: readonly RingWindow[]): readonly string[] {
+  return year.problems(windows)?.map(({ index, message }) => `[${index}]: ${message}`) ?? [`: ${NOT_NAMED}`];
 }
 
 /** The time zones of the hosts in a ring. */

@@ -12,7 +12,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { describeError, isFloeError, NEVER_OPENS, neverOpens, stableJson, windowProblems } from '@floe/runtime';
+import { describeError, isFloeError, NEVER_OPENS, NOT_NAMED, stableJson, TOO_MANY_TO_SEE, yearOfWindows } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque } from './opaque-files.ts';
@@ -108,13 +108,22 @@ async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortS
   const parsed = parseFleetPolicy(data);
   if (parsed.kind === 'problems') return refused(parsed.problems);
   // What never opens would keep the fleet where it is, and say so only when it is too late.
-  const now = clock.now();
-  const closed = parsed.policy.rings.flatMap(({ windows }, index) => {
-    if (!neverOpens(windowsAnywhere(windows), now)) return [];
-    const found = windowProblems(windowsIn(windows, undefined), now).map((each) => `rings[${index}].windows[${each.index}]: ${each.message}`);
-    return [`rings[${index}].windows: ${NEVER_OPENS}`, ...found];
-  });
-  return closed.length > 0 ? refused(closed) : parsed;
+  const year = yearOfWindows(clock.now());
+  const looks = parsed.policy.rings.map(({ windows }, index) => ({
+    path: `rings[${index}].windows`,
+    windows,
+    isClosed: year.neverOpens(windowsAnywhere(windows)),
+  }));
+  const closed = looks
+    .filter(({ isClosed }) => isClosed === true)
+    .flatMap(({ path, windows }) => {
+      const found = year.problems(windowsIn(windows, undefined))?.map(({ index, message }) => `${path}[${index}]: ${message}`);
+      return [`${path}: ${NEVER_OPENS}`, ...(found ?? [`${path}: ${NOT_NAMED}`])];
+    });
+  if (closed.length > 0) return refused(closed);
+  const unseen = looks.filter(({ isClosed }) => isClosed === undefined);
+  for (const { path } of unseen) await warn(deps.store, revision.id, `${path}: ${TOO_MANY_TO_SEE}`);
+  return parsed;
 }
 
 /** Which zones its hosts have is not known yet: a ring is closed only if it is so all over the world. */
