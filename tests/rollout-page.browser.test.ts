@@ -73,6 +73,21 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   expect(opened.complaints).toEqual([]);
 });
 
+test('a commit that waits for an older one says for which, until when, and what goes faster', async () => {
+  const now = Date.now();
+  await using server = await startServer(ringedRevision(now));
+  await using opened = await open(server);
+  const received = { state: 'RECEIVED', evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null } as const;
+  server.change({ type: 'revision', revision: revisionView({ ...received, waits: { after: 'd'.repeat(40), until: now } }, now) });
+  const waits = opened.page.getByText('to be finished');
+  await waits.waitFor();
+  expect(oneLine(await waits.innerText())).toMatch(
+    /^waits for dddddddddd to be finished, until .*\d\d:\d\d.* at the latest, or: floe rollout hotfix 3f9c2ab1d0 --reason "…"$/,
+  );
+  expect((await opened.page.getByRole('list', { name: 'Stages' }).innerText()).match(/waiting/g)).toHaveLength(4);
+  expect(await opened.audit()).toEqual([]);
+});
+
 test('a decision says which pause and ring its reader saw, though the rollout goes on meanwhile; a refusal is shown', async () => {
   const now = Date.now();
   const paused = pausedRevision(now);

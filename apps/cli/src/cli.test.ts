@@ -420,6 +420,13 @@ describe('floe revisions', () => {
       '7    3f9c2ab1d0  4 min ago  published  18 s          1 of 3 on it, 1 under way, 1 rolled back  Add the printer of the second floor',
     );
   });
+  test('says which older commit one waits for, until when, and what goes faster', async () => {
+    const open = { state: 'RECEIVED', evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null } as const;
+    const waiting = revisionView({ ...open, waits: { after: 'd'.repeat(40), until: NOW } });
+    const { stdout } = await (await serving({ 'GET /api/revisions/3f9c2ab': { json: waiting } }))('revisions', '3f9c2ab');
+    expect(stdout).toMatch(/waits for dddddddddd to be finished, until [\d-]+ \d\d:\d\d at the latest, or: floe rollout hotfix 3f9c2ab1d0 --reason/);
+    expect(stdout).not.toMatch(/… \w/);
+  });
   test('shows what one meant for each host, with whole errors that cannot steer the terminal', async () => {
     const broken = revisionView({
       state: 'EVAL_FAILED',

@@ -1,6 +1,6 @@
 import { DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type CommitSha, type HostName, type RolloutState, type StorePath } from '@floe/model';
 import { FloeError, silentLogger, systemClock, Troubles, type Clock } from '@floe/runtime';
-import type { Evaluation, FleetHost, ListedRevision, CurrentRollout, Revision, WantedStatus } from '@floe/store';
+import type { Evaluation, FleetHost, ListedRevision, CurrentRollout, Revision, WantedStatus, WaitsForOlder } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -25,6 +25,8 @@ interface Given {
   /** The sequence of the system that ada runs. */
   readonly runs: number;
   readonly held?: CommitSha;
+  /** What the newest commit waits for before it is evaluated. */
+  readonly waits?: WaitsForOlder;
 }
 
 function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
@@ -104,6 +106,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       list: async () => await asked(listed),
       listToTell: async () => await asked(listed),
       get: async () => await Promise.resolve(undefined),
+      waiting: async () => await Promise.resolve(given.waits),
       newestFinished: async () => await asked(() => undefined),
       evaluations: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
       evaluationsAbout: async (id: string) => await asked(() => evaluationsOf(id).evaluations),
@@ -197,6 +200,21 @@ describe('the announcer', () => {
     await told.tell();
     await told.tell({ ...given, revisions: [{ sequence: 3, state: 'EVALUATING' }, ...given.revisions] });
     expect(told.evaluated).toEqual([['r1', 'r2'], ['r2'], ['r2', 'r3']]);
+  });
+
+  test('says which older commit the newest one waits for before it is evaluated', async () => {
+    const waits = { id: 'r2', sha: shaOf(2), after: shaOf(1), until: 0 };
+    await using told = announcerOf({
+      revisions: [
+        { sequence: 2, state: 'RECEIVED' },
+        { sequence: 1, state: 'BUILDING' },
+      ],
+      runs: 0,
+      waits,
+    });
+    await told.tell();
+    const said = told.puts.flat().find(({ sha, context }) => sha === shaOf(2) && context === 'floe/evaluate')?.description;
+    expect(said).toMatch(/^received; waits for 0+ to be finished, until 1970-01-01 00:00 UTC at the latest$/);
   });
 
   test('says where the rollout stands that hosts follow, while a newer one waits for it', async () => {

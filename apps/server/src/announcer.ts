@@ -198,7 +198,7 @@ export class Announcer {
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-    const facts = { revision, evaluations, supersededBy };
+    const facts = { revision, evaluations, waits: seen.waits, supersededBy };
     const isEnded = isEndedRevision(revision.state);
     const statuses: WantedStatus[] = [];
     // Of a held commit it says that it waits; what else was told of it before stays true.

@@ -153,7 +153,8 @@ export class FleetReader {
     const stone = fleet.hosts.find(({ row }) => row.host === host)?.situation.stone;
     const [ofStone] = stone === undefined ? [] : await this.#deps.store.releases.commitsOf([{ host, toplevel: stone.toplevel }]);
     const stoneCommit = ofStone?.sequence === stone?.sequence ? ofStone?.commit : undefined;
-    return viewWhy(host, { fleet, newest, evaluations, labelled, staged: this.#staged, stoneCommit, now: this.#deps.clock.now() });
+    const waits = newest === undefined ? undefined : await snapshot.waits(newest);
+    return viewWhy(host, { fleet, newest, waits, evaluations, labelled, staged: this.#staged, stoneCommit, now: this.#deps.clock.now() });
   }
 
   /** Views of hosts as the newest finished revision has them. */
@@ -248,10 +249,10 @@ export class FleetReader {
 
 /** As people see it. */
 export function viewSeen(seen: RevisionSeen): RevisionView {
-  const { revision: stored, evaluations, trouble, rollout, held } = seen;
+  const { revision: stored, evaluations, trouble, rollout, waits, held } = seen;
   const revision = { ...stored, error: stored.error ?? trouble?.message };
   const description = describeSeen(seen)?.description ?? '';
-  return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, held);
+  return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, { waits, held });
 }
 
 /** What the commit says of each ring of its rollout, where there are several; empty, too, when they are not known. */

@@ -11,6 +11,7 @@ import {
   type Rollout,
   type RolloutStory,
   type Store,
+  type WaitsForOlder,
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
 import { rolloutFacts } from './rollouts/facts.ts';
@@ -22,7 +23,7 @@ export interface SnapshotStore {
   readonly repositories: Pick<Store['repositories'], 'get'>;
   readonly revisions: Pick<
     Store['revisions'],
-    'get' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf'
+    'get' | 'waiting' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf'
   >;
   readonly rollouts: Pick<Store['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
@@ -42,6 +43,8 @@ export interface RevisionSeen {
   readonly evaluations: readonly Evaluation[];
   /** What keeps the server from doing its work for this revision. */
   readonly trouble: Trouble | undefined;
+  /** The older commit that is finished before it is evaluated. */
+  readonly waits: WaitsForOlder | undefined;
   /** The commit that waits for an administrator. */
   readonly held: CommitSha | undefined;
   /** `policy`: only of the rollout that hosts follow; else it is over. */
@@ -63,6 +66,7 @@ export class FleetSnapshot {
   readonly #evaluations = new Map<string, Promise<readonly Evaluation[]>>();
   #isTorn = false;
   #fleet: Promise<Fleet> | undefined;
+  #waiting: Promise<WaitsForOlder | undefined> | undefined;
   #stories: Promise<ReadonlyMap<string, RolloutStory>> | undefined;
 
   private constructor(store: SnapshotStore, page: RevisionPage, repository: Repository, listed: readonly ListedRevision[]) {
@@ -128,6 +132,14 @@ export class FleetSnapshot {
     return await this.#fleet;
   }
 
+  /** The older commit that this one waits for. */
+  async waits({ id, state }: RevisionInList): Promise<WaitsForOlder | undefined> {
+    if (state !== 'RECEIVED') return undefined;
+    this.#waiting ??= this.#store.revisions.waiting(this.repository.id);
+    const waits = await this.#waiting;
+    return waits?.id === id ? waits : undefined;
+  }
+
   readonly rolloutOf = (revisionId: string): Rollout | undefined => this.#rollouts.get(revisionId);
 
   /**
@@ -137,7 +149,7 @@ export class FleetSnapshot {
   async see(revision: RevisionInList, trouble: Trouble | undefined, looked: Omit<Looked, 'hosts'>): Promise<RevisionSeen> {
     const { now } = looked;
     const evaluations = await this.evaluations(revision.id);
-    const known = { revision, evaluations, trouble, held: this.repository.held?.commit };
+    const known = { revision, evaluations, trouble, waits: await this.waits(revision), held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
     // One that is evaluated again has no hosts yet, and so nothing to roll out.
     if (row === undefined || !isHandingOut(revision.state)) return { ...known, rollout: undefined };

@@ -26,6 +26,7 @@ import {
   type EndedTrial,
   type Submission,
   type Trial,
+  type WaitsForOlder,
 } from '@floe/store';
 import type { Trouble } from '@floe/runtime';
 import { actionsOn } from './decisions.ts';
@@ -232,7 +233,7 @@ export function viewRevision(
   revision: RevisionInList,
   evaluations: readonly Evaluation[],
   rollout: RolloutSeen | undefined,
-  held: CommitSha | undefined,
+  { waits, held }: { readonly waits: WaitsForOlder | undefined; readonly held: CommitSha | undefined },
 ): RevisionView {
   const isOver = revision.supersededBy !== undefined;
   return {
@@ -249,6 +250,7 @@ export function viewRevision(
     evaluatedAt: revision.evaluatedAt ?? null,
     builtAt: revision.builtAt ?? null,
     publishedAt: revision.publishedAt ?? null,
+    waits: waits === undefined ? null : { after: waits.after, until: waits.until },
     isHeld: held === revision.sha && !isEndedRevision(revision.state),
     isBelowFloor: revision.state === 'REJECTED' && revision.glass !== undefined && revision.glassAt === undefined,
     allowedAt: revision.allowedAt ?? null,

@@ -184,12 +184,17 @@ describe('a commit that hangs and has to be finished first', () => {
     await world.start(dir);
     await isUnderWay();
     await pushBehind({ ada: { evaluates: 2 } });
+    const waits = await world.store.revisions.waiting(world.repository.id);
+    expect(waits).toMatchObject({ sha: shaOf(2), after: shaOf(1) });
+    const fetchedAt = (await revisionOf(shaOf(2)))?.fetchedAt ?? 0;
+    expect((waits?.until ?? 0) - fetchedAt).toBe(15 * MINUTE);
     const looks = world.fetchedAt.length;
     await world.later(14 * MINUTE);
     await eventually('the repository was looked at', () => (world.fetchedAt.length > looks + 1 ? true : undefined));
     expect((await revisionOf(shaOf(2)))?.state).toBe('RECEIVED');
     await world.later(2 * MINUTE);
     await world.ended(shaOf(1), 'SUPERSEDED');
+    expect(await world.store.revisions.waiting(world.repository.id)).toBeUndefined();
     finish();
     await released({ ada: 2 });
   });
@@ -239,6 +244,10 @@ describe('a commit that hangs and has to be finished first', () => {
     const { revisions } = world.store;
     const now = (): number => Date.now() + world.laterMs;
     expect(await revisions.endOverdue(world.repository.id, now() + 29 * MINUTE)).toBe(false);
+    // What people are told is when it ends.
+    const until = (await revisions.waiting(world.repository.id))?.until ?? 0;
+    expect(until - now()).toBeGreaterThan(29 * MINUTE);
+    expect(await revisions.endOverdue(world.repository.id, until - 1)).toBe(false);
     await world.later(31 * MINUTE);
     await world.ended(shaOf(2), 'SUPERSEDED');
     finish();

@@ -185,6 +185,8 @@ export const RevisionView = v.object({
   publishedAt: v.nullable(Timestamp),
   /** Held: it waits until an administrator accepts it. */
   isHeld: v.optional(v.boolean(), false),
+  /** The older commit that is finished before this one is evaluated, and until when at the latest; null: it does not wait. */
+  waits: v.optional(v.nullable(v.object({ after: CommitSha, until: Timestamp })), null),
   /** Refused for a policy below the floor of the server's settings: while it is the newest, administrators can let it pass. */
   isBelowFloor: v.optional(v.boolean(), false),
   /** When an administrator accepted it, if it was held. */

@@ -1,4 +1,13 @@
-import { isEndedRevision, mustFinishFirst, PATIENCE, patienceMs, REVISION_STATES, SUPERSESSION_LIMIT, type CommitSha } from '@floe/model';
+import {
+  boundedTime,
+  isEndedRevision,
+  mustFinishFirst,
+  PATIENCE,
+  patienceMs,
+  REVISION_STATES,
+  SUPERSESSION_LIMIT,
+  type CommitSha,
+} from '@floe/model';
 import { and, desc, eq, gt, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { writeLogged } from './audit.ts';
@@ -9,6 +18,7 @@ import { Int8, readRows } from './rows.ts';
 import { revisions } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
+import type { WaitsForOlder } from './waiting-records.ts';
 
 // Which of several unfinished revisions is worked on (SPEC R7).
 
@@ -85,15 +95,21 @@ function ranOutOfTime(): SQL {
   return sql`(${endedAt})::numeric - ${revisions.verifiedAt} >= ${PATIENCE.baseMs}`;
 }
 
-/** Ends the revision that is finished first, when a newer commit has waited long enough for it. True: it did. */
-export async function endOverdue(db: Database, repositoryId: string, now: number): Promise<boolean> {
+/** The newest commit of the branch, which waits for an older one; undefined: none waits. */
+export async function waitsForOlder(db: Database, repositoryId: string): Promise<WaitsForOlder | undefined> {
   const [newest, ...older] = await rowsOf(db, repositoryId, and(isUnfinishedRevision(revisions.state), isOfBranch()), 2);
   const running = older.at(-1);
-  if (newest === undefined || running === undefined) return false;
+  if (newest === undefined || running === undefined) return undefined;
   const since = await newerSince(db, repositoryId, running);
-  if (since === undefined || now - since < PATIENCE.baseMs) return false;
+  if (since === undefined) return undefined;
   const inVain = (await overtakenBefore(db, repositoryId, running, ranOutOfTime())).length;
-  return now - since >= patienceMs(inVain) && (await endOlder(db, repositoryId, newest.sha, now)).length > 0;
+  return { id: newest.id, sha: newest.sha, after: running.sha, until: boundedTime(since + patienceMs(inVain)) };
+}
+
+/** Ends the revision that is finished first, when a newer commit has waited long enough for it. True: it did. */
+export async function endOverdue(db: Database, repositoryId: string, now: number): Promise<boolean> {
+  const waits = await waitsForOlder(db, repositoryId);
+  return waits !== undefined && now >= waits.until && (await endOlder(db, repositoryId, waits.sha, now)).length > 0;
 }
 
 /** Ends the unfinished revisions of the branch that are older than this one, which is unfinished, too. Returns their commits. */

@@ -112,6 +112,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the newest published revision': async ({ revisions }) => await revisions.newestPublished('fleet'),
   'the newest finished revision': async ({ revisions }) => await revisions.newestFinished('fleet'),
   'the next unfinished revision': async ({ revisions }) => await revisions.nextUnfinished('fleet'),
+  'which revision waits for an older one': async ({ revisions }) => await revisions.waiting('fleet'),
   'whether a newer revision waited long enough': async ({ revisions }, last) => await revisions.endOverdue('fleet', last),
   'a list of revisions': async ({ revisions }) => await revisions.list('fleet', LISTED),
   'the revisions to tell': async ({ revisions }) => await revisions.listToTell('fleet', LISTED),

@@ -9,6 +9,7 @@ export type * from './outbox-contract.ts';
 export type * from './release-contract.ts';
 export type * from './report-contract.ts';
 export type * from './records.ts';
+export type * from './waiting-records.ts';
 export type * from './server-contract.ts';
 export type * from './signing-contract.ts';
 export type * from './stable-contract.ts';

@@ -7,7 +7,7 @@ import { noteSigners } from './authors.ts';
 import { missingRow } from './errors.ts';
 import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
-import { endOlder, endOlderAsDecided, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED } from './finished-first.ts';
+import { endOlder, endOlderAsDecided, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED, waitsForOlder } from './finished-first.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
@@ -20,6 +20,7 @@ import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from '
 import { RowReader } from './row-reader.ts';
 import { GlassColumn, Int8, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
+import type { WaitsForOlder } from './waiting-records.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
 import { isUnfinishedRevision, isUnsettledStatus } from './tables/unfinished.ts';
 
@@ -219,6 +220,13 @@ async function noteSource(db: Database, id: string, key: string): Promise<void> 
   await db.update(revisions).set({ sourceKey: known }).where(eq(revisions.id, id));
 }
 
+/** Of a row whose commit cannot be read nothing is told. */
+async function readWaiting(db: Database, repositoryId: string): Promise<WaitsForOlder | undefined> {
+  const waits = await waitsForOlder(db, repositoryId);
+  const reader = new RowReader();
+  return waits === undefined || reader.commit('sha', waits.sha) === undefined || reader.commit('sha', waits.after) === undefined ? undefined : waits;
+}
+
 async function newestOfBranch(db: Database, repositoryId: string): Promise<Revision | undefined> {
   return (await newestFirst(db, and(ofRepository(repositoryId), isOfBranch()), 1))[0];
 }
@@ -256,6 +264,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     },
     advance: async (id, event, at, error) => await db.transaction(async (tx) => await moveRevision(tx, id, { event, at, error })),
     supersede: async (id, by, at) => await db.transaction(async (tx) => await overtake(tx, id, by, at)),
+    waiting: async (repositoryId) => await readWaiting(db, repositoryId),
     endOverdue: async (repositoryId, now) => await endOverdue(db, repositoryId, now),
     endOlder: async (repositoryId, than, now, entry) =>
       await (entry === undefined ? endOlder(db, repositoryId, than, now) : endOlderAsDecided(db, repositoryId, { sha: than, now, entry })),

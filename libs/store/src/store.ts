@@ -33,6 +33,7 @@ import type {
   AuditEntry,
   Lease,
 } from './records.ts';
+import type { WaitsForOlder } from './waiting-records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
 import type { RepositoryStore } from './repository-contract.ts';
@@ -152,6 +153,8 @@ export interface RevisionStore extends GlassStore {
   advance(id: string, event: RevisionEvent, at: Timestamp, error?: string): Promise<Advanced>;
   /** A newer commit goes first: this one is SUPERSEDED, by `by`, or PUBLISHED with what it has handed out. */
   supersede(id: string, by: CommitSha, at: Timestamp): Promise<Advanced>;
+  /** The newest commit of the branch, while an older one is finished before it (SPEC R7). Undefined: none waits. */
+  waiting(repositoryId: string): Promise<WaitsForOlder | undefined>;
   /** Ends the one that is finished first, when a newer commit of the branch has waited long enough for it (SPEC R7). True: it did. */
   endOverdue(repositoryId: string, now: Timestamp): Promise<boolean>;
   /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. `entry` is logged with that. */

@@ -1,5 +1,7 @@
 import { isEndedRevision, isLeftOut, type EvaluationOutcome, type RevisionState, type StatusText } from '@floe/model';
 import { hosts, listNames, progressOf } from './hosts-in-words.ts';
+import { olderWords } from './next-words.ts';
+import { utcTime } from './text.ts';
 
 /** What the descriptions of a revision are made from. */
 export interface RevisionFacts {
@@ -21,6 +23,8 @@ export interface RevisionFacts {
     /** Set once the host is built. */
     readonly builtAt?: number | undefined;
   }[];
+  /** The older commit that is finished before it. */
+  readonly waits?: { readonly after: string; readonly until: number } | undefined;
   /** The newer commit, if there is one. */
   readonly supersededBy?: string | undefined;
 }
@@ -31,7 +35,7 @@ export function describeEvaluation(facts: RevisionFacts): StatusText {
   switch (revision.state) {
     case 'RECEIVED':
     case 'VERIFYING':
-      return text('pending', 'received, about to be evaluated');
+      return text('pending', facts.waits === undefined ? 'received, about to be evaluated' : `received; ${olderWords(facts.waits, utcTime)}`);
     case 'EVALUATING':
       // Why it is being tried again, e.g. an input that is waited for.
       return text('pending', revision.error ?? evaluating(evaluations));

@@ -10,10 +10,16 @@ function counts(some: Partial<Record<HostStanding, number>>): RolloutCounts {
 function facts(
   state: RevisionState,
   hosts: Record<string, EvaluationOutcome | [EvaluationOutcome, string]>,
-  more: Partial<RevisionFacts['revision']> & { builtAt?: Record<string, number>; evaluateMs?: Record<string, number>; supersededBy?: string } = {},
+  more: Partial<RevisionFacts['revision']> & {
+    waits?: RevisionFacts['waits'];
+    builtAt?: Record<string, number>;
+    evaluateMs?: Record<string, number>;
+    supersededBy?: string;
+  } = {},
 ): RevisionFacts {
   return {
     revision: { state, error: more.error, sameSourceAs: more.sameSourceAs },
+    waits: more.waits,
     supersededBy: more.supersededBy,
     evaluations: Object.entries(hosts).map(([host, each]) => {
       const [outcome, error] = typeof each === 'string' ? [each, undefined] : each;
@@ -92,6 +98,11 @@ describe('a rollout', () => {
 describe('an evaluation', () => {
   it.each([
     [facts('RECEIVED', {}), 'pending', 'received, about to be evaluated'],
+    [
+      facts('RECEIVED', {}, { waits: { after: '1f0c2ab4d5'.repeat(4), until: Date.UTC(2026, 10, 29, 3, 27) } }),
+      'pending',
+      'received; waits for 1f0c2ab4d5 to be finished, until 2026-11-29 03:27 UTC at the latest',
+    ],
     [facts('EVALUATING', {}), 'pending', 'evaluating the hosts'],
     [facts('EVALUATING', { a: 'UNCHANGED', b: 'NOT_EVALUATED', c: 'NOT_EVALUATED', d: 'REMOVED' }), 'pending', '1 of 3 evaluated'],
     [facts('BUILDING', { a: 'CHANGED', b: 'EVAL_ERROR', c: 'NOT_EVALUATED' }), 'pending', '2 of 3 evaluated'],

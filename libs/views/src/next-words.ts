@@ -15,3 +15,13 @@ export function nextWords({ for: what, after, until }: NextWaits, time: (at: num
   if (what === 'same') return `changes no host any further than ${of}, and is complete with it`;
   return `waits for the train of ${of}${until === null ? '' : `, until ${time(until)} at the latest`}`;
 }
+
+/** What a commit waits for before it is evaluated: "waits for 1f0c2ab4d5 to be finished, until 03:27 at the latest" */
+export function olderWords({ after, until }: { readonly after: string; readonly until: number }, time: (at: number) => string): string {
+  return `waits for ${shortSha(after)} to be finished, until ${time(until)} at the latest`;
+}
+
+/** What has that commit evaluated at once. */
+export function hotfixCommand(commit: string): string {
+  return `floe rollout hotfix ${commit} --reason "…"`;
+}

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { stageMs, stagesOf } from './stages.ts';
 import { countRollout } from '@floe/model';
-import { NOW, revisionView } from './fixtures.ts';
+import { NOW, revisionView, SHA } from './fixtures.ts';
 
 type Over = NonNullable<Parameters<typeof revisionView>[0]>;
 const OPEN = { fetchedAt: null, evaluatedAt: null, builtAt: null, publishedAt: null, rollout: null } as const;
@@ -13,6 +13,11 @@ const statuses = (over: Over) =>
 describe('the way of a revision', () => {
   test.each<[string, Over, string]>([
     ['just received', { ...OPEN, state: 'RECEIVED' }, 'done running waiting waiting waiting waiting'],
+    [
+      'waiting for an older one',
+      { ...OPEN, state: 'RECEIVED', fetchedAt: NOW, waits: { after: SHA, until: NOW } },
+      'done done waiting waiting waiting waiting',
+    ],
     ['evaluating', { ...OPEN, state: 'EVALUATING', fetchedAt: NOW }, 'done done running waiting waiting waiting'],
     ['not evaluable', { ...OPEN, state: 'EVAL_FAILED', fetchedAt: NOW, evaluatedAt: NOW }, 'done done failed skipped skipped skipped'],
     ['not buildable', { ...OPEN, state: 'BUILD_FAILED', fetchedAt: NOW, evaluatedAt: NOW }, 'done done done failed skipped skipped'],

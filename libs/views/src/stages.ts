@@ -24,7 +24,7 @@ const FAILED_AT: Partial<Record<RevisionState, number>> = { EVAL_FAILED: 2, BUIL
 
 /** A revision's way from the push to the machines, each step with what is known of it. */
 export function stagesOf(revision: RevisionView): readonly Stage[] {
-  const { state } = revision;
+  const { state, waits } = revision;
   const times = [revision.receivedAt, revision.fetchedAt, revision.evaluatedAt, revision.builtAt, revision.publishedAt];
   const isEvaluating = !isEndedRevision(state) && revision.hosts.some(({ outcome }) => outcome === 'NOT_EVALUATED');
   // The time of the first host that could be built is not yet that of the last one.
@@ -33,7 +33,15 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
   const reached = firstOpen === -1 ? times.length : firstOpen;
   // A published revision may have lost some of its times (its row was rebuilt from signed statements).
   const current = state === 'PUBLISHED' ? times.length : (FAILED_AT[state] ?? reached);
-  const currentStatus: StageStatus = !isEndedRevision(state) ? (revision.isHeld ? 'held' : 'running') : state === 'SUPERSEDED' ? 'skipped' : 'failed';
+  const currentStatus: StageStatus = !isEndedRevision(state)
+    ? revision.isHeld
+      ? 'held'
+      : waits === null
+        ? 'running'
+        : 'waiting'
+    : state === 'SUPERSEDED'
+      ? 'skipped'
+      : 'failed';
   const laterStatus: StageStatus = isEndedRevision(state) ? 'skipped' : 'waiting';
 
   const shares = sharesOf(revision);

@@ -1,6 +1,6 @@
 import type { AdmitAnswer, AgentState, WhyNot } from '@floe/model';
 import { describePause } from './describe-course.ts';
-import { nextWords } from './next-words.ts';
+import { hotfixCommand, nextWords, olderWords } from './next-words.ts';
 import { probeWords } from './probe-words.ts';
 import { missingApprovalWords, stillMade } from './rollout-words.ts';
 import { liftCommand } from './host-orders.ts';
@@ -64,6 +64,8 @@ function wordsOf(reason: WhyNot, context: WhyContext): WhyWords {
     case 'no-commit':
       return { text: 'no commit was taken in yet', end: 'push one to the tracked branch' };
     case 'unfinished':
+      if (reason.waits !== undefined)
+        return { text: `the newest commit ${olderWords(reason.waits, time)}`, end: `by itself, or: ${hotfixCommand(newest)}` };
       return { text: 'the newest commit is still evaluated and built', end: 'nothing to do; see: floe revisions' };
     case 'revision-failed':
       return { text: 'the newest commit failed as a whole', end: 'push a fix' };
@@ -126,7 +128,7 @@ function wordsOf(reason: WhyNot, context: WhyContext): WhyWords {
     case 'train':
       return {
         text: `its rollout ${nextWords({ for: 'train', after: reason.after ?? null, until: reason.until }, time)}`,
-        end: `by itself, or: floe rollout hotfix ${newest} --reason "…"`,
+        end: `by itself, or: ${hotfixCommand(newest)}`,
       };
     case 'paused': {
       const why = reason.pause === undefined ? undefined : describePause(reason.pause);

@@ -1,8 +1,9 @@
 import type { RevisionView } from '@floe/protocol';
 import { stageMs, stagesOf, type StageStatus } from '@floe/views';
 import { printableLine } from '@floe/model';
+import { minuteTime } from './clock-time.ts';
 import { type Tone, type View } from './terminal.ts';
-import { ago, duration, revisionWords, shortSha, words } from '@floe/views';
+import { ago, duration, hotfixCommand, olderWords, revisionWords, shortSha, words } from '@floe/views';
 
 const STAGE_TONES: Record<StageStatus, Tone> = {
   done: 'good',
@@ -29,5 +30,6 @@ export function formatRevision(revision: RevisionView, { now, style }: Pick<View
     ].filter((text) => text !== '' && text !== 'done');
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });
-  return [title, ...lines].join('\n');
+  const waits = revision.waits === null ? [] : [`  ${olderWords(revision.waits, minuteTime)}, or: ${hotfixCommand(shortSha(revision.sha))}`];
+  return [title, ...waits, ...lines].join('\n');
 }

@@ -1,15 +1,17 @@
 import type { RevisionView } from '@floe/protocol';
-import { revisionWords, rolloutDecisions } from '@floe/views';
+import { hotfixCommand, olderWords, revisionWords, rolloutDecisions, shortSha } from '@floe/views';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
-import { Age } from './age.tsx';
+import { Age, clockTime } from './age.tsx';
 import { CommitLink, ForgeLink } from './commit-link.tsx';
 import { DecisionsWithCommands } from './decision-button.tsx';
 import { RevisionErrors } from './revision-errors.tsx';
 import { Rings } from './rings.tsx';
 import { RolloutProgress } from './rollout-progress.tsx';
 import { StageList } from './stage-list.tsx';
+
+type Now = Dashboard['now'];
 
 export interface RevisionProps {
   readonly revision: RevisionView;
@@ -41,6 +43,7 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
         )}
         <ForgeLink fleet={fleet} revision={revision} />
       </p>
+      {revision.waits !== null && <Waits revision={revision} waits={revision.waits} now={now} />}
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
@@ -48,5 +51,18 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision, dashboard.actor.value?.person)} />
       <RevisionErrors revision={revision} />
     </>
+  );
+}
+
+/** By itself, since the day of a time changes at midnight. */
+function Waits({
+  revision,
+  waits,
+  now,
+}: Pick<RevisionProps, 'revision'> & { readonly waits: NonNullable<RevisionView['waits']>; readonly now: Now }) {
+  return (
+    <p class="aside">
+      {olderWords(waits, (at) => clockTime(at, now.value))}, or: <code>{hotfixCommand(shortSha(revision.sha))}</code>
+    </p>
   );
 }

@@ -10,6 +10,7 @@ import {
   type CommitSha,
   type HostName,
   type StorePath,
+  type WaitsForCommit,
   type WhyFacts,
 } from '@floe/model';
 import type { WhyView } from '@floe/protocol';
@@ -27,6 +28,8 @@ export interface WhyContext {
   readonly fleet: Fleet;
   /** The newest revision, and what its hosts came to. */
   readonly newest: RevisionInList | undefined;
+  /** What the newest one waits for before it is evaluated. */
+  readonly waits?: WaitsForCommit | undefined;
   readonly evaluations: readonly Evaluation[];
   /** Of the rollout's revision: for the labels. */
   readonly labelled: readonly Evaluation[];
@@ -78,7 +81,7 @@ function releaseNames({ pins, situation, row, desired, desiredCommit }: FleetHos
   return (sequence: number): string => releaseWords(sequence, commits.get(sequence));
 }
 
-function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet, newest, labelled, now }: WhyContext): WhyFacts {
+function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet, newest, waits: older, labelled, now }: WhyContext): WhyFacts {
   const { row, situation, desired } = each;
   const { rollout, next } = fleet;
   const ring =
@@ -89,7 +92,7 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
   return {
     ...factsOf(row, desired, { kind: 'unknown' }),
     host: row.host,
-    newest: newestOf(newest, evaluation, rollout),
+    newest: newestOf({ newest, waits: older }, evaluation, rollout),
     situation,
     rollout: ring,
     train: waits?.for === 'train' ? { after: next?.after, until: waits.until } : undefined,
@@ -105,12 +108,16 @@ function windowOf(rollout: CurrentRollout, { row, timeZone }: FleetHost, now: nu
   return isOpen ? undefined : { opensAt: changesAt, timeZone: isByHost ? (timeZone ?? DEFAULT_TIME_ZONE) : undefined };
 }
 
-function newestOf(newest: RevisionInList | undefined, evaluation: Evaluation | undefined, rollout: CurrentRollout | undefined): WhyFacts['newest'] {
+function newestOf(
+  { newest, waits }: Pick<WhyContext, 'newest' | 'waits'>,
+  evaluation: Evaluation | undefined,
+  rollout: CurrentRollout | undefined,
+): WhyFacts['newest'] {
   if (newest === undefined) return { kind: 'none' };
   // Its other hosts may still be evaluated or built.
   const isKnown = evaluation !== undefined && evaluation.outcome !== 'NOT_EVALUATED';
   const isReady = rollout?.revisionId === newest.id && isKnown && rollout.coming?.has(evaluation.host) !== true;
   return isEndedRevision(newest.state) || (isReady && isHandingOut(newest.state))
     ? { kind: 'ended', offer: offerOf(newest.state, evaluation) }
-    : { kind: 'unfinished' };
+    : { kind: 'unfinished', waits };
 }

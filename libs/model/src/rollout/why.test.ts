@@ -169,6 +169,8 @@ describe('why a host does not run the newest commit', () => {
     const offer = (some: Offer) => because({ kind: 'ended', offer: some });
     expect(because({ kind: 'none' })).toEqual(['no-commit']);
     expect(because({ kind: 'unfinished' })).toEqual(['unfinished']);
+    const waits = { after: 'd'.repeat(40) as CommitSha, until: MINUTE };
+    expect(whyNot(facts({ newest: { kind: 'unfinished', waits } }), MINUTE)).toContainEqual({ rule: 'unfinished', waits });
     expect(offer({ kind: 'none', because: 'host' })).toEqual(['host-failed']);
     expect(offer({ kind: 'none', because: 'revision' })).toEqual(['revision-failed']);
     expect(offer({ kind: 'removed' })).toEqual(['removed']);

@@ -10,10 +10,18 @@ import type { RolloutFacts } from './facts.ts';
 import { overviewOfRings, type RingOverview } from './overview.ts';
 import type { RingHost } from './progress.ts';
 
+/** What a commit waits for before it is evaluated: `until` at the latest (SPEC R7). */
+export interface WaitsForCommit {
+  readonly after: CommitSha;
+  readonly until: number;
+}
+
 /** One rule that stands between a host and the newest revision. */
 export type WhyNot =
   /** The revision has no release for it. */
-  | { readonly rule: 'no-commit' | 'unfinished' | 'revision-failed' | 'host-failed' | 'removed' }
+  | { readonly rule: 'no-commit' | 'revision-failed' | 'host-failed' | 'removed' }
+  /** `waits`: an older commit is finished before it is evaluated. */
+  | { readonly rule: 'unfinished'; readonly waits?: WaitsForCommit | undefined }
   | { readonly rule: 'not-enrolled' | 'not-ours' | 'not-built' | 'revoked' | 'cloned' }
   | { readonly rule: 'trial'; readonly endsAt: number }
   | { readonly rule: 'pin' | 'hold'; readonly sequence: number }
@@ -64,7 +72,10 @@ export interface WhyFacts extends ReportedState {
   readonly enrolment: HostFacts['enrolment'];
   readonly isConnected: boolean;
   /** What the newest revision has for it. */
-  readonly newest: { readonly kind: 'none' } | { readonly kind: 'unfinished' } | { readonly kind: 'ended'; readonly offer: Offer };
+  readonly newest:
+    | { readonly kind: 'none' }
+    | { readonly kind: 'unfinished'; readonly waits?: WaitsForCommit | undefined }
+    | { readonly kind: 'ended'; readonly offer: Offer };
   readonly situation: HostSituation;
   /** The answer of `resolve()` for the situation. */
   readonly desired: Desired;
@@ -109,7 +120,7 @@ function ofOlderRollout(facts: WhyFacts, now: number): readonly WhyNot[] {
 
 function ofCommit(newest: WhyFacts['newest']): readonly WhyNot[] {
   if (newest.kind === 'none') return [{ rule: 'no-commit' }];
-  if (newest.kind === 'unfinished') return [{ rule: 'unfinished' }];
+  if (newest.kind === 'unfinished') return [{ rule: 'unfinished', waits: newest.waits }];
   switch (newest.offer.kind) {
     case 'release':
       return [];
