@@ -107,10 +107,46 @@ describe('floe policy check, with Nix', () => {
     expect((await run(['policy', 'check', flake, '--names-only'], {})).stderr).toContain('floe: budgets."role=dns": is a function, ');
   });
 
+  test('says where there is no flake, without a path of the store', async () => {
+    const empty = join(top, 'docs');
+    await mkdir(empty);
+    const here = await mkdtemp(join(tmpdir(), 'floe-no-flake-'));
+    for (const folder of [empty, here])
+      expect(await run(['policy', 'check', folder], {})).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: `floe: there is no flake.nix in ${folder}: name the folder of the flake, or a file with its JSON\n`,
+      });
+    await writeFile(join(empty, 'flake.nix'), '{ outputs = { self }: { floe.rings = [ { name = "all"; } ]; nixosConfigurations = { }; }; }\n');
+    const untracked = await run(['policy', 'check', empty], {});
+    expect(untracked.stderr).toBe(`floe: git does not know flake.nix, so Nix does not see it: git -C ${empty} add flake.nix\n`);
+    await git('add', 'docs');
+    const { code, stderr } = await run(['policy', 'check', empty, '--against', 'HEAD'], {});
+    expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining(`there is no flake.nix in ${empty} as HEAD has it`) });
+    await git('rm', '-rqf', 'docs');
+    await rm(here, { recursive: true });
+  });
+
+  test('prints a command that has git know all of them, wherever it is run, whatever they are called', async () => {
+    await writeFlake('floe.rings = [ { name = "all"; } ];', 'ws1 = { };');
+    const names = ["it's.nix", 'two words.nix', 'ü.nix', 'd.nix', 'e.nix', 'f.nix'];
+    for (const count of [1, 2, 5, 6]) {
+      for (const name of names.slice(0, count)) await writeFile(join(flake, name), '{ }\n');
+      const { stdout } = await run(['policy', 'check', flake, '--json', '--names-only'], {});
+      const [note = ''] = (JSON.parse(stdout) as { notes: string[] }).notes;
+      expect(note).toContain(count === 1 ? 'does not see it: ' : 'does not see them: ');
+      const command = note.slice(note.indexOf(': git ') + 2);
+      expect(await execInTest('sh', ['-ec', command], { cwd: tmpdir() })).toMatchObject({ exitCode: 0 });
+      const after = await run(['policy', 'check', flake, '--json', '--names-only'], {});
+      expect(JSON.parse(after.stdout)).toMatchObject({ notes: [] });
+      await git('rm', '-qf', '--', ...names.slice(0, count).map((name) => `nixos/${name}`));
+    }
+  });
+
   test('names files that git does not know, because Nix does not see them', async () => {
     await writeFlake('floe = import ./rings.nix;', 'ws1 = { };');
     await writeFile(join(flake, 'rings.nix'), '{ rings = [ { name = "all"; } ]; }\n');
-    const said = 'git does not know rings.nix, so Nix does not see that: git add rings.nix';
+    const said = `git does not know rings.nix, so Nix does not see it: git -C ${flake} add rings.nix`;
     const failed = await run(['policy', 'check', flake], {});
     expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining(said) });
     await writeFlake('floe = if builtins.pathExists ./rings.nix then import ./rings.nix else { };', 'ws1 = { };');

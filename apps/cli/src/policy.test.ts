@@ -315,6 +315,7 @@ Notes
   });
 
   test('without Nix says where to go on', async () => {
+    await writeFile(join(home.folder, 'flake.nix'), '{ }\n');
     const { code, stderr } = await run(
       ['policy', 'check', home.folder],
       {},

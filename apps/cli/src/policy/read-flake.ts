@@ -1,8 +1,10 @@
-import { resolve } from 'node:path';
+import { access } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { COMMIT_SHA_FORM } from '@floe/model';
 import { OWN_SETTINGS, POLICY_EXPRESSION, policyOfAnswer } from '@floe/nix';
 import { FloeError, isFloeError, nixString } from '@floe/runtime';
 import * as v from 'valibot';
+import { shellWord } from '../view/enrolment.ts';
 import { candidatesOf, OwnEntries, type FleetSource } from './fleet-source.ts';
 import { nix, tryGit, type ProgramDeps } from './programs.ts';
 
@@ -25,18 +27,37 @@ const PROCESSES = 2;
  * as a commit has it; else as the working tree is, without files that git does not know.
  */
 export async function readFlake(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
+  const place = await placeOf(deps, dir);
   const unseen = rev === undefined ? await unseenFiles(deps, dir) : [];
+  if (rev === undefined && !(await hasFlake(dir, place)))
+    throw new FloeError('USAGE', `there is no flake.nix in ${resolve(dir)}: name the folder of the flake, or a file with its JSON`);
+  // What Nix says of that names a path in its store, and neither git nor the folder.
+  if (unseen.includes('flake.nix')) throw new FloeError('NIX_FAILED', unseenWords(dir, unseen));
   try {
-    const source = await readWith(deps, dir, rev, options);
-    return { ...source, notes: [...unseen, ...source.notes] };
+    const flake = rev === undefined ? await urlOfTree(deps, dir, place) : await urlOfRevision(deps, dir, { place, rev });
+    const source = await readWith(deps, flake, options);
+    return unseen.length === 0 ? source : { ...source, notes: [unseenWords(dir, unseen), ...source.notes] };
   } catch (error) {
     if (!isFloeError(error, 'NIX_FAILED') || unseen.length === 0) throw error;
-    throw new FloeError('NIX_FAILED', [error.message, ...unseen].join('\n'), { cause: error });
+    throw new FloeError('NIX_FAILED', `${error.message}\n${unseenWords(dir, unseen)}`, { cause: error });
   }
 }
 
-async function readWith(deps: ProgramDeps, dir: string, rev: string | undefined, options: FlakeOptions): Promise<FleetSource> {
-  const flake = rev === undefined ? await urlOfTree(deps, dir) : await urlOfRevision(deps, dir, rev);
+/** Outside of git Nix looks in the folders above, too. */
+async function hasFlake(dir: string, place: GitPlace | undefined): Promise<boolean> {
+  for (let folder = resolve(dir); ; folder = dirname(folder)) {
+    if (
+      await access(join(folder, 'flake.nix')).then(
+        () => true,
+        () => false,
+      )
+    )
+      return true;
+    if (place !== undefined || folder === dirname(folder)) return false;
+  }
+}
+
+async function readWith(deps: ProgramDeps, flake: FlakeUrl, options: FlakeOptions): Promise<FleetSource> {
   const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
     policy = if flake ? floe then ${POLICY_EXPRESSION} else null; hosts = names (flake.nixosConfigurations or { });
     checks = builtins.concatMap (system: names checks.\${system}) (names checks); outputs = names flake.outputs; }`;
@@ -53,11 +74,16 @@ const MAX_UNSEEN = 5;
 
 /** Nix sees only files of which git knows. It says that one does not exist, or leaves out what the flake looks for. */
 async function unseenFiles(deps: ProgramDeps, dir: string): Promise<readonly string[]> {
-  const listed = await tryGit(deps, ['-C', resolve(dir), 'ls-files', '--others', '--exclude-standard', '--', '*.nix']);
-  const files = (listed ?? '').split('\n').filter((file) => file !== '');
-  if (files.length === 0) return [];
-  const named = files.slice(0, MAX_UNSEEN).join(' ');
-  return [`git does not know ${named}${files.length > MAX_UNSEEN ? ' …' : ''}, so Nix does not see that: git add ${named}`];
+  const listed = await tryGit(deps, ['-C', resolve(dir), 'ls-files', '-z', '--others', '--exclude-standard', '--', '*.nix']);
+  return (listed ?? '').split('\0').filter((file) => file !== '');
+}
+
+/** With the command that has git know them, from where the person is. */
+function unseenWords(dir: string, files: readonly string[]): string {
+  const git = resolve(dir) === resolve('.') ? 'git' : `git -C ${shellWord(dir)}`;
+  const isMore = files.length > MAX_UNSEEN;
+  const named = files.slice(0, MAX_UNSEEN).map(shellWord).join(' ');
+  return `git does not know ${named}${isMore ? ' …' : ''}, so Nix does not see ${files.length === 1 ? 'it' : 'them'}: ${git} add ${isMore ? shellWord('*.nix') : named}`;
 }
 
 /** Where Nix finds a flake. */
@@ -68,8 +94,7 @@ interface FlakeUrl {
 }
 
 /** The working tree as it is. */
-async function urlOfTree(deps: ProgramDeps, dir: string): Promise<FlakeUrl> {
-  const place = await placeOf(deps, dir);
+async function urlOfTree(deps: ProgramDeps, dir: string, place: GitPlace | undefined): Promise<FlakeUrl> {
   // Outside of git Nix wants a path, without escapes.
   const unlocked = place === undefined ? resolve(dir) : gitUrl(place, {});
   const { path, url, locked } = parse(Metadata, await nix(deps, ['flake', 'metadata', '--json', '--no-write-lock-file', unlocked]));
@@ -80,11 +105,16 @@ async function urlOfTree(deps: ProgramDeps, dir: string): Promise<FlakeUrl> {
   return { url: `path:${path}?narHash=${encodeURIComponent(hash)}`, isLocked: true };
 }
 
-async function urlOfRevision(deps: ProgramDeps, dir: string, rev: string): Promise<FlakeUrl> {
-  const place = await placeOf(deps, dir);
+async function urlOfRevision(
+  deps: ProgramDeps,
+  dir: string,
+  { place, rev }: { readonly place: GitPlace | undefined; readonly rev: string },
+): Promise<FlakeUrl> {
   if (place === undefined) throw new FloeError('USAGE', `git finds no repository at ${dir}: --against needs one`);
   const sha = await tryGit(deps, ['-C', resolve(dir), 'rev-parse', '--verify', '--quiet', '--end-of-options', `${rev}^{commit}`]);
   if (sha === undefined || !COMMIT_SHA_FORM.test(sha)) throw new FloeError('USAGE', `git knows no revision "${rev}" in ${dir}`);
+  if ((await tryGit(deps, ['-C', resolve(dir), 'cat-file', '-e', `${sha}:./flake.nix`])) === undefined)
+    throw new FloeError('NIX_FAILED', `there is no flake.nix in ${resolve(dir)} as ${rev} has it`);
   return { url: gitUrl(place, { rev: sha, allRefs: '1' }), isLocked: true };
 }
 
