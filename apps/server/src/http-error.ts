@@ -23,7 +23,9 @@ export function answerError(logger: Logger, error: unknown, c: Context) {
     }
     return refuse(c, 400, error.code, error.message);
   }
-  // Hono's own refusals, e.g. of a body that is not JSON.
+  // Hono's own refusals. Its validator has no other with 400; the body is not repeated, because it may have a token.
+  if (error instanceof HTTPException && error.status === 400)
+    return refuse(c, 400, 'REQUEST_INVALID', 'the body of the request is not JSON: it must be a set of keys and values, such as {"key": "value"}');
   if (error instanceof HTTPException) return refuse(c, error.status, 'BAD_REQUEST', error.message);
   // The client is gone.
   if (error instanceof RequestBrokenOff || (error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) {

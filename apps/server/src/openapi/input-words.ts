@@ -60,7 +60,8 @@ function keysOf(schema: GenericSchema): readonly string[] {
   return 'entries' in schema && typeof schema.entries === 'object' && schema.entries !== null ? Object.keys(schema.entries) : [];
 }
 
-function valueText(value: unknown): string {
+/** A value of a request, in a sentence. */
+export function valueText(value: unknown): string {
   if (Array.isArray(value)) return 'the list';
   return typeof value === 'object' && value !== null ? 'the set' : shown(JSON.stringify(value) ?? String(value));
 }

@@ -150,6 +150,63 @@ describe.each(BODIES)('$method $path', ({ method, path, schema, entries }) => {
   });
 });
 
+describe.each(BODIES)('$method $path', ({ method, path }) => {
+  test('says that a body is not JSON, in words of its own, and does not repeat it', async () => {
+    const { ask } = fakeApp();
+    const broken = fc.oneof(
+      fc.constantFrom('', ' ', '{', '{"reason": "secret"', "{'reason': 'secret'}", '{"reason": "secret",}', 'undefined'),
+      fc.string(),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        broken.filter((text) => !isJson(text)),
+        async (text) => {
+          const { status, code, message } = await ask(method, fill(path, path.includes(':sha') ? 'a'.repeat(40) : 'ada'), text);
+          expect({ status, code, message }).toEqual({
+            status: 400,
+            code: 'REQUEST_INVALID',
+            message: 'the body of the request is not JSON: it must be a set of keys and values, such as {"key": "value"}',
+          });
+        },
+      ),
+      { numRuns: 12 },
+    );
+  });
+});
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The parts of addresses, as their schemas have them. */
+const QUERIES = describedRoutes(fakeApp().app.routes).flatMap(({ method, path, parts }) =>
+  parts.flatMap((part) =>
+    part.kind === 'input' && part.target === 'query' && 'entries' in part.schema
+      ? Object.entries(part.schema.entries as Readonly<Record<string, v.GenericSchema>>).map(([key, schema]) => ({ method, path, key, schema }))
+      : [],
+  ),
+);
+
+test.each(QUERIES)('$method $path?$key= is told by its key, and in a sentence, where it is wrong', async ({ method, path, key, schema }) => {
+  const { ask } = fakeApp();
+  const wrong = fc.oneof(fc.constantFrom('', 'abc', '-1', '0', '1e3', '0.5', '9'.repeat(16), '9'.repeat(40), '\u0000'), fc.string());
+  await fc.assert(
+    fc.asyncProperty(wrong, async (value) => {
+      fc.pre(!v.is(schema, value));
+      const { status, code, message } = await ask(method, `${fill(path, 'ada')}?${new URLSearchParams({ [key]: value }).toString()}`);
+      expect({ status, code }).toEqual({ status: 400, code: 'REQUEST_INVALID' });
+      expect(message).toMatch(new RegExp(`^${key}: .*\\b(?:is|are|give|must|holds|has|contains)\\b`));
+      expect(message).not.toMatch(FOREIGN);
+    }),
+    { numRuns: 30 },
+  );
+});
+
 /** What the documentation says: the action of each route, and which roles may. */
 interface Documented {
   readonly action: Action;

@@ -1,19 +1,19 @@
-import { boundedTime, type BrokenChain } from '@floe/model';
+import { boundedTime, MAX_COUNTER, type BrokenChain } from '@floe/model';
 import type { AuditEntryView } from '@floe/protocol';
-import { AuditEntryViews, AuditVerificationView, Counter, prose } from '@floe/protocol';
+import { AuditEntryViews, AuditVerificationView, prose } from '@floe/protocol';
 import type { StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { AuditHeads } from '../audit-heads.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
+import { numberText } from './validation.ts';
 
-const numberOf = (digits: RegExp) => v.pipe(v.string(), v.regex(digits, 'a number'), v.transform(Number), Counter);
 const Query = v.object({
-  limit: v.optional(v.pipe(numberOf(/^\d{1,4}$/), v.minValue(1), v.maxValue(1_000))),
+  limit: v.optional(numberText(1, 1_000)),
   /** The id of the last entry of the page before. */
-  before: v.optional(numberOf(/^\d{1,15}$/)),
-  subject: v.optional(v.pipe(prose(256), v.trim(), v.minLength(1, 'a host, a commit or a token'))),
+  before: v.optional(numberText(0, MAX_COUNTER)),
+  subject: v.optional(v.pipe(prose(256), v.trim(), v.minLength(1, 'is empty: name a host, a commit or a token'))),
 });
 const USUAL_LIMIT = 50;
 

@@ -69,7 +69,9 @@ describe('reports of a host', () => {
 
   test.each(['0', '-1', '1001', '1e3', 'all', ''])('limit %j is refused', async (limit) => {
     const { ask } = fakeApp({ store });
-    expect((await ask('GET', `/api/hosts/ada/reports?limit=${limit}`)).status).toBe(400);
+    const { status, message } = await ask('GET', `/api/hosts/ada/reports?limit=${limit}`);
+    const shown = /^\d+$/.test(limit) ? limit : JSON.stringify(limit);
+    expect({ status, message }).toEqual({ status: 400, message: `limit: ${shown} is not a whole number from 1 to 1000` });
   });
 
   test('of a host that is not there are not an empty list', async () => {

@@ -1,8 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
-import { isEndedRevision, type HostName as HostNameBrand, type RevisionState } from '@floe/model';
+import { isEndedRevision, MAX_COUNTER, type HostName as HostNameBrand, type RevisionState } from '@floe/model';
 import {
   CommitSha,
-  Counter,
   EvaluateAccepted,
   FleetEvent,
   FleetView,
@@ -28,23 +27,16 @@ import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
 import { commitNamed } from './named-commit.ts';
-import { Reason, ReasonText } from './validation.ts';
+import { numberText, Reason, ReasonText } from './validation.ts';
 
 /** How often the credential of an event stream is looked at again. */
 const RECHECK_MS = 15_000;
 
 const Host = v.object({ host: HostName });
-/** As an address has it. */
-const CounterText = v.pipe(v.string(), v.regex(/^\d{1,16}$/, 'a number'), v.transform(Number), Counter);
-const ReportName = v.object({ host: HostName, series: CounterText, seq: CounterText });
-const limitUpTo = (most: number) =>
-  v.object({ limit: v.optional(v.pipe(v.string(), v.regex(/^\d{1,4}$/, 'a number'), v.transform(Number), v.minValue(1), v.maxValue(most))) });
-const ReportLimit = limitUpTo(1000);
+const ReportName = v.object({ host: HostName, series: numberText(0, MAX_COUNTER), seq: numberText(0, MAX_COUNTER) });
+const ReportLimit = v.object({ limit: v.optional(numberText(1, 1000)) });
 /** Of each revision all hosts are read. */
-const RevisionLimit = v.object({
-  ...limitUpTo(100).entries,
-  before: v.optional(v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'a number'), v.transform(Number))),
-});
+const RevisionLimit = v.object({ limit: v.optional(numberText(1, 100)), before: v.optional(numberText(0, MAX_COUNTER)) });
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
 const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
 

@@ -3,6 +3,7 @@ import { foreign, prose } from '@floe/protocol';
 import { utcSeconds } from '@floe/views';
 import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
+import { valueText } from '../openapi/input-words.ts';
 
 /** An administrator's reason, kept in the audit log. */
 export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));
@@ -10,6 +11,13 @@ export const Reason = foreign(v.strictObject({ reason: ReasonText }));
 
 /** The beginning of a commit's id. */
 export const ShaPrefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit'));
+
+/** A whole number, as an address has it. */
+export function numberText(least: number, most: number) {
+  const problem = ({ input }: { readonly input: unknown }): string => `${valueText(input)} is not a whole number from ${least} to ${most}`;
+  const digits = v.pipe(v.string(), v.regex(/^\d{1,16}$/, problem));
+  return v.pipe(digits, v.transform(Number), v.minValue(least, problem), v.maxValue(most, problem));
+}
 
 /** An order that has ended before it began; undefined: it has not. */
 export function refuseIfPast(c: Context, until: number | undefined, now: number) {
