@@ -63,18 +63,22 @@ export function isTimeZone(name: string): boolean {
 }
 
 const TIME_ZONE_RULE = 'is not a time zone';
-const TIME_ZONE_ADVICE = 'give a name such as "Europe/Berlin" or "UTC", or "host" for the one of each host';
+export const TIME_ZONE_PROBLEM = `${TIME_ZONE_RULE}: give a name such as "Europe/Berlin" or "UTC", or "host" for the one of each host`;
 
-/** What is wrong with the time zone of a window, as the rest of a sentence that begins with it; undefined: nothing. */
-export function timeZoneProblem(text: string): string | undefined {
-  if (text === HOST_TIME_ZONE || (text.length <= MAX_TIME_ZONE_CHARACTERS && isTimeZone(text))) return undefined;
+/** Of a window. */
+export function isWindowZone(text: string): boolean {
+  return text === HOST_TIME_ZONE || (text.length <= MAX_TIME_ZONE_CHARACTERS && isTimeZone(text));
+}
+
+/** What is said of one that is none, as the rest of a sentence that begins with it. It is slow: it is compared with all that there are. */
+export function timeZoneProblem(text: string): string {
   const meant = meantZone(text);
-  return meant === undefined ? `${TIME_ZONE_RULE}: ${TIME_ZONE_ADVICE}` : `${TIME_ZONE_RULE}; did you mean "${meant}"?`;
+  return meant === undefined ? TIME_ZONE_PROBLEM : `${TIME_ZONE_RULE}; did you mean "${meant}"?`;
 }
 
 let zones: readonly string[] | undefined;
 
-/** Also by the city alone. Only those with the same first letter are compared letter by letter: a hostile policy names a thousand. */
+/** Also by the city alone. Only those with the same first letter are compared letter by letter. */
 function meantZone(text: string): string | undefined {
   if (text.length > MAX_TIME_ZONE_CHARACTERS) return undefined;
   zones ??= [HOST_TIME_ZONE, 'UTC', ...Intl.supportedValuesOf('timeZone')];

@@ -14,7 +14,7 @@ export function parsePolicyFloor(text: string): ParsedFloor {
   const json = v.safeParse(v.pipe(v.string(), v.parseJson()), text);
   if (!json.success) return { kind: 'problems', problems: ['is not JSON, such as {"firstRing": {"soak": "1h"}}'] };
   const parsed = v.safeParse(Floor, json.output);
-  const found = schemaProblems(Floor, json.output);
+  const found = schemaProblems(Floor, json.output, [], parsed);
   if (!parsed.success || found.length > 0) return { kind: 'problems', problems: found };
   const { rings = 1, firstRing = {}, maxInFlight, checks = [] } = parsed.output;
   return { kind: 'floor', floor: { rings, firstRing: { ...OPEN_RING, ...gatesWritten(firstRing, OPEN_RING) }, maxInFlight, checks } };

@@ -19,7 +19,7 @@ export function parseFleetPolicy(data: unknown): ParsedPolicy {
   const reason = tooLarge(data);
   if (reason !== undefined) return problems([reason]);
   const parsed = v.safeParse(FleetPolicy, data);
-  const found = schemaProblems(FleetPolicy, data);
+  const found = schemaProblems(FleetPolicy, data, [], parsed);
   if (!parsed.success || found.length > 0) return problems(found);
   const policy = complete(parsed.output);
   const contradictions = meaningProblems(parsed.output, policy);

@@ -29,7 +29,7 @@ import {
 } from '@floe/model';
 import * as v from 'valibot';
 import { HostName } from '../ids.ts';
-import { CRON_RULE, cronProblem, timeZoneProblem } from './cron-form.ts';
+import { CRON_RULE, cronProblem, isWindowZone, TIME_ZONE_PROBLEM } from './cron-form.ts';
 
 // What people write below the flake output `floe`. Each message completes the sentence "PATH: VALUE …": see problems.ts.
 
@@ -110,7 +110,8 @@ function explained(rule: string, problemOf: (text: string) => string | undefined
 }
 
 const Cron = explained(CRON_RULE, cronProblem);
-const TimeZone = explained('is not a time zone: give a name such as "Europe/Berlin"', timeZoneProblem);
+/** {@link schemaProblems} says which one is meant. */
+const TimeZone = v.pipe(v.string(TIME_ZONE_PROBLEM), v.check(isWindowZone, TIME_ZONE_PROBLEM));
 
 /** One of `allow` and `deny`. */
 const Window = v.strictObject({
