@@ -11,6 +11,11 @@ const KINDS: Readonly<Record<string, string>> = {
   strict_object: 'is not a set of keys and values',
 };
 const MAX_VALUE_CHARACTERS = 60;
+/** So many keys that are not known are looked at, and no longer ones: a body may have hundreds of thousands. */
+const MAX_OTHER_KEYS = 50;
+const MAX_OTHER_CHARACTERS = 64;
+/** With those that are known. */
+const MAX_KEYS = 100;
 
 /** What a library of schemas says of one mistake. */
 interface Issue {
@@ -47,13 +52,22 @@ interface WrongKey {
 
 /** Where a key is missing, another one may be meant to be it. */
 function keyProblem({ known, path, isUnknown, input }: WrongKey): string {
-  const others = typeof input === 'object' && input !== null ? Object.keys(input).filter((key) => !known.includes(key)) : [];
-  const [mistyped] = isUnknown ? [] : nearest(path, others);
+  const [mistyped] = isUnknown ? [] : nearest(path, otherKeys(input, known));
   if (mistyped !== undefined) return `${shown(mistyped)}: unknown key; did you mean ${path}?`;
   if (!isUnknown) return `${path}: is missing`;
   const [meant] = nearest(path, known);
   const advice = known.length === 0 ? 'leave it out' : `the keys here are ${known.join(', ')}`;
   return `${shown(path)}: unknown key; ${meant === undefined ? advice : `did you mean ${meant}?`}`;
+}
+
+/** Listing the keys of a large body takes as long as reading it, and each key that is missing asks for them. */
+const firstKeys = new WeakMap<object, readonly string[]>();
+
+function otherKeys(input: unknown, known: readonly string[]): readonly string[] {
+  if (typeof input !== 'object' || input === null) return [];
+  const first = firstKeys.get(input) ?? Object.keys(input).slice(0, MAX_KEYS);
+  firstKeys.set(input, first);
+  return first.filter((key) => !known.includes(key) && key.length <= MAX_OTHER_CHARACTERS).slice(0, MAX_OTHER_KEYS);
 }
 
 function keysOf(schema: GenericSchema): readonly string[] {
