@@ -208,6 +208,13 @@ Notes
     ]);
   });
 
+  test('windows that begin too often to be looked at for a year are a problem, as they are for the server', async () => {
+    const windows = Array.from({ length: 40 }, (_, index) => ({ deny: `${index % 2}-59/2 * * * *`, duration: '1m', timeZone: 'UTC' }));
+    const { code, stdout } = await check({ floe: { rings: [{ name: 'all', windows }] }, hosts: HOSTS });
+    expect(code).toBe(1);
+    expect(stdout).toContain('rings[0].windows: the windows of this policy begin so often');
+  });
+
   test('--against shows what is weaker and stronger, and who moves', async () => {
     const before = await file('before.json', { floe: { rings: RINGS }, hosts: HOSTS });
     const after = {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DEFAULT_POLICY, NO_COMMIT, OPEN_RING, type CommitSha, type HostName, type StorePath } from '@floe/model';
-import { FloeError, silentLogger, systemClock, NOT_NAMED, TOO_MANY_TO_SEE } from '@floe/runtime';
+import { FloeError, silentLogger, systemClock, NOT_NAMED, TOO_OFTEN } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statements/statement-log.ts';
@@ -113,7 +113,7 @@ describe('a policy', () => {
     expect(await world.released()).toEqual({ ada: 1 });
   });
 
-  test('whose windows begin too often to be looked at is taken with a warning; that none opens is said of rings that can be', async () => {
+  test('whose windows begin too often to be looked at is refused; that none opens is said of rings that can be', async () => {
     const often = Array.from({ length: 20 }, (_, index) => ({
       deny: `${index % 2 === 0 ? '*' : '1-59'}/2 * * * *`,
       duration: '1m',
@@ -121,14 +121,16 @@ describe('a policy', () => {
     }));
     const closed = [{ allow: '0 0 31 2 *', duration: '1h', timeZone: 'UTC' }];
     const dense = { name: 'dense', windows: often };
-    world.policy = { rings: [dense, { name: 'all' }] };
     world.commits.push({ ada: { evaluates: 1 } });
     await world.start(dir);
-    const taken = await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
-    expect(taken.warnings).toEqual([`rings[0].windows: ${TOO_MANY_TO_SEE}`]);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    world.policy = { rings: [dense, { name: 'all' }] };
+    const taken = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
+    expect(taken.error).toBe(`the rollout policy is not valid: rings[0].windows: ${TOO_OFTEN}`);
     world.policy = { rings: [{ name: 'closed', windows: closed }, dense] };
-    const first = await world.ended(await world.push({ ada: { evaluates: 2 } }), 'REJECTED');
+    const first = await world.ended(await world.push({ ada: { evaluates: 3 } }), 'REJECTED');
     expect(first.error).toContain('rings[0].windows: together they never open');
+    expect(first.error).toContain(`rings[1].windows: ${TOO_OFTEN}`);
     expect(first.error).toContain(`rings[0].windows: ${NOT_NAMED}`);
   });
 

@@ -11,8 +11,9 @@ const STEPS_DAYS = [2, 16, 100, YEAR_DAYS] as const;
 
 /** What it means for a policy, as the rest of a sentence that begins with the windows. */
 export const NEVER_OPENS = 'together they never open within a year, so the ring and those after it get no changes';
-/** The same where it is not known. */
-export const TOO_MANY_TO_SEE = 'the windows of this policy begin so often that it was not looked whether these open within a year';
+/** The same where it is not known. Such windows are refused, because each look at a rollout would take long as well. */
+export const TOO_OFTEN =
+  'the windows of this policy begin so often that it cannot be found out whether these open within a year: write fewer of them, and longer ones';
 export const NOT_NAMED = 'the windows of this policy begin so often that it is not named here which of these never opens';
 
 export interface WindowProblem {

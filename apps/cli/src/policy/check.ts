@@ -10,7 +10,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { NEVER_OPENS, NOT_NAMED, TOO_MANY_TO_SEE, yearOfWindows, type YearOfWindows } from '@floe/runtime';
+import { NEVER_OPENS, NOT_NAMED, TOO_OFTEN, yearOfWindows, type YearOfWindows } from '@floe/runtime';
 import type { FleetSource } from './fleet-source.ts';
 
 /** What a check found out about a policy. */
@@ -77,8 +77,8 @@ function windowsOf(read: PolicyInForce, now: number): readonly WindowFinding[] {
   return looks.flatMap(({ path, byZone }) => {
     const closed = byZone.filter(({ isClosed }) => isClosed === true);
     const found = byZone.flatMap((each) => problemsOf(year, each.windows)).map((message) => `${path}${message}`);
-    const unseen = byZone.some(({ isClosed }) => isClosed === undefined) ? [`${path}: ${TOO_MANY_TO_SEE}`] : [];
-    const notes = [...new Set([...unseen, ...found])].map((message) => ({ isClosed: false, message }));
+    const notes = [...new Set(found)].map((message) => ({ isClosed: false, message }));
+    if (byZone.some(({ isClosed }) => isClosed === undefined)) return [{ isClosed: true, message: `${path}: ${TOO_OFTEN}` }, ...notes];
     if (closed.length === 0) return notes;
     const message =
       closed.length === byZone.length

@@ -12,7 +12,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import { isTimeZone, parseFleetPolicy } from '@floe/protocol';
-import { describeError, isFloeError, NEVER_OPENS, NOT_NAMED, stableJson, TOO_MANY_TO_SEE, yearOfWindows } from '@floe/runtime';
+import { describeError, isFloeError, NEVER_OPENS, NOT_NAMED, stableJson, TOO_OFTEN, yearOfWindows } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque } from './opaque-files.ts';
@@ -114,16 +114,13 @@ async function readPolicy(deps: PipelineDeps, revision: Revision, signal: AbortS
     windows,
     isClosed: year.neverOpens(windowsAnywhere(windows)),
   }));
-  const closed = looks
-    .filter(({ isClosed }) => isClosed === true)
-    .flatMap(({ path, windows }) => {
-      const found = year.problems(windowsIn(windows, undefined))?.map(({ index, message }) => `${path}[${index}]: ${message}`);
-      return [`${path}: ${NEVER_OPENS}`, ...(found ?? [`${path}: ${NOT_NAMED}`])];
-    });
-  if (closed.length > 0) return refused(closed);
-  const unseen = looks.filter(({ isClosed }) => isClosed === undefined);
-  for (const { path } of unseen) await warn(deps.store, revision.id, `${path}: ${TOO_MANY_TO_SEE}`);
-  return parsed;
+  const closed = looks.flatMap(({ path, windows, isClosed }) => {
+    if (isClosed === false) return [];
+    if (isClosed === undefined) return [`${path}: ${TOO_OFTEN}`];
+    const found = year.problems(windowsIn(windows, undefined))?.map(({ index, message }) => `${path}[${index}]: ${message}`);
+    return [`${path}: ${NEVER_OPENS}`, ...(found ?? [`${path}: ${NOT_NAMED}`])];
+  });
+  return closed.length > 0 ? refused(closed) : parsed;
 }
 
 /** Which zones its hosts have is not known yet: a ring is closed only if it is so all over the world. */
