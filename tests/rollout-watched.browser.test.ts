@@ -21,7 +21,7 @@ const POLICY = `{
 `;
 /** A check lasts while the test wants it to. */
 const PATIENT = `floe.healthChecks.patience = { command = "while test -e \\"$NIXOS_ROOT/wait\\"; do sleep 0.1; done"; timeoutSeconds = 300; };`;
-const HARMFUL = `floe.healthChecks.web = { command = "echo 'asks the intranet'; echo 'the intranet does not answer' >&2; exit 1"; };`;
+const HARMFUL = `floe.healthChecks.web = { command = "while test -e \\"$NIXOS_ROOT/wait\\"; do sleep 0.1; done; echo 'asks the intranet'; echo 'the intranet does not answer' >&2; exit 1"; timeoutSeconds = 300; };`;
 const base = (line = ''): string => `{ config, ... }: {\n  system.nixos.label = "26.05";\n  ${PATIENT}\n  ${line}\n}\n`;
 const file = (name: string): string => `environment.etc."${name}" = "${name}\\n";`;
 
@@ -105,7 +105,11 @@ test('pushes are watched to their end: a bad one stops at the canaries; the fix 
   await sees(viewer, 1, /^everyone Waits for approval waits for 2 more approvals .*2 to come$/);
   expect(await running(good, 'cyd', 'dan')).toBe(0);
 
+  // Both have begun before one of them fails: the pause would keep the other from it.
+  await holdUp('ada', 'bob');
   const bad = await fleet.push('Check the intranet', { 'modules/base.nix': base(HARMFUL) });
+  await sees(viewer, 0, /^canary Under way .*2 under way$/);
+  await letGo('ada', 'bob');
   for (const opened of [viewer, administrator]) await sees(opened, 0, /^canary Paused waits for a person: .*failed: .*2 failed$/);
   const failures = administrator.page.getByRole('list', { name: 'What paused it' });
   const told = (await failures.getByRole('listitem').allInnerTexts()).map(oneLine).toSorted();

@@ -1,4 +1,5 @@
 import {
+  HOST_TIME_ZONE,
   APPROVING_ROLES,
   HOST_GLOB_FORM,
   HOST_GLOB_RULE,
@@ -8,6 +9,7 @@ import {
   MAX_BUDGETS,
   MAX_CHECK_CHARACTERS,
   MAX_CHECKS,
+  MAX_CRON_CHARACTERS,
   MAX_LABEL_CHARACTERS,
   MAX_LABELS,
   MAX_POLICY_HOSTS,
@@ -17,6 +19,7 @@ import {
   MAX_RINGS,
   MAX_STEPPING_STONES,
   MAX_TARGETS,
+  MAX_TIME_ZONE_CHARACTERS,
   MAX_WINDOWS,
   NOTIFICATION_KINDS,
   parseDuration,
@@ -99,19 +102,23 @@ const HostGlob = v.pipe(
 );
 
 /** The text itself says what is wrong with it. */
-function explained(rule: string, problemOf: (text: string) => string | undefined) {
+function explained(rule: string, maxCharacters: number, examples: string[], problemOf: (text: string) => string | undefined) {
   return v.pipe(
     v.string(rule),
+    v.maxLength(maxCharacters, rule),
     v.check(
-      (text) => problemOf(text) === undefined,
+      (text) => text.length > maxCharacters || problemOf(text) === undefined,
       ({ input }) => problemOf(input) ?? rule,
     ),
+    v.examples(examples),
   );
 }
 
-const Cron = explained(CRON_RULE, cronProblem);
+const CRONS = ['0 22 * * mon-fri', '*/5 * * * *', '0 0 1-7 jan,jul 7', '30 2 29 feb *', '59 23 31 12 0'];
+const Cron = explained(CRON_RULE, MAX_CRON_CHARACTERS, CRONS, cronProblem);
+const ZONES = [HOST_TIME_ZONE, 'UTC', 'Europe/Berlin', 'America/St_Johns', 'Pacific/Chatham'];
 /** {@link schemaProblems} says which one is meant. */
-const TimeZone = v.pipe(v.string(TIME_ZONE_PROBLEM), v.check(isWindowZone, TIME_ZONE_PROBLEM));
+const TimeZone = explained(TIME_ZONE_PROBLEM, MAX_TIME_ZONE_CHARACTERS, ZONES, (text) => (isWindowZone(text) ? undefined : TIME_ZONE_PROBLEM));
 
 /** One of `allow` and `deny`. */
 const Window = v.strictObject({

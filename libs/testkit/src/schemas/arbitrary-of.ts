@@ -96,6 +96,9 @@ function numberOf(layer: Layer): fc.Arbitrary<number> {
 
 function textOf(layer: Layer): fc.Arbitrary<string> {
   const maxLength = requirementOf(layer, 'max_length') ?? 1_000;
+  // Chance finds no text that a check of a whole grammar accepts.
+  const examples = layer.actions.find(({ type }) => type === 'examples')?.examples as readonly string[] | undefined;
+  if (examples !== undefined) return fc.constantFrom(...examples);
   const form = layer.actions.find(({ type }) => type === 'regex')?.requirement;
   if (layer.actions.some(({ type }) => type === 'base64')) {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: Math.min(96, Math.floor(maxLength / 4) * 3) });

@@ -14,6 +14,7 @@ interface SchemaParts {
   readonly options?: readonly unknown[];
   readonly literal?: unknown;
   readonly requirement?: unknown;
+  readonly examples?: readonly unknown[];
 }
 
 /** A schema without its pipe, and the pipe's actions: checks, transformations. Pipes in pipes are laid out. */
