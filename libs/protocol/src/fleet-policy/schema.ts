@@ -118,7 +118,12 @@ const CRONS = ['0 22 * * mon-fri', '*/5 * * * *', '0 0 1-7 jan,jul 7', '30 2 29 
 const Cron = explained(CRON_RULE, MAX_CRON_CHARACTERS, CRONS, cronProblem);
 const ZONES = [HOST_TIME_ZONE, 'UTC', 'Europe/Berlin', 'America/St_Johns', 'Pacific/Chatham'];
 /** {@link schemaProblems} says which one is meant. */
-const TimeZone = explained(TIME_ZONE_PROBLEM, MAX_TIME_ZONE_CHARACTERS, ZONES, (text) => (isWindowZone(text) ? undefined : TIME_ZONE_PROBLEM));
+const TimeZone = v.pipe(
+  v.string(TIME_ZONE_PROBLEM),
+  v.maxLength(MAX_TIME_ZONE_CHARACTERS, TIME_ZONE_PROBLEM),
+  v.check((text) => text.length > MAX_TIME_ZONE_CHARACTERS || isWindowZone(text), TIME_ZONE_PROBLEM),
+  v.examples(ZONES),
+);
 
 /** One of `allow` and `deny`. */
 const Window = v.strictObject({
