@@ -108,7 +108,7 @@ test('pushes are watched to their end: a bad one stops at the canaries; the fix 
   // Both have begun before one of them fails: the pause would keep the other from it.
   await holdUp('ada', 'bob');
   const bad = await fleet.push('Check the intranet', { 'modules/base.nix': base(HARMFUL) });
-  await sees(viewer, 0, /^canary Under way .*2 under way$/);
+  await eventually('both canaries try it', async () => (await running(bad, 'ada', 'bob')) === 2 || undefined, { timeoutMs: 120_000 });
   await letGo('ada', 'bob');
   for (const opened of [viewer, administrator]) await sees(opened, 0, /^canary Paused waits for a person: .*failed: .*2 failed$/);
   const failures = administrator.page.getByRole('list', { name: 'What paused it' });
