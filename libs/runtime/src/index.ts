@@ -22,6 +22,7 @@ export * from './nix-string.ts';
 export * from './service.ts';
 export * from './settings.ts';
 export * from './troubles.ts';
+export * from './replace-file.ts';
 export * from './secret-file.ts';
 export { readCron } from './cron.ts';
 export * from './windows.ts';

@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { FloeError } from './errors.ts';
-import { readFileIfPresent, writeFileDurably } from './files.ts';
+import { readFileIfPresent } from './files.ts';
+import { writeFileDurably } from './replace-file.ts';
 
 /** An Ed25519 signing key, with the name under which others pin it. */
 export interface Signer {

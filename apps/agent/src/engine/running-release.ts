@@ -1,8 +1,7 @@
 import type { AgentJournal, HostName } from '@floe/model';
-import { writeFileDurably, type Clock, type Logger } from '@floe/runtime';
+import { writeFileDurably, writePublicFile, type Clock, type Logger } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import { knownReleasesText, readKnownReleases, releaseOf, withToldReleases, type KnownRelease } from '../state/known-releases.ts';
-import { writePublicFile } from '../state/public-file.ts';
 import { runningJson, runningMetrics, runningOf, type Running } from '../state/running-text.ts';
 
 const LOOK_EVERY_MS = 5_000;

@@ -1,6 +1,6 @@
-import { appendFile, mkdir, mkdtemp, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, open as openFile, readFile, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { silentLogger } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MAX_WAITING_REPORTS, ReportQueue } from './report-queue.ts';
@@ -99,15 +99,18 @@ test('a queue that cannot be rewritten goes on with the file that it has', async
 test('on a disk that takes nothing the queue is kept in memory, and written as soon as it does', async () => {
   const before = await openQueue();
   await before.append(reportWith(1));
-  // In the place of what is written beside the file and renamed.
-  const inTheWay = `${path}.${process.pid}.tmp`;
-  await mkdir(inTheWay);
+  // A folder in which a file can be read, and none be made, also by root.
+  const file = await openFile(path);
+  const { fd } = file;
+  path = join(dir, 'folder', String(fd));
+  await symlink('/proc/self/fd', dirname(path));
   const queue = await openQueue(2);
   expect(seqs(queue)).toEqual([1, 2]);
-  await expect(queue.append(reportWith(3))).rejects.toThrow('EISDIR');
+  await expect(queue.append(reportWith(3))).rejects.toThrow('ENOENT');
   await queue.acknowledge(1);
   expect(await queue.renumber(11)).toBe(13);
-  await rmdir(inTheWay);
+  await unlink(dirname(path));
+  await file.close();
   await queue.append(reportWith(13));
   expect(seqs(await openQueue())).toEqual([11, 12, 13]);
 });

@@ -167,7 +167,7 @@ test('host names of any length become distinct file names', () => {
   const long = Array.from({ length: 4 }, () => 'a'.repeat(62)).join('.');
   const names = [long, `${long}x`, 'ada'].map((host) => statementName(3, host, '-enrolment'));
   expect(new Set(names).size).toBe(3);
-  for (const name of names) expect(`${name}.1234567.tmp`.length).toBeLessThan(255);
+  for (const name of names) expect(name.length).toBeLessThan(255);
   expect(names[2]).toBe('000000000000003-ada-enrolment.json');
 });
 
