@@ -46,6 +46,14 @@ async function problems(settings: string): Promise<string> {
   return v.parse(v.array(v.string()), await evaluate(settings, 'failed')).join('\n');
 }
 
+/** What is said about each of these paths of metrics, on a machine that boots from /efi. */
+async function problemsOfMetrics(paths: readonly string[]): Promise<unknown> {
+  const each = `(builtins.map (path: (import ${AGENT} { ${LIB === undefined ? '' : `lib = ${LIB};`} settings = { imports = [ { ${LEAST} } ]; services.floe.agent = { metricsFile = path; bootMountPoint = "/efi"; }; }; }).failed) (builtins.fromJSON ''${JSON.stringify(paths)}''))`;
+  const result = await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', each], { timeoutMs: 60_000 });
+  expect(result.exitCode, result.stderr).toBe(0);
+  return JSON.parse(result.stdout);
+}
+
 async function file(settings: string, name: string): Promise<string> {
   return v.parse(v.string(), await evaluate(settings, `config.environment.etc."floe/${name}".text`));
 }
@@ -185,6 +193,54 @@ describe('settings', () => {
     const without = await unit(agent(''), 'services.floe-agent');
     expect(parseConfig(without.environment).metricsFile).toBeUndefined();
     expect(without.serviceConfig['ReadWritePaths']).not.toContain('-/var/lib/node-exporter');
+  });
+
+  it('leave a folder of metrics that is there as it is: other programs write into it', async () => {
+    expect(await evaluate(agent('metricsFile = "/var/lib/node-exporter/floe.prom";'), 'config.systemd.tmpfiles.rules')).toEqual([
+      // No mode and no owner: 0755 and root's where it is made.
+      'd /var/lib/node-exporter - - - -',
+    ]);
+    expect(await evaluate(agent(''), 'config.systemd.tmpfiles.rules')).toEqual([]);
+  });
+
+  it('open no folder of the whole machine to the unit for its metrics', async () => {
+    const folders = ['/', '/tmp', '/var/tmp', '/var', '/var/lib', '/etc', '/run', '/usr', '/boot', '/efi', '/nix', '/nix/store', '/nix/var/x'];
+    const closed = [
+      '/tmp/a',
+      '/var/tmp/a',
+      '/home/ada',
+      '/root',
+      '/run/user/1000',
+      '/boot/loader',
+      '/efi/EFI',
+      '/sys/a',
+      '/proc',
+      '/dev/shm',
+      '/var/lib/floe-agent',
+    ];
+    const spellings = ['//', '/.', '/./', '/tmp/', '/tmp//', '/./tmp', '/tmp/.', '//var/./lib/'];
+    const bad = [...folders, ...closed, ...spellings];
+    const upwards = ['/srv/metrics/../..', '/a/..'];
+    const good = [
+      '/var/lib/node-exporter',
+      '/var/lib/a.b/c',
+      '/run/metrics',
+      '/metrics',
+      '/tmpfiles',
+      '/var/library',
+      '/nixos',
+      '/homes/x',
+      '/etc/metrics',
+      '/a..b',
+    ];
+    // In one evaluation, for there are many.
+    const said = v.parse(v.array(v.array(v.string())), await problemsOfMetrics([...bad, ...upwards, ...good].map((folder) => `${folder}/floe.prom`)));
+    const of = (list: readonly string[], start: number): [string, string][] =>
+      list.map((folder, index) => [folder, (said[start + index] ?? []).join('\n')]);
+    for (const [folder, words] of of(bad, 0))
+      expect(words, folder).toMatch(/^services\.floe\.agent\.metricsFile is in \/.*, for example \/var\/lib\/node-exporter\/floe\.prom$/);
+    for (const [folder, words] of of(upwards, bad.length)) expect(words, folder).toMatch(/metricsFile is .*: write the path without \.\.$/);
+    for (const [folder, words] of of(good, bad.length + upwards.length)) expect(words, folder).toBe('');
   });
 
   it('name the key of a machine that forgets', async () => {
@@ -405,6 +461,9 @@ describe('a mistake is named where it is made', () => {
     ['minFreeMb', '"64"'],
     ['metricsFile', '"/var/lib/metrics/floe.txt"'],
     ['metricsFile', '"floe.prom"'],
+    ['metricsFile', String.raw`"/var/lib/a\nb/floe.prom"`],
+    ['metricsFile', String.raw`"/var/lib/a\\b/floe.prom"`],
+    ['metricsFile', `"/var/lib/a'b/floe.prom"`],
     ['download.maxRate', '"fast"'],
     ['download.maxRate', '"0"'],
     ['download.maxRate', '"2 M"'],

@@ -7,6 +7,7 @@
     ./agent/policy.nix
     ./agent/assertions.nix
     ./agent/identity.nix
+    ./agent/metrics.nix
     ./agent/other-masters.nix
     ./agent/service.nix
     ./agent/boot-guard.nix

@@ -195,12 +195,13 @@ in
     };
 
     metricsFile = mkOption {
-      type = types.nullOr (types.strMatching "/[^ %\"]+\\.prom");
+      type = types.nullOr (types.strMatching "/[^[:space:]%\"'\\\\]+\\.prom");
       default = null;
       example = "/var/lib/node-exporter/floe.prom";
       description = ''
         The agent writes the commit of what runs into this file as metrics for Prometheus, for the textfile collector of the node exporter
-        (`services.prometheus.exporters.node.extraFlags = [ "--collector.textfile.directory=/var/lib/node-exporter" ];`). Its folder is made.
+        (`services.prometheus.exporters.node.extraFlags = [ "--collector.textfile.directory=/var/lib/node-exporter" ];`).
+        Its folder is made where there is none, and otherwise stays as it is. It cannot be one that all programs share, as `/tmp` or `/var/lib`.
       '';
     };
 

@@ -57,8 +57,6 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [ cfg.package ];
 
-    systemd.tmpfiles.rules = lib.optional (cfg.metricsFile != null) "d ${dirOf cfg.metricsFile} 0755 - - -";
-
     systemd.services.floe-agent = {
       description = "Floe agent";
       documentation = [ "https://github.com/floe-fleet/floe" ];
