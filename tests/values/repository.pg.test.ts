@@ -148,7 +148,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
     if (args.includes('show-config')) return printed(JSON.stringify({ system: { value: 'x86_64-linux' } }));
     if (expression.includes('flake.checks')) return printed(JSON.stringify(checkOf(names)));
     if (expression.includes('flake.floe')) return printed(JSON.stringify(policy));
-    const asked = names.findIndex((name) => expression.includes(`nixosConfigurations.${nixString(name)}.config`));
+    const asked = names.findIndex((name) => expression.includes(`"nixosConfigurations".${nixString(name)}.config`));
     return answers[asked] ?? printed('', 1);
   }
 
