@@ -23,6 +23,8 @@ export function countedStore(real: Store): CountedStore {
         if (typeof name === 'symbol') return typeof value === 'function' ? value.bind(target) : value;
         if (typeof value === 'object' && value !== null) return watch(value, `${prefix}${name}.`);
         if (typeof value !== 'function') return value;
+        // Asks nothing itself.
+        if (name === 'forPeople') return value.bind(target);
         return (...args: unknown[]): unknown => {
           const result: unknown = Reflect.apply(value, target, args);
           // What answers at once asks the database nothing.
