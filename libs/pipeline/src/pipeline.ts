@@ -92,11 +92,15 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
    * also what is done while none is under way.
    */
   async function stopWhatEnded(isIdleToo = false): Promise<void> {
-    if (running.id === undefined && !isIdleToo) return;
-    if (running.id !== undefined && (await store.revisions.endOverdue(repositoryId, clock.now())))
-      logger.warn('a newer commit has waited long enough: the one under way is ended', { revision: running.id });
-    const current = running.id === undefined ? undefined : await store.revisions.get(running.id);
-    if (current !== undefined && !isEndedRevision(current.state)) return;
+    const { id } = running;
+    if (id === undefined && !isIdleToo) return;
+    if (id !== undefined) {
+      if (await store.revisions.endOverdue(repositoryId, clock.now()))
+        logger.warn('a newer commit has waited long enough: the one under way is ended', { revision: id });
+      const current = await store.revisions.get(id);
+      // One that came to its own end meanwhile stops nothing that is done after it.
+      if (running.id !== id || (current !== undefined && !isEndedRevision(current.state))) return;
+    }
     running.controller.abort();
     running.controller = new AbortController();
   }
@@ -150,6 +154,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
     const freshness = new FreshnessKeeper(deps);
     const self = new SelfWatch(deps);
     while (!inner.aborted) {
+      running.id = undefined;
       const step = AbortSignal.any([inner, running.controller.signal]);
       let revision: Revision | undefined;
       try {

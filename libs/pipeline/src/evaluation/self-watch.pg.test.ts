@@ -54,6 +54,41 @@ test('a commit that changes nothing is not looked at, and what was found stays',
   expect(world.evaluations.filter((each) => each.startsWith('2 '))).toEqual(['2 ada']);
 });
 
+test('a look at the repository that is slow stops nothing that is done after the commit was published', async () => {
+  const [begun, asked] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  const underLease = world.store.underLease.bind(world.store);
+  Object.assign(world.store, {
+    underLease(lease: Parameters<typeof underLease>[0]) {
+      const store = underLease(lease);
+      const { revisions } = store;
+      const slow: Partial<typeof revisions> = {
+        // Asked while the commit was built, and answered when the systems are looked at.
+        async endOverdue(...of) {
+          await begun.promise;
+          return await revisions.endOverdue(...of);
+        },
+        async get(id) {
+          const row = await revisions.get(id);
+          // Once whoever asks has gone on with the answer.
+          setImmediate(() => {
+            asked.resolve(undefined);
+          });
+          return row;
+        },
+        // Only asked while nothing is to be built.
+        async nextRetryAt(id) {
+          begun.resolve(undefined);
+          return await revisions.nextRetryAt(id);
+        },
+      };
+      return { ...store, revisions: { ...revisions, ...slow } };
+    },
+  });
+  world.onBuild = () => void world.evaluatesAfter.set('ada', asked.promise);
+  await start({ ada: { evaluates: 1, usesSelf: true } });
+  expect(await eventually('it is found', advice)).toMatch(/^ada changes/);
+});
+
 test('without the setting it is not looked for', async () => {
   world.looksForSelf = false;
   await start({ ada: { evaluates: 1, usesSelf: true } });
