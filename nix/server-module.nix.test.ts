@@ -99,6 +99,13 @@ it('tells the server its forge, and refuses the settings of another one', async 
   expect(await evaluate(both, 'failed')).toEqual([expect.stringMatching(/server\.github is set, and forge is forgejo/)]);
 });
 
+it("tells the server the policy's floor, if there is one", async () => {
+  const variable = 'unit.environment.FLOE_POLICY_FLOOR or "unset"';
+  expect(await evaluate('', variable)).toBe('unset');
+  const settings = 'services.floe.server.policyFloor = { firstRing = { soak = "1h"; approvals.count = 1; }; checks = [ "unit" ]; };';
+  expect(JSON.parse(await evaluate<string>(settings, variable))).toEqual({ firstRing: { soak: '1h', approvals: { count: 1 } }, checks: ['unit'] });
+});
+
 it('hands the signers of commits to the server, as files', async () => {
   const variable = (name: string): string => `unit.environment.${name} or "unset"`;
   expect(await evaluate('', variable('FLOE_SSH_SIGNERS_FILE'))).toBe('unset');

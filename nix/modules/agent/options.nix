@@ -2,6 +2,7 @@
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
+  inherit (import ../shared/kinds.nix { inherit lib; }) path between logLevel;
   cfg = config.services.floe.agent;
 
   # A setting that the agent refuses must fail here: in a release it would leave the machine without an agent.
@@ -11,10 +12,7 @@ let
     inherit example description;
   };
 
-  seconds = low: default: description: mkOption {
-    type = types.ints.between low 99999;
-    inherit default description;
-  };
+  seconds = low: between low 99999;
 in
 {
   options.services.floe.agent = {
@@ -72,7 +70,7 @@ in
     };
 
     enrolmentTokenFile = mkOption {
-      type = types.nullOr (types.strMatching "/.+");
+      type = types.nullOr path;
       default = "/run/floe-enrolment-token";
       example = lib.literalExpression "config.sops.secrets.floe-enrolment-token.path";
       description = ''
@@ -83,7 +81,7 @@ in
     };
 
     identity.keyFile = mkOption {
-      type = types.nullOr (types.strMatching "/.+");
+      type = types.nullOr path;
       default = null;
       example = "/etc/ssh/ssh_host_ed25519_key";
       description = ''
@@ -153,16 +151,7 @@ in
       description = "Whether users in `userGroup` see on their desktop what is about to change, and can respond there.";
     };
 
-    logLevel = mkOption {
-      type = types.enum [
-        "debug"
-        "info"
-        "warn"
-        "error"
-      ];
-      default = "info";
-      description = "The least severe messages in the journal.";
-    };
+    inherit logLevel;
 
     healthGraceSeconds = seconds 0 30 "How long a health check may fail after a switch before that counts, unless the check sets it itself.";
     settleSeconds = seconds 0 3 "How long services must stay up after a switch.";
@@ -205,11 +194,7 @@ in
       '';
     };
 
-    minFreeMb = mkOption {
-      type = types.ints.between 0 9999999;
-      default = 64;
-      description = "With less free space than this for the store, the agent neither downloads nor switches.";
-    };
+    minFreeMb = between 0 9999999 64 "With less free space than this for the store, the agent neither downloads nor switches.";
 
     download.maxRate = mkOption {
       type = types.nullOr (types.strMatching "[1-9][0-9]{0,8}[kMG]?");

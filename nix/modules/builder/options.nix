@@ -2,24 +2,15 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull;
-  building = import ../shared/building-options.nix { inherit lib; };
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull path;
+  building = import ../shared/building-options.nix {
+    inherit lib;
+    program = "floe-builder";
+    purpose = "evaluates, builds and signs beside a floe-server without the release key";
+  };
 in
 {
   options.services.floe.builder = building // {
-    enable = lib.mkEnableOption "floe-builder, which evaluates, builds and signs beside a floe-server without the release key";
-
-    package = mkOption {
-      type = types.package;
-      description = "The package that has bin/floe-builder.";
-    };
-
-    publicUrl = mkOption {
-      type = types.strMatching "https?://.+";
-      example = "https://floe.example.org";
-      description = "Where agents and people reach the server.";
-    };
-
     repository = building.repository // {
       # Whoever has the database could name another one.
       branch = mkOption {
@@ -48,7 +39,7 @@ in
       The key that signs what is published, as nix key generate-secret writes it. Null: keys/cache.secret in /var/lib/floe-builder, which is made when
       it is missing.
     '';
-    cacheDir = orNull (types.strMatching "/.+") ''
+    cacheDir = orNull path ''
       The folder of the cache, which everyone on this machine may read. Null: cache in /var/lib/floe-builder, which nobody else reads.
     '';
 

@@ -2,23 +2,15 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull;
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull path webUrl positive;
+  building = import ../shared/building-options.nix {
+    inherit lib;
+    program = "floe-server";
+    purpose = "brings a fleet's machines to what is committed";
+  };
 in
 {
-  options.services.floe.server = import ../shared/building-options.nix { inherit lib; } // {
-    enable = lib.mkEnableOption "floe-server, which brings a fleet's machines to what is committed";
-
-    package = mkOption {
-      type = types.package;
-      description = "The package that has bin/floe-server.";
-    };
-
-    publicUrl = mkOption {
-      type = types.strMatching "https?://.+";
-      example = "https://floe.example.org";
-      description = "Where agents, people and the forge reach this server.";
-    };
-
+  options.services.floe.server = building // {
     listen = mkOption {
       type = types.str;
       default = "127.0.0.1:8420";
@@ -58,17 +50,13 @@ in
 
     takeOverFrom = orNull types.str "Release key of another server whose database this server takes over (docs/operate.md).";
 
-    builderKeysFile = orNull (types.strMatching "/.+") ''
+    builderKeysFile = orNull path ''
       The public-keys.json of a floe-builder that is a service of its own (docs/operate.md, "A builder of its own"): this server then holds
       no release key and no credentials of the repository. A file that only root need be able to read. Null: the builder is inside the server.
     '';
-    cacheDir = orNull (types.strMatching "/.+") "The folder of the cache. Null: cache in the server's data folder, or, with builderKeysFile, none.";
-    cacheUrl = orNull (types.strMatching "https?://.+") "Where agents download from. Null: from this server, publicUrl/cache.";
+    cacheDir = orNull path "The folder of the cache. Null: cache in the server's data folder, or, with builderKeysFile, none.";
+    cacheUrl = orNull webUrl "Where agents download from. Null: from this server, publicUrl/cache.";
 
-    historyDays = mkOption {
-      type = types.ints.positive;
-      default = 90;
-      description = "How long past commits, their evaluations and releases, reports, directives and sent statuses are kept.";
-    };
+    historyDays = positive 90 "How long past commits, their evaluations and releases, reports, directives and sent statuses are kept.";
   };
 }

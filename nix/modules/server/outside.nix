@@ -2,7 +2,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull;
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull webUrl;
 in
 {
   options.services.floe.server = {
@@ -29,10 +29,10 @@ in
               description = "What it is.";
             };
             events = orNull (types.listOf types.str) "What it is told of. Null: everything; `[ ]`: what the fleet's policy names it for.";
-            url = orNull (types.strMatching "https?://.+") "Of a webhook.";
+            url = orNull webUrl "Of a webhook.";
             secretFile = secretFile "Of a webhook: what it is signed with.";
             urlFile = secretFile "Of Slack and what takes the same: the URL of the incoming webhook, which is secret.";
-            homeserver = orNull (types.strMatching "https?://.+") "Of Matrix: its URL.";
+            homeserver = orNull webUrl "Of Matrix: its URL.";
             room = orNull types.str "Of Matrix: the room's id.";
             tokenFile = secretFile "Of Matrix: the access token.";
             host = orNull types.str "Of e-mail: the mail server.";
@@ -73,7 +73,7 @@ in
               description = "What it is.";
             };
             url = mkOption {
-              type = types.strMatching "https?://.+";
+              type = webUrl;
               description = "Where it is; of Prometheus without /api/v1.";
             };
             secretFile = secretFile "Of a webhook: what it is signed with.";

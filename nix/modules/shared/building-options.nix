@@ -1,13 +1,31 @@
 # What evaluates, builds and signs, in the server or as a service of its own: the options that both modules have.
-{ lib }:
+{
+  lib,
+  program,
+  # What the program does.
+  purpose,
+}:
 let
   inherit (lib) mkOption types;
-  inherit (import ./kinds.nix { inherit lib; }) secretFile orNull;
+  inherit (import ./kinds.nix { inherit lib; }) secretFile orNull webUrl between positive logLevel;
 in
 {
+  enable = lib.mkEnableOption "${program}, which ${purpose}";
+
+  package = mkOption {
+    type = types.package;
+    description = "The package that has bin/${program}.";
+  };
+
+  publicUrl = mkOption {
+    type = webUrl;
+    example = "https://floe.example.org";
+    description = "Where agents, people and the forge reach the server.";
+  };
+
   repository = {
     url = mkOption {
-      type = types.strMatching "https?://.+";
+      type = webUrl;
       example = "https://github.com/example/fleet.git";
       description = ''
         The fleet's repository. No SSH address, no repository in SHA-256 format. Files in Git LFS and files that git-crypt
@@ -20,29 +38,13 @@ in
     '';
     directory = orNull (types.strMatching "[[:alnum:]_.+/-]+") "The folder of the repository that has the flake.nix. Null: its root.";
     tokenFile = secretFile "Token that may read the repository, when it is not public.";
-    maxMib = mkOption {
-      type = types.ints.between 1 2000000;
-      default = 512;
-      description = "Limit of one download. The first one is the branch's whole history.";
-    };
-    maxFileMib = mkOption {
-      type = types.ints.between 1 2000000;
-      default = 100;
-      description = "Limit of one file in the history, which is held in memory.";
-    };
-    silenceSeconds = mkOption {
-      type = types.ints.between 1 86400;
-      default = 120;
-      description = "How long the git server may be silent.";
-    };
-    testingBranches = mkOption {
-      type = types.ints.between 0 100;
-      default = 0;
-      description = ''
-        How many branches testing/HOST are followed; 0: none. The host of such a branch is asked to try its head for 24 hours at most,
-        if it has services.floe.agent.trials.enable. Whoever may push to such a branch chooses that system: protect testing/* at the forge.
-      '';
-    };
+    maxMib = between 1 2000000 512 "Limit of one download. The first one is the branch's whole history.";
+    maxFileMib = between 1 2000000 100 "Limit of one file in the history, which is held in memory.";
+    silenceSeconds = between 1 86400 120 "How long the git server may be silent.";
+    testingBranches = between 0 100 0 ''
+      How many branches testing/HOST are followed; 0: none. The host of such a branch is asked to try its head for 24 hours at most,
+      if it has services.floe.agent.trials.enable. Whoever may push to such a branch chooses that system: protect testing/* at the forge.
+    '';
   };
 
   evaluate = {
@@ -127,50 +129,21 @@ in
     };
   };
 
-  cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the server's own cache, every hour. Null: nothing goes by its age.";
-  cacheMaxGib = orNull types.ints.positive ''
-    When the server's own cache has more, the oldest of what no host needs leaves it, every hour. Null: nothing goes by the size.
-  '';
+  cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the cache, every hour. Null: nothing goes by its age.";
+  cacheMaxGib = orNull types.ints.positive "When the cache has more, the oldest of what no host needs leaves it, every hour. Null: nothing goes by the size.";
 
-  pollSeconds = mkOption {
-    type = types.ints.positive;
-    default = 180;
-    description = "How often the repository is looked at without a webhook.";
-  };
+  pollSeconds = positive 180 "How often the repository is looked at without a webhook.";
 
-  evaluationTimeoutSeconds = mkOption {
-    type = types.ints.positive;
-    default = 600;
-    description = "Of one host.";
-  };
-
-  evaluationMemoryMib = mkOption {
-    type = types.ints.positive;
-    default = 8192;
-    description = "Limit of one host's evaluation: address space, in MiB.";
-  };
-
-  buildTimeoutSeconds = mkOption {
-    type = types.ints.positive;
-    default = 7200;
-    description = "Of one host.";
-  };
+  evaluationTimeoutSeconds = positive 600 "How long the evaluation of one host may take.";
+  evaluationMemoryMib = positive 8192 "Limit of one host's evaluation: address space, in MiB.";
+  buildTimeoutSeconds = positive 7200 "How long the build of one host may take.";
 
   buildMemoryMib = orNull types.ints.positive ''
     What all builds of Nix's daemon together may use: a build that needs more fails, and the machine goes on. Null: 80 % of
     the machine's memory. Sets MemoryMax of nix-daemon.service.
   '';
 
-  logLevel = mkOption {
-    type = types.enum [
-      "debug"
-      "info"
-      "warn"
-      "error"
-    ];
-    default = "info";
-    description = "The least severe messages in the journal.";
-  };
+  inherit logLevel;
 
   environment = mkOption {
     type = types.attrsOf types.str;
@@ -189,7 +162,7 @@ in
     default = false;
     description = ''
       Evaluate without the sandbox, where user namespaces cannot be had. Whoever may push to the repository can then read all
-      keys of this server, and with them run anything on every host, without a commit.
+      keys of ${program}, and with them run anything on every host, without a commit.
     '';
   };
 
