@@ -9,42 +9,32 @@ let
   };
 in
 {
-  config = lib.mkIf cfg.enable {
-    users.users.floe-builder = {
-      isSystemUser = true;
-      group = "floe-builder";
-      home = "/var/lib/floe-builder";
-      description = "Floe builder";
-    };
-    users.groups.floe-builder = { };
-
-    systemd.tmpfiles.rules = lib.optional (cfg.cacheDir != null) "d ${cfg.cacheDir} 0755 floe-builder floe-builder -";
-
-    environment.etc = building.etc;
-
-    systemd.services.nix-daemon.serviceConfig = building.daemon;
-
-    systemd.services.floe-builder = import ../shared/unit.nix {
-      inherit config lib;
-      inherit (cfg) package environment;
-      inherit (building) credentials restartTriggers;
-      name = "floe-builder";
-      description = "Floe builder";
-      user = "floe-builder";
-      stateFolder = "floe-builder";
-      settings = building.settings // {
-        FLOE_TRUST_SERVER_WITH_SUBMISSIONS = if cfg.trustServerWithSubmissions then "yes" else null;
-        DATABASE_URL = if cfg.database.local then "postgres://floe-builder@localhost/floe?host=/run/postgresql" else null;
-      };
-      secrets = building.secrets // {
-        FLOE_RELEASE_KEY_FILE = cfg.releaseKeyFile;
-        FLOE_CACHE_KEY_FILE = cfg.cacheKeyFile;
-      };
-      after = [ "nix-daemon.socket" ] ++ lib.optional cfg.database.local "floe-builder-database.service";
-      runsRepositoryCode = true;
-      writable = lib.optional (cfg.cacheDir != null) cfg.cacheDir;
-      # Others read what is in a cache elsewhere. The builder's own folder is closed, whatever its files allow.
-      umask = if cfg.cacheDir == null then "0077" else "0022";
-    };
-  };
+  config = lib.mkIf cfg.enable (
+    lib.mkMerge [
+      {
+        environment.etc = building.etc;
+        systemd.services.nix-daemon.serviceConfig = building.daemon;
+      }
+      (import ../shared/service.nix {
+        inherit config lib;
+        inherit (cfg) package environment cacheDir;
+        inherit (building) credentials restartTriggers;
+        name = "floe-builder";
+        description = "Floe builder";
+        user = "floe-builder";
+        settings = building.settings // {
+          FLOE_TRUST_SERVER_WITH_SUBMISSIONS = if cfg.trustServerWithSubmissions then "yes" else null;
+          DATABASE_URL = if cfg.database.local then "postgres://floe-builder@localhost/floe?host=/run/postgresql" else null;
+        };
+        secrets = building.secrets // {
+          FLOE_RELEASE_KEY_FILE = cfg.releaseKeyFile;
+          FLOE_CACHE_KEY_FILE = cfg.cacheKeyFile;
+        };
+        after = [ "nix-daemon.socket" ] ++ lib.optional cfg.database.local "floe-builder-database.service";
+        runsRepositoryCode = true;
+        # Others read what is in a cache elsewhere. The builder's own folder is closed, whatever its files allow.
+        umask = if cfg.cacheDir == null then "0077" else "0022";
+      })
+    ]
+  );
 }

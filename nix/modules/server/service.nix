@@ -53,57 +53,49 @@ let
   };
 in
 {
-  config = lib.mkIf cfg.enable {
-    users.users.floe = {
-      isSystemUser = true;
-      group = "floe";
-      home = "/var/lib/floe";
-      description = "Floe server";
-    };
-    users.groups.floe = { };
+  config = lib.mkIf cfg.enable (
+    lib.mkMerge [
+      {
+        environment.etc = lib.mkMerge [
+          (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
+          (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
+          building.etc
+        ];
 
-    systemd.tmpfiles.rules = lib.optional (cfg.cacheDir != null && !hasOwnBuilder) "d ${cfg.cacheDir} 0755 floe floe -";
+        services.postgresql = lib.mkIf cfg.database.createLocally {
+          enable = true;
+          ensureDatabases = [ "floe" ];
+          ensureUsers = [
+            {
+              name = "floe";
+              ensureDBOwnership = true;
+            }
+          ];
+        };
 
-    environment.etc = lib.mkMerge [
-      (lib.mkIf (cfg.notifications != { }) { "floe/notify.json".text = notifyFile; })
-      (lib.mkIf (cfg.probes != { }) { "floe/probes.json".text = probesFile; })
-      building.etc
-    ];
-
-    services.postgresql = lib.mkIf cfg.database.createLocally {
-      enable = true;
-      ensureDatabases = [ "floe" ];
-      ensureUsers = [
-        {
-          name = "floe";
-          ensureDBOwnership = true;
-        }
-      ];
-    };
-
-    systemd.services.nix-daemon.serviceConfig = lib.mkIf (!hasOwnBuilder) building.daemon;
-
-    systemd.services.floe-server = import ../shared/unit.nix {
-      inherit config lib settings secrets;
-      inherit (cfg) package environment;
-      name = "floe-server";
-      description = "Floe server";
-      user = "floe";
-      stateFolder = "floe";
-      credentials = notifications.credentials ++ probes.credentials ++ building.credentials;
-      restartTriggers =
-        lib.optional (cfg.notifications != { }) notifyFile
-        ++ lib.optional (cfg.probes != { }) probesFile
-        ++ building.restartTriggers;
-      after =
-        lib.optional (!hasOwnBuilder) "nix-daemon.socket"
-        ++ lib.optional hasOwnBuilder "floe-builder.service"
-        # The server waits for a database that starts later.
-        ++ lib.optional cfg.database.createLocally "postgresql.service";
-      runsRepositoryCode = !hasOwnBuilder;
-      # The builder in it publishes there; that of a floe-builder is only read.
-      writable = lib.optional (cfg.cacheDir != null && !hasOwnBuilder) cfg.cacheDir;
-      umask = "0077";
-    };
-  };
+        systemd.services.nix-daemon.serviceConfig = lib.mkIf (!hasOwnBuilder) building.daemon;
+      }
+      (import ../shared/service.nix {
+        inherit config lib settings secrets;
+        inherit (cfg) package environment;
+        name = "floe-server";
+        description = "Floe server";
+        user = "floe";
+        credentials = notifications.credentials ++ probes.credentials ++ building.credentials;
+        restartTriggers =
+          lib.optional (cfg.notifications != { }) notifyFile
+          ++ lib.optional (cfg.probes != { }) probesFile
+          ++ building.restartTriggers;
+        after =
+          lib.optional (!hasOwnBuilder) "nix-daemon.socket"
+          ++ lib.optional hasOwnBuilder "floe-builder.service"
+          # The server waits for a database that starts later.
+          ++ lib.optional cfg.database.createLocally "postgresql.service";
+        runsRepositoryCode = !hasOwnBuilder;
+        # That of a floe-builder is only read.
+        cacheDir = if hasOwnBuilder then null else cfg.cacheDir;
+        umask = "0077";
+      })
+    ]
+  );
 }
