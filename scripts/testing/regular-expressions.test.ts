@@ -13,8 +13,12 @@ const ROOT = join(import.meta.dirname, '../..');
 const TINY = 24;
 /** Shorter ones tell first; one that repeats a long part needs the longer ones to take time that can be measured. */
 const LENGTHS = [2_000, 8_000];
-/** A text four times as long may take four times as long, with a margin for a busy machine; quadratic time is sixteen times. */
+/** A text four times as long may take four times as long; quadratic time is sixteen times. */
 const MAX_GROWTH = 10;
+/** On a busy machine a clock may say less for quadratic time. */
+const SUSPECT_GROWTH = 5;
+/** So much CPU is enough to measure. */
+const CPU_MS = 40;
 
 interface Found {
   readonly file: string;
@@ -116,33 +120,44 @@ function textsFor(pattern: string): ((length: number) => string)[] {
   );
 }
 
+function run(expression: RegExp, text: string): void {
+  expression.lastIndex = 0;
+  if (expression.global) text.replace(expression, '');
+  else expression.test(text);
+}
+
 /** The minimum of three runs, because other processes use the machine, too. */
 function millisecondsFor(expression: RegExp, text: string): number {
   const once = (): number => {
-    expression.lastIndex = 0;
     const startedAt = performance.now();
-    if (expression.global) text.replace(expression, '');
-    else expression.test(text);
+    run(expression, text);
     return performance.now() - startedAt;
   };
   return Math.min(once(), once(), once());
 }
 
-/** On a busy machine one measurement may be wrong: only what grows too much each time is slow. */
-function growsAlways(expression: RegExp, short: string, long: string): boolean {
-  return [1, 2, 3, 4, 5].every(() => millisecondsFor(expression, long) > MAX_GROWTH * millisecondsFor(expression, short));
+/** What this thread alone computes for one run. It is counted in steps of a few milliseconds, so the runs take many of them. */
+function cpuMsFor(expression: RegExp, text: string): number {
+  const begun = process.threadCpuUsage();
+  for (let runs = 1; ; runs += 1) {
+    run(expression, text);
+    const { user, system } = process.threadCpuUsage(begun);
+    const usedMs = (user + system) / 1_000;
+    if (usedMs >= CPU_MS) return usedMs / runs;
+  }
 }
 
-/** A text on which the expression takes quadratic time; undefined: none was found. */
+/** A text on which the expression takes quadratic time; undefined: none was found. The clock says which to suspect, the CPU decides. */
 function findSlowText({ pattern, flags }: Pick<Found, 'pattern' | 'flags'>): string | undefined {
   const expression = new RegExp(pattern, flags);
+  const growth = (msFor: typeof cpuMsFor, short: string, long: string): number => msFor(expression, long) / msFor(expression, short);
   for (const text of textsFor(pattern)) {
-    if (millisecondsFor(expression, text(TINY)) > 5) return JSON.stringify(text(TINY));
+    if (millisecondsFor(expression, text(TINY)) > 5 && cpuMsFor(expression, text(TINY)) > 5) return JSON.stringify(text(TINY));
     for (const length of LENGTHS) {
-      const shortMs = millisecondsFor(expression, text(length));
-      if (shortMs < 0.5) continue;
-      const longMs = millisecondsFor(expression, text(4 * length));
-      if (longMs > 8 && longMs > MAX_GROWTH * shortMs && growsAlways(expression, text(length), text(4 * length))) return JSON.stringify(text(20));
+      const [short, long] = [text(length), text(4 * length)];
+      if (millisecondsFor(expression, short) < 0.5) continue;
+      const isSuspect = growth(millisecondsFor, short, long) > SUSPECT_GROWTH;
+      if (isSuspect && growth(cpuMsFor, short, long) > MAX_GROWTH) return JSON.stringify(text(20));
     }
   }
   return undefined;
