@@ -4,6 +4,8 @@ import { printFailures, printTables } from './tests/reporters.ts';
 
 const everywhere = '{apps,libs,nix,scripts,bench}';
 const setupFiles = ['scripts/testing/setup.ts'];
+/** What a test waits for may take a while on a busy machine. */
+const expect = { poll: { timeout: 30_000 } };
 
 // The suffix of a test file names the world that it needs. Groups run one after another, so that tests that start many
 // processes do not starve those with tight time limits; two files at a time suit a machine with two cores, and three where files wait for a
@@ -22,9 +24,12 @@ export default defineConfig({
           include: [`${everywhere}/**/*.test.ts`],
           exclude: ['**/*.{nix,pg,e2e,lab,browser}.test.ts', '**/node_modules/**'],
           setupFiles: [...setupFiles, 'scripts/testing/own-programs.ts'],
+          expect,
           sequence: { groupOrder: 0 },
           // Property tests try hundreds of cases, on machines that may be busy.
           testTimeout: 90_000,
+          // Also for the hook that says what a file leaves running (scripts/testing/setup.ts).
+          hookTimeout: 90_000,
         },
       },
       {
@@ -32,6 +37,7 @@ export default defineConfig({
           name: 'pg',
           include: [`${everywhere}/**/*.pg.test.ts`, 'tests/**/*.pg.test.ts'],
           setupFiles,
+          expect,
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 60_000,
@@ -43,6 +49,7 @@ export default defineConfig({
           name: 'nix',
           include: [`${everywhere}/**/*.nix.test.ts`],
           setupFiles,
+          expect,
           maxWorkers: 3,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
@@ -54,6 +61,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['tests/**/*.e2e.test.ts'],
           setupFiles,
+          expect,
           maxWorkers: 3,
           sequence: { groupOrder: 2 },
           // Above what a wait may be stretched to on a busy machine: its own words say more than a timeout.
@@ -66,6 +74,7 @@ export default defineConfig({
           name: 'lab',
           include: ['tests/**/*.lab.test.ts'],
           setupFiles,
+          expect,
           // Machines mostly wait for each other: a file takes less than half a processor.
           maxWorkers: 4,
           sequence: { groupOrder: 3 },
@@ -80,6 +89,7 @@ export default defineConfig({
           include: ['tests/**/*.browser.test.ts'],
           globalSetup: ['tests/browser/dashboard.ts'],
           setupFiles,
+          expect,
           maxWorkers: 3,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
