@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { HealthChecks } from '../apps/agent/src/health/check-form.ts';
 import { parseConfig } from '../apps/agent/src/config.ts';
+import { FOREIGN_FOLDERS, OWN_FOLDERS, UPWARD_FOLDERS } from './testing/folders.ts';
 import { agentOptionsReference } from './testing/options-reference.ts';
 
 const AGENT = join(import.meta.dirname, 'testing/agent.nix');
@@ -204,43 +205,18 @@ describe('settings', () => {
   });
 
   it('open no folder of the whole machine to the unit for its metrics', async () => {
-    const folders = ['/', '/tmp', '/var/tmp', '/var', '/var/lib', '/etc', '/run', '/usr', '/boot', '/efi', '/nix', '/nix/store', '/nix/var/x'];
-    const closed = [
-      '/tmp/a',
-      '/var/tmp/a',
-      '/home/ada',
-      '/root',
-      '/run/user/1000',
-      '/boot/loader',
-      '/efi/EFI',
-      '/sys/a',
-      '/proc',
-      '/dev/shm',
-      '/var/lib/floe-agent',
-    ];
-    const spellings = ['//', '/.', '/./', '/tmp/', '/tmp//', '/./tmp', '/tmp/.', '//var/./lib/'];
-    const bad = [...folders, ...closed, ...spellings];
-    const upwards = ['/srv/metrics/../..', '/a/..'];
-    const good = [
-      '/var/lib/node-exporter',
-      '/var/lib/a.b/c',
-      '/run/metrics',
-      '/metrics',
-      '/tmpfiles',
-      '/var/library',
-      '/nixos',
-      '/homes/x',
-      '/etc/metrics',
-      '/a..b',
-    ];
+    const bad = [...FOREIGN_FOLDERS, '/efi', '/efi/EFI', '/var/lib/floe-agent'];
     // In one evaluation, for there are many.
-    const said = v.parse(v.array(v.array(v.string())), await problemsOfMetrics([...bad, ...upwards, ...good].map((folder) => `${folder}/floe.prom`)));
+    const said = v.parse(
+      v.array(v.array(v.string())),
+      await problemsOfMetrics([...bad, ...UPWARD_FOLDERS, ...OWN_FOLDERS].map((folder) => `${folder}/floe.prom`)),
+    );
     const of = (list: readonly string[], start: number): [string, string][] =>
       list.map((folder, index) => [folder, (said[start + index] ?? []).join('\n')]);
     for (const [folder, words] of of(bad, 0))
       expect(words, folder).toMatch(/^services\.floe\.agent\.metricsFile is in \/.*, for example \/var\/lib\/node-exporter\/floe\.prom$/);
-    for (const [folder, words] of of(upwards, bad.length)) expect(words, folder).toMatch(/metricsFile is .*: write the path without \.\.$/);
-    for (const [folder, words] of of(good, bad.length + upwards.length)) expect(words, folder).toBe('');
+    for (const [folder, words] of of(UPWARD_FOLDERS, bad.length)) expect(words, folder).toMatch(/metricsFile is .*: write the path without \.\.$/);
+    for (const [folder, words] of of(OWN_FOLDERS, bad.length + UPWARD_FOLDERS.length)) expect(words, folder).toBe('');
   });
 
   it('name the key of a machine that forgets', async () => {

@@ -129,6 +129,8 @@ it('refuses what the builder would not start with', async () => {
   const failed = async (settings: string): Promise<string[]> => await evaluate(`services.floe.builder = { ${settings} };`, 'failed');
   const url = 'database.urlFile = "/run/secrets/url";';
   expect(await failed(url)).toEqual([]);
+  // Beside the folder, not in it.
+  expect(await failed(`${url} cacheDir = "/var/lib/floe-builder-cache";`)).toEqual([]);
   for (const [settings, message] of [
     ['', /set one of local and urlFile/],
     [`${url} evaluate.ignore = [ "docs/**" ];`, /evaluate\.ignore needs evaluate\.source/],
@@ -137,7 +139,8 @@ it('refuses what the builder would not start with', async () => {
     [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
     [`${url} releaseKeyFile = "/nix/store/x-release.pem";`, /releaseKeyFile is in the Nix store/],
     [`${url} cacheKeyFile = "/nix/store/x-cache.secret";`, /cacheKeyFile is in the Nix store/],
-    [`${url} cacheDir = "/var/lib/floe-builder/published";`, /in the folder that nobody else reads/],
+    [`${url} cacheDir = "/var/lib/./floe-builder/published";`, /in the folder that nobody else reads/],
+    [`${url} cacheDir = "/srv";`, /builder\.cacheDir is in \/srv, which .* for example \/var\/cache\/floe/],
     ['database.local = true;', /server\.database\.createLocally is not on this machine/],
   ] as const)
     expect(await failed(settings), settings).toEqual([expect.stringMatching(message)]);

@@ -1,11 +1,16 @@
 import { join } from 'node:path';
 import { exec } from '@floe/runtime';
 import { expect, it } from 'vitest';
+import { FOREIGN_FOLDERS, OWN_FOLDERS, UPWARD_FOLDERS } from './testing/folders.ts';
 
 const SERVER = join(import.meta.dirname, 'testing/server.nix');
 
 async function evaluate<T>(settings: string, what: string): Promise<T> {
   const expression = `(import ${SERVER} { settings = { lib, ... }: { ${settings} }; }).${what}`;
+  return await read<T>(expression);
+}
+
+async function read<T>(expression: string): Promise<T> {
   const result = await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', expression], { timeoutMs: 60_000 });
   expect(result.exitCode, result.stderr).toBe(0);
   return JSON.parse(result.stdout) as T;
@@ -63,6 +68,24 @@ it('lets the server write to a cache elsewhere, unless a builder of its own writ
     expect(await evaluate(settings, 'unit.serviceConfig.ReadWritePaths')).toEqual([]);
     expect(await evaluate(settings, 'tmpfiles')).toEqual([]);
   }
+});
+
+it('takes no folder for its cache that is not its own', async () => {
+  const said = async (folders: readonly string[], more = ''): Promise<string[]> => {
+    const each = `(import ${SERVER} { settings = { imports = [ { services.floe.server = { cacheDir = folder; }; } { ${more} } ]; }; }).failed`;
+    const lists = await read<string[][]>(`map (folder: ${each}) (builtins.fromJSON ''${JSON.stringify(folders)}'')`);
+    return lists.map((list) => list.join('\n'));
+  };
+  // The option's type has no "/".
+  const bad = [...FOREIGN_FOLDERS.filter((folder) => folder !== '/'), '/var/lib/floe', '/var/lib/floe/'];
+  const apart =
+    'services.floe.server = { builderKeysFile = "/etc/floe/public-keys.json"; database.createLocally = true; repository.branch = "main"; };';
+  for (const more of ['', apart]) {
+    for (const [index, words] of (await said(bad, more)).entries())
+      expect(words, bad[index]).toMatch(/^services\.floe\.server\.cacheDir is in \/.*, for example \/var\/cache\/floe$/);
+  }
+  for (const words of await said(UPWARD_FOLDERS)) expect(words).toMatch(/cacheDir is .*: write the path without \.\.$/);
+  expect(await said([...OWN_FOLDERS, '/var/lib/floe/published'])).toEqual([...OWN_FOLDERS, ''].map(() => ''));
 });
 
 it('refuses what a server does not start with beside a builder of its own', async () => {

@@ -8,7 +8,7 @@ let
     "tmpfs"
     "ramfs"
   ];
-  isBelow = folder: path: folder == "/" || path == folder || lib.hasPrefix "${folder}/" path;
+  inherit (import ../shared/folders.nix { inherit lib; }) isBelow;
 
   # "or": a machine has only the options of its own NixOS and of the modules that it imports.
   fileSystems = config.fileSystems or { };

@@ -2,7 +2,7 @@
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) path between logLevel;
+  inherit (import ../shared/kinds.nix { inherit lib; }) path plainPath between logLevel;
   cfg = config.services.floe.agent;
 
   # A setting that the agent refuses must fail here: in a release it would leave the machine without an agent.
@@ -184,7 +184,7 @@ in
     };
 
     metricsFile = mkOption {
-      type = types.nullOr (types.strMatching "/[^[:space:]%\"'\\\\]+\\.prom");
+      type = types.nullOr (plainPath "\\.prom");
       default = null;
       example = "/var/lib/node-exporter/floe.prom";
       description = ''

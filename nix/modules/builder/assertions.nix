@@ -2,6 +2,7 @@
 { config, lib, ... }:
 let
   cfg = config.services.floe.builder;
+  folders = import ../shared/folders.nix { inherit lib; };
   # "or": a machine has only the options of the modules that it imports.
   server = config.services.floe.server or { enable = false; };
   same = option: ours: theirs: {
@@ -30,7 +31,7 @@ in
         message = "services.floe.server builds by itself on this machine: set services.floe.server.builderKeysFile = \"/var/lib/floe-builder/public-keys.json\"";
       }
       {
-        assertion = cfg.cacheDir == null || !lib.hasPrefix "/var/lib/floe-builder" cfg.cacheDir;
+        assertion = cfg.cacheDir == null || !folders.isBelow "/var/lib/floe-builder" cfg.cacheDir;
         message = "services.floe.builder.cacheDir is in the folder that nobody else reads: leave it out, or name one elsewhere, such as /var/cache/floe";
       }
       (same "repository.url" cfg.repository.url (server.repository.url or null))

@@ -2,7 +2,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull path;
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull plainPath;
   building = import ../shared/building-options.nix {
     inherit lib;
     program = "floe-builder";
@@ -39,8 +39,8 @@ in
       The key that signs what is published, as nix key generate-secret writes it. Null: keys/cache.secret in /var/lib/floe-builder, which is made when
       it is missing.
     '';
-    cacheDir = orNull path ''
-      The folder of the cache, which everyone on this machine may read. Null: cache in /var/lib/floe-builder, which nobody else reads.
+    cacheDir = orNull (plainPath "") ''
+      The folder of the cache, which nothing else uses: it is given to the builder's user, and everyone on this machine may read it. Null: cache in /var/lib/floe-builder, which nobody else reads.
     '';
 
     trustServerWithSubmissions = mkOption {

@@ -2,7 +2,7 @@
 { lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull path webUrl positive;
+  inherit (import ../shared/kinds.nix { inherit lib; }) secretFile orNull path plainPath webUrl positive;
   building = import ../shared/building-options.nix {
     inherit lib;
     program = "floe-server";
@@ -54,7 +54,10 @@ in
       The public-keys.json of a floe-builder that is a service of its own (docs/operate.md, "A builder of its own"): this server then holds
       no release key and no credentials of the repository. A file that only root need be able to read. Null: the builder is inside the server.
     '';
-    cacheDir = orNull path "The folder of the cache. Null: cache in the server's data folder, or, with builderKeysFile, none.";
+    cacheDir = orNull (plainPath "") ''
+      The folder of the cache, which nothing else uses: it is given to the server's user, unless it is that of a floe-builder. Null: cache in the
+      server's data folder, or, with builderKeysFile, none.
+    '';
     cacheUrl = orNull webUrl "Where agents download from. Null: from this server, publicUrl/cache.";
 
     historyDays = positive 90 "How long past commits, their evaluations and releases, reports, directives and sent statuses are kept.";

@@ -8,6 +8,7 @@
   runsRepositoryCode,
 }:
 let
+  folders = import ./folders.nix { inherit lib; };
   isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
   input = host: input: [
     {
@@ -30,6 +31,15 @@ in
     message = "${option}.evaluate.source = \"tree\" needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
   }
 ]
+++ lib.optionals (cfg.cacheDir != null) (
+  # It is given to the service's user, and the service sees no others.
+  folders.mustBeOwn {
+    option = "${option}.cacheDir";
+    path = cfg.cacheDir;
+    moreShared = [ "/var/lib/${user}" ];
+    example = "/var/cache/floe";
+  }
+)
 ++ lib.concatMap (host: input host cfg.inputs.${host}) (builtins.attrNames cfg.inputs)
 ++ lib.optionals runsRepositoryCode [
   {

@@ -5,6 +5,8 @@ let
 in
 rec {
   path = types.strMatching "/.+";
+  # As units and rules of tmpfiles take it: nothing in it means anything to systemd.
+  plainPath = ending: types.strMatching "/[^[:space:]%\"'\\\\]+${ending}";
   webUrl = types.strMatching "https?://.+";
 
   # By its path, as a string: a Nix path would copy the secret into the store, which everyone can read.

@@ -45,6 +45,7 @@ in
   };
   users.groups.${user} = { };
 
+  # Also where it is there: the root of a disk of its own belongs to root.
   systemd.tmpfiles.rules = lib.optional (cacheDir != null) "d ${cacheDir} 0755 ${user} ${user} -";
 
   systemd.services.${name} = {
