@@ -157,7 +157,7 @@ use_lab() {
     (step "making the guests' root file systems" sh "$root/scripts/lab-rootfs.sh" bookworm trixie) ||
       say 'the tests on guests (tests/*.lab.test.ts) are skipped: there is no root file system for them'
     [ ! -e "$root/.tools/lab/trixie/.floe-stamp" ] || (step "making the root file system of guests with a desktop" sh "$root/scripts/lab-desktop.sh") ||
-      say 'the tests on guests with a desktop (tests/lab/desktop.lab.test.ts) are skipped: there is no root file system for them'
+      say 'the tests on guests with a desktop (tests/lab/{desktop,notices}.lab.test.ts) are skipped: there is no root file system for them'
   fi
 }
 

@@ -7,11 +7,12 @@ import { noteOutcome } from './outcomes.ts';
 
 const { isReady, why } = await isLabReady('desktop');
 
-/** Opens for a minute a year: it is closed. */
+/** Opens for a minute in four years: it is closed. */
 const CLOSED: LabHost = {
   policy: { windows: [{ cron: '0 0 29 2 *', durationMinutes: 1, timeZone: 'UTC' }] },
   settings: { FLOE_SOCKET_GROUP: 'ada' },
 };
+const THREE_DAYS_MS = 72 * 3600_000;
 const GERMAN = '--setenv=LANG=de_DE.UTF-8 --setenv=TZ=Europe/Berlin --setenv=PATH=/usr/bin:/bin';
 
 describe.skipIf(!isReady)(`notices on a desktop${isReady ? '' : ` (skipped: ${why})`}`, () => {
@@ -49,9 +50,9 @@ describe.skipIf(!isReady)(`notices on a desktop${isReady ? '' : ` (skipped: ${wh
     );
     await ada.startDaemon();
     await shows('Eine Aktualisierung ist bereit', '1-late-daemon');
-    // At the deadline, three days from now.
+    // At the deadline, which summer time can move.
     const clock = new Intl.DateTimeFormat('de-DE', { timeStyle: 'short', timeZone: 'Europe/Berlin' });
-    const asked = Array.from({ length: 4 }, (_each, minutes) => clock.format(Date.now() - minutes * 60_000)).join('|');
+    const asked = Array.from({ length: 4 }, (_each, minutes) => clock.format(Date.now() + THREE_DAYS_MS - minutes * 60_000)).join('|');
     expect((await ada.shown()).at(-1)).toMatch(new RegExp(`wird am [A-Z]\\w+ um (?:${asked}) Uhr aktualisiert\\.$`));
     noteOutcome({ fault: 'the notification daemon comes late', where: 'DEFERRED', outcome: 'the notice is shown, in German' });
 
