@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import type { CommitSha, HostName, RolloutPolicy, StorePath } from '@floe/model';
+import type { HostName, RolloutPolicy, StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import { openStore, type EvaluationRow, type NewRelease, type Repository, type Store, type StoreTarget } from '@floe/store';
-import type { FleetStore, FleetStoreOptions, NewHost } from './fleet-store.ts';
+import { shaOf, type FleetStore, type FleetStoreOptions, type NewHost } from './fleet-store.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const SYSTEM = 'x86_64-linux';
@@ -46,7 +46,7 @@ export class DatabaseStore implements FleetStore {
   async publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void> {
     const { revisions, releases } = this.store;
     this.#count += 1;
-    const sha = this.#count.toString(16).padStart(40, '0') as CommitSha;
+    const sha = shaOf(this.#count);
     const about = { subject: `Commit ${this.#count}`, authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: at };
     const { id, sequence } = await revisions.receive(this.repositoryId, { sha, ...about, receivedAt: at, fetchedAt: at });
     await revisions.advance(id, 'accepted', at);

@@ -1,4 +1,4 @@
-import type { HostName, RolloutPolicy, StorePath } from '@floe/model';
+import type { CommitSha, HostName, RolloutPolicy, StorePath } from '@floe/model';
 import type { StorePart } from '@floe/store';
 
 /** What the server asks of the store in a simulation: the very methods of the real one. */
@@ -47,6 +47,11 @@ export interface FleetStore extends AsyncDisposable {
   enrol(hosts: readonly NewHost[], at: number): Promise<void>;
   /** A revision that changes these hosts, and no others, with its policy. It supersedes whatever there was, or waits for it. */
   publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void>;
+}
+
+/** The id of a commit, by its number. */
+export function shaOf(sequence: number): CommitSha {
+  return sequence.toString(16).padStart(40, '0') as CommitSha;
 }
 
 export interface FleetStoreOptions {

@@ -1,8 +1,8 @@
 import {
   hasArrived,
+  isLastWord,
   pendingStone,
   resolve,
-  isLastWord,
   wentAfterTrial,
   type HostName,
   type HostSituation,
@@ -10,9 +10,7 @@ import {
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import { lastWordOf, type FleetHost, type HostRow, type Quarantine, type StoredReport, type Trial } from '@floe/store';
-
-type Changeable<Row> = { -readonly [Key in keyof Row]: Row[Key] };
+import { lastWordOf, type FleetHost, type HostPresence, type HostRow, type Quarantine, type StoredReport, type Trial } from '@floe/store';
 
 /** What the fleet has for all of its hosts, of what a host's answer is made from. */
 export interface OfFleet {
@@ -31,14 +29,15 @@ export interface OfFleet {
 export class StoredHost {
   readonly labels: readonly string[];
   readonly timeZone: string | undefined;
-  readonly #row: Changeable<HostRow>;
+  /** Another one with each change, so that nobody has to copy what was read. */
+  #row: HostRow;
   readonly #stones: SteppingStone[] = [];
   #stable: ReleaseRef | undefined;
   #rollout: ReleaseRef | undefined;
   readonly #quarantines = new Map<StorePath, Quarantine>();
   readonly #acknowledged = new Set<StorePath>();
-  #trial: Trial | undefined;
-  #isTrialEnded = true;
+  /** The newest one, also when it has ended. */
+  #trial: (Trial & { readonly isOpen: boolean }) | undefined;
   #read: { readonly each: FleetHost; readonly key: number } | undefined;
 
   constructor(row: HostRow, labels: readonly string[], timeZone: string | undefined) {
@@ -47,7 +46,7 @@ export class StoredHost {
     this.timeZone = timeZone;
   }
 
-  get row(): Readonly<HostRow> {
+  get row(): HostRow {
     return this.#row;
   }
 
@@ -59,9 +58,9 @@ export class StoredHost {
     return this.#rollout;
   }
 
-  write(changed: Partial<Changeable<HostRow>>): void {
+  write(changed: Partial<HostRow>): void {
     this.#read = undefined;
-    Object.assign(this.#row, changed);
+    this.#row = { ...this.#row, ...changed };
   }
 
   /** Another one, which is that of its directive, too. */
@@ -82,29 +81,43 @@ export class StoredHost {
 
   beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Trial['id'] {
     const epoch = this.#nextEpoch();
-    this.#trial = { ...trial, id: `trial-${epoch}`, epoch };
-    this.#isTrialEnded = false;
+    this.#trial = { ...trial, id: `trial-${epoch}`, epoch, isOpen: true };
     return this.#trial.id;
   }
 
   endTrial(id: Trial['id']): boolean {
-    if (this.#isTrialEnded || this.#trial?.id !== id) return false;
-    this.#isTrialEnded = true;
+    if (this.#trial?.id !== id || !this.#trial.isOpen) return false;
+    this.#trial = { ...this.#trial, isOpen: false };
     this.#nextEpoch();
     return true;
   }
 
+  /** The agent accepted what a person had it try again, or something later. */
+  #endRetry(epoch: number): Pick<HostRow, 'retryEpoch'> {
+    const { retryEpoch } = this.#row;
+    return { retryEpoch: retryEpoch !== undefined && epoch >= retryEpoch ? undefined : retryEpoch };
+  }
+
+  connect({ sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
+    const said = { sessionId, system, observed, state, stateToplevel, lastSeenAt: at };
+    this.write({ isConnected: true, ...said, ...this.#endRetry(epoch) });
+    return this.#row;
+  }
+
+  disconnect(at: number): void {
+    this.write({ isConnected: false, lastSeenAt: at });
+  }
+
   report({ host, seq, epoch, state, toplevel, observed, receivedAt }: StoredReport, sequence: number | undefined): void {
     const row = this.#row;
+    const trial = this.#trial;
     if (seq <= row.reportSeq) return;
     const subject = toplevel ?? undefined;
-    const trial = this.#trial && { ...this.#trial, isOpen: !this.#isTrialEnded };
     const isEndedNow = trial?.isOpen === true && isLastWord(trial, { state, subject, epoch });
     const went = wentAfterTrial(row.went, { state, subject, epoch }, { trial, epoch: row.epoch });
-    const isAccepted = epoch >= (row.retryEpoch ?? Infinity);
     // That it refused to try something is no refusal of what the fleet has.
     const said = { state: isEndedNow && state === 'REJECTED' ? ('IDLE' as const) : state, stateToplevel: subject, observed, lastSeenAt: receivedAt };
-    this.write({ reportSeq: seq, ...said, went, ...(isAccepted && { retryEpoch: undefined }) });
+    this.write({ reportSeq: seq, ...said, went, ...this.#endRetry(epoch) });
     if (isEndedNow) this.endTrial(trial.id);
     if (state !== 'ROLLED_BACK' || subject === undefined || this.#quarantines.has(subject)) return;
     this.#quarantines.set(subject, { host, toplevel: subject, sequence, reason: 'it does not work', at: receivedAt });
@@ -140,13 +153,12 @@ export class StoredHost {
   }
 
   #make({ revert, ordersOf, sequenceOf }: OfFleet, isRingPromoted: boolean): FleetHost {
-    const { stable, rollout } = this;
-    const row = { ...this.#row };
+    const { stable, rollout, row } = this;
     const { desired, host } = row;
     const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel, permit: desired.permit };
     const quarantined = new Set(this.#quarantines.keys());
     const told = { directed, revert, floor: row.toldSequence ?? 0 };
-    const trial = this.#isTrialEnded ? undefined : this.#trial;
+    const trial = this.#trial?.isOpen === true ? this.#trial : undefined;
     const situation = { ...ordersOf(this), trial, ...told, isRingPromoted, rollout, stable, quarantined, stone: this.#pendingStone() };
     const failed = {
       quarantines: [...this.#quarantines.values()],

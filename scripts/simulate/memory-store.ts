@@ -5,7 +5,6 @@ import {
   NOTHING_OBSERVED,
   promotedIn,
   revertOf,
-  type CommitSha,
   type HostName,
   type Order,
   type ReleaseRef,
@@ -18,7 +17,6 @@ import {
   type DesiredRelease,
   type Evaluation,
   type Fleet,
-  type HostPresence,
   type HostRow,
   type NewRolloutOrder,
   type NextOfFleet,
@@ -26,7 +24,7 @@ import {
 } from '@floe/store';
 import { StoredHost, type OfFleet } from './memory-host.ts';
 import { MemoryOrders } from './memory-orders.ts';
-import type { FleetStore, FleetStoreOptions, NewHost, SimulatedStore } from './fleet-store.ts';
+import { shaOf, type FleetStore, type FleetStoreOptions, type NewHost, type SimulatedStore } from './fleet-store.ts';
 
 type Waiting = Omit<NextOfFleet, 'superseded'> & { readonly policy: RolloutPolicy };
 
@@ -87,13 +85,24 @@ export class MemoryStore implements FleetStore {
       this.#sequenceOf.set(toplevel, sequence);
     }
     const id = `rollout-${sequence}`;
-    const sha = sequence.toString(16).padStart(40, '0') as CommitSha;
     const wasNews = this.#next?.hasNews === true;
     const since = wasNews ? (this.#next?.since ?? at) : at;
     const hasNews = wasNews || changed.size > 0;
     const state = this.#current?.state ?? 'COMPLETE';
     const waits = state !== 'COMPLETE' && (!hasNews || mayBeTrain(state, this.#supersededInARow(), since));
-    this.#next = { id, version: 0, revisionId: id, sha, sequence, since, hasNews, isHotfix: false, orders: NO_ORDERS, after: undefined, policy };
+    this.#next = {
+      id,
+      version: 0,
+      revisionId: id,
+      sha: shaOf(sequence),
+      sequence,
+      since,
+      hasNews,
+      isHotfix: false,
+      orders: NO_ORDERS,
+      after: undefined,
+      policy,
+    };
     if (!waits) this.#begin(this.#next, at);
     await Promise.resolve();
   }
@@ -141,22 +150,6 @@ export class MemoryStore implements FleetStore {
     const hosts = [...this.#hosts.values()].map((stored) => stored.read(ofFleet));
     const next = this.#next && { ...this.#next, superseded: this.#supersededInARow() };
     return { rollout: this.#withOrders(this.#current), next, hosts };
-  }
-
-  #connect(stored: StoredHost, { sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
-    const { retryEpoch = Infinity } = stored.row;
-    const isAccepted = epoch >= retryEpoch;
-    stored.write({
-      isConnected: true,
-      sessionId,
-      system,
-      observed,
-      lastSeenAt: at,
-      state,
-      stateToplevel,
-      ...(isAccepted && { retryEpoch: undefined }),
-    });
-    return { ...stored.row };
   }
 
   #report(report: StoredReport): void {
@@ -228,16 +221,16 @@ export class MemoryStore implements FleetStore {
       fleet: async () => await Promise.resolve(this.#readFleet()),
       desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
       retry: async (host, toplevel) => await Promise.resolve(this.#get(host).retry(toplevel)),
-      connect: async (host, presence) => await Promise.resolve(this.#connect(this.#get(host), presence)),
+      connect: async (host, presence) => await Promise.resolve(this.#get(host).connect(presence)),
       disconnect: async (host, sessionId, at) => {
         const stored = this.#get(host);
         const isCurrent = stored.row.sessionId === sessionId;
-        if (isCurrent) stored.write({ isConnected: false, lastSeenAt: at });
+        if (isCurrent) stored.disconnect(at);
         return await Promise.resolve(isCurrent);
       },
       disconnectAll: async (_, at) => {
         const here = [...this.#hosts.values()].filter(({ row }) => row.isConnected);
-        for (const stored of here) stored.write({ isConnected: false, lastSeenAt: at });
+        for (const stored of here) stored.disconnect(at);
         return await Promise.resolve(here.length);
       },
       pin: async (pin) => {

@@ -1,8 +1,8 @@
-import { missingApprovals, type CommitSha, type HostName, type LabelStop, type StorePath } from '@floe/model';
+import { missingApprovals, type HostName, type LabelStop, type StorePath } from '@floe/model';
 import type { Fleet } from '@floe/store';
 import { rolloutFacts } from '../../apps/server/src/rollouts/facts.ts';
 import { DAY, isWorkday, START } from './fleet-days.ts';
-import type { FleetStore } from './fleet-store.ts';
+import { shaOf, type FleetStore } from './fleet-store.ts';
 import type { Random } from './random.ts';
 import type { SimulatedHost } from './simulated-host.ts';
 import type { RevisionStory } from './story.ts';
@@ -301,9 +301,4 @@ export class SimulatedPeople {
     await fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: since, acknowledged, answers, ...said });
     this.#deps.hint();
   }
-}
-
-/** The id of a commit, by its number. */
-export function shaOf(sequence: number): CommitSha {
-  return sequence.toString(16).padStart(40, '0') as CommitSha;
 }

@@ -1,4 +1,4 @@
-import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type ReleaseRef, type RolloutStep, type StorePath } from '@floe/model';
+import { isEndedRollout, type HostName, type PermitGrounds, type ProbeVerdict, type ReleaseRef, type RolloutStep } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
 import type { Fleet, FleetHost, StoredReport } from '@floe/store';
 import { Admission } from '../../apps/server/src/rollouts/admission.ts';
@@ -27,8 +27,8 @@ export interface ServerDeps {
   readonly hintMs: number;
   /** How probable it is that it is killed before a call of the store, or after it. */
   readonly killChance: number;
-  readonly onDirective: (host: SimulatedHost, hosts: FleetHost) => void;
-  readonly onGo: (host: SimulatedHost, toplevel: StorePath, stored: FleetHost | undefined) => void;
+  readonly onDirective: (host: SimulatedHost, stored: FleetHost) => void;
+  readonly onGo: (host: SimulatedHost, stored: FleetHost | undefined) => void;
   readonly onStep: (step: RolloutStep) => void;
   /** What a probe says now. */
   readonly verdict: () => ProbeVerdict;
@@ -249,7 +249,7 @@ export class SimulatedServer implements HostsServer {
       if ((refused.get(kind) ?? 0) >= 3) continue;
       if (await this.#admission.mayActivate(host.name, epoch)) {
         this.#ready.delete(host);
-        this.#deps.onGo(host, directive.release.toplevel, byName.get(host.name));
+        this.#deps.onGo(host, byName.get(host.name));
         this.#send(host, session.id, () => host.go(epoch));
       } else refused.set(kind, (refused.get(kind) ?? 0) + 1);
     }

@@ -1,11 +1,10 @@
 import { whyNoTrial, type HostName, type StorePath } from '@floe/model';
 import { trialFactsOf } from '@floe/pipeline';
 import { DAY, isWorkday, START } from './fleet-days.ts';
-import type { FleetStore } from './fleet-store.ts';
+import { shaOf, type FleetStore } from './fleet-store.ts';
 import { assert } from './assert.ts';
 import type { Random } from './random.ts';
 import type { Fate, SimulatedHost } from './simulated-host.ts';
-import { shaOf } from './simulated-people.ts';
 import type { Timeline } from './timeline.ts';
 
 const MINUTE = 60_000;

@@ -162,7 +162,7 @@ export class Simulation {
       hintMs: hosts > 2_000 ? 2 * MINUTE : MINUTE / 2,
       killChance: hosts > 2_000 ? 0.00001 : 0.0003,
       onDirective: (host, stored) => checkDirective(host, stored, this.#known),
-      onGo: (host, _, stored) => {
+      onGo: (host, stored) => {
         checkGo(host, stored, this.#known);
         this.#places.set(host, timeline.now + PLACE_MS);
         this.#hasBegun = true;
