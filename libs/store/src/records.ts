@@ -30,7 +30,6 @@ export type * from './rollout-records.ts';
 export type * from './timestamp.ts';
 export type * from './trial-records.ts';
 
-/** A tracked branch of a git repository. */
 /** A claim of the right to work on a repository. */
 export interface Lease {
   readonly repositoryId: string;
@@ -39,6 +38,7 @@ export interface Lease {
   readonly onLost?: (() => void) | undefined;
 }
 
+/** A tracked branch of a git repository. */
 export interface Repository {
   readonly id: string;
   /** Without credentials. */
