@@ -19,7 +19,7 @@ export function boundedLatest(latest: number, now: number): number {
   return Math.min(Math.max(now, latest), now + MOST_AHEAD_MS);
 }
 
+/** Twice as far: what is signed may end years after the latest time. */
 export function isTimeFarAhead(time: number, now: number): boolean {
-  // What is good for a year from the latest time is.
   return time > now + 2 * MOST_AHEAD_MS;
 }

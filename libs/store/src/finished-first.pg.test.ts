@@ -97,9 +97,7 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
   /** Of those that are pushed between two looks, the first and the newest may have their turn; a newer one replaces any other (SPEC R2). */
   const hasTurn = (step: readonly Kind[]): boolean => isSlow(step[0]) || isSlow(step.at(-1));
   const anyPushes: fc.Arbitrary<Pushes> = fc.record({
-    pushed: fc
-      .array(fc.array(fc.constantFrom(...KINDS), { maxLength: 4 }), { minLength: 1, maxLength: 4 })
-      .filter((steps) => steps.some(hasTurn)),
+    pushed: fc.array(fc.array(fc.constantFrom(...KINDS), { maxLength: 4 }), { minLength: 1, maxLength: 4 }).filter((steps) => steps.some(hasTurn)),
     buildMs: fc.integer({ min: 16, max: 60 }).map((minutes) => minutes * MINUTE),
   });
   const samples: readonly Pushes[] = [
@@ -107,7 +105,13 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
     { pushed: [['slow'], ['refused']], buildMs: 40 * MINUTE },
     { pushed: [['slow'], ['broken']], buildMs: 40 * MINUTE },
     { pushed: [['slow', 'slow', 'slow', 'slow']], buildMs: 40 * MINUTE },
-    { pushed: [['refused', 'slow', 'refused'], ['slow', 'broken']], buildMs: 60 * MINUTE },
+    {
+      pushed: [
+        ['refused', 'slow', 'refused'],
+        ['slow', 'broken'],
+      ],
+      buildMs: 60 * MINUTE,
+    },
   ];
 
   test('a host that takes an hour to build is released in the end, whatever is pushed, refused and released in part in between', async () => {

@@ -1,7 +1,8 @@
-import { HostName, open, ReleaseStatement, seal, StorePath, type PermitStatement } from '@floe/protocol';
+import { HostName, open, ReleaseStatement, seal, StorePath, type Envelope, type PermitStatement } from '@floe/protocol';
 import { generateKeyPem, silentLogger, signerFromPem, systemClock, verifySignature } from '@floe/runtime';
 import { MAX_COUNTER, MAX_TIME_MS } from '@floe/model';
 import type { SigningAnswer, SigningRequest } from '@floe/store';
+import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
@@ -85,6 +86,23 @@ async function between(use: (asking: Releaser, rows: Map<string, SigningRequest 
   }
 }
 
+/** What the builder signs for a question that stands in the database; undefined: it refuses. */
+async function answerTo(question: unknown): Promise<Envelope | undefined> {
+  let signed: Envelope | undefined;
+  await between(async (asking, rows) => {
+    rows.set('planted', { key: 'planted', repositoryId: 'repository', host: HOST, request: JSON.stringify(question), answer: undefined });
+    // Whatever else is asked wakes the builder.
+    void (await asking.once(HOST, seal(thief, 'floe/release', release(1, 'test')), undefined));
+    const answer = await eventually('it answers', () => rows.get('planted')?.answer, { everyMs: 1 });
+    if (!('refused' in answer)) signed = JSON.parse(answer.envelope) as Envelope;
+  });
+  return signed;
+}
+
+function payloadOf({ payload }: Envelope): unknown {
+  return JSON.parse(Buffer.from(payload, 'base64').toString());
+}
+
 test('a server gets signed what is about a release of the key, once, and is told so at its next look', async () => {
   await between(async (asking, rows) => {
     const stored = seal(signer, 'floe/release', release(3));
@@ -119,21 +137,14 @@ test('whatever a server writes into the database, nothing is signed that contain
   );
   await fc.assert(
     fc.asyncProperty(question, async (asked) => {
-      await between(async (asking, rows) => {
-        rows.set('planted', { key: 'planted', repositoryId: 'repository', host: HOST, request: JSON.stringify(asked), answer: undefined });
-        // Whatever else is asked wakes the builder.
-        void (await asking.once(HOST, seal(thief, 'floe/release', release(1, 'test')), undefined));
-        await expect.poll(() => rows.get('planted')?.answer).toBeDefined();
-        const answer = rows.get('planted')?.answer;
-        if (answer === undefined || 'refused' in answer) return;
-        const signed = JSON.parse(answer.envelope) as ReturnType<typeof seal>;
-        expect(['floe/permit', 'floe/release']).toContain(signed.type);
-        const payload = JSON.parse(Buffer.from(signed.payload, 'base64').toString()) as Partial<ReleaseStatement>;
-        expect([...known].map(toplevel)).toContain(payload.toplevel);
-        expect(payload.toplevel).toBe(toplevel(payload.sequence ?? 0));
-        // No release of the fleet is among it.
-        if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
-      });
+      const signed = await answerTo(asked);
+      if (signed === undefined) return;
+      expect(['floe/permit', 'floe/release']).toContain(signed.type);
+      const payload = payloadOf(signed) as Partial<ReleaseStatement>;
+      expect([...known].map(toplevel)).toContain(payload.toplevel);
+      expect(payload.toplevel).toBe(toplevel(payload.sequence ?? 0));
+      // No release of the fleet is among it.
+      if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
     }),
     { numRuns: 100 },
   );
@@ -152,17 +163,11 @@ test('whatever a server asks for, nothing is signed with a number or a time far 
   const far = systemClock.now() + 25 * 365 * 24 * 3600_000;
   await fc.assert(
     fc.asyncProperty(question, async (asked) => {
-      await between(async (asking, rows) => {
-        rows.set('planted', { key: 'planted', repositoryId: 'repository', host: HOST, request: JSON.stringify(asked), answer: undefined });
-        void (await asking.once(HOST, seal(thief, 'floe/release', release(1, 'test')), undefined));
-        await expect.poll(() => rows.get('planted')?.answer).toBeDefined();
-        const answer = rows.get('planted')?.answer;
-        if (answer === undefined || 'refused' in answer) return;
-        const { payload } = JSON.parse(answer.envelope) as ReturnType<typeof seal>;
-        const said = JSON.parse(Buffer.from(payload, 'base64').toString()) as { floor?: number; issuedAt: number; expiresAt: number };
-        expect(said.floor ?? 0).toBeLessThanOrEqual(100_003);
-        expect(Math.max(said.issuedAt, said.expiresAt)).toBeLessThan(far);
-      });
+      const signed = await answerTo(asked);
+      if (signed === undefined) return;
+      const said = payloadOf(signed) as { floor?: number; issuedAt: number; expiresAt: number };
+      expect(said.floor ?? 0).toBeLessThanOrEqual(100_003);
+      expect(Math.max(said.issuedAt, said.expiresAt)).toBeLessThan(far);
     }),
     { numRuns: 100 },
   );
