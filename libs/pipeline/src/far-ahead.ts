@@ -19,7 +19,7 @@ export function boundedLatest(latest: number, now: number): number {
   return Math.min(Math.max(now, latest), now + MOST_AHEAD_MS);
 }
 
-/** Twice as far: what is signed may end years after the latest time. */
+/** Twice as far: a release ends a year after the latest time. */
 export function isTimeFarAhead(time: number, now: number): boolean {
   return time > now + 2 * MOST_AHEAD_MS;
 }

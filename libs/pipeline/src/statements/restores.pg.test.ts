@@ -3,23 +3,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { diffFleet, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
-import { openStore, type HostPresence, type Repository, type Revision, type Store } from '@floe/store';
-import { startPostgres, type PostgresServer } from '@floe/testkit';
+import type { Repository, Revision, Store } from '@floe/store';
+import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { rebuildFromStatements } from './rebuild.ts';
 import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
+import { presenceOf, type Agent } from '../test/agent.ts';
+import { openOnPostgres, startMigratedPostgres } from '../test/migrated-postgres.ts';
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 const HOSTS = ['ada', 'bob', 'cleo'] as HostName[];
 const signer = signerFromPem('release-1', generateKeyPem());
 
 let server: PostgresServer;
+let template: string;
 let dir: string;
 beforeAll(async () => {
-  server = await startPostgres();
+  ({ server, template } = await startMigratedPostgres());
   dir = await mkdtemp(join(tmpdir(), 'floe-restores-'));
 });
 afterAll(async () => {
@@ -29,12 +31,6 @@ afterAll(async () => {
 
 /** What a commit means for each host: the number of its system; undefined: it does not evaluate. */
 type Commit = readonly (number | undefined)[];
-
-interface Agent {
-  sequence: number;
-  epoch: number;
-  toplevel: StorePath | undefined;
-}
 
 /** A server's database, statement log and agents, without Nix and git. */
 class World {
@@ -54,10 +50,7 @@ class World {
 
   async open(url: string): Promise<void> {
     this.#url = url;
-    this.store = await openStore(
-      { kind: 'postgres', url, maxConnections: 2 },
-      { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR },
-    );
+    this.store = await openOnPostgres(url);
     const repository = await this.repository();
     await rebuildFromStatements(
       { store: this.store, statements: this.#statements, releaseKeys: [signer], serverKeys: [], logger: silentLogger },
@@ -214,23 +207,6 @@ function pathOf(host: HostName, system: number): StorePath {
   return `/nix/store/${'0'.repeat(32)}-${host}-${system}` as StorePath;
 }
 
-function presenceOf(agent: Agent): HostPresence {
-  return {
-    sessionId: 'server/1',
-    bootId: 'boot',
-    machineId: 'machine',
-    agentVersion: '0.1.0',
-    system: 'x86_64-linux',
-    observed: { current: null, booted: null, profile: null },
-    state: 'SUCCEEDED',
-    stateToplevel: agent.toplevel,
-    epoch: agent.epoch,
-    sequence: agent.sequence,
-    reportSeq: 0,
-    at: 1,
-  };
-}
-
 type Action =
   | { readonly kind: 'push'; readonly commit: Commit }
   | { readonly kind: 'takeIn' | 'step' | 'dump' | 'rename' }
@@ -261,7 +237,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 let worlds = 0;
 async function withWorld(use: (world: World) => Promise<void>): Promise<void> {
   const world = new World(join(dir, `statements${(worlds += 1)}`));
-  await world.open(await server.createDatabase());
+  await world.open(await server.createDatabase(template));
   try {
     await use(world);
   } finally {

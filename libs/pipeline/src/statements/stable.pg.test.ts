@@ -13,7 +13,7 @@ import {
 } from '@floe/model';
 import { seal, type StableStatement } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock } from '@floe/runtime';
-import type { FleetHost, HostPresence, Repository, Store } from '@floe/store';
+import type { FleetHost, Repository, Store } from '@floe/store';
 import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -22,6 +22,7 @@ import { asCleared } from '../test/cleared.ts';
 import { releaseHosts } from '../release.ts';
 import { logStable } from './stable-statements.ts';
 import { openStatementLog, type StatementLog } from './statement-log.ts';
+import { presenceOf, type Agent } from '../test/agent.ts';
 import { openOnPostgres, startMigratedPostgres } from '../test/migrated-postgres.ts';
 
 /** One of each ring, the canary first. */
@@ -53,12 +54,6 @@ afterAll(async () => {
 
 const lines: string[] = [];
 const logger = createLogger({ level: 'warn', write: (line) => lines.push(line) });
-
-interface Agent {
-  sequence: number;
-  epoch: number;
-  toplevel: StorePath | undefined;
-}
 
 /** A server's database and statement log, a fleet of three rings, and what may be told and be stable by what people saw happen. */
 class World {
@@ -241,23 +236,6 @@ class World {
     this.#isReplaced = true;
     await this.open(isEmpty ? template : (this.#backup ?? template));
   }
-}
-
-function presenceOf(agent: Agent): HostPresence {
-  const observed = { current: agent.toplevel ?? null, booted: null, profile: null };
-  const told = { epoch: agent.epoch, sequence: agent.sequence, stateToplevel: agent.toplevel };
-  return {
-    sessionId: 'server/1',
-    bootId: 'boot',
-    machineId: 'machine',
-    agentVersion: '0',
-    system: 'x86_64-linux',
-    observed,
-    state: 'SUCCEEDED',
-    ...told,
-    reportSeq: 0,
-    at: 1,
-  };
 }
 
 let worlds = 0;
