@@ -125,6 +125,14 @@ it("has a login of its own to the server's database, where that is on the same m
   expect(await evaluate(DATABASE, 'units ? floe-builder-database')).toBe(false);
 });
 
+it('takes no secret from the store, which everyone can read', async () => {
+  const files = await evaluate<{ name: string; mayBeInStore: boolean }[]>('', 'files', true);
+  const named = files.map(({ name }) => name);
+  expect(named).toEqual(expect.arrayContaining(['services.floe.builder.releaseKeyFile', 'services.floe.server.notifications.<name>.passwordFile']));
+  // They are public.
+  expect(files.filter(({ mayBeInStore }) => mayBeInStore).map(({ name }) => name)).toEqual(['services.floe.server.builderKeysFile']);
+});
+
 it('refuses what the builder would not start with', async () => {
   const failed = async (settings: string): Promise<string[]> => await evaluate(`services.floe.builder = { ${settings} };`, 'failed');
   const url = 'database.urlFile = "/run/secrets/url";';
@@ -137,8 +145,6 @@ it('refuses what the builder would not start with', async () => {
     [`${url} evaluate.source = "tree"; repository.directory = "nix";`, /needs the flake\.nix at the root/],
     [`${url} inputs."github.com" = { };`, /set tokenFile, or sshKeyFile and knownHosts/],
     [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
-    [`${url} releaseKeyFile = "/nix/store/x-release.pem";`, /releaseKeyFile is in the Nix store/],
-    [`${url} cacheKeyFile = "/nix/store/x-cache.secret";`, /cacheKeyFile is in the Nix store/],
     [`${url} cacheDir = "/var/lib/./floe-builder/published";`, /in the folder that nobody else reads/],
     [`${url} cacheDir = "/srv";`, /builder\.cacheDir is in \/srv, which .* for example \/var\/cache\/floe/],
     ['database.local = true;', /server\.database\.createLocally is not on this machine/],

@@ -40,5 +40,5 @@ let
   };
 in
 {
-  inherit (machine) failed etc tmpfiles users units;
+  inherit (machine) failed etc tmpfiles users units files;
 }

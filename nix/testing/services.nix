@@ -25,6 +25,28 @@ let
       users.users = set (types.attrsOf types.raw) { };
     };
   };
+  inStore = "${builtins.storeDir}/x";
+  # Options that name files, also those of each of several things, and whether they may be in the store.
+  filesOf =
+    tree:
+    builtins.concatLists (
+      map (
+        name:
+        let
+          each = tree.${name};
+        in
+        if builtins.substring 0 1 name == "_" then
+          [ ]
+        else if lib.isOption each then
+          lib.optional (builtins.match ".*File" name != null && each.type.check "/run/x") {
+            name = builtins.concatStringsSep "." each.loc;
+            mayBeInStore = each.type.check inStore;
+          }
+          ++ filesOf (each.type.getSubOptions each.loc)
+        else
+          filesOf each
+      ) (builtins.attrNames tree)
+    );
   inherit
     (lib.evalModules {
       modules = modules ++ [
@@ -36,12 +58,14 @@ let
       specialArgs.pkgs = { };
     })
     config
+    options
     ;
 in
 {
   failed = map (each: each.message) (builtins.filter (each: !each.assertion) config.assertions);
   units = config.systemd.services;
   inherit package;
+  files = filesOf options.services.floe;
   inherit (config.environment) etc;
   users = builtins.attrNames config.users.users;
   tmpfiles = config.systemd.tmpfiles.rules;

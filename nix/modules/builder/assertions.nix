@@ -9,11 +9,6 @@ let
     assertion = server.enable -> theirs == null || ours == theirs;
     message = "services.floe.builder.${option} is ${toString ours}, and services.floe.server.${option} is ${toString theirs}: both are about one fleet, so set them to the same";
   };
-  notInStore = option: file: {
-    # Everyone can read the store, here and in the cache.
-    assertion = file == null || !lib.hasPrefix builtins.storeDir file;
-    message = "services.floe.builder.${option} is in the Nix store, where everyone can read it: give the path of a file on the machine, as a string";
-  };
 in
 {
   config = lib.mkIf cfg.enable {
@@ -42,8 +37,6 @@ in
         assertion = server.enable -> server.cacheDir == null || server.cacheDir == cfg.cacheDir;
         message = "services.floe.server.cacheDir is not the folder that floe-builder publishes to: set services.floe.builder.cacheDir to the same";
       }
-      (notInStore "releaseKeyFile" cfg.releaseKeyFile)
-      (notInStore "cacheKeyFile" cfg.cacheKeyFile)
     ]
     ++ import ../shared/building-assertions.nix {
       inherit config lib cfg;

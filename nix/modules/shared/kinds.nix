@@ -2,6 +2,7 @@
 { lib }:
 let
   inherit (lib) mkOption types;
+  outsideOfStore = types.addCheck (types.strMatching "/.+") (value: !lib.hasPrefix "${builtins.storeDir}/" value);
 in
 rec {
   path = types.strMatching "/.+";
@@ -9,8 +10,8 @@ rec {
   plainPath = ending: types.strMatching "/[^[:space:]%\"'\\\\]+${ending}";
   webUrl = types.strMatching "https?://.+";
 
-  # By its path, as a string: a Nix path would copy the secret into the store, which everyone can read.
-  secretFile = description: orNull path "${description} A file that only root need be able to read.";
+  # By its path, as a string. Everyone can read the store, where a Nix path would copy it to, here and in the cache.
+  secretFile = description: orNull (outsideOfStore // { description = "path of a file outside of the Nix store, as a string"; }) "${description} A file that only root need be able to read.";
 
   orNull = type: description: mkOption {
     type = types.nullOr type;
