@@ -69,8 +69,8 @@ export async function showIdentity(
   if (options.isJson) return `${JSON.stringify(facts)}\n`;
   return table([
     ['host key', facts.publicKey],
-    ['machine id', facts.machineId ?? '-'],
-    ['key file', facts.keyFile ?? '-'],
+    ['machine id', facts.machineId],
+    ['key file', facts.keyFile],
     ['enrolled', facts.isEnrolled ? 'yes' : 'no'],
   ]);
 }
