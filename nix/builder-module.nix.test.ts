@@ -165,6 +165,7 @@ it('refuses a server on the same machine that is set otherwise, or that builds, 
   for (const [settings, message] of [
     ['builderKeysFile = null;', /server builds by itself/],
     ['repository.url = "https://git.example.org/other.git";', /builder\.repository\.url is https.*fleet\.git, and services/],
+    ['publicUrl = "https://other.example.org";', /builder\.publicUrl is https:\/\/floe\.example\.org, and services/],
     ['repository.branch = "next";', /repository\.branch is main/],
     ['repository.testingBranches = 3;', /testingBranches is 0/],
     ['forge = "gitlab";', /forge is github/],

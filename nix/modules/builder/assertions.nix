@@ -29,6 +29,7 @@ in
         assertion = cfg.cacheDir == null || !folders.isBelow "/var/lib/floe-builder" cfg.cacheDir;
         message = "services.floe.builder.cacheDir is in the folder that nobody else reads: leave it out, or name one elsewhere, such as /var/cache/floe";
       }
+      (same "publicUrl" cfg.publicUrl (server.publicUrl or null))
       (same "repository.url" cfg.repository.url (server.repository.url or null))
       (same "repository.branch" cfg.repository.branch (server.repository.branch or null))
       (same "repository.testingBranches" cfg.repository.testingBranches (server.repository.testingBranches or null))

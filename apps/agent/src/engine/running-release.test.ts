@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { handoverSha, type AgentDirective, type CommitSha, type StorePath } from '@floe/model';
@@ -120,7 +120,6 @@ describe('the commit of what runs', () => {
       runs('a');
       expect(await here().look(journalWith({ directive: told('a', commit('a'), 1) }))).toMatchObject({ commit: commit('a') });
     }
-    await chmod(dir, 0o700);
   });
 });
 
