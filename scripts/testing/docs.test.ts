@@ -1,11 +1,13 @@
 import { globSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, matchesGlob, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DOCS = ['README.md', 'CONTRIBUTING.md', 'libs/model/SPEC.md', ...globSync('docs/*.md', { cwd: ROOT })];
 /** A path from the root of the repository, in backticks; braces and `*` stand for several. */
 const PATH = /`((?:apps|libs|tests|scripts|nix|docs|examples|bench|migrations)\/[^`\s]*)`/g;
+/** A source file by the end of its path: `judge-stage.test.ts`, `agents/{greeter,session}.ts`. */
+const SOURCE = /`(\w[\w{},*./-]*\.tsx?)`/g;
 /** A link of Markdown to a file of the repository or a heading; group 1 is its target. */
 const LINK = /\]\((?![a-z]+:|\[)([^)\s]+)\)/g;
 
@@ -38,6 +40,20 @@ describe('the docs', () => {
     expect(named.length).toBeGreaterThan(100);
     // NAME stands for a name that the reader chooses; `nix/fleet` is a folder of the example in its sentence.
     const missing = named.filter(({ path }) => !path.includes('NAME') && path !== 'nix/fleet' && globSync(path, { cwd: ROOT }).length === 0);
+    expect(missing.map(({ doc, path }) => `${doc}: ${path}`)).toEqual([]);
+  });
+
+  it('name source files that exist, also without their folder', () => {
+    const isOfOthers = (name: string) => name === 'node_modules' || name === 'dist';
+    const sources = globSync('{apps,libs,tests,scripts,bench,nix}/**/*.{ts,tsx}', { cwd: ROOT, exclude: isOfOthers }).map((file) => `/${file}`);
+    const named = DOCS.flatMap((doc) => [...read(doc).matchAll(SOURCE)].map(([, path = '']) => ({ doc, path })));
+    expect(named.length).toBeGreaterThan(100);
+    const exists = (path: string): boolean => {
+      const [, before = '', names = '', after = ''] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(path) ?? [];
+      if (names !== '') return names.split(',').every((name) => exists(`${before}${name}${after}`));
+      return sources.some((file) => (path.includes('*') ? matchesGlob(file, `/**/${path}`) : file.endsWith(`/${path}`)));
+    };
+    const missing = named.filter(({ path }) => !path.includes('NAME') && !exists(path));
     expect(missing.map(({ doc, path }) => `${doc}: ${path}`)).toEqual([]);
   });
 
