@@ -18,4 +18,5 @@ export * from './rollout-view.ts';
 export * from './notifications.ts';
 export * from './probes.ts';
 export * from './statements.ts';
+export * from './value-words.ts';
 export * from './version.ts';

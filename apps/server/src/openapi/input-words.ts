@@ -1,4 +1,5 @@
-import { nearest, oneLine } from '@floe/model';
+import { nearest } from '@floe/model';
+import { shortLine, unknownKey, valueText } from '@floe/protocol';
 import type { BaseIssue, GenericSchema } from 'valibot';
 
 /** What an input can be instead, for each kind of schema without words of its own. */
@@ -10,7 +11,6 @@ const KINDS: Readonly<Record<string, string>> = {
   object: 'is not a set of keys and values',
   strict_object: 'is not a set of keys and values',
 };
-const MAX_VALUE_CHARACTERS = 60;
 /** So many keys that are not known are looked at, and no longer ones: a body may have hundreds of thousands. */
 const MAX_OTHER_KEYS = 50;
 const MAX_OTHER_CHARACTERS = 64;
@@ -52,12 +52,9 @@ interface WrongKey {
 
 /** Where a key is missing, another one may be meant to be it. */
 function keyProblem({ known, path, isUnknown, input }: WrongKey): string {
-  const [mistyped] = isUnknown ? [] : nearest(path, otherKeys(input, known));
-  if (mistyped !== undefined) return `${shown(mistyped)}: unknown key; did you mean ${path}?`;
-  if (!isUnknown) return `${path}: is missing`;
-  const [meant] = nearest(path, known);
-  const advice = known.length === 0 ? 'leave it out' : `the keys here are ${known.join(', ')}`;
-  return `${shown(path)}: unknown key; ${meant === undefined ? advice : `did you mean ${meant}?`}`;
+  if (isUnknown) return `${shortLine(path)}: ${unknownKey(nearest(path, known)[0], known)}`;
+  const [mistyped] = nearest(path, otherKeys(input, known));
+  return mistyped === undefined ? `${path}: is missing` : `${shortLine(mistyped)}: ${unknownKey(path, known)}`;
 }
 
 /** Listing the keys of a large body takes as long as reading it, and each key that is missing asks for them. */
@@ -72,15 +69,4 @@ function otherKeys(input: unknown, known: readonly string[]): readonly string[] 
 
 function keysOf(schema: GenericSchema): readonly string[] {
   return 'entries' in schema && typeof schema.entries === 'object' && schema.entries !== null ? Object.keys(schema.entries) : [];
-}
-
-/** A value of a request, in a sentence. */
-export function valueText(value: unknown): string {
-  if (Array.isArray(value)) return 'the list';
-  return typeof value === 'object' && value !== null ? 'the set' : shown(JSON.stringify(value) ?? String(value));
-}
-
-function shown(text: string): string {
-  const line = oneLine(text);
-  return line.length <= MAX_VALUE_CHARACTERS ? line : `${line.slice(0, MAX_VALUE_CHARACTERS - 1)}…`;
 }

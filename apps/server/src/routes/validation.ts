@@ -1,9 +1,8 @@
 import type { Context } from 'hono';
-import { foreign, prose } from '@floe/protocol';
+import { foreign, prose, valueText } from '@floe/protocol';
 import { utcSeconds } from '@floe/views';
 import * as v from 'valibot';
 import { refuse } from '../http-error.ts';
-import { valueText } from '../openapi/input-words.ts';
 
 /** An administrator's reason, kept in the audit log. */
 export const ReasonText = v.pipe(prose(500), v.trim(), v.minLength(1, 'give a reason'));

@@ -1,11 +1,11 @@
-import { nearest, oneLine } from '@floe/model';
+import { nearest } from '@floe/model';
 import * as v from 'valibot';
+import { shortLine, unknownKey, valueText } from '../value-words.ts';
 import { TIME_ZONE_PROBLEM, timeZoneProblem } from './cron-form.ts';
 
 /** Where a value is: `rings[1].soak` is `['rings', 1, 'soak']`. */
 export type Path = readonly (string | number)[];
 
-const MAX_VALUE_CHARACTERS = 60;
 const MAX_KEY_CHARACTERS = 80;
 
 /** "rings[1].soak: "lots" is not a duration such as 30m". */
@@ -20,23 +20,10 @@ export function pathText(path: Path): string {
     .map((part, index) => {
       if (typeof part === 'number') return `[${part}]`;
       const shown =
-        /^[A-Za-z_][A-Za-z0-9_'-]*$/.test(part) && part.length <= MAX_KEY_CHARACTERS ? part : cut(JSON.stringify(part), MAX_KEY_CHARACTERS);
+        /^[A-Za-z_][A-Za-z0-9_'-]*$/.test(part) && part.length <= MAX_KEY_CHARACTERS ? part : shortLine(JSON.stringify(part), MAX_KEY_CHARACTERS);
       return index === 0 ? shown : `.${shown}`;
     })
     .join('');
-}
-
-/** In a sentence: sets and lists are not written out. */
-function valueText(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? '[]' : 'the list';
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0 ? '{}' : 'the set';
-  if (typeof value === 'string') return cut(JSON.stringify(value), MAX_VALUE_CHARACTERS);
-  return String(value);
-}
-
-function cut(text: string, maxCharacters: number): string {
-  const line = oneLine(text);
-  return line.length <= maxCharacters ? line : `${line.slice(0, maxCharacters - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }
 
 /** What a valibot schema is made of, as far as {@link shapeProblems} needs it. */
@@ -112,7 +99,7 @@ function entryProblems(entries: Readonly<Record<string, Shape>>, data: object, p
     if (known !== undefined) return shapeProblems(known, each, inner, mayCompare);
     const [first] = mayCompare() ? nearest(key, Object.keys(entries)) : [];
     if (first !== undefined) meant.add(first);
-    return [`${pathText(inner)}: unknown key${first === undefined ? keysOf(entries) : `; did you mean ${first}?`}`];
+    return [`${pathText(inner)}: ${unknownKey(first, Object.keys(entries))}`];
   });
   // What is only mistyped is not missing as well.
   const missing = Object.keys(entries).filter((key) => entries[key]?.type !== 'optional' && !Object.hasOwn(data, key) && !meant.has(key));

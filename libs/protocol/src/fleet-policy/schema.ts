@@ -101,27 +101,22 @@ const HostGlob = v.pipe(
   v.regex(HOST_GLOB_FORM, `is not possible: ${HOST_GLOB_RULE}`),
 );
 
-/** The text itself says what is wrong with it. */
-function explained(rule: string, maxCharacters: number, examples: string[], problemOf: (text: string) => string | undefined) {
-  return v.pipe(
-    v.string(rule),
-    v.maxLength(maxCharacters, rule),
-    v.check(
-      (text) => text.length > maxCharacters || problemOf(text) === undefined,
-      ({ input }) => problemOf(input) ?? rule,
-    ),
-    v.examples(examples),
-  );
-}
-
 const CRONS = ['0 22 * * mon-fri', '*/5 * * * *', '0 0 1-7 jan,jul 7', '30 2 29 feb *', '59 23 31 12 0'];
-const Cron = explained(CRON_RULE, MAX_CRON_CHARACTERS, CRONS, cronProblem);
+const Cron = v.pipe(
+  v.string(CRON_RULE),
+  v.maxLength(MAX_CRON_CHARACTERS, CRON_RULE),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const message = dataset.typed ? cronProblem(dataset.value) : undefined;
+    if (message !== undefined) addIssue({ message });
+  }),
+  v.examples(CRONS),
+);
 const ZONES = [HOST_TIME_ZONE, 'UTC', 'Europe/Berlin', 'America/St_Johns', 'Pacific/Chatham'];
 /** {@link schemaProblems} says which one is meant. */
 const TimeZone = v.pipe(
   v.string(TIME_ZONE_PROBLEM),
   v.maxLength(MAX_TIME_ZONE_CHARACTERS, TIME_ZONE_PROBLEM),
-  v.check((text) => text.length > MAX_TIME_ZONE_CHARACTERS || isWindowZone(text), TIME_ZONE_PROBLEM),
+  v.check(isWindowZone, TIME_ZONE_PROBLEM),
   v.examples(ZONES),
 );
 
