@@ -263,10 +263,13 @@ describe('the fleet', () => {
       'it is not connected → when it comes back',
     ]);
     expect(await opened.audit()).toEqual([]);
-    server.why = [];
     const { revision } = fleet;
     const { rollout } = revision ?? {};
     if (revision === null || rollout == null) throw new Error('there is a rollout');
+    server.why = [{ rule: 'unfinished', text: 'the newest commit waits for another one', end: 'by itself' }];
+    server.change({ type: 'revision', revision: { ...revision, waits: { after: revision.sha, until: Date.now() } } });
+    await why.getByText('the newest commit waits for another one → by itself').waitFor();
+    server.why = [];
     server.change({ type: 'revision', revision: { ...revision, rollout: { ...rollout, description: 'all of them run it' } } });
     await why.waitFor({ state: 'detached' });
   });

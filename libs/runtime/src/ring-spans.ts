@@ -40,8 +40,8 @@ export function readGiven(given: GivenWindows): ReadRing {
     kind: 'spans',
     piecesPerDay: spans.reduce((sum, each) => sum + each.piecesPerDay, 0),
     openWithin: (span, budget) =>
-      uniteAll(
-        spans.map((each) => () => each.openWithin(span, budget)),
+      uniteFound(
+        spans.map((each) => each.openWithin(span, budget)),
         span,
       ),
   };
@@ -58,25 +58,20 @@ function readRingWindows(windows: readonly RingWindow[]): ReadRing {
     kind: 'spans',
     piecesPerDay: [...allows, ...denies].reduce((sum, each) => sum + each.piecesPerDay, 0),
     openWithin(span, budget) {
-      const all = (some: readonly WindowSpans[]): readonly TimeSpan[] | undefined =>
-        uniteAll(
-          some.map((each) => () => each.within(span, budget)),
+      const united = (some: readonly WindowSpans[]): readonly TimeSpan[] | undefined =>
+        uniteFound(
+          some.map((each) => each.within(span, budget)),
           span,
         );
-      const allowed = allows.length === 0 ? [span] : all(allows);
-      const denied = allowed === undefined ? undefined : all(denies);
+      const allowed = allows.length === 0 ? [span] : united(allows);
+      const denied = united(denies);
       return allowed === undefined || denied === undefined ? undefined : subtractSpans(allowed, denied);
     },
   };
 }
 
-/** Undefined as soon as one of them is. */
-function uniteAll(finds: readonly (() => readonly TimeSpan[] | undefined)[], within: TimeSpan): readonly TimeSpan[] | undefined {
-  const lists: (readonly TimeSpan[])[] = [];
-  for (const find of finds) {
-    const spans = find();
-    if (spans === undefined) return undefined;
-    lists.push(spans);
-  }
-  return uniteSpans(lists, within);
+/** Undefined if one of them is: once the budget is spent, all that follow are, and cost nothing. */
+function uniteFound(lists: readonly (readonly TimeSpan[] | undefined)[], within: TimeSpan): readonly TimeSpan[] | undefined {
+  const found = lists.filter((each) => each !== undefined);
+  return found.length < lists.length ? undefined : uniteSpans(found, within);
 }

@@ -24,7 +24,7 @@ const FAILED_AT: Partial<Record<RevisionState, number>> = { EVAL_FAILED: 2, BUIL
 
 /** A revision's way from the push to the machines, each step with what is known of it. */
 export function stagesOf(revision: RevisionView): readonly Stage[] {
-  const { state, waits } = revision;
+  const { state } = revision;
   const times = [revision.receivedAt, revision.fetchedAt, revision.evaluatedAt, revision.builtAt, revision.publishedAt];
   const isEvaluating = !isEndedRevision(state) && revision.hosts.some(({ outcome }) => outcome === 'NOT_EVALUATED');
   // The time of the first host that could be built is not yet that of the last one.
@@ -33,15 +33,7 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
   const reached = firstOpen === -1 ? times.length : firstOpen;
   // A published revision may have lost some of its times (its row was rebuilt from signed statements).
   const current = state === 'PUBLISHED' ? times.length : (FAILED_AT[state] ?? reached);
-  const currentStatus: StageStatus = !isEndedRevision(state)
-    ? revision.isHeld
-      ? 'held'
-      : waits === null
-        ? 'running'
-        : 'waiting'
-    : state === 'SUPERSEDED'
-      ? 'skipped'
-      : 'failed';
+  const currentStatus = statusOf(revision);
   const laterStatus: StageStatus = isEndedRevision(state) ? 'skipped' : 'waiting';
 
   const shares = sharesOf(revision);
@@ -56,6 +48,13 @@ export function stagesOf(revision: RevisionView): readonly Stage[] {
     return { name, status: status === 'done' && share !== null ? 'partly' : status, at: times[index] ?? null, startedAt, share };
   });
   return [...stages, rolloutStage(revision, laterStatus)];
+}
+
+/** Of the stage that a revision is at, or ended at. */
+function statusOf({ state, isHeld, waits }: RevisionView): StageStatus {
+  if (isEndedRevision(state)) return state === 'SUPERSEDED' ? 'skipped' : 'failed';
+  if (isHeld) return 'held';
+  return waits === null ? 'running' : 'waiting';
 }
 
 function isWithin(at: number | null, from: number, to: number | null | undefined): boolean {

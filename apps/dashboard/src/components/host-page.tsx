@@ -61,10 +61,10 @@ interface HostProps {
   readonly host: HostView;
 }
 
-/** Where commits and rollouts are: another text, when that changes. */
+/** A text that changes whenever commits or rollouts go on. */
 function courseOf({ revision, repository }: LiveFleet): string {
   const { freeze, followed } = repository;
-  return JSON.stringify([revision?.sha, revision?.state, revision?.rollout?.description, followed?.rollout.description, freeze?.at]);
+  return JSON.stringify([revision?.sha, revision?.state, revision?.waits, revision?.rollout?.description, followed?.rollout.description, freeze?.at]);
 }
 
 function Host({ dashboard, host, freeze, course }: HostProps & { readonly freeze: FreezeView | null; readonly course: string }) {

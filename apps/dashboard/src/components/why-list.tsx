@@ -4,7 +4,7 @@ import type { Dashboard } from '../dashboard.ts';
 export interface WhyListProps {
   readonly dashboard: Dashboard;
   readonly host: string;
-  /** Whatever the answer may depend on: it is asked again when one of them changes. Always so many. */
+  /** Whatever the answer may depend on: it is asked again when one of them changes. Their number stays the same. */
   readonly keys: readonly unknown[];
 }
 
