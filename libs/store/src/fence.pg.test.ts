@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { isFloeError, silentLogger, systemClock } from '@floe/runtime';
-import { startPostgres } from '@floe/testkit';
+import { eventually, startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from './open.ts';
@@ -126,8 +126,7 @@ describe('what comes late of a builder', () => {
     });
     await reached.promise;
     const late = refused(old.revisions.noteError(revisionId, 'late'));
-    const waits = async (): Promise<boolean> => (await beside`select 1 from pg_locks where not granted`).length > 0;
-    while (!(await waits()));
+    await eventually('the late write waits', async () => (await beside`select from pg_locks where not granted`)[0]);
     await claimed(second, repository, 'second', 2 * LEASE_MS);
     go.resolve(undefined);
     await holding;

@@ -72,9 +72,9 @@ async function overtakenBefore(db: Database, repositoryId: string, { sequence }:
 export async function finishedFirst(db: Database, repositoryId: string, now: number): Promise<Row | undefined> {
   const running = (await rowsOf(db, repositoryId, and(isUnfinishedRevision(revisions.state), isOfBranch()), 2)).at(-1);
   if (running === undefined) return undefined;
-  const row = (await overtakenBefore(db, repositoryId, running)).slice(0, SUPERSESSION_LIMIT.supersessions);
-  const since = Math.min(running.receivedAt, ...row.map(({ receivedAt }) => receivedAt));
-  const isFirst = mustFinishFirst({ supersededInARow: row.length, waitingMs: now - since, isStuck: running.error !== null });
+  const overtaken = (await overtakenBefore(db, repositoryId, running)).slice(0, SUPERSESSION_LIMIT.supersessions);
+  const since = Math.min(running.receivedAt, ...overtaken.map(({ receivedAt }) => receivedAt));
+  const isFirst = mustFinishFirst({ supersededInARow: overtaken.length, waitingMs: now - since, isStuck: running.error !== null });
   return isFirst ? running : undefined;
 }
 

@@ -2,7 +2,6 @@ import { fitDescription } from '@floe/forge';
 import { openMirror, type GitMirror } from '@floe/git';
 import { TRIAL_CONTEXT } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
-import type { StorePart } from '@floe/store';
 import { describeTesting } from '@floe/views';
 import type { TestingDeps } from '../testing-branches/testing-deps.ts';
 import type { BuilderConfig } from './builder-config.ts';
@@ -10,7 +9,6 @@ import { dataPaths } from './data-paths.ts';
 
 export interface TestingMirrorDeps {
   readonly config: BuilderConfig;
-  readonly store: StorePart<{ outbox: 'putAll' }>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -20,7 +18,7 @@ export interface TestingMirrorDeps {
  * nor hold up the tracked one's.
  */
 export async function openTesting(
-  { config, store, clock, logger }: TestingMirrorDeps,
+  { config, clock, logger }: TestingMirrorDeps,
   repositoryId: string,
   tracked: string,
 ): Promise<TestingDeps & AsyncDisposable> {
@@ -33,7 +31,7 @@ export async function openTesting(
     limit: repository.testingBranches,
     branches: async (folder, signal) => await listing.branches(folder, signal),
     open,
-    async tell(sha, status) {
+    async tell(store, sha, status) {
       if (forge === undefined) return;
       const { state, description } = describeTesting(status);
       const targetUrl = status.kind === 'no-host' ? publicUrl : `${publicUrl}/#/hosts/${status.host}`;

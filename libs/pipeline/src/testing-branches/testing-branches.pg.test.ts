@@ -195,7 +195,7 @@ class World implements AsyncDisposable {
           return await this.#listing.branches(within, signal);
         },
         open: openBranch,
-        tell: async (sha, status) => void this.told.push({ sha, status }),
+        tell: async (_store, sha, status) => void this.told.push({ sha, status }),
       },
     };
   }

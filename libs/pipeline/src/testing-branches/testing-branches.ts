@@ -59,7 +59,7 @@ export class TestingBranches {
     const { follow, nameless, gone, leftOut } = planTesting(listed, rows, hosts, { limit: testing.limit, now: clock.now() });
     if (leftOut > 0 || !listed.isComplete) logger.warn('there are more testing branches than are followed', { leftOut, limit: testing.limit });
     for (const branch of gone) await this.#leave(branch, testing.limit === 0 ? NOT_FOLLOWED : DELETED);
-    for (const { name, head } of nameless) await testing.tell(head, { kind: 'no-host', name });
+    for (const { name, head } of nameless) await testing.tell(store, head, { kind: 'no-host', name });
     for (const { host, head } of follow) {
       signal.throwIfAborted();
       await this.#tryHead(
@@ -110,7 +110,8 @@ export class TestingBranches {
   }
 
   async #tell({ head, host }: Pick<TestingBranch, 'head' | 'host'>, news: TestingNews): Promise<void> {
-    await this.#deps.testing.tell(head, { ...news, host });
+    const { store, testing } = this.#deps;
+    await testing.tell(store, head, { ...news, host });
   }
 
   /** The last word about this head. Told first: what is told twice is told once. What the head before it began ends, too: its commit says so. */
