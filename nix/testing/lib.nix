@@ -182,7 +182,7 @@ let
     raw = simple "raw value" (_: true) // {
       merge = loc: values: if length values == 1 then head values else throw "The option `${show loc}' is defined more than once";
     };
-    # Of nixpkgs' it merges nothing but what is the same.
+    # That of nixpkgs merges sets; this one wants them to be the same.
     anything = simple "anything" (_: true);
     strMatching = pattern: simple "string matching the pattern ${pattern}" (value: isString value && match pattern value != null);
     enum = values: simple "one of ${concatStringsSep ", " (map toJSON values)}" (value: elem value values);

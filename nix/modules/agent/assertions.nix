@@ -30,25 +30,12 @@ in
         assertion = cfg.notifications.enable -> cfg.userGroup != null;
         message = "services.floe.agent.notifications.enable is on, but no user may use the agent's socket: set userGroup to a group of this machine's users";
       }
-      {
-        # The store can be read by everyone, here and in the cache.
-        assertion = cfg.enrolmentTokenFile != null -> !lib.hasPrefix builtins.storeDir cfg.enrolmentTokenFile;
-        message = "services.floe.agent.enrolmentTokenFile is in the Nix store, where everyone can read it: give the path of a file on the machine, as a string";
-      }
-      {
-        # See ProtectHome and PrivateTmp of the service.
-        assertion =
-          cfg.enrolmentTokenFile != null
-          -> lib.all (folder: !lib.hasPrefix folder cfg.enrolmentTokenFile) [
-            "/home/"
-            "/root/"
-            "/run/user/"
-            "/tmp/"
-            "/var/tmp/"
-          ];
-        message = "services.floe.agent.enrolmentTokenFile is in a folder that the service cannot read (homes, /tmp): put the file elsewhere, for example in /run";
-      }
-    ];
+    ]
+    ++ import ./readable-file.nix { inherit lib; } {
+      option = "enrolmentTokenFile";
+      file = cfg.enrolmentTokenFile;
+      example = "/run";
+    };
 
     warnings = lib.optional (!isEncrypted && !isHere) "services.floe.agent.serverUrl is ${cfg.serverUrl}: the connection to the server is not encrypted, and others on the network can read the enrolment token. Use https://";
   };

@@ -33,26 +33,11 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    assertions = [
-      {
-        # The store can be read by everyone, here and in the cache.
-        assertion = keyFile != null -> !lib.hasPrefix builtins.storeDir keyFile;
-        message = "services.floe.agent.identity.keyFile is in the Nix store, where everyone can read it: give the path of a file on the machine, as a string";
-      }
-      {
-        # See ProtectHome and PrivateTmp of the service.
-        assertion =
-          keyFile != null
-          -> lib.all (folder: !lib.hasPrefix folder keyFile) [
-            "/home/"
-            "/root/"
-            "/run/user/"
-            "/tmp/"
-            "/var/tmp/"
-          ];
-        message = "services.floe.agent.identity.keyFile is in a folder that the service cannot read (homes, /tmp): put the file elsewhere, for example in /etc/ssh";
-      }
-    ];
+    assertions = import ./readable-file.nix { inherit lib; } {
+      option = "identity.keyFile";
+      file = keyFile;
+      example = "/etc/ssh";
+    };
 
     warnings =
       lib.optional (!isKept state && keyFile == null)
