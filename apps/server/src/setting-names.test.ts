@@ -9,7 +9,7 @@ const MODULES = join(import.meta.dirname, '../../../nix/modules');
 const OWN = new Set(['FLOE_CONFIGURED_BY', 'FLOE_DATA_DIR']);
 
 test('every setting of the NixOS modules is told by its option', async () => {
-  const files = ['server/service.nix', 'builder/service.nix', 'shared/building-service.nix', 'shared/unit.nix'];
+  const files = ['server/service.nix', 'builder/service.nix', 'shared/building-service.nix', 'shared/service.nix'];
   const module = (await Promise.all(files.map(async (file) => await readFile(join(MODULES, file), 'utf8')))).join('\n');
   const set = [...module.matchAll(/^ +(FLOE_[A-Z_]+) = (.+);$/gm)].map(([, variable = '', value = '']) => [variable, value] as const);
   expect(set.length).toBeGreaterThan(25);
