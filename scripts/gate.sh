@@ -4,8 +4,8 @@ gate() {
   gate_failed=
   gate_step format oxfmt --check .
   gate_step lint oxlint --type-aware --deny-warnings
-  gate_step types tsc -p .
-  if [ -f apps/dashboard/tsconfig.json ]; then gate_step dashboard-types tsc -p apps/dashboard; fi
+  gate_step types tsc -p . --incremental --tsBuildInfoFile .tools/types.tsbuildinfo
+  if [ -f apps/dashboard/tsconfig.json ]; then gate_step dashboard-types tsc -p apps/dashboard --incremental --tsBuildInfoFile .tools/dashboard-types.tsbuildinfo; fi
   gate_step unused knip --no-progress
   gate_step unused-methods node scripts/gate-methods.ts
 }
