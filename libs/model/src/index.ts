@@ -1,3 +1,4 @@
+export * from './agent/contact.ts';
 export * from './agent/events.ts';
 export * from './agent/future.ts';
 export * from './agent/journal.ts';

@@ -12,7 +12,8 @@ import {
 import { verifySignature, type Clock, type Logger } from '@floe/runtime';
 import type { Stager } from '../ahead/stager.ts';
 import type { Machine } from '../machines/machine.ts';
-import type { Connection, ConnectionHandlers } from '../server/connection.ts';
+import type { Connection } from '../server/connection.ts';
+import type { ConnectionHandlers } from '../server/connection-handlers.ts';
 import type { ContactCheck } from '../server/contact.ts';
 import type { Identity } from '../server/identity.ts';
 import { isTrusted, judgeDirective, type DirectiveContext } from '../server/judge-directive.ts';

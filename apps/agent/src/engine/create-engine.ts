@@ -8,9 +8,9 @@ import type { Machine } from '../machines/machine.ts';
 import { Connection } from '../server/connection.ts';
 import { ContactCheck } from '../server/contact.ts';
 import type { Identity } from '../server/identity.ts';
-import { isNetworkThere, whoAnswers } from '../server/network.ts';
 import { ProgressSender } from '../server/progress.ts';
 import { TimeQuestion } from '../server/time-question.ts';
+import { isBesideRouter, readRouters } from '../server/which-network.ts';
 import type { ReportQueue } from '../state/report-queue.ts';
 import type { Conditions } from '../when/conditions.ts';
 import { Conversation, type ConversationSettings } from './conversation.ts';
@@ -25,8 +25,6 @@ import { Scheduler } from './scheduler.ts';
 export interface EngineSettings extends JobSettings, ConversationSettings {
   /** Shortest wait after the server refused this agent, in ms. */
   readonly slowRetryMs: number;
-  /** Through which the server is reached; undefined: directly. */
-  readonly proxy: URL | undefined;
 }
 
 export interface EngineDeps {
@@ -64,11 +62,11 @@ export interface Engine {
 
 export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (error: unknown) => void): Engine {
   const { settings, machine, conditions, clock, logger } = deps;
-  const { serverLimitMs, contactTimeoutMs, substituters } = settings;
+  const { serverLimitMs, contactTimeoutMs } = settings;
 
   const connection = new Connection({ ...deps, ...settings });
   const now = (): number => Math.round(connection.serverNow ?? clock.now());
-  const contact = new ContactCheck({ connection, substituters, clock });
+  const contact = new ContactCheck({ ...settings, connection, isBesideRouter, clock });
   const progress = new ProgressSender({ connection, clock });
   const timeQuestion = new TimeQuestion({ clock, logger, reconnect: () => connection.reconnect() });
 
@@ -78,7 +76,8 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     ...deps,
     now,
     contact: async (timeoutMs, signal) => await contact.renew(timeoutMs, signal),
-    whoAnswers: async (signal) => await whoAnswers(substituters, signal),
+    whoAnswers: async (signal) => await contact.whoAnswers(signal),
+    routers: async () => await readRouters(),
     holdDownload: async (journal) => await conditions.holdDownload(journal, now()),
     assess: async (journal, directive, signal) => await conditions.assess(journal, directive, now(), signal),
     onProgress: (epoch, done) => progress.send(epoch, done),
@@ -115,7 +114,7 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     limitMs: serverLimitMs,
     contact: () => contact.current,
     reach: async () => (await connection.renew(contactTimeoutMs, stopping)) === 'welcomed',
-    isNetworkThere: async () => await isNetworkThere(substituters, stopping),
+    whereabouts: async (before) => await contact.whereabouts(before, stopping),
   });
   const watch = new MachineWatch({ ...deps, loop, inbox, scheduler, connection, missedServer, now });
   const conversation = new Conversation({ ...deps, store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stager, stopping });

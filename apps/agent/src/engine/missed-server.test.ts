@@ -1,4 +1,4 @@
-import { decide, isOn, SERVER_AWAY, type AgentJournal } from '@floe/model';
+import { decide, ELSEWHERE_MS, isOn, SERVER_AWAY, type AgentJournal, type NetworkBefore, type Whereabouts } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../test/fake-machine.ts';
@@ -13,25 +13,32 @@ const LIMIT_MS = 1_800_000;
 let passed: number;
 let contact: ServerContact;
 let isReached: boolean;
-let isNetworkThere: boolean;
+let where: Whereabouts;
+let asked: (NetworkBefore | undefined)[];
+let wallMs: number;
 let machine: FakeMachine;
 beforeEach(() => {
   passed = 0;
   contact = 'away';
   isReached = false;
-  isNetworkThere = true;
+  where = 'network';
+  asked = [];
+  wallMs = 0;
   machine = new FakeMachine();
   machine.valid.add(OLD);
 });
 
 function watch(limitMs = LIMIT_MS): MissedServer {
   return new MissedServer({
-    clock: { ...systemClock, monotonic: () => passed },
+    clock: { ...systemClock, monotonic: () => passed, now: () => NOW + wallMs },
     machine,
     limitMs,
     contact: () => contact,
     reach: async () => await Promise.resolve(isReached),
-    isNetworkThere: async () => await Promise.resolve(isNetworkThere),
+    whereabouts: async (before) => {
+      asked.push(before);
+      return await Promise.resolve(where);
+    },
   });
 }
 
@@ -99,10 +106,10 @@ test('time without a network does not count, and a last try to connect is made',
   const own = watch();
   await own.look(kept());
   passed += LIMIT_MS / 2;
-  isNetworkThere = false;
+  where = 'nowhere';
   expect(await own.look(kept())).toBeNull();
   passed += LIMIT_MS / 2;
-  isNetworkThere = true;
+  where = 'network';
   // Seconds after the network came back: the server's next try to be reached may be a minute away.
   expect(await own.look(kept())).toBeNull();
   passed += LIMIT_MS;
@@ -110,6 +117,44 @@ test('time without a network does not count, and a last try to connect is made',
   expect(await own.look(kept())).toBeNull();
   isReached = false;
   await own.look(kept());
+  passed += LIMIT_MS;
+  expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });
+});
+
+const BEFORE = { toplevel: OLD, profile: OLD, failedUnits: [], serverUrl: null, cache: null };
+
+test('where others answer in the network from before, they count as one that works does, and say so', async () => {
+  const own = watch();
+  where = 'same-elsewhere';
+  const network = { proxy: null, routers: ['02:00:00:00:00:01'] };
+  const journal = kept({ before: { ...BEFORE, network } });
+  await own.look(journal);
+  passed += LIMIT_MS - 1;
+  expect(await own.look(journal)).toBeNull();
+  passed += 1;
+  expect(await own.look(journal)).toMatchObject({ detail: { code: 'SERVER_MISSED', message: expect.stringContaining('captive portal') as string } });
+  expect(asked.every((before) => before === network)).toBe(true);
+});
+
+test('where others answer in another network, they count for nothing on the first day, and are asked seldom', async () => {
+  const own = watch();
+  where = 'other-elsewhere';
+  await own.look(kept());
+  passed += LIMIT_MS;
+  const before = asked.length;
+  for (let look = 0; look < 12; look += 1) {
+    passed += 5_000;
+    expect(await own.look(kept())).toBeNull();
+  }
+  expect(asked.length - before).toBeLessThanOrEqual(2);
+  wallMs = ELSEWHERE_MS;
+  // A moment in which the network leads there begins it again.
+  where = 'network';
+  passed += LIMIT_MS;
+  expect(await own.look(kept())).toBeNull();
+  where = 'other-elsewhere';
+  passed += 60_000;
+  expect(await own.look(kept())).toBeNull();
   passed += LIMIT_MS;
   expect(await own.look(kept())).toMatchObject({ type: 'server-missed' });
 });
@@ -125,7 +170,7 @@ test.each([
 });
 
 test.each<[string, () => void, Partial<AgentJournal>, number?]>([
-  ['the network does not work', () => (isNetworkThere = false), {}],
+  ['the network does not work', () => (where = 'nowhere'), {}],
   ['the previous system is gone', () => machine.valid.clear(), {}],
   ['there is none', () => undefined, { before: null }],
   ['somebody chose what runs', () => undefined, { override: { toplevel: OLD, since: 0, by: 'switch' } }],

@@ -1,4 +1,13 @@
-import { SERVER_AWAY, SERVER_MISSED, timeLimit, type AgentEvent, type AgentJournal } from '@floe/model';
+import {
+  isMissedTooLong,
+  SERVER_AWAY,
+  SERVER_MISSED,
+  timeLimit,
+  type AgentEvent,
+  type AgentJournal,
+  type NetworkBefore,
+  type Whereabouts,
+} from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Machine } from '../machines/machine.ts';
 import type { ServerContact } from '../server/contact.ts';
@@ -14,25 +23,26 @@ export interface MissedServerDeps {
   readonly contact: () => ServerContact;
   /** Connects at once, without waiting for the next try; true: the server answered. */
   readonly reach: () => Promise<boolean>;
-  readonly isNetworkThere: () => Promise<boolean>;
+  readonly whereabouts: (before: NetworkBefore | undefined) => Promise<Whereabouts>;
 }
 
 /**
  * A system that was kept although the server did not answer may itself cut the server off: by a VPN, a proxy, a host name or a
  * key that it lacks. No push could correct that. So the agent rolls it back once the server was missed for too long while the
- * machine was awake and had a network. Whether the previous system reaches the server then shows which of the two is at fault.
+ * machine was awake and had a network: one that leads there, or after longer also one that leads elsewhere. Whether the previous system reaches the server then shows which of the two is at fault.
  */
 export class MissedServer {
   readonly #deps: MissedServerDeps;
   #since: number | undefined;
-  #networkAskedAt = Number.NEGATIVE_INFINITY;
+  #where: Whereabouts | undefined;
+  #askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: MissedServerDeps) {
     this.#deps = deps;
   }
 
   /** Call it every few seconds. */
-  async look({ state, detail, directive, before, override }: AgentJournal): Promise<AgentEvent | null> {
+  async look({ state, since, detail, directive, before, override }: AgentJournal): Promise<AgentEvent | null> {
     const { clock, machine, limitMs, reach } = this.#deps;
     const contact = this.#deps.contact();
     const isOpen = state === 'SUCCEEDED' && detail?.code === SERVER_AWAY && directive !== null && override === null;
@@ -43,28 +53,32 @@ export class MissedServer {
     }
     const { epoch } = directive;
     if (contact === 'trusted') return { type: 'server-met', epoch };
-    const now = clock.monotonic();
-    this.#since ??= now;
     if (limitMs === 0) return null;
-    const isOver = now - this.#since >= limitMs;
-    if (contact === 'away' && !(await this.#hasNetwork(now, isOver))) {
-      this.#since = undefined;
-      return null;
-    }
-    if (!isOver) return null;
+    const now = clock.monotonic();
+    const isOver = (where: Whereabouts | undefined): boolean =>
+      where !== undefined &&
+      this.#since !== undefined &&
+      isMissedTooLong(where, { missedMs: now - this.#since, committedMs: clock.now() - since, limitMs });
+    const where = contact === 'refused' ? 'network' : await this.#find(before?.network, now, isOver(this.#where));
+    // Time without a network says nothing about the server, and each kind of network counts by itself.
+    if (where !== this.#where || where === 'nowhere') this.#since = undefined;
+    this.#where = where;
+    this.#since ??= now;
+    if (!isOver(where)) return null;
     // Where a rollback is not possible, or the server answers now, the time starts again.
     this.#since = undefined;
     if (before?.toplevel == null || !(await machine.isValid(before.toplevel))) return null;
     if (contact === 'away' && (await reach())) return null;
     await machine.keep('before', before.toplevel);
-    const message = `for ${timeLimit(limitMs)}, this system had no connection to a server whose directives it accepts, although the network works`;
+    const network =
+      where === 'network' ? 'although the network works' : 'and others answered in its place: a captive portal, a proxy, or a wrong name';
+    const message = `for ${timeLimit(limitMs)}, this system had no connection to a server whose directives it accepts, ${network}`;
     return { type: 'server-missed', epoch, detail: { code: SERVER_MISSED, message } };
   }
 
-  /** Time without a network says nothing about the server. */
-  async #hasNetwork(now: number, isAsked: boolean): Promise<boolean> {
-    if (!isAsked && now - this.#networkAskedAt < NETWORK_EVERY_MS) return true;
-    this.#networkAskedAt = now;
-    return await this.#deps.isNetworkThere();
+  async #find(before: NetworkBefore | undefined, now: number, isOver: boolean): Promise<Whereabouts> {
+    if (this.#where !== undefined && !isOver && now - this.#askedAt < NETWORK_EVERY_MS) return this.#where;
+    this.#askedAt = now;
+    return await this.#deps.whereabouts(before);
   }
 }

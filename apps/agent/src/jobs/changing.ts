@@ -1,9 +1,9 @@
-import { isOn, SERVER_AWAY, timeLimit, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
+import { isOn, judgeContact, SERVER_AWAY, timeLimit, type AgentDetail, type AgentEvent, type AgentJournal, type StorePath } from '@floe/model';
 import type { CacheTrust } from '@floe/nix';
 import { describeError, isFloeError } from '@floe/runtime';
 import { checkHealth } from '../health/health-checks.ts';
 import type { MachineWatchdog } from '../machines/machine.ts';
-import { cacheOf, contactLimitMs, planActivation, healthLimits, switchedByHand, type Job, type JobDeps } from './job.ts';
+import { cacheOf, contactLimitMs, planActivation, proxyOf, healthLimits, switchedByHand, type Job, type JobDeps } from './job.ts';
 import { isByHand, lockInTheWay, waitForOtherSwitches } from './others.ts';
 
 /** No verdict was written before the watchdog's deadline. */
@@ -17,6 +17,11 @@ const JUDGED_LOCALLY: AgentDetail = {
   code: SERVER_AWAY,
   message: 'the server did not answer in time, but the network works: only the local checks decided',
 };
+/** The same where somebody else answered; see {@link judgeContact}. */
+const elsewhere = (who: string): AgentDetail => ({
+  code: SERVER_AWAY,
+  message: `this network does not lead to the server (${who}): only the local checks decided`,
+});
 const NO_BASELINE: AgentDetail = {
   code: 'UNITS_UNKNOWN',
   message: 'systemd did not list the failed units before the switch, so the units that fail now could not be compared',
@@ -83,7 +88,6 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
   if (failedUnits === null) return failed({ code: 'UNITS_UNKNOWN', message: 'since the switch, systemd does not list the failed units' });
   const newlyFailed = failedUnits.filter((unit) => known?.includes(unit) !== true);
   if (newlyFailed.length > 0) return failed({ code: 'UNITS_FAILED', message: `failed since the switch: ${newlyFailed.join(', ')}` });
-  const isSameServer = (journal.before?.serverUrl ?? settings.serverUrl) === settings.serverUrl;
   if (contact === 'refused') {
     const message =
       'the server answers, but it refuses this agent, or its directive fails the checks of this system: are the keys, the host name and the repository right?';
@@ -94,9 +98,16 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
       cache === 'absent' ? 'none of its caches answers and has this system' : 'its caches have this system, but not signed by one of its keys';
     return failed({ code: 'CACHE_REFUSES', message: `with the caches and keys of this system no download would be possible: ${what}` }, true);
   }
-  if (contact === 'none' || (contact === 'network' && !isSameServer)) {
-    const answer = contact === 'none' ? await deps.whoAnswers(signal) : null;
-    const others = answer?.kind === 'other' ? `; ${answer.who}, in place of the cache ${answer.url}` : '';
+  const { before } = journal;
+  const judged = judgeContact(contact, {
+    isSameServer: (before?.serverUrl ?? settings.serverUrl) === settings.serverUrl,
+    hasSameCaches: (before?.cache ?? cacheOf(settings)) === cacheOf(settings),
+    hasSameProxy: before?.network === undefined || before.network.proxy === proxyOf(settings),
+  });
+  const answer = contact === 'elsewhere' ? await deps.whoAnswers(signal) : null;
+  const who = answer?.kind === 'other' ? `${answer.who}, in place of ${answer.url}` : null;
+  if (judged === 'lost') {
+    const others = who === null ? '' : `; ${who}`;
     return failed(
       { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${timeLimit(contactMs)} of the switch${others}` },
       true,
@@ -117,7 +128,8 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
     return { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_ROLLED_BACK };
   }
   const hasBaseline = known !== null || machine.watchdog === null;
-  return { type: 'verified', epoch, tookMs: 0, note: contact !== 'trusted' ? JUDGED_LOCALLY : hasBaseline ? null : NO_BASELINE };
+  const note = judged === 'proved' ? (hasBaseline ? null : NO_BASELINE) : who === null ? JUDGED_LOCALLY : elsewhere(who);
+  return { type: 'verified', epoch, tookMs: 0, note };
 };
 
 /** Makes the system the default of the boot loader. */

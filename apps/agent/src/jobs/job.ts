@@ -1,15 +1,16 @@
-import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, StorePath } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, Contact, StorePath } from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
 import type { ActivationPlan, Machine } from '../machines/machine.ts';
-import type { Contact } from '../server/contact.ts';
 import type { WhoAnswers } from '../server/network.ts';
 import type { Assessment } from '../when/conditions.ts';
 
 export interface JobSettings {
   /** `http(s)://…`, without a slash at the end. */
   readonly serverUrl: string;
+  /** Through which the server is reached; undefined: directly. */
+  readonly proxy: URL | undefined;
   readonly substituters: readonly string[];
   readonly cachePublicKeys: readonly string[];
   /** Of downloads; undefined: no limit. */
@@ -42,6 +43,8 @@ export interface JobDeps {
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
   /** Who answers at the addresses of the caches. */
   readonly whoAnswers: (signal: AbortSignal) => Promise<WhoAnswers>;
+  /** See {@link readRouters}. */
+  readonly routers: () => Promise<readonly string[]>;
   /** Why a download must wait; null: it need not. */
   readonly holdDownload: (journal: AgentJournal) => Promise<AgentWait | null>;
   /** How disruptive the switch would be, and what it waits for. */
@@ -76,6 +79,11 @@ export function switchedByHand({ now }: Pick<JobDeps, 'now'>, toplevel: StorePat
 /** The caches and keys of downloads, for comparing. */
 export function cacheOf({ substituters, cachePublicKeys }: JobSettings): string {
   return [...substituters, ...cachePublicKeys].join(' ');
+}
+
+/** The proxy to the server, for comparing: without its login. */
+export function proxyOf({ proxy }: JobSettings): string | null {
+  return proxy === undefined ? null : `${proxy.protocol}//${proxy.host}`;
 }
 
 const HEALTH_PASSES = 3;

@@ -2,7 +2,7 @@ import { type AgentDetail, type AgentEvent, type AgentJournal, urgencyOf, isOn, 
 import { AGENT_POLICY_FILE } from '@floe/protocol';
 import { FloeError, isFloeError } from '@floe/runtime';
 import { allowsTrials } from '../when/policy.ts';
-import { cacheOf, NO_BOOT_GUARD, switchHeld, type Job, type JobDeps } from './job.ts';
+import { cacheOf, NO_BOOT_GUARD, proxyOf, switchHeld, type Job, type JobDeps } from './job.ts';
 import { lackOfRoom, megabytes } from './room.ts';
 
 /** Whether the machine runs and boots the system already. */
@@ -98,6 +98,13 @@ export const precheck: Job = async (deps, journal, directive, signal) => {
     type: 'cleared',
     epoch,
     how: isForBoot ? 'boot' : 'switch',
-    before: { toplevel: before, profile, failedUnits, serverUrl: settings.serverUrl, cache: cacheOf(settings) },
+    before: {
+      toplevel: before,
+      profile,
+      failedUnits,
+      serverUrl: settings.serverUrl,
+      cache: cacheOf(settings),
+      network: { proxy: proxyOf(settings), routers: await deps.routers() },
+    },
   };
 };

@@ -1,4 +1,4 @@
-import { SERVER_MISSED, type AgentEvent } from '@floe/model';
+import { isContactBack, SERVER_MISSED, type AgentEvent } from '@floe/model';
 import { planActivation, REBOOT_TAKES_MS, switchedByHand, type Job } from './job.ts';
 import { isByHand, waitForOtherSwitches } from './others.ts';
 
@@ -61,7 +61,6 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   await watchdog?.disarm();
   // Checked only when it decides: was it the new system that cut the server off?
   const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'trusted';
-  // Where the network worked on the new system, only contact with the server itself counts against that.
-  const hasContact = journal.detail?.code === SERVER_MISSED ? contact !== 'network' && contact !== 'none' : contact !== 'none';
+  const hasContact = isContactBack(contact, { hadNetwork: journal.detail?.code === SERVER_MISSED });
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };

@@ -1,11 +1,11 @@
-import { decide, type AgentJournal, type AgentState, type Observed, type StorePath } from '@floe/model';
+import { decide, type AgentJournal, type AgentState, type BeforeActivation, type Contact, type Observed, type StorePath } from '@floe/model';
 import { exec, FloeError, silentLogger, systemClock } from '@floe/runtime';
 import { describe, expect, test } from 'vitest';
 import type { WhoAnswers } from '../server/network.ts';
 import { STATE_FORGETS } from '../machines/machine.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, NOW, storePath } from '../test/fixtures.ts';
-import type { JobDeps } from './job.ts';
+import { proxyOf, type JobDeps } from './job.ts';
 import { runJob } from './run-job.ts';
 import { findUnfinished } from './find-unfinished.ts';
 
@@ -39,6 +39,7 @@ function depsOf(machine: FakeMachine): JobDeps {
     now: () => NOW,
     settings: {
       serverUrl: 'http://x',
+      proxy: undefined,
       substituters: [],
       cachePublicKeys: [],
       maxBytesPerSecond: undefined,
@@ -52,6 +53,7 @@ function depsOf(machine: FakeMachine): JobDeps {
     },
     contact: async () => 'trusted',
     whoAnswers: async () => ({ kind: 'cache' }),
+    routers: async () => [],
     holdDownload: async () => null,
     assess: async () => ({ impact: 'none', wait: null }),
     onProgress: () => undefined,
@@ -298,19 +300,46 @@ describe('where something else answers in place of the caches', () => {
     expect(await failure(code, answer)).toMatchObject({ detail: { code, message: corrupt } });
   });
 
-  test('it proves nothing about a system: without the server that is rolled back, and says who answered', async () => {
+  const found = async (contact: Contact, changes: Partial<BeforeActivation> = {}, settings: Partial<JobDeps['settings']> = {}) => {
     const machine = new FakeMachine();
     machine.observed = on(NEW, OLD);
-    const verifying = journalWith({ state: 'VERIFYING', directive: directiveWith(NEW) });
-    const deps: JobDeps = {
-      ...depsOf(machine),
-      contact: async () => await Promise.resolve('none'),
-      whoAnswers: async () => await Promise.resolve(portal),
+    const before = {
+      toplevel: OLD,
+      profile: OLD,
+      failedUnits: null,
+      serverUrl: 'http://x',
+      cache: '',
+      network: { proxy: null, routers: [] },
+      ...changes,
     };
-    expect(await runJob('verify', deps, verifying, signal)).toMatchObject({
-      type: 'verify-failed',
-      isContactLost: true,
-      detail: { code: 'NO_CONTACT', message: expect.stringContaining(portal.who) as string },
+    const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact), whoAnswers: async () => await Promise.resolve(portal) };
+    const verifying = journalWith({ state: 'VERIFYING', directive: directiveWith(NEW), before });
+    return await runJob('verify', { ...deps, settings: { ...deps.settings, ...settings } }, verifying, signal);
+  };
+
+  test('it proves nothing about a system: one that passes its own checks is kept, and says who answered', async () => {
+    expect(await found('elsewhere')).toMatchObject({
+      type: 'verified',
+      note: { code: 'SERVER_AWAY', message: expect.stringContaining(portal.who) as string },
     });
+  });
+
+  test.each<[string, Contact, Partial<BeforeActivation>, Partial<JobDeps['settings']>]>([
+    ['nobody answers', 'none', {}, {}],
+    ['the system has another server', 'elsewhere', { serverUrl: 'http://y' }, {}],
+    ['the system has another proxy', 'elsewhere', { network: { proxy: 'http://proxy:1', routers: [] } }, {}],
+    ['the system has a proxy', 'elsewhere', {}, { proxy: new URL('http://a:b@proxy:1/') }],
+  ])('a system is rolled back at once where %s', async (_what, contact, changes, settings) => {
+    expect(await found(contact, changes, settings)).toMatchObject({ type: 'verify-failed', isContactLost: true, detail: { code: 'NO_CONTACT' } });
+  });
+
+  test('the login of a proxy is no part of its name', async () => {
+    const { settings } = depsOf(new FakeMachine());
+    expect(proxyOf({ ...settings, proxy: new URL('http://a:b@proxy:1/') })).toBe('http://proxy:1');
+  });
+
+  test('the previous system that meets it, too, blames nobody', async () => {
+    const deps = { ...depsOf(bootable(on(NEW))), contact: async () => await Promise.resolve('elsewhere' as const) };
+    expect(await runJob('roll-back', deps, rolling({ verdict: 'no-contact' }), signal)).toMatchObject({ type: 'rolled-back', hasContact: false });
   });
 });

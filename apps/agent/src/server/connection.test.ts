@@ -5,7 +5,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Connection, type ConnectionHandlers } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionHandlers } from './connection-handlers.ts';
 import { endingOf } from './ending.ts';
 import { HOST, MACHINE_ID } from '../test/fixtures.ts';
 import { TestServer } from '../test/test-server.ts';
@@ -215,14 +216,16 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
 });
 
 /** What is found out at an address where this listens. */
-async function foundAt(stranger: Server): Promise<{ renewed: string; events: string[]; why: string }> {
+async function foundAt(stranger: Server): Promise<{ renewed: string; events: string[]; why: string; who: string | undefined }> {
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
   try {
     const { connection, events } = connect({}, systemClock, `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`);
     const renewed = await connection.renew(200, stop.signal);
+    await until(() => lines.some((line) => line.includes('cannot be reached')));
+    const who = connection.stranger;
     stop.abort();
     await running;
-    return { renewed, events, why: lines.filter((line) => line.includes('cannot be reached')).join('\n') };
+    return { renewed, events, who, why: lines.filter((line) => line.includes('cannot be reached')).join('\n') };
   } finally {
     stop = new AbortController();
     stranger.closeAllConnections();
@@ -238,9 +241,10 @@ test.each<[string, number, Record<string, string>, string]>([
 ])('%s is not the server, and is named', async (_what, status, headers, words) => {
   const portal = createServer((_request, response) => response.writeHead(status, headers).end('<html>Welcome</html>'));
   portal.on('upgrade', (_request, socket) => socket.end(`HTTP/1.1 ${status} X\r\nlocation: http://x/\r\ncontent-length: 0\r\n\r\n`));
-  const { renewed, events, why } = await foundAt(portal);
+  const { renewed, events, why, who } = await foundAt(portal);
   expect({ renewed, events }).toEqual({ renewed: 'not-reached', events: [] });
   expect(why).toContain(words);
+  expect(who).toContain(words);
 });
 
 test('nobody who says no challenge is the server, nor refuses anything, whatever is said and however it ends', async () => {
@@ -328,7 +332,7 @@ test('no connection is waited for that a server would take at once, however ofte
 });
 
 test('every close code that needs a person has a sentence of its own', () => {
-  const facts = { reason: '', refusal: undefined, wasChallenged: true, wasWelcomed: true, isUnderstood: true, failure: '' };
+  const facts = { reason: '', refusal: undefined, wasChallenged: true, wasWelcomed: true, isUnderstood: true, failure: '', stranger: undefined };
   const endings = [4400, 4401, 4406, 4409, 4423].map((code) => endingOf({ ...facts, code }));
   expect(new Set(endings.map((ending) => ending.kind === 'refused' && ending.message)).size).toBe(5);
   expect(endings.every(({ kind }) => kind === 'refused')).toBe(true);

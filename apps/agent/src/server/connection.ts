@@ -1,22 +1,13 @@
-import {
-  CLOSE_CODES,
-  HEARTBEAT_MS,
-  MAX_FRAME_BYTES,
-  parseFrame,
-  ServerMessage,
-  type AgentMessage,
-  type Envelope,
-  type Hello,
-  type Refusal,
-  type Welcome,
-} from '@floe/protocol';
+import { CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, parseFrame, ServerMessage, type AgentMessage, type Refusal } from '@floe/protocol';
 import { timeLimit, type AgentDetail } from '@floe/model';
 import { describeError, fullJitter, type Clock, type Logger } from '@floe/runtime';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { asleepMs } from './asleep.ts';
+import type { ConnectionHandlers } from './connection-handlers.ts';
 import { endingOf, type Ending } from './ending.ts';
 import { describeStranger } from './other-answer.ts';
-import { openTunnel } from './tunnel.ts';
+import { openTunnel, ProxyRefused } from './tunnel.ts';
 
 /** The server must welcome the agent within this time, in ms. */
 const HANDSHAKE_MS = 15_000;
@@ -38,20 +29,6 @@ const SLEPT_MS = 2_000;
 const [AWAKE_MS, AWAKE_PAUSE_MS] = [60_000, 1_000];
 /** With more unsent bytes than this, lossy messages are dropped. */
 const MAX_BUFFERED_BYTES = 64 * 1024;
-
-export interface ConnectionHandlers {
-  /** The answer to a challenge. */
-  hello(nonce: string): Promise<Hello>;
-  welcomed(welcome: Welcome): void;
-  directive(envelope: Envelope, nonce: string): void;
-  /** What the machine may download ahead. */
-  stage(envelope: Envelope, nonce: string): void;
-  /** The server allows the switch, for `leaseMs` from now. */
-  go(epoch: number, leaseMs: number): void;
-  acknowledged(seq: number): void;
-  /** The server refused this agent. True: the cause was fixed (enrolled again), so connect at once. */
-  refused(ending: Extract<Ending, { kind: 'refused' }>): Promise<boolean>;
-}
 
 export interface ConnectionDeps {
   readonly serverUrl: string;
@@ -86,6 +63,7 @@ export class Connection {
   #isHurried = false;
   #lastEnding: Ending['kind'] | undefined;
   #refusal: AgentDetail | null = null;
+  #stranger: string | undefined;
   #socket: WebSocket | undefined;
   #tunneling: AbortController | undefined;
   #hurry = new AbortController();
@@ -105,6 +83,11 @@ export class Connection {
   /** Why the server refused this agent last, if it did not welcome it since. */
   get refusal(): AgentDetail | null {
     return this.#refusal;
+  }
+
+  /** Who answered in the server's place at the last try; undefined: the server, or nobody. */
+  get stranger(): string | undefined {
+    return this.#stranger;
   }
 
   get isWelcomed(): boolean {
@@ -193,6 +176,7 @@ export class Connection {
       const ending = await this.#converse(handlers, signal);
       this.#lastEnding = ending.kind;
       if (signal.aborted) return;
+      this.#stranger = ending.kind === 'not-reached' ? ending.stranger : undefined;
       if (ending.kind === 'lost' && ending.wasWelcomed) {
         attempt = 0;
         wasHurried = false;
@@ -267,7 +251,7 @@ export class Connection {
     try {
       tunnel = await this.#tunnel(handshakeMs, signal);
     } catch (error) {
-      return { kind: 'not-reached', why: describeError(error) };
+      return { kind: 'not-reached', why: describeError(error), stranger: error instanceof ProxyRefused ? error.message : undefined };
     }
     if (signal.aborted) {
       tunnel?.destroy();
@@ -283,6 +267,7 @@ export class Connection {
     let nonce: string | undefined;
     let refusal: Refusal | undefined;
     let failure = '';
+    let stranger: string | undefined;
     let wasOpen = false;
     let wasWelcomed = false;
     let isUnderstood = true;
@@ -375,12 +360,22 @@ export class Connection {
           else take(data.toString('utf8'));
         });
         socket.on('error', (error) => {
-          failure = describeStranger(error) ?? error.message;
+          failure = error.message;
+          stranger = describeStranger(error);
           if (wasOpen) logger.warn('the connection is broken', { error });
         });
         socket.on('close', (code, reason) =>
           resolve(
-            endingOf({ code, reason: reason.toString('utf8'), refusal, wasChallenged: nonce !== undefined, wasWelcomed, isUnderstood, failure }),
+            endingOf({
+              code,
+              reason: reason.toString('utf8'),
+              refusal,
+              wasChallenged: nonce !== undefined,
+              wasWelcomed,
+              isUnderstood,
+              failure,
+              stranger,
+            }),
           ),
         );
       });
@@ -392,9 +387,4 @@ export class Connection {
       signal.removeEventListener('abort', onAbort);
     }
   }
-}
-
-/** How long the machine slept, from an arbitrary start. */
-function asleepMs(clock: Clock): number {
-  return clock.sinceBoot() - clock.monotonic();
 }

@@ -1,6 +1,7 @@
+import type { Contact, NetworkBefore, Whereabouts } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Connection } from './connection.ts';
-import { isNetworkThere } from './network.ts';
+import { whoAnswers, type WhoAnswers } from './network.ts';
 
 /** What is known of the connection to the server. */
 export type ServerContact =
@@ -13,21 +14,16 @@ export type ServerContact =
   /** Not connected. */
   | 'away';
 
-/** What a new connection shows. */
-export type Contact =
-  /** See {@link ServerContact}; `refused`: also when the server closed the connection permanently. */
-  | Exclude<ServerContact, 'away'>
-  /** The server cannot be reached, but one of the caches answers. */
-  | 'network'
-  /** Neither the server nor a cache answers. */
-  | 'none';
-
 export interface ContactDeps {
   readonly connection: Connection;
+  readonly serverUrl: string;
   readonly substituters: readonly string[];
+  /** See {@link isBesideRouter}. */
+  readonly isBesideRouter: (routers: readonly string[]) => Promise<boolean>;
   readonly clock: Clock;
 }
 
+const CONTACT_OF = { cache: 'network', other: 'elsewhere', nobody: 'none' } as const satisfies Record<WhoAnswers['kind'], Contact>;
 /** How often a new connection is looked at for its first directive, in ms. */
 const LOOK_MS = 10;
 
@@ -56,13 +52,28 @@ export class ContactCheck {
     return this.#judged.isTrusted ? 'trusted' : 'refused';
   }
 
+  /** Who answers where the caches are, or else where the server is. */
+  async whoAnswers(signal: AbortSignal): Promise<WhoAnswers> {
+    const { serverUrl, substituters, connection } = this.#deps;
+    const answer = await whoAnswers({ serverUrl, substituters }, signal);
+    const { stranger } = connection;
+    return answer.kind === 'nobody' && stranger !== undefined ? { kind: 'other', url: serverUrl, who: stranger } : answer;
+  }
+
+  /** Where the machine is while it has no connection. */
+  async whereabouts(before: NetworkBefore | undefined, signal: AbortSignal): Promise<Whereabouts> {
+    const { kind } = await this.whoAnswers(signal);
+    if (kind !== 'other') return kind === 'cache' ? 'network' : 'nowhere';
+    return (await this.#deps.isBesideRouter(before?.routers ?? [])) ? 'same-elsewhere' : 'other-elsewhere';
+  }
+
   /** Makes a new connection, and waits up to `timeoutMs` for it and its directive. */
   async renew(timeoutMs: number, signal: AbortSignal): Promise<Contact> {
-    const { clock, connection, substituters } = this.#deps;
+    const { clock, connection } = this.#deps;
     const deadline = clock.monotonic() + timeoutMs;
     const renewed = await connection.renew(timeoutMs, signal);
     if (renewed === 'refused') return 'refused';
-    if (renewed !== 'welcomed') return (await isNetworkThere(substituters, signal)) ? 'network' : 'none';
+    if (renewed !== 'welcomed') return CONTACT_OF[(await this.whoAnswers(signal)).kind];
     while (!signal.aborted && clock.monotonic() < deadline) {
       const { current } = this;
       if (current === 'trusted' || current === 'refused') return current;

@@ -2,7 +2,8 @@ import { CLOSE_CODES, type Refusal } from '@floe/protocol';
 
 /** How a connection ended. */
 export type Ending =
-  | { readonly kind: 'not-reached'; readonly why: string }
+  /** `stranger`: who answered in the server's place; undefined: nobody, as far as is known. */
+  | { readonly kind: 'not-reached'; readonly why: string; readonly stranger?: string | undefined }
   | { readonly kind: 'lost'; readonly closeCode: number; readonly wasWelcomed: boolean }
   /** The server broke the protocol, and this agent closed the connection. */
   | { readonly kind: 'not-understood' }
@@ -29,9 +30,14 @@ export function endingOf(facts: {
   readonly wasWelcomed: boolean;
   readonly isUnderstood: boolean;
   readonly failure: string;
+  /** As of {@link describeStranger}. */
+  readonly stranger: string | undefined;
 }): Ending {
   const { code, refusal } = facts;
-  if (!facts.wasChallenged) return { kind: 'not-reached', why: facts.failure || (facts.isUnderstood ? 'the connection was closed' : NO_SERVER) };
+  if (!facts.wasChallenged) {
+    const stranger = facts.stranger ?? (facts.isUnderstood ? undefined : NO_SERVER);
+    return { kind: 'not-reached', why: stranger ?? (facts.failure || 'the connection was closed'), stranger };
+  }
   if (!facts.isUnderstood) return { kind: 'not-understood' };
   const meaning = REFUSALS.get(code);
   if (meaning !== undefined)

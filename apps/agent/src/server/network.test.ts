@@ -3,17 +3,19 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { describeStranger } from './other-answer.ts';
-import { isNetworkThere, whoAnswers, type WhoAnswers } from './network.ts';
+import { whoAnswers as whoAnswersOf, type WhoAnswers } from './network.ts';
 
 const INFO = 'StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n';
 const { signal } = new AbortController();
+const whoAnswers = async (substituters: readonly string[], serverUrl = 'http://127.0.0.1:1'): Promise<WhoAnswers> =>
+  await whoAnswersOf({ serverUrl, substituters }, signal);
 
 /** Who is said to answer when the cache's address is answered like this. */
 async function whoIs(listener: RequestListener): Promise<WhoAnswers> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
-    return await whoAnswers([`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`], signal);
+    return await whoAnswers([`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`]);
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -82,12 +84,41 @@ test('where a cache answers, what else answers does not matter', async () => {
   const cache = createServer((_request, response) => response.end(INFO));
   await new Promise<void>((resolve) => cache.listen(0, '127.0.0.1', resolve));
   try {
-    expect(await whoAnswers([at, `http://127.0.0.1:${(cache.address() as AddressInfo).port}`, 'http://127.0.0.1:1'], signal)).toEqual({
+    expect(await whoAnswers([at, `http://127.0.0.1:${(cache.address() as AddressInfo).port}`, 'http://127.0.0.1:1'])).toEqual({
       kind: 'cache',
     });
-    expect((await whoAnswers(['http://127.0.0.1:1', at], signal)).kind).toBe('other');
+    expect((await whoAnswers(['http://127.0.0.1:1', at])).kind).toBe('other');
   } finally {
     await Promise.all([portal, cache].map(async (each) => (each.closeAllConnections(), await new Promise((resolve) => each.close(resolve)))));
+  }
+});
+
+test.each<[string, RequestListener, WhoAnswers['kind']]>([
+  ['a portal’s redirect', (_request, response) => response.writeHead(302, { location: 'http://login.hotel.example/' }).end(), 'other'],
+  ['a portal’s page', (_request, response) => response.end('<html>'), 'other'],
+  ['a portal’s demand', (_request, response) => response.writeHead(511).end(), 'other'],
+  [
+    'the redirect of a server to its own https://',
+    (_request, response) => response.writeHead(301, { location: 'https://127.0.0.1/' }).end(),
+    'nobody',
+  ],
+  ['a redirect without a host', (_request, response) => response.writeHead(302, { location: '/login' }).end(), 'nobody'],
+  ['a page that is missing', (_request, response) => response.writeHead(404).end(), 'nobody'],
+  ['a cut answer', (request) => request.socket.destroy(), 'nobody'],
+])('where nobody answers by https://, %s without it is told from silence', async (_what, listener, kind) => {
+  const plain = createServer(listener);
+  await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+  const { port } = plain.address() as AddressInfo;
+  try {
+    for (const asked of [
+      { serverUrl: 'https://127.0.0.1:1', substituters: [] },
+      { serverUrl: 'http://127.0.0.1:1', substituters: ['https://127.0.0.1:1/cache'] },
+    ])
+      expect((await whoAnswersOf(asked, signal, port)).kind).toBe(kind);
+    expect(await whoAnswersOf({ serverUrl: 'http://127.0.0.1:1', substituters: [] }, signal, port)).toEqual({ kind: 'nobody' });
+  } finally {
+    plain.closeAllConnections();
+    await new Promise((resolve) => plain.close(resolve));
   }
 });
 
@@ -125,5 +156,5 @@ test('the certificate of another host is named, and so is a clock that may be wr
 });
 
 test('a folder and an address where nobody listens prove nothing', async () => {
-  expect(await isNetworkThere(['http://127.0.0.1:1', 'file:///cache'], signal)).toBe(false);
+  expect(await whoAnswers(['http://127.0.0.1:1', 'file:///cache'])).toEqual({ kind: 'nobody' });
 });

@@ -16,17 +16,43 @@ export type WhoAnswers =
   | { readonly kind: 'other'; readonly url: string; /** In words. */ readonly who: string }
   | { readonly kind: 'nobody' };
 
-/** Asks all caches at once. A redirect is not followed. Caches that are folders do not count. */
-export async function whoAnswers(substituters: readonly string[], signal: AbortSignal): Promise<WhoAnswers> {
+export interface Asked {
+  readonly serverUrl: string;
+  readonly substituters: readonly string[];
+}
+
+/**
+ * Asks all caches at once. A redirect is not followed. Caches that are folders do not count. Where nobody answers by https://, the hosts are
+ * asked without it.
+ */
+export async function whoAnswers({ serverUrl, substituters }: Asked, signal: AbortSignal, plainPort = 80): Promise<WhoAnswers> {
   const urls = substituters.filter((url) => /^https?:/.test(url)).map((url) => withoutTrailingSlashes(url.replace(/[?].*$/, '')));
-  const answers = await Promise.all(urls.map(async (url) => await ask(url, signal)));
+  const answer = firstOf(await Promise.all(urls.map(async (url) => await ask(url, signal))));
+  if (answer.kind !== 'nobody') return answer;
+  const hosts = new Set([serverUrl, ...urls].filter((url) => url.startsWith('https:')).map((url) => new URL(url).hostname));
+  return firstOf(await Promise.all([...hosts].map(async (host) => await askPlainly(`http://${host}:${plainPort}`, signal))));
+}
+
+function firstOf(answers: readonly WhoAnswers[]): WhoAnswers {
   const order: readonly WhoAnswers['kind'][] = ['cache', 'other', 'nobody'];
   return answers.toSorted((one, other) => order.indexOf(one.kind) - order.indexOf(other.kind))[0] ?? { kind: 'nobody' };
 }
 
-/** Whether one of the caches answers as a cache does. */
-export async function isNetworkThere(substituters: readonly string[], signal: AbortSignal): Promise<boolean> {
-  return (await whoAnswers(substituters, signal)).kind === 'cache';
+/**
+ * A portal drops what is encrypted, and answers what is not. Only what a portal says counts: a page, a login, or that another host is to be
+ * asked. A server's own port 80 sends to its own https://, or has something else there.
+ */
+async function askPlainly(url: string, signal: AbortSignal): Promise<WhoAnswers> {
+  try {
+    const response = await fetch(`${url}/${CACHE_INFO}`, { redirect: 'manual', signal: AbortSignal.any([signal, AbortSignal.timeout(TRY_MS)]) });
+    await response.body?.cancel();
+    const { status, ok } = response;
+    const location = URL.parse(response.headers.get('location') ?? '', url);
+    const isElsewhere = status >= 300 && status < 400 && location !== null && location.hostname !== new URL(url).hostname;
+    return ok || status === 511 || isElsewhere ? { kind: 'other', url, who: describeStatus(status, location?.href) } : { kind: 'nobody' };
+  } catch {
+    return { kind: 'nobody' };
+  }
 }
 
 async function ask(url: string, signal: AbortSignal): Promise<WhoAnswers> {

@@ -13,6 +13,13 @@ export function proxyFor(serverUrl: string, env: Env): URL | undefined {
   return proxy !== null && /^https?:$/.test(proxy.protocol) ? proxy : undefined;
 }
 
+/** The proxy answered, and does not connect. */
+export class ProxyRefused extends Error {
+  constructor(proxy: URL, target: string, status: number | undefined) {
+    super(`the proxy ${proxy.host} does not connect to ${target}: it answers with status ${status ?? 0}`);
+  }
+}
+
 /**
  * Connects to the server through the proxy (by CONNECT, also without TLS: RFC 6455, 4.1), and returns the socket for the WebSocket,
  * with TLS for an https:// server. Throws when the proxy refuses, or `signal` aborts.
@@ -40,10 +47,10 @@ export async function openTunnel(proxy: URL, serverUrl: URL, signal: AbortSignal
     request.once('connect', (response: IncomingMessage, connected: Socket, early: Buffer) => {
       if (response.statusCode === 200 && early.length === 0) return resolve(connected);
       connected.destroy();
-      reject(new Error(`the proxy ${proxy.host} does not connect to ${target}: it answers with status ${response.statusCode ?? 0}`));
+      reject(new ProxyRefused(proxy, target, response.statusCode));
     });
     request.once('response', (response: IncomingMessage) => {
-      request.destroy(new Error(`the proxy ${proxy.host} does not connect to ${target}: it answers with status ${response.statusCode ?? 0}`));
+      request.destroy(new ProxyRefused(proxy, target, response.statusCode));
     });
     request.once('error', reject);
     request.end();

@@ -60,6 +60,7 @@ const Journal: v.GenericSchema<unknown, AgentJournal> = v.object({
       failedUnits: v.nullable(v.array(v.string())),
       serverUrl: v.optional(v.nullable(v.string()), null),
       cache: v.optional(v.nullable(v.string()), null),
+      network: v.optional(v.object({ proxy: v.nullable(v.string()), routers: v.array(v.string()) })),
     }),
   ),
   verdict: v.nullable(v.picklist(['passed', 'failed', 'no-contact', 'unwanted', 'superseded', 'over'])),

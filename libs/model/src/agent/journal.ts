@@ -101,6 +101,16 @@ export interface BeforeActivation {
   readonly serverUrl: string | null;
   /** The caches and keys of its downloads; null when they do not matter. */
   readonly cache: string | null;
+  /** Absent: it is not known. */
+  readonly network?: NetworkBefore | undefined;
+}
+
+/** The network in which the server was reached before an activation. */
+export interface NetworkBefore {
+  /** The proxy to the server, without its login; null: there was none. */
+  readonly proxy: string | null;
+  /** The hardware addresses of its routers, by which the network is known again. */
+  readonly routers: readonly string[];
 }
 
 /** How long a system has waited on this machine, and what users said about it. */
