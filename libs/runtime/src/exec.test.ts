@@ -169,6 +169,17 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(await sh('head -c 10 /dev/zero', { maxStdoutBytes: 10 })).toMatchObject({ end: 'exited', exitCode: 0 });
   });
 
+  test('passes on the lines of stdout as they arrive, and keeps them', async () => {
+    const asked = new AbortController();
+    const lines: string[] = [];
+    const onStdoutLine = (line: string): void => {
+      lines.push(line);
+      if (lines.length === 2) asked.abort();
+    };
+    const { end, stdout } = await sh('echo one; echo err >&2; echo two; sleep 1000', { signal: asked.signal, onStdoutLine });
+    expect({ end, stdout, lines }).toEqual({ end: 'aborted', stdout: 'one\ntwo\n', lines: ['one', 'two'] });
+  });
+
   test('a line without end costs neither memory nor time', async () => {
     const lines: string[] = [];
     const before = process.memoryUsage.rss();

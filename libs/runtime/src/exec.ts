@@ -35,6 +35,8 @@ export interface ExecOptions {
   readonly beyondStderr?: BeyondLimit | undefined;
   /** Called when the program runs, with a function that returns the bytes that its tree uses at that moment; 0 when it has ended. */
   readonly onRunning?: ((memoryBytes: () => number) => void) | undefined;
+  /** As `onStderrLine`, of stdout. */
+  readonly onStdoutLine?: ((line: string) => void) | undefined;
   /** Called with each complete line of stderr as it arrives; with the beginning of a line longer than `maxLineBytes`. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
   /** Default 1 MiB. */
@@ -106,7 +108,8 @@ class Execution {
   readonly #child: ChildProcess;
   readonly #stdout: Tail;
   readonly #stderr: Tail;
-  readonly #lines: LineSplitter | undefined;
+  readonly #stdoutLines: LineSplitter | undefined;
+  readonly #stderrLines: LineSplitter | undefined;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #outcome = Promise.withResolvers<ExecResult>();
   #tree: ProcessTree | undefined;
@@ -122,7 +125,8 @@ class Execution {
     this.#options = options;
     this.#stdout = new Tail(options.maxStdoutBytes ?? MAX_STDOUT_BYTES);
     this.#stderr = new Tail(options.maxStderrBytes ?? MAX_STDERR_BYTES);
-    if (options.onStderrLine !== undefined) this.#lines = new LineSplitter(options.maxLineBytes ?? MAX_LINE_BYTES, options.onStderrLine);
+    this.#stdoutLines = linesOf(options.onStdoutLine, options);
+    this.#stderrLines = linesOf(options.onStderrLine, options);
     const marker = group === undefined ? randomUUID() : undefined;
     const env = options.env ?? process.env;
     const launch = placeInTree([file, ...args], { env, cwd: options.cwd, group, maxMemoryBytes: options.maxMemoryBytes });
@@ -147,12 +151,13 @@ class Execution {
     stdout?.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;
       this.#stdout.push(chunk);
+      this.#stdoutLines?.push(chunk);
       if (beyondStdout === 'end' && this.#stdout.isCut) this.#stop('too-much-output');
     });
     stderr?.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;
       this.#stderr.push(chunk);
-      this.#lines?.push(chunk);
+      this.#stderrLines?.push(chunk);
       if (beyondStderr === 'end' && this.#stderr.isCut) this.#stop('too-much-output');
     });
     // A broken pipe is not an error of its own: the program's exit status counts.
@@ -251,7 +256,8 @@ class Execution {
     if (end === 'exited' && this.#options.keepsDaemons === true) this.#tree?.hasMembers({ isSuspected: false });
     else await this.#tree?.clear(DEATH_GRACE_MS, { isSuspected });
     this.#child.unref();
-    this.#lines?.end();
+    this.#stdoutLines?.end();
+    this.#stderrLines?.end();
     this.#outcome.resolve({
       end,
       exitCode: end === 'exited' && code !== null ? code : -1,
@@ -279,4 +285,8 @@ class Execution {
 
 function limitsOf({ maxMemoryBytes, maxProcesses = MAX_PROCESSES }: ExecOptions): TreeLimits | undefined {
   return maxMemoryBytes === undefined ? undefined : { maxMemoryBytes, maxProcesses };
+}
+
+function linesOf(onLine: ((line: string) => void) | undefined, { maxLineBytes = MAX_LINE_BYTES }: ExecOptions): LineSplitter | undefined {
+  return onLine === undefined ? undefined : new LineSplitter(maxLineBytes, onLine);
 }

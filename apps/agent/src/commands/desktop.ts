@@ -14,6 +14,8 @@ const RETRY_AFTER_MS = [2_000, 8_000, 20_000];
 const LOOK_EVERY_MS = 20_000;
 /** The freedesktop name of a click on the notification itself, which also servers without buttons know. */
 const CLICK = 'default';
+/** In place of a notification server's name: it took the notice, and had ended before it could be asked for. */
+const GONE = 'gone';
 /** The button of a question that means no. */
 const NO = 'no';
 
@@ -195,7 +197,12 @@ export class Desktop implements AsyncDisposable {
     try {
       // With actions it waits for the user, until another notice replaces this one.
       const options = { env, signal, timeoutMs: buttons.length === 0 ? SHOW_TIMEOUT_MS : NO_TIME_LIMIT };
-      const result = await exec('notify-send', notifyArguments(shown, { buttons, replaced: this.#number }), options);
+      let isNoted = Promise.resolve();
+      const onStdoutLine = (line: string): void => {
+        if (Number(line) > 0) isNoted = this.#noteServer();
+      };
+      const result = await exec('notify-send', notifyArguments(shown, { buttons, replaced: this.#number }), { ...options, onStdoutLine });
+      await isNoted;
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed call repeats the number that it should have replaced.
       if (Number.isInteger(number) && number > 0) this.#number = number;
@@ -205,6 +212,12 @@ export class Desktop implements AsyncDisposable {
       logger.debug('notify-send cannot be started', { error });
       return undefined;
     }
+  }
+
+  /** Who gave a notification its number is the one whose restart must be seen, also where it came only with that notification. */
+  async #noteServer(): Promise<void> {
+    const { exec, env } = this.#deps;
+    if (this.#server === undefined) this.#server = (await notificationServer(exec, env)) ?? GONE;
   }
 
   async #remove(): Promise<void> {
