@@ -118,6 +118,7 @@ export interface RepositoryNixDeps {
 export class RepositoryCommand {
   readonly #deps: RepositoryNixDeps;
   #keptUrl: string | undefined;
+  #keptRoot: string | undefined;
 
   constructor(deps: RepositoryNixDeps) {
     this.#deps = deps;
@@ -142,15 +143,23 @@ export class RepositoryCommand {
     const { exec, sandbox } = this.#deps;
     const args = ['eval', '--raw', ...NOT_FROM_FLAKES, '--expr', expression];
     const fetch = async (): Promise<CommandResult> => await runNix(exec, 'nix', args, await sandbox.prepareKept('nix', []), options);
-    let { isOk } = await fetch();
+    let { isOk, result } = await fetch();
     // A killed Nix may leave an incomplete copy, which no later one repairs.
-    if (!isOk && options.signal?.aborted !== true && (await this.forgetRepository())) ({ isOk } = await fetch());
-    if (isOk) this.#keptUrl = flakeUrl;
+    if (!isOk && options.signal?.aborted !== true && (await this.forgetRepository())) ({ isOk, result } = await fetch());
+    if (!isOk) return;
+    this.#keptUrl = flakeUrl;
+    this.#keptRoot = result.stdout.trim();
+  }
+
+  /** The store path of the repository's files at an address; undefined: it was not kept. */
+  rootOf(flakeUrl: string): string | undefined {
+    return this.#keptUrl === flakeUrl ? this.#keptRoot : undefined;
   }
 
   /** Removes Nix's copy of the repository, so that it is made again. Resolves to whether there was one. */
   async forgetRepository(): Promise<boolean> {
     this.#keptUrl = undefined;
+    this.#keptRoot = undefined;
     const isFound = await this.#deps.sandbox.forgetKept();
     if (isFound) this.#deps.logger.warn("Nix's copy of the repository was damaged; it is made again");
     return isFound;

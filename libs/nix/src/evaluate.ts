@@ -5,6 +5,8 @@ import { diagnose } from './diagnose.ts';
 import { cleanText, explain, serverUnwell } from './failure.ts';
 import { configOf, hostExpression, isNotOurs, isOursAnswered, oursExpression, readHostAnswer, type HostAnswer } from './host-answer.ts';
 import { readFlakeSource, type FlakeSource } from './flake-source.ts';
+import { ImportedFiles, NAMES_IMPORTS } from './imported-files.ts';
+import type { LogEvent } from './internal-json.ts';
 import { describeAway, lookForInputs, type InputsLooked } from './inputs-away.ts';
 import { describePlaces, isElsewhere } from './places.ts';
 
@@ -13,6 +15,8 @@ interface Common {
   readonly durationMs: number;
   /** Output of `builtins.trace` and `warn` in the host's expressions. Bounded. */
   readonly warnings: readonly string[];
+  /** The files of the repository that were imported for it, from its root. Undefined: not known. */
+  readonly imported?: readonly string[] | undefined;
 }
 export type HostEvaluated = Common & HostAnswer;
 export interface HostFailed extends Common {
@@ -82,6 +86,10 @@ export async function evaluateHosts(
   }
 }
 
+interface HostRun extends CommandResult {
+  readonly imported: readonly string[] | undefined;
+}
+
 /** The hosts of one revision. When one fails, its inputs are checked once for all of them. */
 class Evaluation {
   readonly #command: RepositoryCommand;
@@ -109,15 +117,26 @@ class Evaluation {
     return await this.#outcome(host, first);
   }
 
-  async #run(host: HostName, ...more: readonly string[]): Promise<CommandResult> {
+  async #run(host: HostName, ...more: readonly string[]): Promise<HostRun> {
     const isAsked = this.#isAsked(host);
     const expression = hostExpression(configOf(this.#flakeUrl, this.#command.hostsAttribute, host), isAsked);
-    return await this.#ask(expression, more, ({ isOk, result }) => isOk && !(isAsked && isNotOurs(result.stdout)));
+    const root = this.#command.rootOf(this.#flakeUrl);
+    const imported = root === undefined ? undefined : new ImportedFiles(root);
+    const args = imported === undefined ? more : [...more, ...NAMES_IMPORTS];
+    const isWhole = ({ isOk, result }: CommandResult): boolean => isOk && !(isAsked && isNotOurs(result.stdout));
+    const run = await this.#ask(expression, args, isWhole, (event) => imported?.take(event));
+    return { ...run, imported: imported?.files };
   }
 
-  async #ask(expression: string, more: readonly string[], isWhole: (run: CommandResult) => boolean): Promise<CommandResult> {
+  async #ask(
+    expression: string,
+    more: readonly string[],
+    isWhole: (run: CommandResult) => boolean,
+    onEvent?: (event: LogEvent) => void,
+  ): Promise<CommandResult> {
     const { signal, timeoutMs, maxMemoryBytes } = this.#options;
-    return await this.#command.evaluate(['--json', ...NO_EVAL_CACHE, ...more, '--expr', expression], { signal, timeoutMs, maxMemoryBytes }, isWhole);
+    const args = ['--json', ...NO_EVAL_CACHE, ...more, '--expr', expression];
+    return await this.#command.evaluate(args, { signal, timeoutMs, maxMemoryBytes, onEvent }, isWhole);
   }
 
   #isAsked(host: HostName): boolean {
@@ -131,9 +150,9 @@ class Evaluation {
     return !asked.isOk || !isOursAnswered(asked.result.stdout);
   }
 
-  async #outcome(host: HostName, run: CommandResult): Promise<HostEvaluation | undefined> {
-    const { result, log } = run;
-    const common = { host, durationMs: result.durationMs, warnings: log.warnings.map(cleanText) };
+  async #outcome(host: HostName, run: HostRun): Promise<HostEvaluation | undefined> {
+    const { result, log, imported } = run;
+    const common = { host, durationMs: result.durationMs, warnings: log.warnings.map(cleanText), imported };
     const fail = (code: HostFailed['code'], error: string, isSilent = false): HostFailed => ({
       ...common,
       kind: 'failed',

@@ -6,6 +6,7 @@ import type { Clock, Logger, Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { TestingDeps } from './testing-branches/testing-deps.ts';
 import type { EvaluateSource } from './evaluation/evaluate-source.ts';
+import type { Footprints } from './evaluation/footprints.ts';
 import type { OwnEvaluations } from './evaluation/own-evaluations.ts';
 import type { AllowedSigners } from './commit-signers/types.ts';
 import type { StatementLog } from './statements/statement-log.ts';
@@ -58,6 +59,8 @@ export interface PipelineDeps {
   readonly source?: EvaluateSource | undefined;
   /** Whether it is looked for the commit in the systems, while nothing else is to be done. Default: it is not. */
   readonly looksForSelf?: boolean | undefined;
+  /** Which files each host's evaluation took, for the order of the next ones. Undefined: they are ordered by names and earlier commits alone. */
+  readonly footprints?: Footprints | undefined;
   /** Who may sign commits, by the server's settings; undefined: nobody has to. */
   readonly signers?: AllowedSigners | undefined;
   /** The probes that the server's settings have: the same. */

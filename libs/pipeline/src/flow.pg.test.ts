@@ -352,6 +352,31 @@ describe('evaluation is a part of the flow', () => {
     expect(world.evaluations.slice(-names.length)).toEqual(['dan', 'eve', 'bob', 'cyd', 'fay', 'ada'].map((name) => `4 ${name}`));
   });
 
+  test('the host that imports what a commit changed is evaluated first, also by a server that started since, and before what more hosts import', async () => {
+    const names = ['ada', 'bob', 'cyd', 'dan', 'eve'];
+    const files = [[], ['modules/rare.nix'], ['modules/web.nix', 'modules/rare.nix'], ['modules/web.nix', 'hosts/ada.nix']];
+    world.changedPaths = async (from, to) => await Promise.resolve(files.slice(Number(from), Number(to)).flat());
+    const imports: Readonly<Record<string, readonly string[]>> = { cyd: ['modules/web.nix'], dan: ['modules/web.nix', 'modules/rare.nix'] };
+    const hosts = (evaluates: number) =>
+      Object.fromEntries(names.map((name) => [name, { evaluates, imports: ['flake.nix', ...(imports[name] ?? [])] }]));
+    const evaluatedWith = async (commit: number): Promise<readonly string[]> => {
+      await world.ended(shaOf(commit), 'PUBLISHED');
+      return world.evaluations.filter((each) => each.startsWith(`${commit} `)).map((each) => each.slice(2));
+    };
+    world.commits.push(hosts(1));
+    await world.start(dir);
+    await world.ended(shaOf(1), 'PUBLISHED');
+    await world.shutDown();
+    await world.start(dir);
+    // All change with each commit, so that earlier commits say nothing.
+    await world.push(hosts(2));
+    expect(await evaluatedWith(2)).toEqual(['dan', 'ada', 'bob', 'cyd', 'eve']);
+    await world.push(hosts(3));
+    expect(await evaluatedWith(3)).toEqual(['dan', 'cyd', 'ada', 'bob', 'eve']);
+    await world.push(hosts(4));
+    expect(await evaluatedWith(4)).toEqual(['ada', 'cyd', 'dan', 'bob', 'eve']);
+  });
+
   test('what a newer commit overtakes says of no host that it does not evaluate, and keeps whose they are', async () => {
     world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 }, iso: { evaluates: 1, saysNo: true } });
     await world.start(dir);

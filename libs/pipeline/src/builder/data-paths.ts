@@ -8,6 +8,7 @@ export function dataPaths(dataDir: string) {
     testingMirror: join(dataDir, 'mirror-testing.git'),
     cache: join(dataDir, 'cache'),
     statements: join(dataDir, 'statements'),
+    footprints: join(dataDir, 'footprints.json'),
     roots: join(dataDir, 'roots'),
     keys: join(dataDir, 'keys'),
     releaseKey: join(dataDir, 'keys', 'release.pem'),

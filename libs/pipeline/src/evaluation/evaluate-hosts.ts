@@ -85,6 +85,7 @@ export async function evaluateHosts(
       signal,
       isAsked: (host) => !isEnrolled(host),
       onResult(result) {
+        if (result.imported !== undefined) deps.footprints?.note(result.host, { imported: result.imported });
         const row = toRow(result);
         unsaved.push(row);
         if (isToBeBuilt(row) || unsaved.length >= ROWS_AT_ONCE || clock.monotonic() - savedAt >= ROWS_WITHIN_MS) save();
@@ -93,6 +94,7 @@ export async function evaluateHosts(
   ]);
   save();
   await found.end();
+  await deps.footprints?.save();
   if (asked.status === 'rejected') throw asked.reason;
   if (signal.aborted) throw stopped();
   return [...rows.values()];

@@ -89,6 +89,7 @@ export async function prepareRevision(deps: PipelineDeps, received: Revision, si
     return { kind: 'held', reason: `only ${hosts.length} of ${before} hosts are left in the flake${named}` };
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
+  deps.footprints?.keepOnly(hosts);
 
   const { isEnrolled } = await whoseHosts(store, revision);
   const found = await keptRows(deps, revision, hosts, await leftCache(deps, hosts, released), isEnrolled);

@@ -8,7 +8,7 @@ import { releasedToplevels } from './released.ts';
 const COMMITS_COMPARED = 5;
 const REVISIONS_SEARCHED = 15;
 
-/** Hosts whose own files changed, or that changed with the same files before, come first, so that a small change of a large fleet is released early. It only affects the order. */
+/** Hosts whose own files changed, that imported what changed, or that changed with the same files before, come first, so that a small change of a large fleet is released early. It only affects the order. */
 export async function firstThingsFirst(deps: PipelineDeps, revision: Revision, hosts: readonly HostName[]): Promise<readonly HostName[]> {
   return await bestEffort(deps.logger, 'ordering the hosts', hosts, async () => await probablyTouchedFirst(deps, revision, hosts));
 }
@@ -21,8 +21,15 @@ async function probablyTouchedFirst(deps: PipelineDeps, revision: Revision, host
   const released = await releasedToplevels(deps, revision);
   const names = new Set<string>(hosts);
   const named = new Set(changes.flatMap(({ path }) => hostsInPath(path, names)));
-  const likely = await changedBefore(deps, revision, new Set(changes.map(({ path }) => path)));
-  const rank = (host: HostName): number => (named.has(host) || !released.has(host) ? 2 : (likely.get(host) ?? 0));
+  const paths = changes.map(({ path }) => path);
+  const near = deps.footprints?.nearness(paths) ?? new Map<HostName, number>();
+  const likely = await changedBefore(deps, revision, new Set(paths));
+  // What a host imported says more than what earlier commits changed.
+  const rank = (host: HostName): number => {
+    if (named.has(host) || !released.has(host)) return 3;
+    const nearness = near.get(host);
+    return nearness === undefined ? (likely.get(host) ?? 0) : 1 + nearness;
+  };
   return hosts.toSorted((one, other) => rank(other) - rank(one));
 }
 

@@ -8,6 +8,7 @@ import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
 import type { AllowedSigners } from '../commit-signers/types.ts';
 import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
+import { Footprints } from '../evaluation/footprints.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
 import { openStatementLog } from '../statements/statement-log.ts';
@@ -31,6 +32,8 @@ export interface WorldHost {
   readonly check?: 'good' | 'broken';
   /** The commit itself is in its system. */
   readonly usesSelf?: boolean;
+  /** The files that its evaluation imports. */
+  readonly imports?: readonly string[];
 }
 
 export async function openWorldStore(url: string): Promise<Store> {
@@ -119,6 +122,7 @@ export class World implements AsyncDisposable {
         source: this.source,
         ...(this.isApart ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: true }) : {}),
         looksForSelf: this.looksForSelf,
+        footprints: await Footprints.open(join(folder, 'footprints.json'), silentLogger),
         owner: 'test',
       },
       this.repository.id,
@@ -294,8 +298,12 @@ export class World implements AsyncDisposable {
     };
   }
 
-  #evaluation(host: HostName, { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux' }: WorldHost, isAsked: boolean): HostEvaluation {
-    const common = { host, durationMs: 1, warnings: [`${host} warns`] };
+  #evaluation(
+    host: HostName,
+    { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux', imports }: WorldHost,
+    isAsked: boolean,
+  ): HostEvaluation {
+    const common = { host, durationMs: 1, warnings: [`${host} warns`], imported: imports };
     if (isAsked && saysNo) return { ...common, kind: 'not-ours' };
     if (evaluates === 'silent')
       return { ...common, kind: 'failed', code: 'EVALUATION_FAILED', error: 'silent', isRetryable: false, isSilent: isAsked };
