@@ -257,7 +257,8 @@ export class MemoryStore implements FleetStore {
       takeSlot: async (_, host, judge) => {
         const stored = this.#get(host);
         const rollout = this.#withOrders(this.#current);
-        const went = judge({ rollout, asking: stored.read(this.#ofFleet()), gone: [...this.#gone].map(({ row }) => row) });
+        const labels = new Map([stored, ...this.#gone].map((each) => [each.row.host, each.labels]));
+        const went = judge({ rollout, asking: stored.read(this.#ofFleet()), gone: [...this.#gone].map(({ row }) => row), labels });
         if (went !== undefined) {
           stored.write({ went });
           this.#gone.add(stored);

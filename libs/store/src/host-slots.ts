@@ -1,13 +1,17 @@
 import type { HostName, Went } from '@floe/model';
-import { and, eq, gte, isNotNull, isNull, or } from 'drizzle-orm';
+import { and, eq, gte, isNotNull, isNull, or, sql } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Clock } from '@floe/runtime';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import { toHostRow } from './host-rows.ts';
-import type { SlotFacts } from './records.ts';
-import { hosts, repositories } from './tables/index.ts';
+import { LabelsColumn } from './policy-column.ts';
+import type { CurrentRollout, SlotFacts } from './records.ts';
+import { RowReader } from './row-reader.ts';
+import { HostNameText, readRows } from './rows.ts';
+import { evaluations, hosts, repositories } from './tables/index.ts';
 
 /**
  * Decides about one host's `go` while no other server decides about another one: the limits of a fleet hold however many servers
@@ -28,7 +32,6 @@ export async function takeSlot(
     const gone = await tx
       .select()
       .from(hosts)
-
       .where(
         and(
           eq(hosts.repositoryId, repositoryId),
@@ -39,7 +42,8 @@ export async function takeSlot(
           isNull(hosts.clonedAt),
         ),
       );
-    const went = judge({ rollout: fleet.rollout, asking: fleet.hosts[0], gone: gone.map(toHostRow) });
+    const labels = await labelsOf(tx, fleet.rollout, [host, ...gone.map((row) => row.host)]);
+    const went = judge({ rollout: fleet.rollout, asking: fleet.hosts[0], gone: gone.map(toHostRow), labels });
     if (went === undefined) return undefined;
     await tx
       .update(hosts)
@@ -48,4 +52,16 @@ export async function takeSlot(
     await notify(tx, { topic: 'host', host, origin });
     return went;
   });
+}
+
+const Row = v.object({ host: HostNameText, labels: v.unknown() });
+
+/** Read under the lock, of these hosts alone: a host is evaluated while others change, and one may have no system in the revision. */
+async function labelsOf(tx: Database, rollout: CurrentRollout | undefined, names: readonly HostName[]): Promise<SlotFacts['labels']> {
+  if (rollout === undefined || rollout.policy.budgets.length === 0) return new Map();
+  // A look-up for each, however many hosts the revision has.
+  const found = await tx.execute(sql`
+    select n.host, (select e.labels from ${evaluations} e where e.revision_id = ${rollout.revisionId} and e.host = n.host) as labels
+    from jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) n(host)`);
+  return new Map(readRows(Row, found).map(({ host, labels }) => [host, new RowReader().json('labels', labels, LabelsColumn) ?? []]));
 }

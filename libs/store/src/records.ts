@@ -332,6 +332,8 @@ export interface SlotFacts {
   readonly asking: FleetHost | undefined;
   /** The hosts with a `go` and without a verdict. */
   readonly gone: readonly HostRow[];
+  /** Of these hosts, where the policy has budgets: the labels of their configurations in the rollout's revision. */
+  readonly labels: ReadonlyMap<HostName, readonly string[]>;
 }
 
 /** A host has at most one of each. A pin counts before a hold, which counts again when the pin has ended. */

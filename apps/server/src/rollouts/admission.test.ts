@@ -1,6 +1,6 @@
 import { DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type HostName, type StorePath } from '@floe/model';
 import { silentLogger, systemClock } from '@floe/runtime';
-import type { CurrentRollout, Evaluation, FleetHost, HostRow, SlotFacts } from '@floe/store';
+import type { CurrentRollout, FleetHost, HostRow, SlotFacts } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Admission, type AdmissionDeps } from './admission.ts';
@@ -58,20 +58,17 @@ test('no more hosts of a label change at once than its limit allows, also those 
     fc.asyncProperty(fc.uniqueArray(fc.nat(3), { maxLength: 3 }), steps, async (known, taken) => {
       const evaluated = new Set(known);
       const hosts = names.map(readyHost);
-      const rows = (): Evaluation[] =>
-        names.map((host, index) =>
-          evaluated.has(index) ? { host, outcome: 'CHANGED', toplevel, labels: index === 0 ? [] : ['dns'] } : { host, outcome: 'NOT_EVALUATED' },
-        );
+      const labels = (): SlotFacts['labels'] =>
+        new Map(names.flatMap((host, index) => (evaluated.has(index) ? [[host, index === 0 ? [] : ['dns']] as const] : [])));
       const gone = (): HostRow[] => hosts.map(({ row }) => row).filter(({ went }) => went !== undefined);
       const store = {
-        revisions: { evaluations: async () => await Promise.resolve(rows()) },
         hosts: {
           async takeSlot(_repositoryId: string, host: HostName, judge: (facts: SlotFacts) => HostRow['went']) {
             await Promise.resolve();
             const index = names.indexOf(host);
             const asking = hosts[index];
             if (asking === undefined) return undefined;
-            const went = judge({ rollout: ROLLOUT, asking, gone: gone() });
+            const went = judge({ rollout: ROLLOUT, asking, gone: gone(), labels: labels() });
             if (went !== undefined) hosts[index] = { ...asking, row: { ...asking.row, went } };
             return went;
           },

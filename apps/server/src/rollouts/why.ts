@@ -16,7 +16,7 @@ import {
 import type { WhyView } from '@floe/protocol';
 import { factsOf, type CurrentRollout, type Evaluation, type Fleet, type FleetHost, type RevisionInList } from '@floe/store';
 import { releaseWords, utcTime, whyWords } from '@floe/views';
-import { admittedNow, labelsByHost } from './admission.ts';
+import { admittedNow } from './admission.ts';
 import { rolloutFacts } from './facts.ts';
 import { hostWindowState } from './windows.ts';
 import { waitsOf } from './next.ts';
@@ -88,7 +88,7 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
     rollout === undefined ? undefined : { course: rollout.course, facts: rolloutFacts(rollout, fleet.hosts, now), ring: ringIn(rollout)(row.host) };
   const waits = next !== undefined && next.revisionId === newest?.id ? waitsOf(fleet, ring?.facts, now) : undefined;
   const gone = fleet.hosts.map((some) => some.row).filter(({ went }) => went !== undefined && went.until >= now);
-  const labels = rollout === undefined ? new Map() : labelsByHost(rollout, labelled);
+  const labels = new Map(labelled.map((some) => [some.host, some.labels ?? []]));
   return {
     ...factsOf(row, desired, { kind: 'unknown' }),
     host: row.host,
@@ -97,7 +97,7 @@ function whyFactsOf(each: FleetHost, evaluation: Evaluation | undefined, { fleet
     rollout: ring,
     train: waits?.for === 'train' ? { after: next?.after, until: waits.until } : undefined,
     window: rollout === undefined ? undefined : windowOf(rollout, each, now),
-    admitted: admittedNow({ rollout, asking: each, gone }, labels, now),
+    admitted: admittedNow({ rollout, asking: each, gone, labels }, now),
   };
 }
 
