@@ -1,5 +1,5 @@
 import { MAX_SIGNER_CHARACTERS, storableText } from '@floe/model';
-import { and, desc, eq, gt, inArray, isNotNull, lt, lte, ne, or, sql } from 'drizzle-orm';
+import { and, desc, eq, gt, inArray, isNotNull, lt, lte, ne, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { isInForce, personOf } from './api-tokens.ts';
 import type { Database } from './database.ts';
@@ -112,20 +112,19 @@ export async function noteSigners(db: Database, id: string, signers: readonly st
 }
 
 /** The people who submitted what a revision has, and the rollout with the sequence `since` had not. */
-export async function submittersOf(db: Database, { repositoryId, since, sequence }: CommitsOf): Promise<readonly string[]> {
-  const rows = await db
-    .selectDistinct({ person: handovers.person })
-    .from(revisions)
-    .innerJoin(handovers, eq(handovers.id, revisions.handoverId))
-    .where(and(eq(revisions.repositoryId, repositoryId), gt(revisions.sequence, since), lte(revisions.sequence, sequence)));
-  return rows.map(({ person }) => person);
+function submittersOf({ repositoryId, since, sequence }: CommitsOf): SQL {
+  return sql`(
+    select json_agg(distinct ${handovers.person}) from ${revisions} join ${handovers} on ${handovers.id} = ${revisions.handoverId}
+    where ${revisions.repositoryId} = ${repositoryId} and ${revisions.sequence} > ${since}::bigint and ${revisions.sequence} <= ${sequence}::bigint)`;
 }
+
+const Submitters = v.nullable(v.array(v.string()));
 
 /** The people with these logins and signatures, by the tokens that name them, those included that have ended; and those who submitted. */
 export async function readPeople(
   db: Database,
   { pushers, signers }: Pick<RolloutAuthors, 'pushers' | 'signers'>,
-  submitters: readonly string[],
+  submitted: CommitsOf,
   now: number,
 ): Promise<RolloutPeople> {
   const { name, person, forgeLogin, signer, role, expiresAt } = apiTokens;
@@ -133,10 +132,14 @@ export async function readPeople(
     ...(pushers.length === 0 ? [] : [inArray(forgeLogin, [...pushers])]),
     ...(signers.length === 0 ? [] : [inArray(signer, [...signers])]),
   ];
-  const rows = await db
-    .select({ name, person, forgeLogin, signer, role, expiresAt })
-    .from(apiTokens)
-    .where(or(...isOfAuthor, and(eq(role, 'administrator'), isInForce(now))));
+  const token = { name, person, forgeLogin, signer, role, expiresAt };
+  // Of one row at least: there may be nobody with such a token.
+  const found = await db
+    .select({ token, submitters: sql<unknown>`${submittersOf(submitted)}` })
+    .from(sql`(select 1) as one`)
+    .leftJoin(apiTokens, or(...isOfAuthor, and(eq(role, 'administrator'), isInForce(now))));
+  const rows = found.flatMap((row) => row.token ?? []);
+  const submitters = v.parse(Submitters, found[0]?.submitters ?? null) ?? [];
   const isIn = (text: string | null, known: readonly string[]): boolean => text !== null && known.includes(text);
   const known = rows.filter((row) => isIn(row.forgeLogin, pushers) || isIn(row.signer, signers));
   const authors = [...new Set([...known.map(personOf), ...submitters])].toSorted();

@@ -17,27 +17,28 @@ import {
   type SteppingStone,
   type StorePath,
 } from '@floe/model';
-import { and, asc, eq, gt, isNull, or, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { lastWordOf } from './host-facts.ts';
+import { nestedPins, toPinsOfHost } from './host-pins.ts';
 import { toHostRows } from './host-rows.ts';
 import { readStopped } from './label-stops.ts';
 import { readNext } from './next-rollouts.ts';
-import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, PinKind, PinSeen, Quarantine } from './records.ts';
-import { releasesOfRollout, stableReleases } from './release-rows.ts';
+import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, Quarantine } from './records.ts';
+import { releasesInForce } from './release-rows.ts';
 import { readOrdered } from './quarantine-orders.ts';
-import { readPeople, submittersOf } from './authors.ts';
+import { readPeople } from './authors.ts';
 import { readSaid } from './rollout-orders.ts';
 import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
-import { readAsText } from './rows-as-text.ts';
-import { acknowledgements, deploys, evaluations, hosts, pins, quarantines, releases, revisions, submissions } from './tables/index.ts';
+import { nested, readAsText } from './rows-as-text.ts';
+import { acknowledgements, deploys, evaluations, hosts, quarantines, releases, revisions, submissions, trials } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
 import { toSubmission } from './submissions.ts';
 import { isToBeBuilt } from './to-be-built.ts';
-import { readTrials } from './trials.ts';
+import { toTrialOfHost } from './trials.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 
 type Hosts = readonly HostName[] | undefined;
@@ -56,26 +57,30 @@ export interface FleetQuery {
  */
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
-  const { current, situationOf, pinsOf, timeZoneOf } = await readSituations(db, query);
+  const { current, situationOf, timeZoneOf } = await readSituations(db, query);
   const next = names === undefined ? await readNext(db, repositoryId) : undefined;
   const ordered = await readOrdered(db, repositoryId, names);
-  const trials = await readTrials(db, repositoryId, names);
   const stones = stonesByHost(db);
-  const fields = { row: hosts, commit: releases.commit, deploy: deploys, submission: submissions, stones: stones.list, ...OF_HOST };
+  const ofHosts = nestedOf(query.now);
+  const fields = {
+    row: hosts,
+    commit: releases.commit,
+    stones: stones.list,
+    deploy: ofHosts.deploys.column,
+    submission: ofHosts.submissions.column,
+    trial: ofHosts.trials.column,
+    pins: ofHosts.pins.column,
+    ...OF_HOST,
+  };
   const rows = await readAsText(db, fields, (selected) =>
     selected
       .from(hosts)
       .leftJoin(stones, eq(stones.host, hosts.host))
       .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
-      .leftJoin(submissions, and(eq(submissions.host, hosts.host), eq(submissions.repositoryId, hosts.repositoryId)))
-      .leftJoin(deploys, and(eq(deploys.host, hosts.host), eq(deploys.epoch, hosts.epoch), gt(deploys.expiresAt, query.now)))
       .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
       .orderBy(asc(hosts.host)),
   );
-  const stonesOf = new Map(rows.flatMap((each) => (each.stones === null ? [] : [[each.row.host, toSteppingStones(each.row.host, each.stones)]])));
   const ofHost = new Map(rows.map((each) => [each.row.host, each]));
-  const commits = new Map(rows.map(({ row, commit }) => [row.host, commit === NO_COMMIT ? undefined : new RowReader().commit('commit', commit)]));
-  const deploysByHost = new Map(rows.flatMap(({ deploy }) => (deploy === null ? [] : [[deploy.host, deploy] as const])));
   const read = toHostRows(
     rows.map(({ row }) => row),
     (bad) => (names === undefined ? leftOut?.set('hosts', bad) : undefined),
@@ -83,33 +88,38 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
   return {
     rollout: current,
     next,
-    hosts: read.map((row): FleetHost => {
-      const own = toQuarantines(row.host, ofHost.get(row.host)?.quarantines);
+    hosts: read.flatMap((row): FleetHost[] => {
+      const of = ofHost.get(row.host);
+      if (of === undefined) return [];
+      const own = toQuarantines(row.host, of.quarantines);
       const quarantinesOfHost = { own, ordered: ordered.get(row.host) };
-      const trial = trials.open.get(row.host);
+      const trial = toTrialOfHost(ofHosts.trials.read(of.trial)[0]?.row);
       const floor = row.toldSequence ?? 0;
-      const stone = stoneOf(row, stonesOf.get(row.host));
-      const situation = { ...situationOf(row.host, quarantinesOfHost), trial, stone, directed: directedOf(row), floor };
-      return {
-        row,
-        situation,
-        desired: resolve(situation),
-        trial,
-        endedTrial: trials.ended.get(row.host),
-        submission: toSubmission(ofHost.get(row.host)?.submission),
-        quarantines: own,
-        wentSequence: toSequence(ofHost.get(row.host)?.wentSequence),
-        acknowledged: toAcknowledged(ofHost.get(row.host)?.acknowledged),
-        desiredCommit: commits.get(row.host),
-        deploy: deployOf(row, deploysByHost.get(row.host)),
-        pins: pinsOf(row.host),
-        timeZone: timeZoneOf(row.host),
-      };
+      const stone = stoneOf(row, of.stones === null ? [] : toSteppingStones(row.host, of.stones));
+      const { pin, hold, seen } = toPinsOfHost(ofHosts.pins.read(of.pins));
+      const situation = { ...situationOf(row.host, quarantinesOfHost), pin, hold, trial: trial.open, stone, directed: directedOf(row), floor };
+      return [
+        {
+          row,
+          situation,
+          desired: resolve(situation),
+          trial: trial.open,
+          endedTrial: trial.ended,
+          submission: toSubmission(ofHosts.submissions.read(of.submission)[0]?.row),
+          quarantines: own,
+          wentSequence: toSequence(of.wentSequence),
+          acknowledged: toAcknowledged(of.acknowledged),
+          desiredCommit: of.commit === NO_COMMIT ? undefined : new RowReader().commit('commit', of.commit),
+          deploy: deployOf(row, ofHosts.deploys.read(of.deploy)[0]?.row),
+          pins: seen,
+          timeZone: timeZoneOf(row.host),
+        },
+      ];
     }),
   };
 }
 
-function stoneOf(row: HostRow, stones: readonly SteppingStone[] = []): SteppingStone | undefined {
+function stoneOf(row: HostRow, stones: readonly SteppingStone[]): SteppingStone | undefined {
   if (stones.length === 0) return undefined;
   const lastWord = lastWordOf(row);
   const floor = Math.max(row.toldSequence ?? 0, row.acceptedSequence);
@@ -162,24 +172,20 @@ async function readComing(db: Database, { revisionId, revisionState }: RolloutOf
 }
 
 async function readSituations(db: Database, query: FleetQuery) {
-  const { repositoryId, names, now } = query;
+  const { repositoryId, names } = query;
   const newest = await newestRollout(db, eq(revisions.repositoryId, repositoryId));
   const current = newest === undefined ? undefined : await withOrders(db, query, newest);
-  const stable = refsByHost(await stableReleases(db, repositoryId, names));
-  const inRollout = newest === undefined ? [] : await releasesOfRollout(db, repositoryId, newest, names);
-  const rolling = refsByHost(inRollout);
+  const found = await releasesInForce(db, repositoryId, newest, names);
+  const stable = refsByHost(found.stable);
+  const rolling = refsByHost(found.inRollout);
   const zones = new Map(
-    inRollout.flatMap(({ host, timeZone }) => (timeZone === null ? [] : [[host, storableText(timeZone, MAX_TIME_ZONE_CHARACTERS)]])),
+    found.inRollout.flatMap(({ host, timeZone }) => (timeZone === null ? [] : [[host, storableText(timeZone, MAX_TIME_ZONE_CHARACTERS)]])),
   );
   const isPromoted = current === undefined ? () => false : promotedIn(current);
   const revert = current === undefined ? undefined : revertOf(current);
   const stopped = await readStopped(db, query, current);
   const stopsOf = (host: HostName): Pick<HostSituation, 'stops'> => (stopped.has(host) ? { stops: stopped.get(host) } : {});
-  const pinnedTo = await readPins(db, repositoryId, names, now);
-  const pinsOf = (host: HostName): readonly PinSeen[] => PIN_KINDS.flatMap((kind) => pinnedTo.get(keyOf(host, kind))?.seen ?? []);
-  const situationOf = (host: HostName, { own, ordered }: InQuarantine): Omit<HostSituation, 'directed' | 'floor'> => ({
-    pin: pinnedTo.get(keyOf(host, 'pin'))?.release,
-    hold: pinnedTo.get(keyOf(host, 'hold'))?.release,
+  const situationOf = (host: HostName, { own, ordered }: InQuarantine): Omit<HostSituation, 'pin' | 'hold' | 'directed' | 'floor'> => ({
     isRingPromoted: isPromoted(host),
     rollout: notBefore(stable.get(host), rolling.get(host)),
     stable: stable.get(host),
@@ -188,7 +194,7 @@ async function readSituations(db: Database, query: FleetQuery) {
     ...(ordered === undefined ? {} : { ordered }),
     ...stopsOf(host),
   });
-  return { current, situationOf, pinsOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
+  return { current, situationOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
 }
 
 /** In a database from an older backup a later rollout, which is lost, was complete with the host: this one is over for it. */
@@ -208,7 +214,7 @@ async function peopleOf(
   { authors, repositoryId, sequence, now }: Pick<RolloutOfRevision, 'authors' | 'sequence'> & FleetQuery,
 ): Promise<CurrentRollout['people']> {
   if (authors === undefined) return undefined;
-  return await readPeople(db, authors, await submittersOf(db, { repositoryId, since: authors.since, sequence }), now);
+  return await readPeople(db, authors, { repositoryId, since: authors.since, sequence }, now);
 }
 
 function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {
@@ -219,42 +225,6 @@ function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {
 
 function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {
   return new Map(rows.map(({ id, host, sequence, toplevel }) => [host, { id, host, sequence, toplevel }]));
-}
-
-function keyOf(host: HostName, kind: PinKind): string {
-  return `${kind} ${host}`;
-}
-
-const PIN_KINDS = ['pin', 'hold'] as const satisfies readonly PinKind[];
-
-interface PinnedTo {
-  readonly release: PermittedRelease;
-  readonly seen: PinSeen;
-}
-
-async function readPins(db: Database, repositoryId: string, names: Hosts, now: number): Promise<ReadonlyMap<string, PinnedTo>> {
-  const rows = await db
-    .select({ pin: pins, commit: releases.commit, id: releases.id, sequence: releases.sequence, toplevel: releases.toplevel })
-    .from(pins)
-    .innerJoin(hosts, eq(hosts.host, pins.host))
-    .innerJoin(releases, eq(releases.id, pins.releaseId))
-    .where(
-      and(
-        eq(hosts.repositoryId, repositoryId),
-        or(isNull(pins.expiresAt), gt(pins.expiresAt, now)),
-        isReadableCounter(releases.sequence),
-        names === undefined ? undefined : isOneOf(pins.host, names),
-      ),
-    );
-  return new Map(
-    rows.map(({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted }, commit: sha, ...ref }) => {
-      const said = { by: storableText(by, 200), reason: storableText(reason, 2_000) };
-      const until = expiresAt === null ? undefined : boundedTime(expiresAt);
-      const release = { ...ref, host, ...(isPermitted ? { permit: { kind: 'pin', ...said } as const } : {}) };
-      const commit = new RowReader().commit('commit', sha);
-      return [keyOf(host, kind), { release, seen: { kind, ...said, at: boundedTime(createdAt), expiresAt: until, sequence: ref.sequence, commit } }];
-    }),
-  );
 }
 
 /** What must not run on a host: what it rolled back, and what people ordered. */
@@ -268,6 +238,17 @@ function sequenceOf(toplevel: SQL): SQL {
   const { host, sequence, isSubmitted } = releases;
   return sql`select max(${sequence}) from ${releases}
     where ${host} = ${hosts.host} and ${releases.toplevel} = ${toplevel} and not ${isSubmitted} and ${isReadableCounter(sequence)}`;
+}
+
+/** Rows of other tables that belong to each host. */
+function nestedOf(now: number) {
+  const isOf = (table: typeof deploys | typeof submissions | typeof trials) => sql`${table} where ${table.host} = ${hosts.host}`;
+  return {
+    deploys: nested({ row: deploys }, sql`${isOf(deploys)} and ${deploys.epoch} = ${hosts.epoch} and ${gt(deploys.expiresAt, now)}`),
+    submissions: nested({ row: submissions }, sql`${isOf(submissions)} and ${submissions.repositoryId} = ${hosts.repositoryId}`),
+    trials: nested({ row: trials }, isOf(trials)),
+    pins: nestedPins(now),
+  };
 }
 
 /** What belongs to each host, read with its row: a statement of its own for each would cost as much again. */

@@ -109,7 +109,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
       async () => release && (await hosts.desire([release], now)),
       async () => await hosts.connect(host, presence({ at: now })),
       async () => await store.reports.store([report(host, now, { state: 'ROLLED_BACK', toplevel: release?.toplevel ?? path('x') })]),
-      async () => release && (await hosts.pin({ host, kind: 'pin', releaseId: release.id, expiresAt: now + 100, createdAt: now, ...said } as never)),
+      async () => release && (await hosts.pin({ host, kind: 'pin', releaseId: release.id, expiresAt: now + 100, ...said })),
       async () => release && (await hosts.takeSlot(repositoryId, host, () => ({ toplevel: release.toplevel, until: now + 50 }))),
       async () => release && (await hosts.retry(host, release.toplevel)),
       async () => await rollouts.freeze(repositoryId, { ...said, until: now + 100 }),
@@ -195,6 +195,38 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
     expect(await look()).toEqual(await readFleet(database.db, { repositoryId: id, now }));
     expect(await database.statements(look)).toBe(1);
+  });
+
+  test(`costs at most ${MOST_STATEMENTS} with authors, label stops, pins and trials, while hosts are still built`, async () => {
+    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    const { id } = await store.repositories.ensure({ url: 'https://forge.example/all.git', branch: 'main', now });
+    const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
+    await store.hosts.ensure(id, many);
+    await publish(id, many);
+    const kept = new KeptFleets();
+    const look = async () => await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+    const { rollout, hosts } = await look();
+    const [first, second, third] = hosts;
+    if (rollout === undefined || first?.situation.rollout === undefined || second === undefined || third === undefined) throw new Error('no rollout');
+    const said = { by: 'ada', reason: 'why' } as const;
+    const authors = { ring: 0, since: 0, pushers: ['ada'], signers: [] };
+    await store.rollouts.save({ ...rollout, authors, left: undefined }, now);
+    await database.db.execute(sql`update revisions set state = 'BUILDING'`);
+    await store.rollouts.stopLabel(id, { ...said, label: 'even', at: now, until: undefined });
+    const releaseId = first.situation.rollout.id;
+    await store.hosts.pin({ host: first.row.host, kind: 'pin', releaseId, ...said, at: now });
+    const [toplevel, sha] = [path('tried'), '1'.repeat(40) as CommitSha];
+    const trial = { host: second.row.host, sequence: 1, toplevel, commit: sha, envelope: '{}', ...said, at: now, endsAt: now + 1_000 };
+    await store.hosts.beginTrial(trial);
+    await look();
+    await store.hosts.connect(third.row.host, presence({ at: now }));
+    expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
+    const looked = await look();
+    expect(looked).toEqual(await readFleet(database.db, { repositoryId: id, now }));
+    expect(looked.rollout?.people?.authors).toBeDefined();
+    expect(looked.hosts[0]?.situation.pin?.id).toBe(releaseId);
+    expect(looked.hosts.find(({ row }) => row.host === second.row.host)?.trial?.toplevel).toBe(toplevel);
+    expect(looked.hosts.some(({ situation }) => situation.stops !== undefined)).toBe(true);
   });
 
   test('is read again part by part though nothing happens, and none of a host is read because the rollout moved', async () => {

@@ -1,6 +1,7 @@
 import {
   boundedTime,
   DEFAULT_POLICY,
+  EVALUATION_OUTCOMES,
   isConfigurationKnown,
   LABEL_FORM,
   labelsOf,
@@ -19,7 +20,7 @@ import { LabelsColumn } from './known-hosts.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import type { CurrentRollout } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { isOneOf } from './rows.ts';
+import { HostNameText, isOneOf } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { evaluations, hosts, labelStops, repositories, revisions, rollouts } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
@@ -33,6 +34,8 @@ const Row = v.object({
   at: v.number(),
   until: v.nullable(v.number()),
 });
+
+const Hosts = v.nullable(v.array(v.tuple([HostNameText, v.nullable(v.picklist(EVALUATION_OUTCOMES)), v.unknown(), v.unknown()])));
 
 export function stopsColumn(repositoryId: string): SQL {
   return sql`(select json_agg(s order by s.label) from ${labelStops} s where s.repository_id = ${repositoryId})`;
@@ -65,23 +68,32 @@ export async function readStopped(
 ): Promise<ReadonlyMap<HostName, readonly LabelStop[]>> {
   const standing = current === undefined ? [] : standingStops(current.orders, now);
   if (standing.length === 0) return new Map();
-  const [newest] = await db
+  const newest = db
     .select({ id: revisions.id, policy: revisions.policy })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
     .where(and(eq(revisions.repositoryId, repositoryId), isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
-    .limit(1);
-  if (newest === undefined) return new Map();
+    .limit(1)
+    .as('newest');
+  const found = await db
+    .select({
+      policy: newest.policy,
+      hosts: sql<unknown>`(
+        select json_agg(json_build_array(${hosts.host}, ${evaluations.outcome}, ${evaluations.labels}, ${hosts.lastLabels})) from ${hosts}
+        left join ${evaluations} on ${evaluations.revisionId} = "newest"."id" and ${evaluations.host} = ${hosts.host}
+        where ${and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names))})`,
+    })
+    .from(newest)
+    // Of joined tables alone Drizzle writes columns with the names of their tables.
+    .leftJoin(sql`(select 1) as one`, sql`true`);
+  const [row] = found;
+  if (row === undefined) return new Map();
   const reader = new RowReader();
-  const policy = newest.policy === null ? DEFAULT_POLICY : (reader.json('policy', newest.policy, PolicyColumn) ?? CLOSED_POLICY);
-  const rows = await db
-    .select({ host: hosts.host, outcome: evaluations.outcome, labels: evaluations.labels, lastLabels: hosts.lastLabels })
-    .from(hosts)
-    .leftJoin(evaluations, and(eq(evaluations.revisionId, newest.id), eq(evaluations.host, hosts.host)))
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)));
+  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  const rows = v.parse(Hosts, row.hosts) ?? [];
   return new Map(
-    rows.flatMap(({ host, outcome, labels, lastLabels }) => {
+    rows.flatMap(([host, outcome, labels, lastLabels]) => {
       const isEvaluated = outcome !== null && isConfigurationKnown(outcome);
       const own = reader.json('labels', isEvaluated ? labels : lastLabels, LabelsColumn) ?? [];
       const has = new Set(labelsOf(policy, { host, labels: own }));

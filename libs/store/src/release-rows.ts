@@ -73,17 +73,14 @@ function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): 
 /** The outcomes with which a host has a release at a revision. */
 const RELEASED = ['CHANGED', 'NEW', 'UNCHANGED'] as const satisfies readonly EvaluationOutcome[];
 
-/**
- * The releases of a rollout. A host that its revision does not change keeps the release that it has, which counts too, also where it was
- * restored from the statement log; one that the revision has no release for is not in it. One index row per host, however many releases it has.
- */
-export async function releasesOfRollout(
-  db: Database,
-  repositoryId: string,
-  { sequence, revisionId }: { readonly sequence: number; readonly revisionId: string },
-  names: readonly HostName[] | undefined,
-): Promise<readonly CountedInRollout[]> {
-  const newest = db
+interface OfRollout {
+  readonly sequence: number;
+  readonly revisionId: string;
+}
+
+/** The newest release of a row of `hosts`, as of the rollout's revision. One index row per host, however many releases it has. */
+function newestAsOf(db: Database, repositoryId: string, { sequence }: OfRollout) {
+  return db
     .select({ ...SHORT, revisionId: releases.revisionId })
     .from(releases)
     .where(
@@ -98,32 +95,120 @@ export async function releasesOfRollout(
     .orderBy(desc(releases.sequence))
     .limit(1)
     .as('newest');
-  const { id, host, toplevel, commit, issuedAt } = newest;
-  const rows = await readAsText(db, { id, host, sequence: newest.sequence, toplevel, commit, issuedAt, timeZone: evaluations.timeZone }, (selected) =>
+}
+
+/**
+ * A release is in the rollout. A host that its revision does not change keeps the release that it has, which counts too, also where it was
+ * restored from the statement log; one that the revision has no release for is not in it.
+ */
+function isInRollout(newest: ReturnType<typeof newestAsOf>, { revisionId }: OfRollout): SQL | undefined {
+  const isKept = and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel));
+  return or(eq(newest.revisionId, revisionId), isKept);
+}
+
+function isEvaluation({ revisionId }: OfRollout): SQL | undefined {
+  return and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host));
+}
+
+/** The releases of a rollout. */
+export async function releasesOfRollout(
+  db: Database,
+  repositoryId: string,
+  rollout: OfRollout,
+  names: readonly HostName[] | undefined,
+): Promise<readonly Counted[]> {
+  const newest = newestAsOf(db, repositoryId, rollout);
+  const { id, host, sequence, toplevel, commit, issuedAt } = newest;
+  const rows = await readAsText(db, { id, host, sequence, toplevel, commit, issuedAt }, (selected) =>
     selected
       .from(hosts)
       .crossJoinLateral(newest)
-      .leftJoin(evaluations, and(eq(evaluations.revisionId, revisionId), eq(evaluations.host, hosts.host)))
-      .where(
-        and(
-          ofHosts(repositoryId, names),
-          or(eq(newest.revisionId, revisionId), and(inArray(evaluations.outcome, [...RELEASED]), eq(evaluations.toplevel, newest.toplevel))),
-        ),
-      ),
+      .leftJoin(evaluations, isEvaluation(rollout))
+      .where(and(ofHosts(repositoryId, names), isInRollout(newest, rollout))),
   );
   return rows.filter(isReadable);
 }
 
+/** What `resolve()` chooses from of each host, by one statement. */
+export interface ReleasesInForce {
+  readonly stable: readonly Counted[];
+  readonly inRollout: readonly CountedInRollout[];
+}
+
 /**
- * The stable release of each host: of the last rollout that was complete with it. One that was only restored from the statement log is none:
- * whether hosts proved it is not known, and a rollout of the newest commit tells.
+ * The stable release of each host, and that of the rollout. Stable is that of the last rollout that was complete with it. One that was only
+ * restored from the statement log is none: whether hosts proved it is not known, and a rollout of the newest commit tells.
  */
-export async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
+export async function releasesInForce(
+  db: Database,
+  repositoryId: string,
+  rollout: OfRollout | undefined,
+  names: readonly HostName[] | undefined,
+): Promise<ReleasesInForce> {
+  if (rollout === undefined) return { stable: await stableReleases(db, repositoryId, names), inRollout: [] };
+  const newest = newestAsOf(db, repositoryId, rollout);
+  // Looked up for each host: a planner that takes the tables to be small would read all releases to join them.
+  const stable = db
+    .select(SHORT)
+    .from(releases)
+    .where(and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
+    .limit(1)
+    .as('stable');
+  const fields = {
+    id: stable.id,
+    host: stable.host,
+    sequence: stable.sequence,
+    toplevel: stable.toplevel,
+    commit: stable.commit,
+    issuedAt: stable.issuedAt,
+    isIn: sql<boolean | null>`${isInRollout(newest, rollout)}`,
+    newestId: newest.id,
+    newestHost: newest.host,
+    newestSequence: newest.sequence,
+    newestToplevel: newest.toplevel,
+    newestCommit: newest.commit,
+    newestIssuedAt: newest.issuedAt,
+    timeZone: evaluations.timeZone,
+  };
+  const rows = await readAsText(db, fields, (selected) =>
+    selected
+      .from(hosts)
+      .leftJoinLateral(newest, sql`true`)
+      .leftJoin(evaluations, isEvaluation(rollout))
+      .leftJoinLateral(stable, sql`true`)
+      .where(ofHosts(repositoryId, names)),
+  );
+  return {
+    stable: rows.flatMap((row) => readable(row)),
+    inRollout: rows.flatMap(({ isIn, timeZone, ...row }) => {
+      if (isIn !== true) return [];
+      const {
+        newestId: id,
+        newestHost: host,
+        newestSequence: sequence,
+        newestToplevel: toplevel,
+        newestCommit: commit,
+        newestIssuedAt: issuedAt,
+      } = row;
+      return readable({ id, host, sequence, toplevel, commit, issuedAt }).map((release) => ({ ...release, timeZone }));
+    }),
+  };
+}
+
+type Nullable<Row> = { [Key in keyof Row]: Row[Key] | null };
+
+/** Empty: there is none, or it cannot be read. */
+function readable({ id, host, sequence, toplevel, commit, issuedAt }: Nullable<ShortRow>): Counted[] {
+  if (id === null || host === null || sequence === null || toplevel === null || commit === null || issuedAt === null) return [];
+  return isReadable({ id, host, sequence, toplevel, commit, issuedAt }) ? [{ id, host, sequence, toplevel }] : [];
+}
+
+async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
   const rows = await readAsText(db, SHORT, (selected) =>
     selected
       .from(hosts)
       .innerJoin(releases, and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
       .where(ofHosts(repositoryId, names)),
   );
-  return rows.filter(isReadable);
+  return rows.flatMap(readable);
 }

@@ -1,16 +1,14 @@
-import { getTableColumns, is, sql, Table, type SQLWrapper } from 'drizzle-orm';
+import { getTableColumns, is, sql, Table, type SQL, type SQLWrapper } from 'drizzle-orm';
 import type { PgSelectBuilder, SelectedFields } from 'drizzle-orm/pg-core';
+import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { readRows } from './rows.ts';
 
 const Text = v.object({ rows: v.string() });
 /** Not value by value: there are hundreds of thousands, and each is judged where it is read. */
-const Values = v.pipe(
-  v.string(),
-  v.parseJson(),
-  v.custom<readonly (readonly unknown[])[]>((rows) => Array.isArray(rows) && rows.every((row) => Array.isArray(row))),
-);
+const Lists = v.custom<readonly (readonly unknown[])[]>((rows) => Array.isArray(rows) && rows.every((row) => Array.isArray(row)));
+const Values = v.pipe(v.string(), v.parseJson(), Lists);
 
 /** As many as a function of Postgres takes arguments. */
 const MAX_VALUES = 100;
@@ -46,6 +44,24 @@ export async function readAsText<Fields extends SelectedFields, Found extends Qu
   const rows = v.parse(Values, readRows(Text, found)[0]?.rows);
   // Drizzle's own type for the same fields.
   return rows.map((values) => toObject(parts, values)) as Awaited<Found>;
+}
+
+/** Rows of other tables that belong to a row of {@link readAsText}. */
+export interface Nested<Row> {
+  /** One value, null where there are none: most hosts have no trial, and a null for each of its columns is read for each host. */
+  readonly column: SQL<unknown>;
+  read(value: unknown): readonly Row[];
+}
+
+/** `from`: the tables and the condition, which names the outer row. */
+export function nested<Fields extends SelectedFields>(fields: Fields, from: SQL): Nested<SelectResultFields<Fields>> {
+  const parts = partsOf(fields);
+  const values = Object.values(fields).flatMap((field) => (is(field, Table) ? Object.values(getTableColumns(field)) : [field]));
+  return {
+    column: sql<unknown>`(select json_agg(json_build_array(${sql.join(values as SQLWrapper[], sql`, `)})) from ${from})`,
+    // Drizzle's own type for the same fields.
+    read: (value) => (value === null ? [] : v.parse(Lists, value).map((row) => toObject(parts, row) as SelectResultFields<Fields>)),
+  };
 }
 
 /** In the order in which Drizzle selects them. */

@@ -1,4 +1,4 @@
-import { boundedTime, storableText, type HostName, type StorePath } from '@floe/model';
+import { boundedTime, storableText, type StorePath } from '@floe/model';
 import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import type { Database } from './database.ts';
@@ -6,53 +6,45 @@ import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
 import type { AuditEntry, EndedTrial, Trial } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
 import { hosts, trials } from './tables/index.ts';
 
 const MAX_RESULT_CHARACTERS = 1_000;
 
-/** By host. */
-export interface Trials {
-  readonly open: ReadonlyMap<HostName, Trial>;
-  readonly ended: ReadonlyMap<HostName, EndedTrial>;
+/** The newest trial of a host, open or ended. */
+export interface TrialOfHost {
+  readonly open: Trial | undefined;
+  readonly ended: EndedTrial | undefined;
 }
 
 /**
- * The newest trial of each host, open or ended. One whose time has come counts until it is ended: only that gives the host a new epoch, by which
- * its agent hears of the fleet's release again. A row that cannot be read is no trial, and is replaced by the next.
+ * One whose time has come counts until it is ended: only that gives the host a new epoch, by which its agent hears of the fleet's release again.
+ * A row that cannot be read is no trial, and is replaced by the next.
  */
-export async function readTrials(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<Trials> {
-  const rows = await db
-    .select({ trial: trials })
-    .from(trials)
-    .innerJoin(hosts, eq(hosts.host, trials.host))
-    .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(trials.host, names)));
+export function toTrialOfHost(row: typeof trials.$inferSelect | undefined): TrialOfHost {
+  if (row === undefined) return NO_TRIAL;
+  return row.endedAt === null ? { open: toTrial(row), ended: undefined } : { open: undefined, ended: toEnded(row, row.endedAt) };
+}
+
+const NO_TRIAL: TrialOfHost = { open: undefined, ended: undefined };
+
+function toEnded({ id, host, by, at, result, hasFailed, isEndLogged, ...row }: typeof trials.$inferSelect, endedAt: number): EndedTrial | undefined {
+  const commit = new RowReader().commit('commit', row.commit);
+  if (commit === undefined) return undefined;
   return {
-    open: new Map(rows.flatMap(({ trial }) => (trial.endedAt === null ? toTrial(trial) : [])).map((trial) => [trial.host, trial])),
-    ended: new Map(rows.flatMap(({ trial }) => (trial.endedAt === null ? [] : toEnded(trial, trial.endedAt))).map((trial) => [trial.host, trial])),
+    id: storableText(id, 64),
+    host,
+    commit,
+    by: storableText(by, 200),
+    at: boundedTime(at),
+    endedAt: boundedTime(endedAt),
+    result: storableText(result ?? '', MAX_RESULT_CHARACTERS),
+    hasFailed,
+    isEndLogged,
   };
 }
 
-function toEnded({ id, host, by, at, result, hasFailed, isEndLogged, ...row }: typeof trials.$inferSelect, endedAt: number): EndedTrial[] {
-  const commit = new RowReader().commit('commit', row.commit);
-  if (commit === undefined) return [];
-  return [
-    {
-      id: storableText(id, 64),
-      host,
-      commit,
-      by: storableText(by, 200),
-      at: boundedTime(at),
-      endedAt: boundedTime(endedAt),
-      result: storableText(result ?? '', MAX_RESULT_CHARACTERS),
-      hasFailed,
-      isEndLogged,
-    },
-  ];
-}
-
-function toTrial(row: typeof trials.$inferSelect): Trial[] {
+function toTrial(row: typeof trials.$inferSelect): Trial | undefined {
   const reader = new RowReader();
   const trial = {
     id: row.id,
@@ -68,7 +60,7 @@ function toTrial(row: typeof trials.$inferSelect): Trial[] {
     epoch: reader.counter('epoch', row.epoch),
   };
   const { toplevel, commit } = trial;
-  return reader.problem === undefined && toplevel !== undefined && commit !== undefined ? [{ ...trial, toplevel, commit }] : [];
+  return reader.problem === undefined && toplevel !== undefined && commit !== undefined ? { ...trial, toplevel, commit } : undefined;
 }
 
 /** Nothing was built for it. */
