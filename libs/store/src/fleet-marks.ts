@@ -51,7 +51,16 @@ function rolloutOf(revision: SQL): SQL {
 }
 
 const Row = v.object({ followed: v.string(), general: v.string(), hosts: v.string() });
-const Hosts = v.pipe(v.string(), v.parseJson(), v.array(v.tuple([v.string(), v.string()])));
+/** Of thousands of hosts, at each look: one check, and not a schema for each value. */
+const Hosts = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.custom<readonly (readonly [string, string])[]>((hosts) => Array.isArray(hosts) && hosts.every(isMark)),
+);
+
+function isMark(entry: unknown): boolean {
+  return Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'string';
+}
 
 /**
  * The marks of all hosts of a repository, by one statement that returns little: Postgres compares, and the server reads what changed.

@@ -1,6 +1,6 @@
 export { factsOf, lastWordOf } from './host-facts.ts';
 export { resolveAgain } from './resolve-again.ts';
-export { ringHosts, takesPart } from './ring-hosts.ts';
+export { KnownRingHosts, ringHosts, takesPart } from './ring-hosts.ts';
 export { isOrdered, rolloutHosts, type RolloutFacts } from './rollout-hosts.ts';
 export { sequenceFloor } from './sequence-floor.ts';
 export { openStore, type StoreDeps } from './open.ts';

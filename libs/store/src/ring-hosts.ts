@@ -1,4 +1,4 @@
-import { isBrieflyAway, isLost, isStopped, progressOf, ringIn, type ReleaseRef, type RingHost } from '@floe/model';
+import { AWAY_GRACE_MS, isBrieflyAway, isLost, isStopped, progressOf, ringIn, VERDICT_MS, type ReleaseRef, type RingHost } from '@floe/model';
 import { lastWordOf } from './host-facts.ts';
 import type { CurrentRollout, FleetHost } from './records.ts';
 
@@ -10,6 +10,60 @@ export function ringHosts(
 ): readonly RingHost[] {
   const ringOf = ringIn(rollout);
   return hosts.flatMap((each) => toRingHost(each, { ring: ringOf(each.row.host), revisionId: rollout.revisionId, now }) ?? []);
+}
+
+/** The answer about one host, and when nothing but another fact can change it. */
+interface Known {
+  readonly each: FleetHost;
+  readonly ring: number;
+  readonly from: number;
+  readonly until: number;
+  readonly answer: RingHost | undefined;
+}
+
+/**
+ * What {@link ringHosts} answers, for somebody who asks every few seconds: of hosts that were not read again since, and of which no time has
+ * come, the answers are those of the last time. A row that was read again is another object.
+ */
+export class KnownRingHosts {
+  #revisionId: string | undefined;
+  #known: Known[] = [];
+
+  of(rollout: Parameters<typeof ringHosts>[0], hosts: readonly FleetHost[], now: number): readonly RingHost[] {
+    const { revisionId } = rollout;
+    const before = this.#revisionId === revisionId ? this.#known : [];
+    const ringOf = ringIn(rollout);
+    const answers: RingHost[] = [];
+    this.#revisionId = revisionId;
+    this.#known = hosts.map((each, index): Known => {
+      const ring = ringOf(each.row.host);
+      const last = before[index];
+      const isSame = last?.each === each && last.ring === ring && last.from <= now && now < last.until;
+      const known = isSame ? last : { each, ring, ...lastsAt(each.row, now), answer: toRingHost(each, { ring, revisionId, now }) };
+      if (known.answer !== undefined) answers.push(known.answer);
+      return known;
+    });
+    return answers;
+  }
+}
+
+/** Between which times, of those at which an answer may become another one, `now` is. */
+function lastsAt({ went, stateSince, lastSeenAt, enrolledAt }: FleetHost['row'], now: number): Pick<Known, 'from' | 'until'> {
+  const heardAt = lastSeenAt ?? enrolledAt;
+  let [from, until] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const note = (at: number | undefined): void => {
+    if (at === undefined) return;
+    // Some limits are met at their time, and some are over then.
+    for (const turn of [at, at + 1]) {
+      if (turn <= now) from = Math.max(from, turn);
+      else until = Math.min(until, turn);
+    }
+  };
+  note(went?.until);
+  note(stateSince === undefined ? undefined : stateSince + VERDICT_MS);
+  note(heardAt === undefined ? undefined : heardAt - AWAY_GRACE_MS);
+  note(heardAt === undefined ? undefined : heardAt + AWAY_GRACE_MS);
+  return { from, until };
 }
 
 /** Its enrolment holds: a rollout may ask it. */

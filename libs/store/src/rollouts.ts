@@ -68,10 +68,18 @@ const PauseColumn = v.variant('cause', [
   v.object({ cause: v.literal('after-ring') }),
   v.object({ cause: v.literal('freeze'), by: storedText(200), reason: storedText(2_000) }),
 ]) satisfies v.GenericSchema<unknown, RolloutPause>;
+const MAX_RING = 1_000;
+/** Of thousands of hosts, at each look: one check, and not a schema for each value. */
 const RingsColumn = v.pipe(
-  v.array(v.tuple([HostNameText, v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000))])),
+  v.custom<readonly (readonly [HostName, number])[]>((rings) => Array.isArray(rings) && rings.every(isRingOfHost)),
   v.transform((rings): ReadonlyMap<HostName, number> => new Map(rings)),
 );
+
+function isRingOfHost(entry: unknown): boolean {
+  if (!Array.isArray(entry)) return false;
+  const [host, ring]: readonly unknown[] = entry;
+  return typeof host === 'string' && typeof ring === 'number' && Number.isInteger(ring) && ring >= 0 && ring <= MAX_RING;
+}
 
 const WeakerColumn = v.pipe(
   v.array(

@@ -49,7 +49,7 @@ export async function readAsText<Fields extends SelectedFields, Found extends Qu
 /** Rows of other tables that belong to a row of {@link readAsText}. */
 export interface Nested<Row> {
   /** One value, null where there are none: most hosts have no trial, and a null for each of its columns is read for each host. */
-  readonly column: SQL<unknown>;
+  readonly column: SQL;
   read(value: unknown): readonly Row[];
 }
 

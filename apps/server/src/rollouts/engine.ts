@@ -35,7 +35,7 @@ import {
   type StorePart,
 } from '@floe/store';
 import { describeStep } from './describe-step.ts';
-import { rolloutFacts } from './facts.ts';
+import { KnownFacts, rolloutFacts } from './facts.ts';
 import { looseningsOf, LOST_POLICY } from './loosenings.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
@@ -72,6 +72,7 @@ export interface RolloutTick {
  */
 export class RolloutEngine {
   readonly #deps: RolloutEngineDeps;
+  readonly #known = new KnownFacts();
 
   constructor(deps: RolloutEngineDeps) {
     this.#deps = deps;
@@ -119,7 +120,7 @@ export class RolloutEngine {
   /** `weaker`: as it is known by the end of the decision. */
   async #decide(rollout: CurrentRollout & { readonly weaker: readonly Loosening[] }, hosts: readonly FleetHost[], now: number): Promise<Decided> {
     const decide = (weaker: readonly Loosening[]): Omit<Decided, 'left'> => {
-      const facts = rolloutFacts({ ...rollout, weaker }, hosts, now);
+      const facts = rolloutFacts({ ...rollout, weaker }, hosts, now, this.#known);
       return { facts, weaker, decision: decideRollout(rollout.course, facts, now) };
     };
     const first = decide(rollout.weaker);
@@ -137,7 +138,7 @@ export class RolloutEngine {
     if (next === undefined) return false;
     const { store, clock, logger } = this.#deps;
     const now = clock.now();
-    const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now);
+    const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now, this.#known);
     if (judgeNext(rollout, facts, next, now).kind === 'waits' || !(await store.rollouts.begin(next, now))) return false;
     logger.info('rollout', { rollout: next.id, event: 'begun', commit: next.sha });
     await store.audit.append({

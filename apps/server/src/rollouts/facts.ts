@@ -1,14 +1,31 @@
 import { createHash } from 'node:crypto';
-import { isBrieflyAway, ringIn, type ComingHost, type RolloutFacts } from '@floe/model';
+import { isBrieflyAway, ringIn, type ComingHost, type HostName, type RolloutFacts, type StorePath } from '@floe/model';
 import { stableJson } from '@floe/runtime';
-import { ringHosts, takesPart, type CurrentRollout, type FleetHost } from '@floe/store';
+import { KnownRingHosts, ringHosts, takesPart, type CurrentRollout, type FleetHost } from '@floe/store';
 import { windowFacts } from './windows.ts';
 
-/** All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. */
-export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): RolloutFacts {
+/** What the facts were made from at the last look, so that what is as it was is not made again. */
+export class KnownFacts {
+  readonly ringHosts = new KnownRingHosts();
+  #bound: { readonly policy: string; readonly systems: readonly System[]; readonly binds: string } | undefined;
+
+  bindsOf(rollout: CurrentRollout, hosts: readonly FleetHost[]): string {
+    const policy = stableJson(rollout.policy);
+    if (this.#bound?.policy === policy && areStill(this.#bound.systems, rollout, hosts)) return this.#bound.binds;
+    const systems = boundSystems(rollout, hosts);
+    this.#bound = { policy, systems, binds: hashOf(policy, systems) };
+    return this.#bound.binds;
+  }
+}
+
+/**
+ * All that a decision about the rollout is made from, and all that people are told about it. `hosts`: all of the repository. `known`: of who
+ * asks every few seconds.
+ */
+export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number, known?: KnownFacts): RolloutFacts {
   const { policy, course, orders, probes = [], people, weaker = [] } = rollout;
   const needsApproval = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals !== undefined);
-  const asked = ringHosts(rollout, hosts, now);
+  const asked = known === undefined ? ringHosts(rollout, hosts, now) : known.ringHosts.of(rollout, hosts, now);
   return {
     policy,
     hosts: asked,
@@ -17,7 +34,7 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     windows: windowFacts(policy, course, asked, now),
     orders,
     probes,
-    binds: needsApproval ? bindsOf(rollout, hosts) : undefined,
+    binds: needsApproval ? (known?.bindsOf(rollout, hosts) ?? bindsOf(rollout, hosts)) : undefined,
     authors: people?.unmapped.length === 0 && people.unmappedSigners.length === 0 ? people.authors : undefined,
     hasOtherAdministrator: people?.hasOtherAdministrator === true,
     weaker,
@@ -38,13 +55,43 @@ function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[], now: num
  * Of the policy and of each host's system, also where that is still built: with another of these, another thing is approved, and that it
  * is built changes nothing.
  */
-function bindsOf({ policy, coming }: CurrentRollout, hosts: readonly FleetHost[]): string {
-  const systems = hosts.flatMap(({ row: { host }, situation: { rollout } }) => {
-    const toplevel = coming?.get(host) ?? rollout?.toplevel;
-    return toplevel === undefined ? [] : [`${host} ${toplevel}`];
+function bindsOf(rollout: CurrentRollout, hosts: readonly FleetHost[]): string {
+  return hashOf(stableJson(rollout.policy), boundSystems(rollout, hosts));
+}
+
+interface System {
+  readonly host: HostName;
+  readonly toplevel: StorePath;
+}
+
+function systemOf({ coming }: CurrentRollout, { row, situation }: FleetHost): StorePath | undefined {
+  return coming?.get(row.host) ?? situation.rollout?.toplevel;
+}
+
+function boundSystems(rollout: CurrentRollout, hosts: readonly FleetHost[]): readonly System[] {
+  return hosts.flatMap((each) => {
+    const toplevel = systemOf(rollout, each);
+    return toplevel === undefined ? [] : [{ host: each.row.host, toplevel }];
   });
+}
+
+/** These are what {@link boundSystems} would answer. */
+function areStill(systems: readonly System[], rollout: CurrentRollout, hosts: readonly FleetHost[]): boolean {
+  let count = 0;
+  for (const each of hosts) {
+    const toplevel = systemOf(rollout, each);
+    if (toplevel === undefined) continue;
+    const known = systems[count];
+    if (known?.host !== each.row.host || known.toplevel !== toplevel) return false;
+    count += 1;
+  }
+  return count === systems.length;
+}
+
+function hashOf(policy: string, systems: readonly System[]): string {
+  const lines = systems.map(({ host, toplevel }) => `${host} ${toplevel}`).toSorted();
   // In one piece: of 10,000 hosts a call for each takes most of a look.
   return createHash('sha256')
-    .update([stableJson(policy), ...systems.toSorted()].join('\n'))
+    .update([policy, ...lines].join('\n'))
     .digest('base64url');
 }
