@@ -5,7 +5,7 @@ import { startPostgres, type PostgresServer } from '@floe/testkit';
 import { openStore } from './open.ts';
 import type { Release, Repository } from './records.ts';
 import type { Store } from './store.ts';
-import { moveRollout, newRepository, publishNext, report, storeDeps } from './test/test-store.ts';
+import { moveRollout, newRepository, presence, publishNext, report, storeDeps } from './test/test-store.ts';
 
 // Whatever writes many hosts at once, on a real Postgres, in the order in which Postgres comes to the rows: it waits a little after each row, so
 // that two that do not lock in one order wait for each other every time.
@@ -101,6 +101,11 @@ const WRITERS: Readonly<Record<string, (store: Store) => Promise<() => Promise<u
     await sql`update hosts set stable_release_id = null`;
     return async () => await store.stable.restore(repository.id, told);
   },
+  async hellos(store) {
+    await Promise.resolve();
+    return async () =>
+      await Promise.all(namesFor(store).map(async (name) => await store.hosts.connect(name, presence({ sessionId: `gone/${name}` }))));
+  },
   async 'forgotten refusals'(store) {
     await sql`update hosts set refused_at = 1, refused_count = 1`;
     return async () => await store.hosts.forgetRefusals(2);
@@ -109,7 +114,7 @@ const WRITERS: Readonly<Record<string, (store: Store) => Promise<() => Promise<u
 
 const PAIRS = Object.keys(WRITERS).flatMap((first, index) =>
   Object.keys(WRITERS)
-    .slice(index + 1)
+    .slice(first === 'hellos' ? index : index + 1)
     .map((second) => [first, second] as const),
 );
 

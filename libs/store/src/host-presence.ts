@@ -1,82 +1,11 @@
-import { and, eq, isNull, sql, type SQL } from 'drizzle-orm';
-import type { HostName, StorePath } from '@floe/model';
+import { and, eq, sql, type SQL } from 'drizzle-orm';
+import type { HostName } from '@floe/model';
 import type { Database } from './database.ts';
-import { missingRow } from './errors.ts';
-import { highestSequence } from './highest-sequence.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
-import { handedBefore } from './host-handed.ts';
-import { lockHost, lockHosts, toHostRow, type StoredHost } from './host-rows.ts';
-import type { HostPresence, HostRow } from './records.ts';
+import { gatherArrivals } from './host-arrivals.ts';
+import { lockHosts } from './host-rows.ts';
 import type { HostStore } from './store.ts';
-import { hosts, repositories, serverLeases, trials } from './tables/index.ts';
-
-/**
- * The epoch to go on from. An agent that accepted a higher one, or this one for something else, was told by a database
- * that is gone: the desired release then gets an epoch that the agent has never seen, or it would take the directive
- * for one that it knows.
- */
-function epochAfter(row: StoredHost, presence: HostPresence, tried: StorePath | undefined): number {
-  const isAhead = presence.epoch > row.epoch;
-  const told = tried ?? row.desiredToplevel;
-  const isOther = presence.epoch === row.epoch && told !== null && presence.stateToplevel !== told;
-  return isAhead || isOther ? presence.epoch + 1 : row.epoch;
-}
-
-/** A host may move the sequence on by so much at once: a lost database is far behind, but a liar must not use it up. */
-const MAX_SEQUENCE_JUMP = 1_000_000;
-
-/**
- * An agent that accepted a sequence which was never given here was told by a database that is gone. The next revision
- * continues above it: the agent refuses everything below.
- */
-async function raiseSequence(db: Database, repositoryId: string, atLeast: number): Promise<void> {
-  await db
-    .update(repositories)
-    .set({ sequence: atLeast })
-    .where(and(eq(repositories.id, repositoryId), sql`${highestSequence} between ${atLeast - MAX_SEQUENCE_JUMP}::bigint and ${atLeast - 1}::bigint`));
-}
-
-async function connect(db: Database, origin: HintOrigin, host: HostName, presence: HostPresence): Promise<HostRow> {
-  return await db.transaction(async (tx) => {
-    const row = await lockHost(tx, host);
-    const [trial] = await tx
-      .select({ toplevel: trials.toplevel })
-      .from(trials)
-      .where(and(eq(trials.host, host), isNull(trials.endedAt)));
-    const handed = await handedBefore(tx, row, presence);
-    const stateToplevel = presence.stateToplevel ?? null;
-    const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
-    // Fewer reports than are stored: the agent's disk was restored to an older day, and its numbers come again.
-    const isNewSeries = presence.reportSeq < row.reportSeq;
-    const [connected] = await tx
-      .update(hosts)
-      .set({
-        isConnected: true,
-        sessionId: presence.sessionId,
-        bootId: presence.bootId,
-        machineId: row.machineId ?? presence.machineId,
-        agentVersion: presence.agentVersion,
-        capabilities: presence.capabilities ?? [],
-        system: presence.system,
-        lastSeenAt: presence.at,
-        observed: presence.observed,
-        ...handed,
-        epoch: epochAfter({ ...row, ...handed }, presence, trial?.toplevel),
-        acceptedSequence: presence.sequence,
-        ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
-        ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
-        // Reports up to here are no newer than this hello. The last of them has the detail of this very state.
-        stateSeq: presence.reportSeq,
-        ...(isNewSeries ? { reportSeries: row.reportSeries + 1, reportSeq: 0 } : {}),
-      })
-      .where(eq(hosts.host, host))
-      .returning();
-    if (connected === undefined) throw missingRow('host', host);
-    await raiseSequence(tx, row.repositoryId, presence.sequence);
-    await notify(tx, { topic: 'host', host, origin });
-    return toHostRow(connected);
-  });
-}
+import { hosts, serverLeases } from './tables/index.ts';
 
 /** Only for the session that is the current one: a socket that dies late must not end its successor's presence. */
 async function disconnect(db: Database, origin: HintOrigin, host: HostName, sessionId: string, at: number): Promise<boolean> {
@@ -144,8 +73,9 @@ async function expirePresence(db: Database, ownServerId: string, at: number): Pr
 type Presence = Pick<HostStore, 'connect' | 'disconnect' | 'disconnectAll' | 'present' | 'reconnect' | 'renewLease' | 'expirePresence'>;
 
 export function createHostPresence(db: Database, origin: HintOrigin): Presence {
+  const connect = gatherArrivals(db, origin);
   return {
-    connect: async (host, presence) => await connect(db, origin, host, presence),
+    connect: async (host, presence) => await connect(host, presence),
     disconnect: async (host, sessionId, at) => await disconnect(db, origin, host, sessionId, at),
     disconnectAll: async (sessionIdPrefix, at) => await disconnectAll(db, sessionIdPrefix, at),
     async present(serverId) {

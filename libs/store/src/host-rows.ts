@@ -1,7 +1,6 @@
-import { eq, sql, type SQL } from 'drizzle-orm';
-import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type HostName, type StorePath, type Went } from '@floe/model';
+import { sql, type SQL } from 'drizzle-orm';
+import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type StorePath, type Went } from '@floe/model';
 import type { Database } from './database.ts';
-import { missingRow } from './errors.ts';
 import type { HostRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { CapabilitiesColumn, DetailColumn, ObservedColumn, PermitColumn, TimingsColumn } from './rows.ts';
@@ -72,13 +71,6 @@ export function toHostRows(rows: readonly StoredHost[], onLeftOut: (names: reado
   const hasName = ({ host }: StoredHost): boolean => HOST_NAME_FORM.test(host);
   onLeftOut(rows.filter((row) => !hasName(row)).map(({ host }) => JSON.stringify(storableText(host, 60))));
   return rows.filter(hasName).map(toHostRow);
-}
-
-/** The host's row, locked until the transaction ends, so that a decision from it stays valid. */
-export async function lockHost(tx: Database, host: HostName): Promise<StoredHost> {
-  const [row] = await tx.select().from(hosts).where(eq(hosts.host, host)).for('update');
-  if (row === undefined) throw missingRow('host', host);
-  return row;
 }
 
 /**

@@ -16,10 +16,10 @@ const CONCURRENT_HELLOS = 16;
 const CONCURRENT_OF_ADDRESS = 8;
 
 /**
- * Number of admissions that are stored at the same time: fewer than the connections to Postgres that are not for people, so that reports are stored
- * while a whole fleet comes back. Whoever gives up meanwhile has not asked for anything.
+ * Number of admissions that are stored at the same time. The store has few transactions for them, in which it puts together what waits: so many
+ * are one that is stored, and the next. Whoever gives up before has not asked for anything.
  */
-const CONCURRENT_ADMISSIONS = 5;
+const CONCURRENT_ADMISSIONS = 500;
 
 /** The name of the work that fails for a refused agent, for {@link Troubles}. */
 const CONNECTING = 'connecting';

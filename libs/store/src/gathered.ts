@@ -1,0 +1,68 @@
+import { background } from '@floe/runtime';
+
+interface Waiting<Item, Answer> {
+  readonly item: Item;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Gathering<Item, Answer> {
+  /** The answers are in the order of the items. When it fails, nothing was done. */
+  readonly run: (items: readonly Item[]) => Promise<readonly Answer[]>;
+  /** So many items are run together. */
+  readonly most: number;
+  /** So many runs are under way at a time. */
+  readonly atOnce: number;
+  /** An error that concerns all items, whatever they are: the database does not answer. */
+  readonly isOfAll: (error: unknown) => boolean;
+}
+
+/**
+ * Runs together what is asked for while other runs are under way: alone each waits for nobody, and of thousands hundreds share a
+ * transaction. What one of them is refused for concerns none of the others: then halves are run, until it is alone.
+ */
+export class Gathered<Item, Answer> {
+  readonly #how: Gathering<Item, Answer>;
+  readonly #waiting: Waiting<Item, Answer>[] = [];
+  #running = 0;
+
+  constructor(how: Gathering<Item, Answer>) {
+    this.#how = how;
+  }
+
+  async ask(item: Item): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.#waiting.push({ item, resolve, reject });
+    // Whoever asks first runs also what comes meanwhile, and has its own answer as soon as that is there.
+    if (this.#running < this.#how.atOnce) background(this.#runAll(), reject);
+    return await promise;
+  }
+
+  /** Never rejects: whoever asked gets the error. */
+  async #runAll(): Promise<void> {
+    this.#running += 1;
+    while (this.#waiting.length > 0) await this.#run(this.#waiting.splice(0, this.#how.most));
+    this.#running -= 1;
+  }
+
+  async #run(some: readonly Waiting<Item, Answer>[]): Promise<void> {
+    let answers: readonly Answer[];
+    try {
+      answers = await this.#how.run(some.map(({ item }) => item));
+    } catch (error) {
+      if (some.length <= 1 || this.#how.isOfAll(error)) {
+        for (const { reject } of some) reject(error);
+        return;
+      }
+      const middle = Math.ceil(some.length / 2);
+      await this.#run(some.slice(0, middle));
+      await this.#run(some.slice(middle));
+      return;
+    }
+    for (const [index, { resolve, reject }] of some.entries()) {
+      const answer = answers[index];
+      if (answer === undefined) reject(new RangeError('an item got no answer'));
+      else resolve(answer);
+    }
+  }
+}
