@@ -48,6 +48,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   freezes: 'true',
   label_stops: 'true',
   directives: `host = 'bad'`,
+  host_statements: `host = 'bad'`,
   reports: `host = 'bad'`,
   status_outbox: 'true',
   notification_targets: 'true',

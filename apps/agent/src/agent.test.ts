@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentJournal, AgentState, CommitSha } from '@floe/model';
 import { verifySignature, createLogger, exec, FloeError, silentLogger, systemClock, type Clock } from '@floe/runtime';
-import { DEFAULT_AGENT_POLICY, helloBytes } from '@floe/protocol';
+import { DEFAULT_AGENT_POLICY, helloBytes, HostReport, open as openEnvelope } from '@floe/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent, type AgentDeps } from './agent.ts';
 import { RunningRelease } from './engine/running-release.ts';
@@ -109,6 +109,48 @@ async function savedJournal(): Promise<AgentJournal> {
 
 const states = (): AgentState[] => server.reports.map(({ state }) => state);
 const reached = async (state: AgentState): Promise<void> => await until(() => states().includes(state));
+
+test('A23: what the machine runs and what its directives came to is signed, for a server that asks for it', async () => {
+  server.onHello = (peer) => peer.send({ type: 'welcome', serverTime: Date.now(), reportSeq: 0, signedReports: true });
+  await startAgent();
+  const signed = (): HostReport[] =>
+    server.peers.flatMap((peer) =>
+      peer.of('signed-report').map(({ envelope }) => {
+        const opened = openEnvelope(envelope, 'floe/report', HostReport, [signer], verifySignature);
+        if (opened.kind === 'refused') throw new Error(opened.message);
+        expect(opened.statement).toMatchObject({ host: HOST, machineId: MACHINE_ID, bootId: 'boot', nonce: peer.nonce });
+        return opened.statement;
+      }),
+    );
+  await until(() => signed().length === 1);
+  expect(signed()[0]).toMatchObject({ seq: 0, state: 'IDLE', release: null, observed: { current: OLD } });
+  offer({ release: { toplevel: NEW, sequence: 4 } });
+  await reached('SUCCEEDED');
+  const report = server.reports.find(({ state }) => state === 'SUCCEEDED');
+  await until(() => signed().some(({ state }) => state === 'SUCCEEDED'));
+  expect(signed().at(-1)).toMatchObject({
+    seq: report?.seq,
+    epoch: report?.epoch,
+    toplevel: NEW,
+    release: { sequence: 4, toplevel: NEW },
+    floor: 4,
+    isTrial: false,
+    isOverridden: false,
+    observed: { current: NEW },
+  });
+  // Once more for each connection, as the nonce is another one.
+  server.peer?.socket.close(1012);
+  await until(() => server.peers.length > 1 && signed().some(({ nonce }) => nonce === server.peer?.nonce));
+  expect(signed().at(-1)).toMatchObject({ seq: server.reports.at(-1)?.seq, release: { sequence: 4 }, observed: { current: NEW } });
+});
+
+test('a server that does not ask for signed reports, as an older one, gets none', async () => {
+  await startAgent();
+  await connected();
+  offer({ release: { toplevel: NEW } });
+  await reached('SUCCEEDED');
+  expect(server.peers.flatMap((peer) => peer.of('signed-report'))).toEqual([]);
+});
 
 test('the hello proves the key over the nonce and says what the machine has', async () => {
   await startAgent();

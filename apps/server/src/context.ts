@@ -21,6 +21,7 @@ import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
 import { ReportWriter, type HostReport } from './agents/report-writer.ts';
+import { SignedReportWriter } from './agents/signed-reports.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
@@ -197,6 +198,7 @@ export async function createServerContext(
   }
 
   const reports = stack.use(new ReportWriter({ store, clock, logger, onStored: tellReports }));
+  const signedReports = stack.use(new SignedReportWriter({ store, clock, logger }));
   const admission = new Admission({ store, clock, logger, repositoryId: repository.id });
   const hub = stack.use(
     new AgentHub({
@@ -204,6 +206,7 @@ export async function createServerContext(
       clock,
       logger,
       reports,
+      signedReports,
       troubles,
       onHostChanged: (host) => steering.markRollout(host),
       mayActivate: async (host, epoch) => await admission.mayActivate(host, epoch),

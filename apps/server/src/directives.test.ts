@@ -43,6 +43,7 @@ async function told(release: ReleaseStatement, freshRef: string): Promise<Direct
     {
       store: {
         hosts: { saveDirectives: async () => await Promise.resolve() },
+        hostStatements: { save: async () => await Promise.resolve() },
         releases: {
           toOffer: async () =>
             await Promise.resolve({

@@ -15,7 +15,7 @@ import {
   storedEnvelope,
 } from '@floe/protocol';
 import type { Logger, Signer } from '@floe/runtime';
-import type { Deploy, DirectiveRow, HostRow, StorePart } from '@floe/store';
+import type { Deploy, DirectiveRow, HostRow, SavedHostStatement, StorePart } from '@floe/store';
 import type * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -25,7 +25,7 @@ const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
 const YIELD_EVERY = 100;
 
 export interface DirectiveDeps {
-  readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer' }>;
+  readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer'; hostStatements: 'save' }>;
   readonly clock: Pick<ServerClock, 'now' | 'latest'>;
   readonly serverSigner: Signer;
   /** Has permits and the like signed. */
@@ -70,6 +70,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
   const freshnessEnvelope = storedEnvelope(freshness);
 
   const sent: DirectiveRow[] = [];
+  const permits: SavedHostStatement[] = [];
   const stated = freshnessEnvelope === undefined ? undefined : statementIn(freshnessEnvelope, FreshnessStatement);
   // The agent judges by the newest date that the release key signed, if its clock and the server's are behind that.
   const asOf = stated?.asOf ?? 0;
@@ -108,12 +109,19 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     };
     if (!session.offer(desired.epoch, desired.releaseId, seal(serverSigner, 'floe/directive', directive))) continue;
     sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
+    if (permit !== undefined) permits.push(savedPermit(addressee, permit, issuedAt));
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
     if (sent.length % YIELD_EVERY === 0) await nextTurn();
   }
   const tried = new Set(untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [] : [desired.releaseId])));
   await store.hosts.saveDirectives(sent.filter(({ releaseId }) => !tried.has(releaseId)));
+  // For an export: why a host runs something older, in the words of the release key.
+  if (permits.length > 0) await store.hostStatements.save(permits);
   return sent;
+}
+
+function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permit: Envelope, at: number): SavedHostStatement {
+  return { host, kind: 'permit', epoch, seq: at, publicKey: permit.keyId, envelope: JSON.stringify(permit), at };
 }
 
 /** It is to go below what it was told, and its agent would refuse that. */

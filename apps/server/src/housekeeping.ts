@@ -93,6 +93,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     isHistory: true,
     prune: async (store, before) => await store.reports.prune(before),
   },
+  host_statements: { bound: 'one of each host, and 16 of its directives and permits; they go with their host' },
   status_outbox: {
     bound: 'three of each commit',
     keepMs: 90 * DAY_MS,

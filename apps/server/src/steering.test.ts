@@ -90,6 +90,7 @@ async function pass(hosts: readonly GivenHost[]) {
             await Promise.resolve();
           },
         },
+        hostStatements: { save: async () => await Promise.resolve() },
         releases: {
           async toOffer(_repository, ids) {
             calls.push('toOffer');
@@ -194,6 +195,7 @@ function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof
   return new Steering(
     {
       store: {
+        hostStatements: { save: async () => await Promise.resolve() },
         hosts: {
           endTrial: async () => await Promise.resolve(false),
           logTrialEnd: async () => await Promise.resolve(false),
@@ -259,7 +261,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
         'server/1',
         socket as never,
         'nonce',
-        name(1),
+        { host: name(1) },
         { host: name(1), machineId: 'm', bootId: 'b' } as never,
         {} as never,
       );
@@ -269,6 +271,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
         const deps = {
           store: {
             hosts: { saveDirectives: async () => await Promise.resolve() },
+            hostStatements: { save: async () => await Promise.resolve() },
             releases: {
               toOffer: async (_repository: string, ids: readonly string[]) =>
                 await Promise.resolve({

@@ -10,6 +10,7 @@ export * from './fleet-policy/floor.ts';
 export * from './fleet-policy/parse.ts';
 export { schemaProblems } from './fleet-policy/problems.ts';
 export { FleetPolicy } from './fleet-policy/schema.ts';
+export * from './host-report.ts';
 export * from './ids.ts';
 export * from './messages.ts';
 export * from './plan-view.ts';

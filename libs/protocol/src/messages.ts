@@ -42,8 +42,16 @@ export type StageTimings = ModelStageTimings;
 /** First message on every socket. The agent signs the nonce with its key in its hello. */
 export const Challenge = v.strictObject({ type: v.literal('challenge'), nonce: v.pipe(word(64), v.minLength(16)) });
 export type Challenge = v.InferOutput<typeof Challenge>;
-/** The hello was accepted. `reportSeq`: the newest report of this agent that is stored; older ones need not be sent again. */
-export const Welcome = v.strictObject({ type: v.literal('welcome'), serverTime: Timestamp, reportSeq: Counter });
+/**
+ * The hello was accepted. `reportSeq`: the newest report of this agent that is stored; older ones need not be sent again. `signedReports`: the server
+ * takes {@link SignedReport}s; only to agents with that capability, as others refuse a field that they do not know.
+ */
+export const Welcome = v.strictObject({
+  type: v.literal('welcome'),
+  serverTime: Timestamp,
+  reportSeq: Counter,
+  signedReports: v.optional(v.literal(true)),
+});
 export type Welcome = v.InferOutput<typeof Welcome>;
 /** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. */
 export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
@@ -109,6 +117,16 @@ export const Report = v.strictObject({
 });
 export type Report = v.InferOutput<typeof Report>;
 
+/** Of an agent that can sign what it reports. */
+export const SIGNED_REPORTS = 'signed-reports';
+
+/**
+ * Carries a `HostReport` that the host's key signed: beside a report in which the machine is at rest, and once after each welcome. Only to a server
+ * that asked for it. May be lost: what the machine runs is said again on the next connection.
+ */
+export const SignedReport = v.strictObject({ type: v.literal('signed-report'), envelope: Envelope });
+export type SignedReport = v.InferOutput<typeof SignedReport>;
+
 /** The system is staged and may be activated: the agent asks for `go`. */
 export const Ready = v.strictObject({ type: v.literal('ready'), epoch: Counter });
 export type Ready = v.InferOutput<typeof Ready>;
@@ -125,7 +143,7 @@ export type Progress = v.InferOutput<typeof Progress>;
 export const Staged = v.strictObject({ type: v.literal('staged'), toplevel: StorePath });
 export type Staged = v.InferOutput<typeof Staged>;
 
-export const AgentMessage = v.variant('type', [Hello, Report, Ready, Progress, Staged]);
+export const AgentMessage = v.variant('type', [Hello, Report, SignedReport, Ready, Progress, Staged]);
 export type AgentMessage = v.InferOutput<typeof AgentMessage>;
 
 /** The bytes that an agent signs in its hello. They contain the nonce and the identity that the agent claims. */

@@ -77,6 +77,9 @@ test('after a rename no row of any table has the old name: also not of a table t
   await query(`insert into directives (host, epoch, release_id, mode, issued_at) values ('${OLD}', 1, ${release}, 'activate', 1)`);
   await query(`insert into reports (host, series, seq, epoch, state, observed, at, received_at) values ('${OLD}', 0, 1, 1, 'IDLE', '{}', 1, 1)`);
   await query(
+    `insert into host_statements (host, kind, epoch, seq, public_key, envelope, at) values ('${OLD}', 'newest', 0, 1, '${KEY}', '{}', 1), ('${NEW}', 'newest', 0, 1, 'k', '{}', 1)`,
+  );
+  await query(
     `insert into signing_requests (key, repository_id, host, request, at, envelope) values ('k', '${repository.id}', '${OLD}', '{"host": "${OLD}"}', 1, '{}')`,
   );
   await query(`insert into former_hosts (former_host, host, renamed_at) values ('ws-first-name', '${OLD}', 1)`);

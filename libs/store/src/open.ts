@@ -7,6 +7,7 @@ import { fenced } from './fence.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
 import { createHintChannel, newHintOrigin } from './hints.ts';
+import { createHostStatementStore } from './host-statements.ts';
 import { createHostStore } from './hosts.ts';
 import { LeftOutRows } from './unreadable.ts';
 import { migrate } from './migrate.ts';
@@ -95,6 +96,7 @@ function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): 
     handovers: translating(createHandoverStore(db), isClosed),
     testing: translating(createTestingStore(db), isClosed),
     signing: translating(createSigningStore(db), isClosed),
+    hostStatements: translating(createHostStatementStore(db), isClosed),
     reports: translating(createReportStore(db, origin), isClosed),
     tokens: translating(createTokenStore(db), isClosed),
     outbox: translating(createOutboxStore(db, origin), isClosed),

@@ -35,6 +35,7 @@ import type {
 } from './records.ts';
 import type { WaitsForOlder } from './waiting-records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
+import type { HostStatementStore } from './host-statement-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
 import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
@@ -85,6 +86,7 @@ export interface Store extends AsyncDisposable {
   readonly handovers: HandoverStore;
   readonly testing: TestingStore;
   readonly signing: SigningStore;
+  readonly hostStatements: HostStatementStore;
   readonly reports: ReportStore;
   readonly tokens: TokenStore;
   readonly outbox: OutboxStore;

@@ -3,6 +3,7 @@ import {
   CLOSE_CODES,
   helloBytes,
   PROTOCOL_VERSION,
+  SIGNED_REPORTS,
   type AgentPolicy,
   type Envelope,
   type Hello,
@@ -25,6 +26,7 @@ import type { JournalStore } from './journal-store.ts';
 import type { Loop } from './loop.ts';
 import type { MachineWatch } from './machine-watch.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { SignedReports } from './signed-reports.ts';
 
 /** A release whose branch was last confirmed longer ago than this is logged as old. */
 const STALE_MS = 3 * 24 * 3600 * 1000;
@@ -53,6 +55,7 @@ export interface ConversationDeps {
   readonly timeQuestion: TimeQuestion;
   readonly stager: Stager;
   readonly reports: ReportQueue;
+  readonly signedReports: SignedReports;
   /** The policy of the system that runs. */
   readonly readPolicy: () => Promise<AgentPolicy>;
   readonly enrolAnew: (signal: AbortSignal) => Promise<boolean>;
@@ -90,7 +93,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename'],
+      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename', SIGNED_REPORTS],
     };
   }
 
@@ -130,7 +133,7 @@ export class Conversation implements ConnectionHandlers {
 
   /** After the welcome: corrects what was dated by a wrong clock, and sends what the server does not have yet. */
   async #catchUp(welcome: Welcome): Promise<void> {
-    const { reports, logger, clock, store, connection, scheduler } = this.#deps;
+    const { reports, signedReports, logger, clock, store, connection, scheduler } = this.#deps;
     const differenceMs = welcome.serverTime - clock.now();
     if (Math.abs(differenceMs) > CLOCK_DIFFERS_MS)
       logger.warn("this machine's clock and the server's differ; the agent judges by the server's what expired", { differenceMs });
@@ -144,7 +147,11 @@ export class Conversation implements ConnectionHandlers {
     } else {
       await reports.acknowledge(welcome.reportSeq);
     }
-    for (const report of reports.waiting) connection.send({ type: 'report', ...report });
+    for (const report of reports.waiting) {
+      connection.send({ type: 'report', ...report });
+      signedReports.sent(report);
+    }
+    await signedReports.tellNow();
     scheduler.repeatAsk();
     // The network is back, and with it probably the cache; or the machine slept, and its maintenance window may be open.
     if (store.current.state === 'DOWNLOADING' || store.current.state === 'DEFERRED') scheduler.retryNow();

@@ -1,4 +1,4 @@
-import type { AgentJournal } from '@floe/model';
+import type { AgentJournal, AgentReport } from '@floe/model';
 import type { AgentPolicy } from '@floe/protocol';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { JobDeps, JobSettings } from '../jobs/job.ts';
@@ -21,6 +21,7 @@ import { Loop } from './loop.ts';
 import { MachineWatch } from './machine-watch.ts';
 import { MissedServer } from './missed-server.ts';
 import { Scheduler } from './scheduler.ts';
+import { SignedReports } from './signed-reports.ts';
 
 export interface EngineSettings extends JobSettings, ConversationSettings {
   /** Shortest wait after the server refused this agent, in ms. */
@@ -104,7 +105,12 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     switchesOutliveAgent: machine.switchesOutliveAgent,
   });
   const effects = new Effects({ scheduler, inbox, machine, logger });
-  const loop = new Loop({ ...deps, store, effects, now, sendReport: (report) => connection.send({ type: 'report', ...report }) });
+  const signedReports = new SignedReports({ identity: deps.identity, machine, connection, clock, logger, journal: () => store.current });
+  const sendReport = (report: AgentReport): void => {
+    connection.send({ type: 'report', ...report });
+    signedReports.sent(report);
+  };
+  const loop = new Loop({ ...deps, store, effects, now, sendReport });
 
   loop.onStep(() => stager.looked());
 
@@ -117,6 +123,7 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     whereabouts: async (before) => await contact.whereabouts(before, stopping),
   });
   const watch = new MachineWatch({ ...deps, loop, inbox, scheduler, connection, missedServer, now });
-  const conversation = new Conversation({ ...deps, store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stager, stopping });
+  const parts = { store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stager, signedReports };
+  const conversation = new Conversation({ ...deps, ...parts, stopping });
   return { connection, inbox, scheduler, loop, watch, stager, conversation, now };
 }

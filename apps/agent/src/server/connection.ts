@@ -43,6 +43,16 @@ export interface ConnectionDeps {
   readonly random: () => number;
 }
 
+/** A connection on which the server has welcomed this agent. */
+interface Welcomed {
+  readonly socket: WebSocket;
+  readonly nonce: string;
+  readonly serverTime: number;
+  /** By the machine's uptime. */
+  readonly at: number;
+  readonly takesSigned: boolean;
+}
+
 /** In a row. */
 interface TriesInVain {
   readonly misses: number;
@@ -57,7 +67,7 @@ export function agentSocketUrl(serverUrl: string): string {
 /** The agent's connection to its server. It reconnects by itself. */
 export class Connection {
   readonly #deps: ConnectionDeps;
-  #welcomed: { readonly socket: WebSocket; readonly nonce: string; readonly serverTime: number; readonly at: number } | undefined;
+  #welcomed: Welcomed | undefined;
   #since: number | null = null;
   /** `renew` waits for a new connection: only short waits between tries. */
   #isHurried = false;
@@ -97,6 +107,11 @@ export class Connection {
   /** The nonce of this connection's challenge; undefined while there is no connection. */
   get nonce(): string | undefined {
     return this.#welcomed?.nonce;
+  }
+
+  /** The server asked for reports that this host's key signed. */
+  get takesSigned(): boolean {
+    return this.#welcomed?.takesSigned === true;
   }
 
   /**
@@ -317,7 +332,7 @@ export class Connection {
         clearTimeout(handshake);
         this.#since = clock.now();
         this.#refusal = null;
-        this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.sinceBoot() };
+        this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.sinceBoot(), takesSigned: message.signedReports === true };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);
       } else if (nonce === undefined || !wasWelcomed) {

@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import { CLOSE_CODES, type Hello } from '@floe/protocol';
+import { CLOSE_CODES, SIGNED_REPORTS, type Hello } from '@floe/protocol';
 import { FairGate, FloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { HostRow, Store } from '@floe/store';
 import { EPOCH_TOO_FAR, judgeHello, signatureOf, type IsSignedBy } from './admission.ts';
@@ -165,8 +165,9 @@ export class Greeter {
       await store.hosts.disconnect(host, sessionId, clock.now());
       return;
     }
-    const welcome = { type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq } as const;
-    const session = WelcomedSession.welcome(sessionId, wire, nonce, host, hello, welcome);
+    const signedReports = hello.capabilities.includes(SIGNED_REPORTS) ? ({ signedReports: true } as const) : {};
+    const welcome = { type: 'welcome', serverTime: clock.now(), reportSeq: connected.reportSeq, ...signedReports } as const;
+    const session = WelcomedSession.welcome(sessionId, wire, nonce, { host, publicKey: connected.publicKey }, hello, welcome);
     if (session === undefined) {
       await store.hosts.disconnect(host, sessionId, clock.now());
       return;

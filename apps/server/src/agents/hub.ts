@@ -11,6 +11,7 @@ import { Greeter, type Visitor } from './greeter.ts';
 import { keepPresence } from './presence.ts';
 import type { ReportWriter } from './report-writer.ts';
 import type { WelcomedSession } from './session.ts';
+import type { SignedReportWriter } from './signed-reports.ts';
 import { TwinWatch } from './twins.ts';
 import { GO_LEASE_MS } from '../rollouts/admission.ts';
 
@@ -29,6 +30,7 @@ export interface HubDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly reports: Pick<ReportWriter, 'add' | 'settled'>;
+  readonly signedReports: Pick<SignedReportWriter, 'take'>;
   readonly troubles: Troubles;
   /** A host came, went, or said where it is: desired state and views are to be looked at again. */
   readonly onHostChanged: (host: HostName) => void;
@@ -144,7 +146,7 @@ export class AgentHub implements AsyncDisposable {
 
   async #take(visit: Visit, frame: string | undefined): Promise<void> {
     const { wire, logger, session } = visit;
-    const { reports, mayActivate, onProgress, onStaged } = this.#deps;
+    const { reports, signedReports, mayActivate, onProgress, onStaged } = this.#deps;
     if (session !== undefined) await wire.sleep(this.#budgets.charge(session.host, frame?.length ?? 0));
     // A replaced one is heard no more: what it says is sent again by whoever is right.
     if (session !== undefined && this.#sessions.get(session.host) !== session) return;
@@ -181,6 +183,9 @@ export class AgentHub implements AsyncDisposable {
         });
         break;
       }
+      case 'signed-report':
+        signedReports.take(message.envelope, session);
+        break;
       case 'ready':
         // Behind its reports: a host that still counts as waiting for its user would hold no slot.
         await reports.settled(session.host);

@@ -1,6 +1,9 @@
 import type { HostName } from '@floe/model';
 import type { Envelope, Hello, Welcome } from '@floe/protocol';
+import type { HostRow } from '@floe/store';
 import type { AgentSocket } from './agent-socket.ts';
+
+type WelcomedHost = Pick<HostRow, 'host' | 'publicKey'>;
 
 /**
  * One authenticated connection of one host. There is none before its welcome was written, so that nothing can be sent to
@@ -13,6 +16,8 @@ export class WelcomedSession {
   readonly calledAs: HostName;
   readonly machineId: string;
   readonly bootId: string;
+  /** The key that its hello was signed by. */
+  readonly publicKey: string;
   /** Of this connection's challenge; every directive sent on it carries it. */
   readonly nonce: string;
   /** What the agent understands beyond the first version of the protocol. */
@@ -21,20 +26,21 @@ export class WelcomedSession {
   #hinted: { readonly releaseId: string; readonly at: number } | undefined;
   #offered: { readonly epoch: number; readonly releaseId: string } | undefined;
 
-  private constructor(id: string, socket: AgentSocket, nonce: string, host: HostName, hello: Hello) {
+  private constructor(id: string, socket: AgentSocket, nonce: string, { host, publicKey = '' }: WelcomedHost, hello: Hello) {
     this.id = id;
     this.host = host;
     this.calledAs = hello.host;
     this.machineId = hello.machineId;
     this.bootId = hello.bootId;
+    this.publicKey = publicKey;
     this.nonce = nonce;
     this.capabilities = new Set(hello.capabilities);
     this.#socket = socket;
   }
 
   /** Writes the welcome. Undefined: the socket is closing, and nobody is there. */
-  static welcome(id: string, socket: AgentSocket, nonce: string, host: HostName, hello: Hello, welcome: Welcome): WelcomedSession | undefined {
-    return socket.send(welcome) ? new WelcomedSession(id, socket, nonce, host, hello) : undefined;
+  static welcome(id: string, socket: AgentSocket, nonce: string, row: WelcomedHost, hello: Hello, welcome: Welcome): WelcomedSession | undefined {
+    return socket.send(welcome) ? new WelcomedSession(id, socket, nonce, row, hello) : undefined;
   }
 
   get isOpen(): boolean {

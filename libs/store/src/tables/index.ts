@@ -1,4 +1,5 @@
 export * from './access.ts';
+export * from './host-statements.ts';
 export * from './hosts.ts';
 export * from './notifications.ts';
 export * from './outbox.ts';
