@@ -16,8 +16,8 @@ export interface ApiClient {
   post<Schema extends v.GenericSchema>(path: string, body: object, schema: Schema, answerMs?: number): Promise<v.InferOutput<Schema>>;
   /** A change whose answer has no content. */
   send(method: 'POST' | 'DELETE', path: string, body: object): Promise<void>;
-  /** The body of an event stream, until `signal` aborts. */
-  openStream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+  /** The body of an event stream, or of another type, until `signal` aborts. */
+  openStream(path: string, signal: AbortSignal, mediaType?: string): Promise<ReadableStream<Uint8Array>>;
 }
 
 export interface ApiClientOptions {
@@ -83,10 +83,10 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
       const response = await request(method, path, body, 'application/json', signal);
       await response.body?.cancel();
     },
-    async openStream(path, signal) {
-      const response = await request('GET', path, undefined, 'text/event-stream', signal);
-      if (response.body === null || response.headers.get('content-type')?.startsWith('text/event-stream') !== true) {
-        throw notFloe(serverUrl, `${path} is no event stream`);
+    async openStream(path, signal, mediaType = 'text/event-stream') {
+      const response = await request('GET', path, undefined, mediaType, signal);
+      if (response.body === null || response.headers.get('content-type')?.startsWith(mediaType) !== true) {
+        throw notFloe(serverUrl, `${path} is not of the type ${mediaType}`);
       }
       return response.body;
     },

@@ -171,6 +171,6 @@ describe('floe events', () => {
 
   test('does not take a page for a stream', async () => {
     const page: Connection = (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
-    expect(await follow([page])).toMatchObject({ code: 1, stderr: expect.stringContaining('is no event stream') as string });
+    expect(await follow([page])).toMatchObject({ code: 1, stderr: expect.stringContaining('is not of the type text/event-stream') as string });
   });
 });

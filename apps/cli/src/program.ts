@@ -6,6 +6,7 @@ import type { Cli, CliDeps, GlobalOptions } from './cli.ts';
 import { addCache } from './commands/cache.ts';
 import { addEnrol } from './commands/enrol.ts';
 import { addEvents } from './commands/events.ts';
+import { addExport } from './commands/export.ts';
 import { addHistory } from './commands/history.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLog } from './commands/log.ts';
@@ -100,6 +101,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addCache,
     addToken,
     addLog,
+    addExport,
     addNotify,
     addProbe,
     addPolicy,

@@ -12,6 +12,7 @@ import { cacheRoutes } from './routes/cache.ts';
 import { decisionRoutes, type DecisionDeps } from './routes/decisions.ts';
 import { deployRoutes, type DeployDeps } from './routes/deploys.ts';
 import { enrolmentRoutes, type EnrolmentDeps } from './routes/enrolment.ts';
+import { exportRoutes, type ExportRouteDeps } from './routes/export.ts';
 import { fleetRoutes, type FleetRouteDeps } from './routes/fleet.ts';
 import { notificationRoutes, type NotificationRouteDeps } from './routes/notifications.ts';
 import { probeRoutes, type ProbeRouteDeps } from './routes/probes.ts';
@@ -65,6 +66,7 @@ export type AppDeps = OwnDeps &
       CacheGcDeps &
       TokenRouteDeps &
       AuditRouteDeps &
+      ExportRouteDeps &
       NotificationRouteDeps &
       ProbeRouteDeps,
     Made
@@ -111,6 +113,7 @@ export function createApp(deps: AppDeps): Hono {
   api.route('/cache', cacheGcRoutes(routes));
   api.route('/tokens', tokenRoutes(routes));
   api.route('/audit', auditRoutes(routes));
+  api.route('/export', exportRoutes(routes));
   api.route('/notifications', notificationRoutes(routes));
   api.route('/probes', probeRoutes(routes));
   api.route('/', fleetRoutes(routes));

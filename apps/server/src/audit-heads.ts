@@ -1,7 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditCheck, AuditHead } from '@floe/model';
-import { Counter, signedBytes, Timestamp, type TrustedKey } from '@floe/protocol';
+import { SignedAuditHead, signedBytes, type TrustedKey } from '@floe/protocol';
 import { readFileIfPresent, verifySignature, writeFileDurably, type Clock, type Logger, type Signer } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import * as v from 'valibot';
@@ -12,8 +12,12 @@ const DAY_MS = 24 * 3600_000;
 const MAX_FILES = 800;
 const FILE_FORM = /^\d{6}\.json$/;
 
-const Head = v.strictObject({ id: Counter, at: Timestamp, hash: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) });
 const HeadFile = v.strictObject({ keyId: v.string(), signature: v.string(), signed: v.string() });
+
+function parseHeadFile(text: string | undefined): v.InferOutput<typeof HeadFile> | undefined {
+  const file = v.safeParse(v.pipe(v.string(), v.parseJson(), HeadFile), text);
+  return file.success ? file.output : undefined;
+}
 
 export interface AuditHeadDeps {
   readonly store: StorePart<{ audit: 'head' | 'check' }>;
@@ -75,6 +79,12 @@ export class AuditHeads {
     this.#noted = head.hash;
   }
 
+  /** The ends that were signed, as they lie beside the statements, whoever signed them; undefined for a file that is no such thing. */
+  async signed(): Promise<readonly (v.InferOutput<typeof HeadFile> | undefined)[]> {
+    const { dir } = this.#deps;
+    return await Promise.all((await this.#files()).map(async (name) => parseHeadFile(await readFileIfPresent(join(dir, name)))));
+  }
+
   /** Reads all of the log: one check at a time, which all who ask meanwhile get. */
   async verify(): Promise<AuditVerification> {
     this.#running ??= this.#verify().finally(() => (this.#running = undefined));
@@ -89,22 +99,27 @@ export class AuditHeads {
     return { ...checked, heads: heads.length, unsigned };
   }
 
+  async #files(): Promise<readonly string[]> {
+    const { dir } = this.#deps;
+    // A folder that cannot be read is an error, never one without heads: they would be replaced unseen.
+    await mkdir(dir, { recursive: true });
+    return (await readdir(dir))
+      .filter((name) => FILE_FORM.test(name))
+      .toSorted()
+      .slice(-MAX_FILES);
+  }
+
   async #read(): Promise<{ readonly heads: readonly AuditHead[]; readonly unsigned: readonly string[] }> {
     const { dir, signer, formerKeys } = this.#deps;
     const trusted = [signer, ...formerKeys];
-    // A folder that cannot be read is an error, never one without heads: they would be replaced unseen.
-    await mkdir(dir, { recursive: true });
-    const names = (await readdir(dir)).filter((name) => FILE_FORM.test(name)).toSorted();
     const heads: AuditHead[] = [];
     const unsigned: string[] = [];
-    for (const name of names.slice(-MAX_FILES)) {
-      const file = v.safeParse(v.pipe(v.string(), v.parseJson(), HeadFile), await readFileIfPresent(join(dir, name)));
+    for (const name of await this.#files()) {
+      const file = parseHeadFile(await readFileIfPresent(join(dir, name)));
       const isSigned =
-        file.success &&
-        trusted.some(({ publicKey }) =>
-          verifySignature(publicKey, signedBytes('floe/audit-head', Buffer.from(file.output.signed)), file.output.signature),
-        );
-      const head = isSigned ? v.safeParse(v.pipe(v.string(), v.parseJson(), Head), file.output.signed) : undefined;
+        file !== undefined &&
+        trusted.some(({ publicKey }) => verifySignature(publicKey, signedBytes('floe/audit-head', Buffer.from(file.signed)), file.signature));
+      const head = isSigned ? v.safeParse(v.pipe(v.string(), v.parseJson(), SignedAuditHead), file.signed) : undefined;
       if (head?.success === true) heads.push(head.output);
       else unsigned.push(name);
     }

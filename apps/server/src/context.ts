@@ -25,6 +25,7 @@ import { SignedReportWriter } from './agents/signed-reports.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
+import { exportLines, type ExportDeps } from './export/export-lines.ts';
 import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
@@ -236,6 +237,17 @@ export async function createServerContext(
     logger,
     keepMs: KEEP_AUDIT_MS,
   });
+  const exporting: ExportDeps = {
+    store,
+    repository,
+    statementsDir: paths.statements,
+    releasesFrom: separate === undefined ? 'log' : 'database',
+    auditHeads,
+    serverSigner,
+    releaseKeys: releaser.keys,
+    keepAuditMs: KEEP_AUDIT_MS,
+    clock,
+  };
   const collect = async (what: CollectWhat): Promise<Collected> => await builder.collectCache(repository.id, what);
   const pinned = (keys: readonly TrustedKey[]): string[] => keys.map(({ keyId, publicKey }) => `${keyId}:${publicKey}`);
   const addresses = trustProxies(config.trustedProxies);
@@ -248,6 +260,7 @@ export async function createServerContext(
     logger,
     statements,
     auditHeads,
+    exportLines: () => exportLines(exporting),
     hub,
     serverSigner,
     releaser,

@@ -21,6 +21,7 @@ export type Role = (typeof ROLES)[number];
  */
 const LOWEST_ROLE = {
   read: 'viewer',
+  export: 'viewer',
   retry: 'operator',
   resume: 'operator',
   deploy: 'operator',

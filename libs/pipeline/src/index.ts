@@ -24,6 +24,7 @@ export { answerQuestions } from './signing-requests/answer-questions.ts';
 export { newestLogged } from './statements/newest-releases.ts';
 export { askingReleaser } from './signing-requests/asking-releaser.ts';
 export * from './statements/statement-log.ts';
+export { loggedEnvelopes, type LoggedEnvelope } from './statements/logged-envelopes.ts';
 export { accessOnly } from './statements/access-only.ts';
 export { MAX_TRIAL_MS } from './testing-branches/seal-trial.ts';
 export { TESTING_FOLDER } from './testing-branches/plan.ts';

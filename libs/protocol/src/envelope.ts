@@ -22,8 +22,8 @@ export const Envelope = v.strictObject({
 });
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
-/** What is signed. A checkpoint of the statement log, and the end of the audit log, stay with the server. */
-export type SignedType = EnvelopeType | 'floe/checkpoint' | 'floe/audit-head';
+/** What is signed. A checkpoint of the statement log stays with the server; the ends of the audit log and of an export are signed as text. */
+export type SignedType = EnvelopeType | 'floe/checkpoint' | 'floe/audit-head' | 'floe/export';
 
 /** Makes signatures: see `Signer` in libs/runtime. */
 export interface StatementSigner {

@@ -5,6 +5,7 @@ export * from './bounds.ts';
 export * from './cache-view.ts';
 export * from './envelope.ts';
 export * from './event-stream.ts';
+export * from './export.ts';
 export { isTimeZone } from './fleet-policy/cron-form.ts';
 export * from './fleet-policy/floor.ts';
 export * from './fleet-policy/parse.ts';

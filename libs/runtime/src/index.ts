@@ -8,6 +8,8 @@ export * from './files.ts';
 export * from './kept.ts';
 export * from './logger.ts';
 export * from './signing.ts';
+export * from './audit-hash.ts';
+export * from './export-chain.ts';
 export * from './stable-json.ts';
 export * from './text.ts';
 export * from './wake.ts';

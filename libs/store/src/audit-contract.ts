@@ -7,6 +7,22 @@ import type { AuditEntry, ListedAuditEntry, Timestamp } from './records.ts';
  */
 export type EntryOf<Before> = (before: Before | undefined) => AuditEntry;
 
+/** An entry as the database has it, with what its hash is made of. */
+export interface ChainedAuditEntry {
+  readonly id: number;
+  readonly at: Timestamp;
+  readonly actor: string;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail: string;
+  /** Of a refusal, the day. */
+  readonly refusedOn: number | null;
+  readonly count: number;
+  readonly lastAt: Timestamp | null;
+  /** Null: from before entries were chained. */
+  readonly hash: string | null;
+}
+
 /** Each entry is chained to the one before it by a hash, also when several servers append at once. */
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
@@ -18,6 +34,8 @@ export interface AuditStore {
     readonly before?: number | undefined;
     readonly subject?: string | undefined;
   }): Promise<readonly ListedAuditEntry[]>;
+  /** Oldest first, of those with an id above `after`. */
+  page(limit: number, after?: number): Promise<readonly ChainedAuditEntry[]>;
   /** The last chained entry; undefined: there is none. */
   head(): Promise<AuditHead | undefined>;
   /** Computes the chain again, and says which entry is the first that does not fit. `heads` were signed; see {@link AuditCheck}. */

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { AuditChainCheck, storableText, type AuditHead } from '@floe/model';
-import { stableJson } from '@floe/runtime';
+import { auditContent, auditHash } from '@floe/runtime';
 import { and, asc, desc, eq, gt, isNotNull, isNull, like, lt, or, sql } from 'drizzle-orm';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import type { AuditEntry, ListedAuditEntry } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import type { AuditStore } from './audit-contract.ts';
+import type { AuditStore, ChainedAuditEntry } from './audit-contract.ts';
 import { auditLog } from './tables/index.ts';
 import { readableCounter } from './unreadable.ts';
 
@@ -29,15 +28,6 @@ const TEN_YEARS_MS = 10 * 365 * DAY_MS;
 type Row = typeof auditLog.$inferSelect;
 type ChainedContent = Pick<Row, 'at' | 'actor' | 'action' | 'subject' | 'detail' | 'refusedOn'>;
 
-/** What is hashed. Refusals are counted in their entry, with the last one's subject and text: those are not. */
-function contentOf({ at, actor, action, subject, detail, refusedOn }: ChainedContent): string {
-  return stableJson(refusedOn === null ? { at, actor, action, subject, detail } : { at, actor, action, refusedOn });
-}
-
-function hashOf(previous: string, content: string): string {
-  return createHash('sha256').update(`${previous}\n${content}`).digest('hex');
-}
-
 async function headOf(db: Database): Promise<AuditHead | undefined> {
   const [last] = await db
     .select({ id: auditLog.id, at: auditLog.at, hash: auditLog.hash })
@@ -51,7 +41,7 @@ async function headOf(db: Database): Promise<AuditHead | undefined> {
 /** Of two that append at once, one waits: otherwise both would follow the same entry. */
 async function appendChained(tx: Database, row: ChainedContent, more: Pick<Row, 'count' | 'lastAt'>): Promise<void> {
   const head = await headOf(tx);
-  await tx.insert(auditLog).values({ ...row, ...more, hash: hashOf(head?.hash ?? '', contentOf(row)) });
+  await tx.insert(auditLog).values({ ...row, ...more, hash: auditHash(head?.hash ?? '', auditContent(row)) });
 }
 
 async function append(db: Database, entry: AuditEntry): Promise<void> {
@@ -89,7 +79,7 @@ async function countRefusals(db: Database, refusal: AuditEntry, count: number): 
 }
 
 async function check(db: Database, { prunedBefore, heads }: Parameters<AuditStore['check']>[0]): ReturnType<AuditStore['check']> {
-  const chain = new AuditChainCheck({ hash: hashOf, prunedBefore, heads });
+  const chain = new AuditChainCheck({ hash: auditHash, prunedBefore, heads });
   for (let after: number | undefined; ;) {
     const rows = await db
       .select()
@@ -97,10 +87,20 @@ async function check(db: Database, { prunedBefore, heads }: Parameters<AuditStor
       .where(after === undefined ? undefined : gt(auditLog.id, after))
       .orderBy(asc(auditLog.id))
       .limit(ROWS_PER_PAGE);
-    for (const row of rows) chain.take({ id: row.id, at: row.at, content: contentOf(row), hash: row.hash });
+    for (const row of rows) chain.take({ id: row.id, at: row.at, content: auditContent(row), hash: row.hash });
     after = rows.at(-1)?.id;
     if (rows.length < ROWS_PER_PAGE) return chain.end();
   }
+}
+
+async function page(db: Database, limit: number, after: number | undefined): Promise<ChainedAuditEntry[]> {
+  const { id, at, actor, action, subject, detail, refusedOn, count, lastAt, hash } = auditLog;
+  return await db
+    .select({ id, at, actor, action, subject, detail, refusedOn, count, lastAt, hash })
+    .from(auditLog)
+    .where(after === undefined ? undefined : gt(id, after))
+    .orderBy(asc(id))
+    .limit(limit);
 }
 
 /** From the beginning of the chain, so that it has no gap; the last one of these stays, for the next is chained to it. */
@@ -142,6 +142,7 @@ export function createAuditStore(db: Database): AuditStore {
         .limit(limit);
       return rows.map(fromRow);
     },
+    page: async (limit, after) => await page(db, limit, after),
     head: async () => await headOf(db),
     check: async (query) => await check(db, query),
     prune: async (before) => await prune(db, before),

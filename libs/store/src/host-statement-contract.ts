@@ -20,7 +20,7 @@ export interface SavedHostStatement {
 }
 
 /** A statement as it is stored, and its place in the order of pages. */
-export type ListedHostStatement = Pick<SavedHostStatement, 'host' | 'kind' | 'epoch' | 'envelope'>;
+export type ListedHostStatement = Pick<SavedHostStatement, 'host' | 'kind' | 'epoch' | 'publicKey' | 'envelope'>;
 
 export interface HostStatementStore {
   /** Stores those that are not older than what is there, of hosts that are known. Of each host the newest few ends and permits stay. */

@@ -7,7 +7,10 @@ import { HostNameText, Int8, readRows } from './rows.ts';
 /** Of each host, ends of directives and permits: what an export can show of its past. */
 export const KEEP_HOST_STATEMENTS = 16;
 
-const Listed = v.object({ host: HostNameText, kind: v.picklist(HOST_STATEMENT_KINDS), epoch: Int8, envelope: v.string() });
+const Listed = v.pipe(
+  v.object({ host: HostNameText, kind: v.picklist(HOST_STATEMENT_KINDS), epoch: Int8, public_key: v.string(), envelope: v.string() }),
+  v.transform(({ public_key: publicKey, ...row }) => ({ ...row, publicKey })),
+);
 
 /**
  * One statement for the batch, as a fleet that comes back says all of this at once. In the order of names, so that two batches wait for each other
@@ -45,7 +48,9 @@ export function createHostStatementStore(db: Database): HostStatementStore {
       const isAfter = after === undefined ? sql`true` : sql`(host, kind, epoch) > (${after.host}, ${after.kind}, ${after.epoch})`;
       return readRows(
         Listed,
-        await db.execute(sql`select host, kind, epoch, envelope from host_statements where ${isAfter} order by host, kind, epoch limit ${limit}`),
+        await db.execute(
+          sql`select host, kind, epoch, public_key, envelope from host_statements where ${isAfter} order by host, kind, epoch limit ${limit}`,
+        ),
       );
     },
   };

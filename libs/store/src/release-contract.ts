@@ -12,6 +12,13 @@ export type HandedOut =
   /** The revision is neither BUILDING nor PUBLISHED: nothing was stored. */
   | { readonly kind: 'stale'; readonly state: RevisionState };
 
+/** A release as it is stored, and its place in the order of pages. */
+export interface PagedRelease {
+  readonly sequence: number;
+  readonly host: HostName;
+  readonly envelope: string;
+}
+
 export interface ReleaseStore {
   /**
    * Hands out the releases of hosts that are ready, while others are still built: stores them, and starts the rollout as `publish` does. On a
@@ -41,6 +48,8 @@ export interface ReleaseStore {
    * newest freshness statement, as JSON text.
    */
   toOffer(repositoryId: string, ids: readonly string[]): Promise<{ readonly releases: readonly Release[]; readonly freshness: string | undefined }>;
+  /** The envelopes of the fleet's releases as they are stored, by host, oldest first; `after`: the last one of the page before. */
+  page(repositoryId: string, limit: number, after?: Omit<PagedRelease, 'envelope'>): Promise<readonly PagedRelease[]>;
   /** The commits that systems came with: for each that is known, that of the newest release of its time. In no order. */
   commitsOf(systems: readonly SystemOfHost[]): Promise<readonly CommitOfSystem[]>;
   /** Replaces the freshness statement, unless the stored one is of a later sequence. */

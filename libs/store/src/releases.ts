@@ -79,6 +79,20 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
       const named = await readAsText(db, { release: releases }, (selected) => selected.from(releases).where(isOneOf(releases.id, ids)));
       return { releases: named.flatMap(({ release }) => toRelease(release)), freshness: row?.envelope };
     },
+    async page(repositoryId, limit, after) {
+      const { sequence, host, envelope } = releases;
+      return await db
+        .select({ sequence, host, envelope })
+        .from(releases)
+        .where(
+          and(
+            eq(releases.repositoryId, repositoryId),
+            after === undefined ? undefined : sql`(${host}, ${sequence}) > (${after.host}, ${after.sequence})`,
+          ),
+        )
+        .orderBy(host, sequence)
+        .limit(limit);
+    },
     commitsOf: async (systems) => await commitsOf(db, systems),
     async saveFreshness(repositoryId, envelope, sequence, asOf) {
       await db

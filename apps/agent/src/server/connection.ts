@@ -8,6 +8,7 @@ import type { ConnectionHandlers } from './connection-handlers.ts';
 import { endingOf, type Ending } from './ending.ts';
 import { describeStranger } from './other-answer.ts';
 import { openTunnel, ProxyRefused } from './tunnel.ts';
+import type { Welcomed } from './welcomed.ts';
 
 /** The server must welcome the agent within this time, in ms. */
 const HANDSHAKE_MS = 15_000;
@@ -41,16 +42,6 @@ export interface ConnectionDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
-}
-
-/** A connection on which the server has welcomed this agent. */
-interface Welcomed {
-  readonly socket: WebSocket;
-  readonly nonce: string;
-  readonly serverTime: number;
-  /** By the machine's uptime. */
-  readonly at: number;
-  readonly takesSigned: boolean;
 }
 
 /** In a row. */

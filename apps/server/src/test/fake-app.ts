@@ -100,6 +100,9 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     clock: systemClock,
     logger: silentLogger,
     auditHeads: { verify: async () => await Promise.resolve({ entries: 2, heads: 1, head: undefined, broken: undefined, unsigned: [] }) },
+    exportLines: async function* () {
+      yield await Promise.resolve('{}');
+    },
     statements: {
       appendEnrolment: async () => await Promise.resolve(),
       appendRevocation: async () => await Promise.resolve(),

@@ -32,6 +32,7 @@ const Path = fc.oneof(
     '/api//fleet',
     '/api/hosts',
     '/api/enrol',
+    '/api/export',
     '/api/session',
     '/api/repository/accept',
     '/api/cache/gc',
