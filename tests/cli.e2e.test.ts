@@ -1,6 +1,8 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { dataPaths } from '@floe/pipeline';
 import { FleetView, ReportView } from '@floe/protocol';
-import { exec, type ExecResult } from '@floe/runtime';
+import { exec, loadSigner, type ExecResult } from '@floe/runtime';
 import { eventually, exampleFleetFiles, ServiceProcess, TestFleet, testNixSettings } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -126,5 +128,30 @@ describe('floe, against a whole Floe', () => {
     expect([...succeeded].map((toplevel) => /nixos-system-([a-z]+)-/.exec(toplevel)?.[1])).toEqual(['reception', 'reception', 'ada']);
     expect(await fleet.hostView('reception')).toMatchObject({ isConnected: true, standing: 'in-sync' });
     expect(await floe('hosts', 'ada')).toMatchObject({ stderr: expect.stringContaining('ada was renamed to reception') as string });
+  });
+
+  it('exports all of that, which is whole without the server, and names what was bent', async () => {
+    const file = join(fleet.dir, 'fleet.jsonl');
+    const keys = join(fleet.dir, 'keys.txt');
+    const signers = await Promise.all(
+      (['release', 'server'] as const).map(async (role) => ({
+        role,
+        signer: await loadSigner(dataPaths(join(fleet.dir, 'server'))[`${role}Key`], `${role}-1`),
+      })),
+    );
+    await writeFile(keys, signers.map(({ role, signer }) => `${role} ${signer.keyId}:${signer.publicKey}\n`).join(''));
+    await succeeds('export', '--out', file);
+    // Both machines signed what they run, one of them under two names.
+    const said = await succeeds('verify', file, '--key', keys, '--repository', fleet.workTree);
+    expect(said).toMatch(/^whole: the export/m);
+    expect(said).toMatch(/[1-9]\d* commits? in the repository/);
+    const text = await readFile(file, 'utf8');
+    expect(text).toMatch(/"kind":"report","host":"reception","of":"newest"/);
+    const lines = text.split('\n');
+    const place = lines.findIndex((line) => line.startsWith('{"kind":"release"'));
+    await writeFile(file, lines.filter((_, index) => index !== place).join('\n'));
+    const bent = await floe('verify', file, '--key', keys);
+    expect(bent.exitCode).toBe(1);
+    expect(bent.stdout).toContain(`line ${place + 1}: the line does not follow from the one before`);
   });
 });

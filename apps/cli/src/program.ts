@@ -23,6 +23,7 @@ import { addRollout } from './commands/rollout.ts';
 import { addStatus } from './commands/status.ts';
 import { addSteering } from './commands/steer.ts';
 import { addToken } from './commands/token.ts';
+import { addVerify } from './commands/verify.ts';
 import { addWhy } from './commands/why.ts';
 import { connect } from './connect.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
@@ -102,6 +103,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     addToken,
     addLog,
     addExport,
+    addVerify,
     addNotify,
     addProbe,
     addPolicy,

@@ -1,0 +1,133 @@
+import { resolve } from 'node:path';
+import { FloeError, isFloeError, type Env, type Exec } from '@floe/runtime';
+import type { Facts } from './facts.ts';
+import type { Findings } from './findings.ts';
+
+const GIT_TIMEOUT_MS = 10 * 60_000;
+const MAX_STDOUT_BYTES = 512 * 1024 * 1024;
+
+export interface GitDeps {
+  readonly exec: Exec;
+  readonly env: Env;
+  readonly signal: AbortSignal;
+}
+
+export interface RepositoryToCheck {
+  readonly dir: string;
+  /** As the export names the branch: `refs/heads/main`. */
+  readonly ref: string;
+  /** Who may sign commits, in the format of ssh-keygen; undefined: signatures are not looked at. */
+  readonly signersFile: string | undefined;
+}
+
+/** Whether the commits of releases are in the repository, on the tracked branch, in the order of their sequences, and signed. */
+export async function judgeCommits(deps: GitDeps, { dir, ref, signersFile }: RepositoryToCheck, facts: Facts, findings: Findings): Promise<number> {
+  const git = gitIn(deps, dir);
+  if (!/^refs\/heads\/[\w./@+-]{1,500}$/.test(ref)) throw new FloeError('USAGE', `the export names no branch of git: ${ref.slice(0, 100)}`);
+  const branch = ref.slice('refs/heads/'.length);
+  const candidates = [`refs/remotes/origin/${branch}`, ref];
+  const heads = (
+    await Promise.all(candidates.map(async (name) => await git(['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`])))
+  ).flatMap(({ exitCode, stdout }) => (exitCode === 0 ? [stdout.trim()] : []));
+  if (heads.length === 0)
+    throw new FloeError('USAGE', `${dir} is no git repository with the branch ${branch} (looked for ${candidates.join(' and ')})`);
+  // One look at the history, instead of one for each pair: children come before their parents.
+  const history = await git(['rev-list', '--topo-order', '--parents', ...heads, '--']);
+  if (history.exitCode !== 0)
+    throw new FloeError('USAGE', `the history of ${branch} in ${dir} cannot be read: ${history.stderr.trim().slice(0, 300)}`);
+  const rows = history.stdout.split('\n').filter((row) => row !== '');
+  const parents: History = new Map(rows.map((row, place) => [row.slice(0, 40), { parents: row.slice(41), place }]));
+  const released = [...facts.commits].toSorted(([one], [other]) => one - other);
+  const known: { readonly sequence: number; readonly commit: string; readonly line: number }[] = [];
+  for (const [sequence, { line, commit, isSubmitted }] of released) {
+    // What a CI submitted, and a store path, are no commits.
+    if (isSubmitted || facts.revisions.get(sequence)?.isHandover === true) continue;
+    if (parents.has(commit)) known.push({ sequence, commit, line });
+    else
+      findings.bend(
+        line,
+        `the commit ${commit} of the sequence ${sequence} is not on ${branch} in ${dir}: it was never pushed there, was removed by a force-push, or the repository is older than the export (git fetch)`,
+      );
+  }
+  judgeOrder(known, parents, findings);
+  if (signersFile !== undefined) await judgeSigners(git, signersFile, known, findings);
+  return known.length;
+}
+
+/** Of each commit its parents, and its place: children come before their parents. */
+type History = ReadonlyMap<string, { readonly parents: string; readonly place: number }>;
+
+/** Each is in the history of the next. */
+function judgeOrder(
+  known: readonly { readonly sequence: number; readonly commit: string; readonly line: number }[],
+  history: History,
+  findings: Findings,
+): void {
+  for (const [index, { sequence, commit, line }] of known.entries()) {
+    const before = known[index - 1];
+    if (before === undefined || before.commit === commit || isAncestor(before.commit, commit, history)) continue;
+    findings.bend(
+      line,
+      `the commit ${commit} has the sequence ${sequence}, and does not follow from ${before.commit} with ${before.sequence}: they are in another order, or one was force-pushed over the other`,
+    );
+  }
+}
+
+/** Looks no further than the ancestor's place: what is behind that comes from none of its children. */
+function isAncestor(ancestor: string, of: string, history: History): boolean {
+  const end = history.get(ancestor)?.place ?? -1;
+  const seen = new Set([of]);
+  const todo = [of];
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    if (next === ancestor) return true;
+    for (const parent of (history.get(next)?.parents ?? '').split(' ')) {
+      if (parent === '' || seen.has(parent) || (history.get(parent)?.place ?? Infinity) > end) continue;
+      seen.add(parent);
+      todo.push(parent);
+    }
+  }
+  return false;
+}
+
+/** All that came between the first and the last: the first one was accepted before. */
+async function judgeSigners(
+  git: Git,
+  signersFile: string,
+  known: readonly { readonly commit: string; readonly line: number }[],
+  findings: Findings,
+): Promise<void> {
+  const [first, last] = [known[0], known.at(-1)];
+  if (first === undefined || last === undefined) return;
+  const config = ['-c', 'gpg.format=ssh', '-c', `gpg.ssh.allowedSignersFile=${resolve(signersFile)}`];
+  const log = await git([...config, 'log', '--format=%H %G?', last.commit, `^${first.commit}`, '--']);
+  const own = await git([...config, 'log', '-1', '--format=%H %G?', first.commit, '--']);
+  if (log.exitCode !== 0 || own.exitCode !== 0) throw new FloeError('USAGE', `git cannot check signatures: ${log.stderr.trim().slice(0, 300)}`);
+  const lines = new Map(known.map(({ commit, line }) => [commit, line]));
+  for (const row of `${own.stdout}\n${log.stdout}`.split('\n')) {
+    const [commit = '', verdict] = row.split(' ');
+    if (commit !== '' && verdict !== 'G')
+      findings.bend(lines.get(commit), `the commit ${commit} is not signed by one of ${signersFile} (git says ${verdict ?? '?'})`);
+  }
+}
+
+type Git = (args: readonly string[]) => Promise<{ readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }>;
+
+/** Git without the settings of whoever runs it, so that it answers the same everywhere. */
+function gitIn({ exec, env, signal }: GitDeps, dir: string): Git {
+  return async (args) => {
+    try {
+      const result = await exec('git', ['-C', dir, ...args], {
+        signal,
+        timeoutMs: GIT_TIMEOUT_MS,
+        maxStdoutBytes: MAX_STDOUT_BYTES,
+        env: { PATH: env['PATH'], GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
+      });
+      if (result.end === 'aborted') throw new FloeError('INTERRUPTED', 'stopped');
+      if (result.end !== 'exited') throw new FloeError('USAGE', `git did not end by itself in ${dir} (${result.end})`);
+      return result;
+    } catch (cause) {
+      if (!isFloeError(cause, 'EXEC_NOT_STARTED')) throw cause;
+      throw new FloeError('USAGE', 'git is not installed here: leave --repository out, or install it', { cause });
+    }
+  };
+}

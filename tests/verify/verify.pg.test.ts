@@ -1,0 +1,353 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommitSha } from '@floe/model';
+import { HostReport, peek, ReleaseStatement, seal, signedBytes, type Envelope, type ExportLine } from '@floe/protocol';
+import { auditContent, auditHash, chainedLine, execInTest, generateKeyPem, parseChained, signerFromPem, type Signer } from '@floe/runtime';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { run } from '../../apps/cli/src/test/harness.ts';
+import { makeHistory, pathOf, type History } from './history.ts';
+
+// A server, and some hundred checks: long on a machine that does much else.
+vi.setConfig({ hookTimeout: 300_000, testTimeout: 300_000 });
+
+interface Checked {
+  readonly isWhole: boolean;
+  readonly releases: number;
+  readonly reports: number;
+  readonly auditEntries: number;
+  readonly commits: number | null;
+  readonly bent: { readonly count: number; readonly named: readonly { readonly line?: number; readonly what: string }[] };
+  readonly notes: { readonly count: number; readonly named: readonly { readonly what: string }[] };
+}
+
+let dir: string;
+let history: History;
+let text: string;
+let lines: readonly string[];
+let values: readonly ExportLine[];
+let repositoryDir: string;
+
+const git = async (...args: string[]): Promise<string> => {
+  const identity = ['-c', 'user.name=ada', '-c', 'user.email=ada@example.org', '-c', 'init.defaultBranch=main'];
+  const env = { PATH: process.env['PATH'], GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' };
+  const { exitCode, stdout, stderr } = await execInTest('git', ['-C', repositoryDir, ...identity, ...args], { env });
+  if (exitCode !== 0) throw new Error(stderr);
+  return stdout.trim();
+};
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'floe-verify-'));
+  repositoryDir = join(dir, 'repository');
+  await mkdir(repositoryDir);
+  await git('init', '-q');
+  const commits: CommitSha[] = [];
+  for (const n of [1, 2, 3]) {
+    await git('commit', '-q', '--allow-empty', '-m', `Change ${n}`);
+    commits.push((await git('rev-parse', 'HEAD')) as CommitSha);
+  }
+  history = await makeHistory(join(dir, 'data'), commits);
+  await writeFile(join(dir, 'keys.txt'), history.keysText);
+  await writeFile(join(dir, 'token'), history.server.token);
+  const file = join(dir, 'fleet.jsonl');
+  const exported = await run(['export', '--out', file, '--server', history.server.url, '--token-file', join(dir, 'token')], {});
+  expect(exported).toMatchObject({ code: 0 });
+  text = await readFile(file, 'utf8');
+  lines = text.trimEnd().split('\n');
+  values = lines.map((line) => JSON.parse(parseChained(line)!.body) as ExportLine);
+});
+afterAll(async () => {
+  await history[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
+});
+
+let files = 0;
+async function check(
+  content: string,
+  ...more: string[]
+): Promise<{ readonly code: number; readonly said: string; readonly checked: Checked | undefined }> {
+  const file = join(dir, `bent-${(files += 1)}.jsonl`);
+  await writeFile(file, content, 'latin1');
+  const { code, stdout, stderr } = await run(['verify', file, '--json', '--key', join(dir, 'keys.txt'), ...more], {
+    PATH: process.env['PATH'] ?? '',
+  });
+  await rm(file);
+  return { code, said: stdout + stderr, checked: stdout === '' ? undefined : (JSON.parse(stdout) as Checked) };
+}
+
+/** The lines chained again, and the end signed again: what whoever has the server key can make. */
+function resealed(changed: readonly ExportLine[], signer: Signer = history.serverSigner): string {
+  let hash = '';
+  const made = changed
+    .filter(({ kind }) => kind !== 'end')
+    .map((value) => {
+      const chained = chainedLine(hash, value);
+      ({ hash } = chained);
+      return chained.line;
+    });
+  const signed = JSON.stringify({ version: 1, lines: made.length, hash, at: 1 });
+  const end = { kind: 'end', keyId: 'server-1', signature: signer.sign(signedBytes('floe/export', Buffer.from(signed))), signed };
+  return `${[...made, chainedLine(hash, end).line].join('\n')}\n`;
+}
+
+const joined = (some: readonly string[]): string => `${some.join('\n')}\n`;
+
+test('R29: the history of a real fleet is whole, in the repository, too, and says what is worth a look', async () => {
+  const { code, said, checked } = await check(text, '--repository', repositoryDir);
+  expect(checked?.bent.named).toEqual([]);
+  expect({ code, said }).toMatchObject({ code: 0 });
+  expect(checked).toMatchObject({ isWhole: true, releases: 9, reports: 11, auditEntries: 8, commits: 3 });
+  expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('bob is on the release 2, below 3, by the permit');
+  expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('cyd does not run its newest release 3 (release 2');
+  // What a server would make of it that signs its own work again is whole as well: what is bent below is not bent by that.
+  expect((await check(resealed(values))).checked?.bent.named).toEqual([]);
+});
+
+describe('R29: whoever bends the file, without a key, is named', () => {
+  test('at any byte', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(text.length - 2), fc.integer({ min: 0, max: 255 }), async (place, byte) => {
+        const other = String.fromCharCode(byte);
+        fc.pre(text[place] !== other);
+        const { code, checked, said } = await check(text.slice(0, place) + other + text.slice(place + 1));
+        const line = text.slice(0, place).split('\n').length;
+        // The very beginning says whether it is an export at all.
+        if (code === 2 && line === 1) return;
+        expect(code, said).toBe(1);
+        expect(
+          checked?.bent.named.some((each) => Math.abs((each.line ?? 0) - line) <= 1),
+          said,
+        ).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('by a line that is dropped, repeated, moved, put in the place of another, or by a file that is cut', async () => {
+    const Line = fc.nat(lines.length - 1);
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom('drop', 'repeat', 'move', 'replace', 'cut', 'cut-line'), Line, Line, async (how, one, other) => {
+        fc.pre(one !== other);
+        const line = lines[one]!;
+        const without = lines.filter((_, index) => index !== one);
+        const bent = {
+          drop: joined(without),
+          repeat: joined([...lines.slice(0, other), line, ...lines.slice(other)]),
+          move: joined([...without.slice(0, other), line, ...without.slice(other)]),
+          replace: joined(lines.map((each, index) => (index === other ? line : each))),
+          cut: joined(lines.slice(0, Math.max(1, one))),
+          'cut-line': joined(lines).slice(0, joined(lines.slice(0, one)).length + Math.floor(line.length / 2)),
+        }[how];
+        fc.pre(bent !== text);
+        const { code, said } = await check(bent);
+        expect(code, `${how} ${one} ${other}: ${said}`).toBeGreaterThan(0);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('also when the hashes are made again, with a key of their own', async () => {
+    const { code, checked } = await check(
+      resealed(
+        values.filter(({ kind }) => kind !== 'audit'),
+        signerFromPem('server-1', generateKeyPem()),
+      ),
+    );
+    expect(code).toBe(1);
+    expect(checked?.bent.named.map(({ what }) => what).join('\n')).toContain('the end is not what a pinned server key signed');
+  });
+});
+
+/** Texts and numbers of a value, by their paths. */
+function* leaves(value: unknown, path: readonly string[] = []): Generator<readonly string[]> {
+  if (typeof value !== 'object' || value === null) return void (yield path);
+  for (const [key, each] of Object.entries(value)) yield* leaves(each, [...path, key]);
+}
+
+function changedAt(value: unknown, [key, ...rest]: readonly string[], change: (leaf: unknown) => unknown): unknown {
+  if (key === undefined) return change(value);
+  const copy = (Array.isArray(value) ? [...(value as unknown[])] : { ...(value as object) }) as Record<string, unknown>;
+  copy[key] = changedAt(copy[key], rest, change);
+  return copy;
+}
+
+function otherValue(leaf: unknown, at: number): unknown {
+  if (typeof leaf === 'number') return leaf + 1;
+  if (typeof leaf !== 'string' || leaf === '') return 'x';
+  const place = at % leaf.length;
+  return leaf.slice(0, place) + (leaf[place] === 'b' ? 'c' : 'b') + leaf.slice(place + 1);
+}
+
+const withEnvelope = (value: ExportLine, envelope: Envelope): ExportLine => ({ ...value, envelope }) as ExportLine;
+const indexesOf = (is: (value: ExportLine) => boolean): number[] => values.flatMap((value, index) => (is(value) ? [index] : []));
+const replaced = (index: number, value: ExportLine): ExportLine[] => values.map((each, place) => (place === index ? value : each));
+
+describe('R30: a server that bends what it has, and signs the export again, is named', () => {
+  /** Nobody signed these, and nothing that is signed says the same. */
+  const UNSIGNED = new Set(['header', 'end', 'key']);
+  /** Of a refusal only the day, its actor and the action are chained; a count is no part of an entry. */
+  const UNCHAINED = new Set(['count', 'lastAt']);
+
+  test('for any byte of a field that is signed or chained', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), fc.nat(), fc.nat(), async (which, field, at) => {
+        const index = which % values.length;
+        const value = values[index]!;
+        fc.pre(!UNSIGNED.has(value.kind) && value.kind !== 'host' && value.kind !== 'revision');
+        const paths = [...leaves(value)].filter((path) => path[0] !== 'kind');
+        const path = paths[field % paths.length]!;
+        fc.pre(!(value.kind === 'audit' && (UNCHAINED.has(path[0]!) || (value.refusedOn !== null && ['subject', 'detail'].includes(path[0]!)))));
+        // The order of entries is what counts, and the last ones are under no signed end yet.
+        fc.pre(!(value.kind === 'audit' && path[0] === 'id'));
+        const bent = changedAt(value, path, (leaf) => otherValue(leaf, at)) as ExportLine;
+        // Other base64 of the same bytes says the same.
+        fc.pre(!isSameEnvelope(value, bent));
+        const { code, checked, said } = await check(resealed(replaced(index, bent)));
+        expect(code, `line ${index + 1} ${value.kind} ${path.join('.')}: ${said}`).toBe(1);
+        expect(
+          checked?.bent.named.some(({ line }) => line === index + 1 || line === index + 2 || line === undefined) || value.kind === 'audit-head',
+          said,
+        ).toBe(true);
+      }),
+      { numRuns: 250 },
+    );
+  });
+
+  test('by another signature, another key, a report of another host, or an older one', async () => {
+    const named = async (changed: readonly ExportLine[], ...what: readonly string[]): Promise<void> => {
+      const { code, checked, said } = await check(resealed(changed));
+      expect(code, said).toBe(1);
+      for (const each of what) expect(checked?.bent.named.map(({ what: words }) => words).join('\n')).toContain(each);
+    };
+    const releases = indexesOf(({ kind }) => kind === 'release');
+    const [one, two] = [values[releases[0]!] as ExportLine & { envelope: Envelope }, values[releases[1]!] as ExportLine & { envelope: Envelope }];
+    await named(replaced(releases[0]!, withEnvelope(one, { ...one.envelope, signature: two.envelope.signature })), 'is not what a pinned key signed');
+    const thief = signerFromPem('release-1', generateKeyPem());
+    const statement = peek(one.envelope, ReleaseStatement);
+    if (statement.kind !== 'opened') throw new Error('no release');
+    await named(replaced(releases[0]!, withEnvelope(one, seal(thief, 'floe/release', statement.statement))), 'is not what a pinned key signed');
+    await named(
+      replaced(releases[0]!, withEnvelope(one, seal(history.serverSigner, 'floe/release', statement.statement))),
+      'trusted here: release-1',
+    );
+    await named(replaced(releases[0]!, two), 'is here a second time');
+
+    const reports = (host: string, of: string): number[] => indexesOf((value) => value.kind === 'report' && value.host === host && value.of === of);
+    const [adaNewest, bobNewest] = [reports('ada', 'newest')[0]!, reports('bob', 'newest')[0]!];
+    const [ada, bob] = [values[adaNewest] as ExportLine & { envelope: Envelope }, values[bobNewest] as ExportLine & { envelope: Envelope }];
+    await named(replaced(adaNewest, withEnvelope(ada, bob.envelope)), 'is not what a pinned key signed');
+    // With the key of the other host beside it.
+    await named(replaced(adaNewest, { ...bob, host: 'ada' } as ExportLine), 'which no signed enrolment gives it');
+    const older = values[reports('ada', 'end')[0]!] as ExportLine & { envelope: Envelope };
+    await named(replaced(adaNewest, withEnvelope(ada, older.envelope)), 'an older one was put in its place');
+    await named(replaced(reports('ada', 'end')[1]!, older), 'comes after one about');
+    // A report that the server makes, with a key that it calls the host's.
+    const said = peek(ada.envelope, HostReport);
+    if (said.kind !== 'opened') throw new Error('no report');
+    const forged = { ...ada, publicKey: thief.publicKey, envelope: seal(thief, 'floe/report', said.statement) } as ExportLine;
+    await named(replaced(adaNewest, forged), 'which no signed enrolment gives it');
+    // A host that says what nobody released.
+    const own = history.hosts[0]!.signer;
+    const foreign = { ...said.statement, observed: { ...said.statement.observed, current: pathOf('x', 9) } };
+    await named(replaced(adaNewest, withEnvelope(ada, seal(own, 'floe/report', foreign))), 'which was never released for it');
+    const claimed = { ...said.statement, release: { ...said.statement.release!, sequence: 7 } };
+    await named(replaced(adaNewest, withEnvelope(ada, seal(own, 'floe/report', claimed))), 'no such release is here');
+  });
+
+  test('by what it leaves out, where something that is signed names it', async () => {
+    const without = async (is: (value: ExportLine) => boolean, what: string): Promise<void> => {
+      const { code, checked, said } = await check(resealed(values.filter((value) => !is(value))));
+      expect(code, said).toBe(1);
+      expect(checked?.bent.named.map(({ what: words }) => words).join('\n')).toContain(what);
+    };
+    const says = (value: ExportLine, host: string, sequence: number): boolean => {
+      const opened = value.kind === 'release' ? peek(value.envelope, ReleaseStatement) : undefined;
+      return opened?.kind === 'opened' && opened.statement.host === host && opened.statement.sequence === sequence;
+    };
+    await without((value) => says(value, 'ada', 3), 'ada signed that it has');
+    await without((value) => says(value, 'cyd', 2), 'is called stable, and is missing');
+    await without(({ kind }) => kind === 'permit', 'and no permit lets it');
+    await without(({ kind }) => kind === 'access', 'which no signed enrolment gives it');
+    await without((value) => value === values[indexesOf(({ kind }) => kind === 'stable')[0]!], 'statements about stable releases are missing');
+    const audits = indexesOf(({ kind }) => kind === 'audit');
+    for (const index of audits.slice(1, -1)) await without((value) => value === values[index], 'of the audit log');
+    await without((value) => audits.slice(5).includes(values.indexOf(value)), 'was signed as its end, and is missing');
+    // Another chain that is one in itself.
+    let previous = '';
+    const remade = values
+      .filter((value) => value !== values[audits[1]!])
+      .map((value) => {
+        if (value.kind !== 'audit') return value;
+        previous = auditHash(previous, auditContent(value));
+        return { ...value, hash: previous };
+      });
+    const { code, checked } = await check(resealed(remade));
+    expect(code).toBe(1);
+    expect(checked?.bent.named.map(({ what }) => what).join('\n')).toMatch(/another one than was signed|was signed as its end/);
+  });
+});
+
+function isSameEnvelope(one: ExportLine, other: ExportLine): boolean {
+  if (!('signature' in one) && !('envelope' in one)) return false;
+  const bytes = (value: ExportLine): string => {
+    const { payload, signature } = 'envelope' in value ? value.envelope : { payload: '', signature: 'signature' in value ? value.signature : '' };
+    return `${Buffer.from(payload, 'base64').toString('hex')} ${Buffer.from(signature, 'base64').toString('hex')}`;
+  };
+  return (
+    bytes(one) === bytes(other) && JSON.stringify({ ...one, envelope: 0, signature: 0 }) === JSON.stringify({ ...other, envelope: 0, signature: 0 })
+  );
+}
+
+describe('the repository', () => {
+  test('that lacks a commit, has them in another order, or whose commits nobody allowed signed, is named', async () => {
+    const [first, second, third] = history.commits;
+    await git('branch', '-q', '-f', 'whole', 'main');
+    await git('checkout', '-q', '--detach', second!);
+    await git('branch', '-q', '-f', 'main', second!);
+    const lacking = await check(text, '--repository', repositoryDir);
+    expect(lacking).toMatchObject({ code: 1 });
+    expect(lacking.checked?.bent.named[0]?.what).toContain(`the commit ${third} of the sequence 3 is not on main`);
+    await git('branch', '-q', '-f', 'main', 'whole');
+    await writeFile(join(dir, 'allowed'), '');
+    const unsigned = await check(text, '--repository', repositoryDir, '--signers', join(dir, 'allowed'));
+    expect(unsigned).toMatchObject({ code: 1 });
+    expect(unsigned.checked?.bent.named.map(({ what }) => what).join('\n')).toContain(`the commit ${first} is not signed`);
+    expect((await check(text, '--repository', repositoryDir)).code).toBe(0);
+  });
+});
+
+test('what is no export, no key or no repository is told in a sentence, with 2', async () => {
+  expect((await check('')).code).toBe(2);
+  expect((await check('{"a":1}\n')).code).toBe(2);
+  expect((await check(text, '--repository', dir)).code).toBe(2);
+  const { code, stderr } = await run(['verify', join(dir, 'token'), '--key', join(dir, 'token')], {});
+  expect(code).toBe(2);
+  expect(stderr).toContain('is no key');
+  expect((await run(['verify', join(dir, 'nothing'), '--key', join(dir, 'keys.txt')], {})).code).toBe(2);
+});
+
+test('a hostile export steers no terminal, and fills no memory by one endless line', async () => {
+  const steering = { ...values[0], repository: '\u001b]0;x\u0007\u001b[31m' } as ExportLine;
+  const shown = await run(
+    [
+      'verify',
+      await written(resealed([steering, ...values.slice(1), { kind: 'unreadable', what: '\u001b[2J\u202e' }])),
+      '--key',
+      join(dir, 'keys.txt'),
+    ],
+    {},
+  );
+  expect(shown.code).toBe(1);
+  // eslint-disable-next-line no-control-regex -- what must not be there
+  expect(shown.stdout + shown.stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f\u202e]/);
+  const endless = await check(`${lines[0]}\n${'x'.repeat(64 * 1024 * 1024)}`);
+  expect(endless).toMatchObject({ code: 1 });
+  expect(endless.checked?.bent.named.map(({ what }) => what).join('\n')).toContain('more than');
+});
+
+async function written(content: string): Promise<string> {
+  const file = join(dir, `file-${(files += 1)}.jsonl`);
+  await writeFile(file, content);
+  return file;
+}
