@@ -21,7 +21,6 @@ export type Role = (typeof ROLES)[number];
  */
 const LOWEST_ROLE = {
   read: 'viewer',
-  export: 'viewer',
   retry: 'operator',
   resume: 'operator',
   deploy: 'operator',

@@ -43,7 +43,7 @@ async function exportFleet(cli: Cli, path: string | undefined): Promise<void> {
       lines += 1;
       isWhole = text.startsWith('{"kind":"end",');
       if (file === undefined) out.print(text);
-      else await file.write(`${text}\n`);
+      else await file.append(`${text}\n`);
     }
     if (!isWhole) throw new FloeError('SERVER_FAILED', `the export ended early, after ${lines} lines: look at the log of the server, and try again`);
     await file?.keep();

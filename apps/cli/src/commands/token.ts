@@ -9,7 +9,6 @@ import { forgeLoginArgument, lifetimeArgument, REASON, roleArgument, signerArgum
 /** An action without words does not compile: the help names all that a role may. */
 const ACTION_WORDS: Readonly<Record<Action, string>> = {
   read: 'read everything: the fleet, its history, the log of decisions',
-  export: 'export',
   retry: 'retry',
   resume: 'resume',
   deploy: 'deploy',

@@ -1,16 +1,8 @@
 import { resolve } from 'node:path';
-import { FloeError, isFloeError, type Env, type Exec } from '@floe/runtime';
+import { FloeError } from '@floe/runtime';
 import type { Facts } from './facts.ts';
 import type { Findings } from './findings.ts';
-
-const GIT_TIMEOUT_MS = 10 * 60_000;
-const MAX_STDOUT_BYTES = 512 * 1024 * 1024;
-
-export interface GitDeps {
-  readonly exec: Exec;
-  readonly env: Env;
-  readonly signal: AbortSignal;
-}
+import { gitIn, type Git, type GitDeps } from './git.ts';
 
 export interface RepositoryToCheck {
   readonly dir: string;
@@ -28,14 +20,13 @@ export async function judgeCommits(deps: GitDeps, { dir, ref, signersFile }: Rep
   const candidates = [`refs/remotes/origin/${branch}`, ref];
   const heads = (
     await Promise.all(candidates.map(async (name) => await git(['rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`])))
-  ).flatMap(({ exitCode, stdout }) => (exitCode === 0 ? [stdout.trim()] : []));
+  ).flatMap(({ exitCode, text }) => (exitCode === 0 ? [text.trim()] : []));
   if (heads.length === 0)
     throw new FloeError('USAGE', `${dir} is no git repository with the branch ${branch} (looked for ${candidates.join(' and ')})`);
   // One look at the history, instead of one for each pair: children come before their parents.
   const history = await git(['rev-list', '--topo-order', '--parents', ...heads, '--']);
-  if (history.exitCode !== 0)
-    throw new FloeError('USAGE', `the history of ${branch} in ${dir} cannot be read: ${history.stderr.trim().slice(0, 300)}`);
-  const rows = history.stdout.split('\n').filter((row) => row !== '');
+  if (history.exitCode !== 0) throw new FloeError('USAGE', `the history of ${branch} in ${dir} cannot be read: ${history.error}`);
+  const rows = history.text.split('\n').filter((row) => row !== '');
   const parents: History = new Map(rows.map((row, place) => [row.slice(0, 40), { parents: row.slice(41), place }]));
   const released = [...facts.commits].toSorted(([one], [other]) => one - other);
   const known: { readonly sequence: number; readonly commit: string; readonly line: number }[] = [];
@@ -101,33 +92,11 @@ async function judgeSigners(
   const config = ['-c', 'gpg.format=ssh', '-c', `gpg.ssh.allowedSignersFile=${resolve(signersFile)}`];
   const log = await git([...config, 'log', '--format=%H %G?', last.commit, `^${first.commit}`, '--']);
   const own = await git([...config, 'log', '-1', '--format=%H %G?', first.commit, '--']);
-  if (log.exitCode !== 0 || own.exitCode !== 0) throw new FloeError('USAGE', `git cannot check signatures: ${log.stderr.trim().slice(0, 300)}`);
+  if (log.exitCode !== 0 || own.exitCode !== 0) throw new FloeError('USAGE', `git cannot check signatures: ${log.error}`);
   const lines = new Map(known.map(({ commit, line }) => [commit, line]));
-  for (const row of `${own.stdout}\n${log.stdout}`.split('\n')) {
+  for (const row of `${own.text}\n${log.text}`.split('\n')) {
     const [commit = '', verdict] = row.split(' ');
     if (commit !== '' && verdict !== 'G')
       findings.bend(lines.get(commit), `the commit ${commit} is not signed by one of ${signersFile} (git says ${verdict ?? '?'})`);
   }
-}
-
-type Git = (args: readonly string[]) => Promise<{ readonly exitCode: number | null; readonly stdout: string; readonly stderr: string }>;
-
-/** Git without the settings of whoever runs it, so that it answers the same everywhere. */
-function gitIn({ exec, env, signal }: GitDeps, dir: string): Git {
-  return async (args) => {
-    try {
-      const result = await exec('git', ['-C', dir, ...args], {
-        signal,
-        timeoutMs: GIT_TIMEOUT_MS,
-        maxStdoutBytes: MAX_STDOUT_BYTES,
-        env: { PATH: env['PATH'], GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1', GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' },
-      });
-      if (result.end === 'aborted') throw new FloeError('INTERRUPTED', 'stopped');
-      if (result.end !== 'exited') throw new FloeError('USAGE', `git did not end by itself in ${dir} (${result.end})`);
-      return result;
-    } catch (cause) {
-      if (!isFloeError(cause, 'EXEC_NOT_STARTED')) throw cause;
-      throw new FloeError('USAGE', 'git is not installed here: leave --repository out, or install it', { cause });
-    }
-  };
 }

@@ -4,7 +4,7 @@ import { FloeError } from '@floe/runtime';
 
 /** A file that is there whole, or not at all. */
 export interface WholeFile extends AsyncDisposable {
-  write(text: string): Promise<void>;
+  append(text: string): Promise<void>;
   /** What was written is the file from here on, in the place of one that was there. */
   keep(): Promise<void>;
 }
@@ -17,7 +17,7 @@ export async function openWhole(path: string): Promise<WholeFile> {
   });
   let isKept = false;
   return {
-    write: async (text) => void (await file.write(text)),
+    append: async (text) => await file.appendFile(text),
     async keep() {
       await file.sync();
       await rename(partial, path);

@@ -47,7 +47,7 @@ export function exportRoutes({ auth, exportLines, clock, logger }: ExportRouteDe
 
   app.get(
     '/',
-    auth.requireAction('export'),
+    auth.requireAction('read'),
     answers('the history of the fleet as JSON Lines, which `floe verify` checks: what was signed, and the audit log', ExportLine, {
       mediaType: EXPORT_MEDIA_TYPE,
     }),
