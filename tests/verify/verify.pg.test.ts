@@ -308,6 +308,11 @@ describe('the repository', () => {
     const lacking = await check(text, '--repository', repositoryDir);
     expect(lacking).toMatchObject({ code: 1 });
     expect(lacking.checked?.bent.named[0]?.what).toContain(`the commit ${third} of the sequence 3 is not on main`);
+    // Nor does it help a server to say that it follows another branch.
+    const elsewhere = values.map((value) =>
+      value.kind === 'header' ? { ...value, repository: 'https://other.example/x.git', ref: 'refs/heads/whole' } : value,
+    );
+    expect((await check(resealed(elsewhere), '--repository', repositoryDir)).code).toBe(1);
     await git('branch', '-q', '-f', 'main', 'whole');
     await writeFile(join(dir, 'allowed'), '');
     const unsigned = await check(text, '--repository', repositoryDir, '--signers', join(dir, 'allowed'));

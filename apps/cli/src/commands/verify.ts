@@ -56,10 +56,7 @@ async function verify(cli: Cli, path: string, { key, repository, signers }: Veri
   const read = await readExport(piecesOf(path, deps.signal), keys);
   const { facts, findings, header } = read;
   judgeFleet(facts, keys, findings);
-  const commits =
-    repository === undefined || header === undefined
-      ? undefined
-      : await judgeCommits(deps, { dir: repository, ref: header.ref, signersFile: signers }, facts, findings);
+  const commits = repository === undefined ? undefined : await judgeCommits(deps, { dir: repository, signersFile: signers }, facts, findings);
   if (findings.bentCount > 0) cli.exitCode = EXIT_CODES.failed;
   const releases = [...facts.releases.values()].reduce((sum, ofHost) => sum + ofHost.size, 0);
   const checked = {

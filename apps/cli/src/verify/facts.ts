@@ -13,6 +13,15 @@ export interface ReleaseFact {
   readonly isSubmitted: boolean;
 }
 
+export interface CommitFact {
+  readonly line: number;
+  readonly commit: CommitSha;
+  readonly isSubmitted: boolean;
+  /** As the release key signed them. */
+  readonly repository: string;
+  readonly ref: string;
+}
+
 export interface ReportFact {
   readonly line: number;
   readonly host: HostName;
@@ -53,7 +62,7 @@ export class Facts {
   readonly hosts = new Map<HostName, HostFact>();
   readonly releases = new Map<HostName, Map<number, ReleaseFact>>();
   /** Of each sequence, the commit that its releases name. */
-  readonly commits = new Map<number, { readonly line: number; readonly commit: CommitSha; readonly isSubmitted: boolean }>();
+  readonly commits = new Map<number, CommitFact>();
   readonly revisions = new Map<number, { readonly line: number; readonly commit: CommitSha; readonly isHandover: boolean }>();
   readonly reports: ReportFact[] = [];
   readonly permits = new Map<HostName, PermitFact[]>();

@@ -6,16 +6,19 @@ import { gitIn, type Git, type GitDeps } from './git.ts';
 
 export interface RepositoryToCheck {
   readonly dir: string;
-  /** As the export names the branch: `refs/heads/main`. */
-  readonly ref: string;
   /** Who may sign commits, in the format of ssh-keygen; undefined: signatures are not looked at. */
   readonly signersFile: string | undefined;
 }
 
 /** Whether the commits of releases are in the repository, on the tracked branch, in the order of their sequences, and signed. */
-export async function judgeCommits(deps: GitDeps, { dir, ref, signersFile }: RepositoryToCheck, facts: Facts, findings: Findings): Promise<number> {
+export async function judgeCommits(deps: GitDeps, { dir, signersFile }: RepositoryToCheck, facts: Facts, findings: Findings): Promise<number> {
   const git = gitIn(deps, dir);
-  if (!/^refs\/heads\/[\w./@+-]{1,500}$/.test(ref)) throw new FloeError('USAGE', `the export names no branch of git: ${ref.slice(0, 100)}`);
+  const released = [...facts.commits].filter(([, { isSubmitted }]) => !isSubmitted).toSorted(([one], [other]) => one - other);
+  // By what the release key signed last, and not by what the server says that it follows.
+  const followed = released.at(-1)?.[1];
+  if (followed === undefined) return 0;
+  const { ref } = followed;
+  if (!/^refs\/heads\/[\w./@+-]{1,500}$/.test(ref)) throw new FloeError('USAGE', `the releases name no branch of git: ${ref.slice(0, 100)}`);
   const branch = ref.slice('refs/heads/'.length);
   const candidates = [`refs/remotes/origin/${branch}`, ref];
   const heads = (
@@ -28,11 +31,17 @@ export async function judgeCommits(deps: GitDeps, { dir, ref, signersFile }: Rep
   if (history.exitCode !== 0) throw new FloeError('USAGE', `the history of ${branch} in ${dir} cannot be read: ${history.error}`);
   const rows = history.text.split('\n').filter((row) => row !== '');
   const parents: History = new Map(rows.map((row, place) => [row.slice(0, 40), { parents: row.slice(41), place }]));
-  const released = [...facts.commits].toSorted(([one], [other]) => one - other);
   const known: { readonly sequence: number; readonly commit: string; readonly line: number }[] = [];
-  for (const [sequence, { line, commit, isSubmitted }] of released) {
-    // What a CI submitted, and a store path, are no commits.
-    if (isSubmitted || facts.revisions.get(sequence)?.isHandover === true) continue;
+  let elsewhere = 0;
+  for (const [sequence, { line, commit, repository, ref: of }] of released) {
+    if (repository !== followed.repository || of !== ref) {
+      elsewhere += 1;
+      continue;
+    }
+    if (facts.revisions.get(sequence)?.isHandover === true) {
+      findings.note(line, `the sequence ${sequence} is a handover of a CI, by the server's word: its commit is not looked for`);
+      continue;
+    }
     if (parents.has(commit)) known.push({ sequence, commit, line });
     else
       findings.bend(
@@ -40,6 +49,8 @@ export async function judgeCommits(deps: GitDeps, { dir, ref, signersFile }: Rep
         `the commit ${commit} of the sequence ${sequence} is not on ${branch} in ${dir}: it was never pushed there, was removed by a force-push, or the repository is older than the export (git fetch)`,
       );
   }
+  if (elsewhere > 0)
+    findings.note(undefined, `${elsewhere} commits are of a repository or branch that the fleet followed before, and were not looked for`);
   judgeOrder(known, parents, findings);
   if (signersFile !== undefined) await judgeSigners(git, signersFile, known, findings);
   return known.length;

@@ -49,7 +49,7 @@ export function readRelease({ envelope }: ExportLineOf<'release'>, where: Where)
   const { line, keys, facts, findings } = where;
   const said = opened(envelope, 'floe/release', ReleaseStatement, where, keys.release, 'this release');
   if (said === undefined) return;
-  const { host, sequence, toplevel, commit, purpose, issuedAt, expiresAt } = said;
+  const { repository, ref, host, sequence, toplevel, commit, purpose, issuedAt, expiresAt } = said;
   if (purpose === 'test') return findings.bend(line, `this release of ${host} is a trial, which is never in the log`);
   if (issuedAt > expiresAt) findings.bend(line, `the release ${sequence} of ${host} ends before it was issued`);
   const ofHost = facts.releases.get(host) ?? new Map<number, ReleaseFact>();
@@ -59,7 +59,7 @@ export function readRelease({ envelope }: ExportLineOf<'release'>, where: Where)
   const isSubmitted = purpose === 'submitted';
   facts.releases.set(host, ofHost.set(sequence, { line, toplevel, commit, isSubmitted }));
   const known = facts.commits.get(sequence);
-  if (known === undefined) facts.commits.set(sequence, { line, commit, isSubmitted });
+  if (known === undefined) facts.commits.set(sequence, { line, commit, isSubmitted, repository, ref });
   else if (known.commit !== commit)
     findings.bend(line, `the release ${sequence} of ${host} is of the commit ${commit}, and line ${known.line} of ${known.commit}`);
   const revision = facts.revisions.get(sequence);
