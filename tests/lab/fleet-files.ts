@@ -47,7 +47,7 @@ async function readTree(folder: string): Promise<Record<string, string>> {
 /** The agent as it is shipped: one file. */
 async function bundledAgent(dir: string): Promise<string> {
   const target = join(dir, 'bundle');
-  const result = await exec(process.execPath, [join(PROJECT, 'scripts/bundle.ts'), target], { timeoutMs: 60_000 });
+  const result = await exec(process.execPath, [join(PROJECT, 'scripts/bundle.ts'), target], { timeoutMs: 300_000 });
   if (result.exitCode !== 0) throw new Error(result.stderr);
   return join(target, 'floe-agent.mjs');
 }
