@@ -67,5 +67,5 @@ async function publish(store: Store, repositoryId: string, hosts: readonly HostN
   );
   const { rollout } = await store.hosts.fleet(repositoryId);
   if (rollout !== undefined)
-    await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, commit);
+    await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, commit, []);
 }

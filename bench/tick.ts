@@ -68,7 +68,7 @@ export async function benchTick(count: number, looks: number, progress: Progress
 async function move(store: Store, repositoryId: string): Promise<void> {
   const { rollout } = await store.hosts.fleet(repositoryId);
   if (rollout === undefined) throw new Error('there is no rollout');
-  await store.rollouts.save({ ...rollout, left: undefined }, systemClock.now());
+  await store.rollouts.save({ ...rollout, left: undefined }, systemClock.now(), []);
 }
 
 async function cpuOf(work: () => Promise<unknown>): Promise<number> {

@@ -1,38 +1,44 @@
 import type { CommitSha, HostName, RolloutPolicy, StorePath } from '@floe/model';
-import type { StorePart } from '@floe/store';
+import type { Store } from '@floe/store';
+
+/** Decisions included: those of a simulation are nobody's. */
+type Part<Methods extends { readonly [Group in keyof Store]?: keyof Store[Group] }> = {
+  readonly [Group in keyof Methods & keyof Store]: Pick<Store[Group], Methods[Group] & keyof Store[Group]>;
+};
 
 /** What the server asks of the store in a simulation: the very methods of the real one. */
-export type SimulatedStore = StorePart<{
-  hosts:
-    | 'fleet'
-    | 'desire'
-    | 'retry'
-    | 'pin'
-    | 'orderQuarantine'
-    | 'liftQuarantine'
-    | 'beginTrial'
-    | 'endTrial'
-    | 'takeSlot'
-    | 'connect'
-    | 'disconnect'
-    | 'disconnectAll';
-  reports: 'store';
-  rollouts:
-    | 'save'
-    | 'begin'
-    | 'lastComplete'
-    | 'lostComplete'
-    | 'authorsOf'
-    | 'order'
-    | 'freeze'
-    | 'unfreeze'
-    | 'stopLabel'
-    | 'startLabel'
-    | 'claimProbe'
-    | 'answerProbe';
-  revisions: 'evaluations' | 'get';
-  audit: 'append';
-}>;
+export type SimulatedStore = Pick<Store, 'decide'> &
+  Part<{
+    hosts:
+      | 'fleet'
+      | 'desire'
+      | 'retry'
+      | 'pin'
+      | 'orderQuarantine'
+      | 'liftQuarantine'
+      | 'beginTrial'
+      | 'endTrial'
+      | 'takeSlot'
+      | 'connect'
+      | 'disconnect'
+      | 'disconnectAll';
+    reports: 'store';
+    rollouts:
+      | 'save'
+      | 'begin'
+      | 'lastComplete'
+      | 'lostComplete'
+      | 'authorsOf'
+      | 'order'
+      | 'freeze'
+      | 'unfreeze'
+      | 'stopLabel'
+      | 'startLabel'
+      | 'claimProbe'
+      | 'answerProbe';
+    revisions: 'evaluations' | 'get';
+    audit: 'append';
+  }>;
 
 export interface NewHost {
   readonly host: HostName;
@@ -77,5 +83,6 @@ export function killable(store: SimulatedStore, isKilled: () => boolean): Simula
       },
     });
   const { hosts, reports, rollouts, revisions, audit } = store;
-  return { hosts: group(hosts), reports: group(reports), rollouts: group(rollouts), revisions: group(revisions), audit: group(audit) };
+  const { decide } = group({ decide: store.decide });
+  return { decide, hosts: group(hosts), reports: group(reports), rollouts: group(rollouts), revisions: group(revisions), audit: group(audit) };
 }

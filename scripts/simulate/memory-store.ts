@@ -15,6 +15,7 @@ import {
 import {
   type CurrentRollout,
   type DesiredRelease,
+  type DecisionStore,
   type Evaluation,
   type Fleet,
   type HostRow,
@@ -217,6 +218,8 @@ export class MemoryStore implements FleetStore {
   }
 
   readonly store: SimulatedStore = {
+    // Nothing fails halfway here, and nobody reads the log. What decides something asks for no more than a simulation has.
+    decide: async (work) => (await work(this.store as unknown as DecisionStore)).result,
     hosts: {
       fleet: async () => await Promise.resolve(this.#readFleet()),
       desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
@@ -295,10 +298,13 @@ export class MemoryStore implements FleetStore {
       authorsOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
       unfreeze: async (_, seen) => await Promise.resolve(this.#people.unfreeze(seen)),
-      freeze: async (_, freeze) => await Promise.resolve(this.#people.freeze(freeze)),
+      freeze: async (_, freeze) => {
+        this.#people.freeze(freeze);
+        return await Promise.resolve(undefined);
+      },
       stopLabel: async (_, stop) => {
         this.#people.stop(stop);
-        return await Promise.resolve(true);
+        return await Promise.resolve({ replaced: undefined });
       },
       startLabel: async (_, seen) => await Promise.resolve(this.#people.start(seen)),
       claimProbe: async (probe) => await Promise.resolve(this.#people.claim(probe)),

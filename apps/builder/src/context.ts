@@ -15,7 +15,7 @@ import {
   type CollectWhat,
 } from '@floe/pipeline';
 import { FloeError, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { Config } from './config.ts';
 
 /** What only the process itself can give. */
@@ -85,7 +85,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
 }
 
 /** Before a key is made: hosts that trust another one would refuse all that the new one signs. */
-async function refuseWithoutKey(store: Store, path: string): Promise<void> {
+async function refuseWithoutKey(store: PlainStore, path: string): Promise<void> {
   const known = await store.server.keys();
   const isThere = await access(path).then(
     () => true,
@@ -94,7 +94,7 @@ async function refuseWithoutKey(store: Store, path: string): Promise<void> {
   if (known !== undefined && !isThere) throw foreign(known.releaseKey, `${path} is missing here`);
 }
 
-async function refuseOtherKey(store: Store, own: string | undefined): Promise<void> {
+async function refuseOtherKey(store: PlainStore, own: string | undefined): Promise<void> {
   const known = await store.server.keys();
   if (known !== undefined && known.releaseKey !== own) throw foreign(known.releaseKey, `this builder has ${own}`);
 }

@@ -10,7 +10,7 @@ import {
   type StatusText,
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { RevisionInList, Rollout, Store, WantedStatus } from '@floe/store';
+import type { RevisionInList, Rollout, PlainStore, WantedStatus } from '@floe/store';
 import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeSeen, describeSeenRings, viewSeen, type FleetReader } from './fleet-reader.ts';
@@ -21,7 +21,7 @@ const RECENT_REVISIONS = 5;
 
 /** What the announcer writes: the desired statuses. */
 export interface AnnouncerStore {
-  readonly outbox: Pick<Store['outbox'], 'putAll'>;
+  readonly outbox: Pick<PlainStore['outbox'], 'putAll'>;
   leftOut(): readonly string[];
 }
 

@@ -1,6 +1,6 @@
 import type { ServerNotice } from '@floe/protocol';
 import type { Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import { Hono } from 'hono';
 import { createAuth, type AuthDeps } from './auth.ts';
 import { answerError, refuse } from './http-error.ts';
@@ -33,7 +33,7 @@ import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 type Made = 'auth' | 'bodies';
 
 interface OwnDeps {
-  readonly store: AuthDeps['store'] & Pick<Store, 'forPeople'>;
+  readonly store: AuthDeps['store'] & Pick<PlainStore, 'forPeople'>;
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;

@@ -91,7 +91,7 @@ test('an author does not approve, by whatever token; others do, once each; and a
   if (rollout === undefined) throw new Error('there is a rollout');
   await eventually('its first decision', async () => ((await store.hosts.fleet(server.repository.id)).rollout?.version ?? 0) > 0 || undefined);
   const begun = (await store.hosts.fleet(server.repository.id)).rollout ?? rollout;
-  expect(await store.rollouts.save({ id: begun.id, version: begun.version, course: { ...begun.course, state: 'COMPLETE' } }, 5)).toBe(true);
+  expect(await store.rollouts.save({ id: begun.id, version: begun.version, course: { ...begun.course, state: 'COMPLETE' } }, 5, [])).toBe(true);
 
   const next = await publishCommit(server, { ws1: system('b'), ws2: system('b') }, policyWith(2));
   await becomes('WAITING_APPROVAL', 2);
@@ -164,7 +164,7 @@ test('whoever signed a commit is its author, beside who pushed it; a signer who 
   const { store } = server.context;
   const { rollout } = await store.hosts.fleet(server.repository.id);
   if (rollout === undefined) throw new Error('there is a rollout');
-  expect(await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5)).toBe(true);
+  expect(await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5, [])).toBe(true);
   const before = (await store.revisions.newest(server.repository.id))?.sha;
   if (before === undefined) throw new Error('there is a commit');
   const commit = await publishCommit(server, { ws1: system('e'), ws2: system('e') }, policyWith(1));

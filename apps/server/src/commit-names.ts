@@ -1,13 +1,13 @@
 import type { HostName } from '@floe/model';
 import type { CommitName, HostView } from '@floe/protocol';
-import type { CommitOfSystem, Store } from '@floe/store';
+import type { CommitOfSystem, PlainStore } from '@floe/store';
 
 /** The commits that hosts run, and should run. Looked up once per host, and again when its systems change. */
 export class CommitNames {
-  readonly #releases: Pick<Store['releases'], 'commitsOf'>;
+  readonly #releases: Pick<PlainStore['releases'], 'commitsOf'>;
   readonly #known = new Map<HostName, { readonly key: string; readonly names: ReadonlyMap<string, CommitName> }>();
 
-  constructor(releases: Pick<Store['releases'], 'commitsOf'>) {
+  constructor(releases: Pick<PlainStore['releases'], 'commitsOf'>) {
     this.#releases = releases;
   }
 

@@ -12,7 +12,7 @@ import {
 } from '@floe/model';
 import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
-import { isOrdered, type Evaluation, type Fleet, type FleetHost, type RevisionInList, type Rollout, type Store } from '@floe/store';
+import { isOrdered, type Evaluation, type Fleet, type FleetHost, type RevisionInList, type Rollout, type PlainStore } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime, waitsForPeople } from '@floe/views';
 import { CommitNames } from './commit-names.ts';
 import type { FetchWatch } from './fetch-watch.ts';
@@ -28,8 +28,8 @@ const UNKNOWN: Offer = { kind: 'unknown' };
 
 export interface FleetReaderDeps {
   readonly store: SnapshotStore & {
-    readonly releases: Pick<Store['releases'], 'commitsOf'>;
-    readonly reports: Pick<Store['reports'], 'failureLogs'>;
+    readonly releases: Pick<PlainStore['releases'], 'commitsOf'>;
+    readonly reports: Pick<PlainStore['reports'], 'failureLogs'>;
   };
   readonly clock: Clock;
   /** By which hosts are judged to be silent; undefined: the clock. */

@@ -10,7 +10,7 @@ import {
   type RevisionInList,
   type Rollout,
   type RolloutStory,
-  type Store,
+  type PlainStore,
   type WaitsForOlder,
 } from '@floe/store';
 import type { RolloutSeen } from './fleet-view.ts';
@@ -20,12 +20,12 @@ import { viewDetail, viewNext, viewStory, type Looked } from './rollouts/view.ts
 
 /** What a snapshot reads from. */
 export interface SnapshotStore {
-  readonly repositories: Pick<Store['repositories'], 'get'>;
+  readonly repositories: Pick<PlainStore['repositories'], 'get'>;
   readonly revisions: Pick<
-    Store['revisions'],
+    PlainStore['revisions'],
     'get' | 'waiting' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf'
   >;
-  readonly rollouts: Pick<Store['rollouts'], 'stories'>;
+  readonly rollouts: Pick<PlainStore['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
 }
 

@@ -1,5 +1,5 @@
 import { isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { Store, TableName } from '@floe/store';
+import type { PlainStore, TableName } from '@floe/store';
 
 const HOUR_MS = 3600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -13,7 +13,7 @@ export type Growth =
       readonly bound: string;
       readonly keepMs: number;
       readonly isHistory?: true;
-      readonly prune: (store: Store, before: number) => Promise<number>;
+      readonly prune: (store: PlainStore, before: number) => Promise<number>;
     };
 
 /** How long decisions are kept. */
@@ -140,7 +140,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
 };
 
 export interface HousekeepingDeps {
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly troubles: Troubles;

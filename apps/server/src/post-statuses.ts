@@ -1,6 +1,6 @@
 import { createGithubStatuses, runStatusOutbox, type CommitStatuses } from '@floe/forge';
 import type { Clock, Logger, Wake } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { StatusesConfig } from './config.ts';
 
 /** How often the outbox is checked without a hint. */
@@ -8,7 +8,7 @@ const LOOK_MS = 30_000;
 
 /** Sends the due commit statuses, until `signal` aborts. */
 export async function postStatuses(
-  store: Store,
+  store: PlainStore,
   repositoryId: string,
   forge: StatusesConfig,
   deps: { readonly clock: Clock; readonly random: () => number; readonly logger: Logger },

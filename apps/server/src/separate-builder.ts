@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { askingReleaser, rebuildFromStatements, type Builder, type PublicKeys, type StatementLog } from '@floe/pipeline';
 import { FloeError, type Clock, type Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 
 /** A lease is renewed every ten seconds. */
 const SILENT_AFTER_MS = 60_000;
@@ -12,7 +12,7 @@ export interface SeparateBuilderDeps {
   readonly keys: PublicKeys;
   /** The folder of the builder's cache, if this server serves it. */
   readonly cacheDir: string | undefined;
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly statements: StatementLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -40,7 +40,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
     // Enrolments, renames and revocations are in the server's log; releases in the builder's.
     async rebuild(repository, serverKeys) {
       repositoryId = repository.id;
-      return await rebuildFromStatements({ store, statements, releaseKeys: keys.releaseKeys, serverKeys, logger }, repository);
+      return await rebuildFromStatements({ store, clock, statements, releaseKeys: keys.releaseKeys, serverKeys, logger }, repository);
     },
     async keepInCache(toplevel) {
       if (cacheDir === undefined) return true;

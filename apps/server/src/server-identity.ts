@@ -3,7 +3,7 @@ import { access, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import type { TrustedKey } from '@floe/protocol';
 import { FloeError, readBootId, type Clock, type Logger, type Signer } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 
 /** Interval of the server's beats, in ms. */
 export const BEAT_MS = 3_000;
@@ -22,7 +22,7 @@ export interface KeyFiles {
  * refuse everything signed by new keys. Throws `FloeError('SERVER_FOREIGN')`. `takeOverFrom`: the release key that an
  * administrator wants to replace.
  */
-export async function refuseForeignDatabase(store: Store, files: KeyFiles, takeOverFrom: string | undefined): Promise<void> {
+export async function refuseForeignDatabase(store: PlainStore, files: KeyFiles, takeOverFrom: string | undefined): Promise<void> {
   const known = await store.server.keys();
   if (known === undefined || known.releaseKey === takeOverFrom) return;
   const missing: string[] = [];
@@ -67,7 +67,7 @@ export interface Claim {
  */
 export async function claimDatabase(
   deps: {
-    readonly store: Store;
+    readonly store: PlainStore;
     readonly clock: Clock;
     readonly logger: Logger;
     readonly releaseKeys: readonly TrustedKey[];

@@ -1,11 +1,11 @@
 import { FloeError, isFloeError } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import { tellNotice, type NoticeDeps } from './notices.ts';
 import { CLOCK_TROUBLES, type ClockTrouble, type ServerClock } from './server-clock.ts';
 import { BEAT_MS } from './server-identity.ts';
 
 export interface WatchDeps extends NoticeDeps {
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly clock: ServerClock;
   /** This process, as it claimed the database. */
   readonly process: string;

@@ -3,7 +3,7 @@ import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
 import type { PolicyFloor } from '@floe/model';
 import type { ReleaseStatement } from '@floe/protocol';
 import type { Clock, Logger, Signer } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { TestingDeps } from './testing-branches/testing-deps.ts';
 import type { EvaluateSource } from './evaluation/evaluate-source.ts';
 import type { Footprints } from './evaluation/footprints.ts';
@@ -34,7 +34,7 @@ export interface CacheTarget {
 }
 
 export interface PipelineDeps {
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly mirror: GitMirror;
   /** For the server's own commands: keeping, publishing and reading back. */
   readonly nix: Nix;

@@ -1,5 +1,6 @@
 import { FloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
+import { nameMany } from '@floe/views';
 import type { Building, BuildOutcome, PublishedHost } from './building/build.ts';
 import { clear, once, unsignedUntilReleased, type Clearance, type ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
@@ -64,7 +65,11 @@ export async function publishRevision(
   hosts: readonly PublishedHost[],
 ): Promise<void> {
   await releaseHosts(deps, repository, revision, hosts);
-  const left = await deps.store.hosts.forgetLeft(repository.id, revision.id);
+  const left = await deps.store.decide(async (decisions) => {
+    const result = await decisions.hosts.forgetLeft(repository.id, revision.id);
+    const detail = `never enrolled, and not in the flake any more: ${nameMany(result)}`;
+    return { result, entries: result.length === 0 ? [] : [{ at: deps.clock.now(), actor: 'floe', action: 'forget', subject: revision.sha, detail }] };
+  });
   if (left.length > 0) deps.logger.info('hosts that were never enrolled left the flake', { commit: revision.sha, count: left.length });
 }
 

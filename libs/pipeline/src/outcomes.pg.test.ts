@@ -25,7 +25,7 @@ test('what a rollout proves is in the statement log soon, also while a commit is
   );
   const { rollout } = await world.store.hosts.fleet(world.repository.id);
   if (rollout === undefined) throw new Error('there is no rollout');
-  expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 1)).toBe(true);
+  expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 1, [])).toBe(true);
   const log = openStatementLog(join(dir, 'statements'), silentLogger);
   const told = await eventually('it is in the log', async () => (await log.readStable(0, [signer])).statements[0]);
   expect(told).toMatchObject({
@@ -148,7 +148,7 @@ describe('a policy', () => {
     await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
     const { rollout } = await world.store.hosts.fleet(world.repository.id);
     if (rollout === undefined) throw new Error('there is no rollout');
-    await world.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5);
+    await world.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, 5, []);
     // It would loosen the limit for itself.
     world.policy = { shrink: { percent: 100 } };
     const loosened = await world.push(hosts(8));
@@ -594,7 +594,7 @@ describe('what a CI submits', () => {
     const move = async (course: object): Promise<void> => {
       const { rollout } = await world.store.hosts.fleet(world.repository.id);
       if (rollout === undefined) throw new Error('there is no rollout');
-      expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, ...course } }, 1)).toBe(true);
+      expect(await world.store.rollouts.save({ ...rollout, course: { ...rollout.course, ...course } }, 1, [])).toBe(true);
     };
     await move({ state: 'COMPLETE' });
     await world.ended(await world.push({ ada: { evaluates: 2 }, bob: { evaluates: 2 } }), 'PUBLISHED');

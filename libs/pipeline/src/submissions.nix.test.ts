@@ -168,7 +168,7 @@ test('a system in the store of the server is published, signed for that host alo
   const { rollout } = await store.hosts.fleet(repository.id);
   if (rollout === undefined) throw new Error('no rollout');
   const { id, version, course } = rollout;
-  expect(await store.rollouts.save({ id, version, course: { ...course, state: 'COMPLETE' } }, 5)).toBe(true);
+  expect(await store.rollouts.save({ id, version, course: { ...course, state: 'COMPLETE' } }, 5, [])).toBe(true);
   expect((await seen()).situation.stable).toMatchObject({ sequence: 1 });
   // When the pin ends, nothing falls back: it stays until something newer is its turn.
   await store.hosts.desire([{ ...(situation.pin ?? (await Promise.reject(new Error('no pin')))), epoch: undefined }], 6);
@@ -283,7 +283,7 @@ test('a rebuilt database knows that the host was told it, and counts it nowhere'
   await using rebuilt = await openTestStore();
   const again = await rebuilt.repositories.ensure({ url: repository.url, branch: 'main', now: 1 });
   const keys = { releaseKeys: [signer], serverKeys: [signer] };
-  await rebuildFromStatements({ store: rebuilt, statements: deps.statements, ...keys, logger: silentLogger }, again);
+  await rebuildFromStatements({ store: rebuilt, clock: deps.clock, statements: deps.statements, ...keys, logger: silentLogger }, again);
   expect((await rebuilt.releases.latest(again.id)).map(({ sequence }) => sequence)).toEqual([1]);
   expect((await rebuilt.repositories.get(again.id)).sequence).toBe((await store.repositories.get(repository.id)).sequence);
   expect((await rebuilt.hosts.fleet(again.id, [HOST])).hosts[0]?.situation.stable).toBeUndefined();

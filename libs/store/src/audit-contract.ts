@@ -1,12 +1,6 @@
 import type { AuditCheck, AuditHead } from '@floe/model';
 import type { AuditEntry, ListedAuditEntry, Timestamp } from './records.ts';
 
-/**
- * The log's entry of a decision, which is stored with the decision, both or none: so the log has decisions in the order in which they count.
- * `before`: what the decision takes the place of.
- */
-export type EntryOf<Before> = (before: Before | undefined) => AuditEntry;
-
 /** An entry as the database has it, with what its hash is made of. */
 export interface ChainedAuditEntry {
   readonly id: number;

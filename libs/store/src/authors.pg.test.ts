@@ -73,7 +73,7 @@ describe.each(WORLDS)('the authors of what a ring has not had, on $name', ({ nam
           if (rollout === undefined) throw new Error('there is a rollout');
           const isLast = index === commits.length - 1;
           if (fate !== 'superseded' && !isLast)
-            await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE', unapproved: fate.without } }, 60);
+            await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE', unapproved: fate.without } }, 60, []);
           before = sha;
           last = revision.id;
         }
@@ -95,7 +95,7 @@ describe.each(WORLDS)('the authors of what a ring has not had, on $name', ({ nam
 
         const { rollout } = await store.hosts.fleet(repository.id);
         if (rollout === undefined) throw new Error('there is a rollout');
-        expect(await store.rollouts.save({ ...rollout, authors }, 70)).toBe(true);
+        expect(await store.rollouts.save({ ...rollout, authors }, 70, [])).toBe(true);
         const now = (await store.hosts.fleet(repository.id)).rollout;
         if (now?.people === undefined) throw new Error('the authors are known');
         expect(now.authors).toEqual(authors);
@@ -128,7 +128,7 @@ describe.each(WORLDS)('the authors of what a ring has not had, on $name', ({ nam
       await toBuilding(store, revision.id);
       await store.releases.publish(revision.id, [newRelease(revision, host, path(`${host}-${index}`))], 50);
       const { rollout } = await store.hosts.fleet(repository.id);
-      if (rollout !== undefined && index === 0) await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 60);
+      if (rollout !== undefined && index === 0) await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 60, []);
     }
     const push = { id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, before: stable, after: next, receivedAt: 1 };
     await store.deliveries.record({ ...push, pusher: 'ada', outcome: 'accepted' });
@@ -158,7 +158,7 @@ test('a rollout of which it cannot be read which rings were asked proves none of
     const push = { id: unique('push'), forge: 'github', event: 'push', repositoryId: repository.id, after: sha, receivedAt: 1 };
     await store.deliveries.record({ ...push, before: shas[index - 1], pusher: ['cyd', 'bob', 'ada'][index], outcome: 'accepted' });
     const { rollout } = await store.hosts.fleet(repository.id);
-    if (rollout !== undefined && index < 2) await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 60);
+    if (rollout !== undefined && index < 2) await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'COMPLETE' } }, 60, []);
   }
   const newest = await store.revisions.newest(repository.id);
   if (newest === undefined) throw new Error('there is a newest one');

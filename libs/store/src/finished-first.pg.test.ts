@@ -157,7 +157,11 @@ describe.each(WORLDS)('which revision is finished first on $name', ({ open }) =>
     const entry = { at: builder.now, actor, action: 'hotfix-rollout', subject: pushed.sha, detail: 'why' };
     const logged = async () => (await audit.list({ limit: 100 })).filter((each) => each.actor === actor);
     // The log cannot take it: no time is so late.
-    const end = async (noted: AuditEntry) => await revisions.endOlder(builder.repository.id, pushed.sha, builder.now, noted);
+    const end = async (noted: AuditEntry) =>
+      await world.store.decide(async (decisions) => {
+        const ended = await decisions.revisions.endOlder(builder.repository.id, pushed.sha, builder.now);
+        return { result: ended, entries: ended.length === 0 ? [] : [noted] };
+      });
     await expect(end({ ...entry, at: 1e300 })).rejects.toThrow();
     expect(await revisions.get(running.id)).toMatchObject({ state: 'BUILDING' });
     expect(await end(entry)).toEqual([running.sha]);

@@ -10,10 +10,8 @@ import {
 } from '@floe/model';
 import { and, desc, eq, gt, isNotNull, isNull, lt, or, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
-import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { overtake } from './publish.ts';
-import type { AuditEntry } from './records.ts';
 import { Int8, readRows } from './rows.ts';
 import { revisions } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
@@ -120,19 +118,6 @@ export async function endOlder(db: Database, repositoryId: string, sha: CommitSh
     const older = own === undefined ? [] : unfinished.filter(({ sequence }) => sequence < own.sequence);
     const ended: CommitSha[] = [];
     for (const each of older) if ((await overtake(tx, each.id, sha, now)).kind === 'advanced') ended.push(each.sha);
-    return ended;
-  });
-}
-
-/** The same, as somebody decided: with the entry in the log, or not at all. */
-export async function endOlderAsDecided(
-  db: Database,
-  repositoryId: string,
-  { sha, now, entry }: { readonly sha: CommitSha; readonly now: number; readonly entry: AuditEntry },
-): Promise<readonly CommitSha[]> {
-  return await writeLogged(db, async (tx, log) => {
-    const ended = await endOlder(tx, repositoryId, sha, now);
-    if (ended.length > 0) await log(entry);
     return ended;
   });
 }

@@ -187,7 +187,7 @@ describe.each(WORLDS)('handovers on $name', ({ open }) => {
       if (rollout === undefined) throw new Error('no rollout');
       const known = await store.rollouts.authorsOf(rollout.revisionId, 'github', FIRST_RING);
       const { id, version, course } = rollout;
-      expect(await store.rollouts.save({ id, version, course, authors: known }, 5)).toBe(true);
+      expect(await store.rollouts.save({ id, version, course, authors: known }, 5, [])).toBe(true);
     };
     await publishNext(store, repository, commit('1'), [host]);
     await moveRollout(store, repository.id, 'COMPLETE', 5);

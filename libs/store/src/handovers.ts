@@ -12,7 +12,7 @@ import {
 } from '@floe/model';
 import { and, asc, count, desc, eq, getTableColumns, sql } from 'drizzle-orm';
 import * as v from 'valibot';
-import { createAuditStore } from './audit.ts';
+import { writeLogged } from './audit.ts';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -184,14 +184,14 @@ export function createHandoverStore(db: Database): HandoverStore {
         .where(and(eq(handovers.id, id), isWaiting));
     },
     refuse: async (id, result, at, entry) =>
-      await db.transaction(async (tx) => {
+      await writeLogged(db, async (tx, log) => {
         const ended = await tx
           .update(handovers)
           // Its systems are of no use any more, and may be thousands.
           .set({ state: 'REFUSED', result: storableText(result, MAX_RESULT_CHARACTERS), endedAt: at, systems: [] })
           .where(and(eq(handovers.id, id), isWaiting))
           .returning({ id: handovers.id });
-        if (ended.length > 0) await createAuditStore(tx).append(entry);
+        if (ended.length > 0) await log(entry);
         return ended.length > 0;
       }),
     take: async (id, commit, systems, at) => await take(db, id, commit, systems, at),

@@ -15,6 +15,7 @@ export type * from './signing-contract.ts';
 export type * from './stable-contract.ts';
 export type * from './store.ts';
 export type * from './host-statement-contract.ts';
+export { METHOD_KINDS, type PlainStore, type StorePart } from './decisions.ts';
 export type * from './handover-contract.ts';
 export type * from './submission-contract.ts';
 export type * from './submission-records.ts';

@@ -120,7 +120,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
         release &&
         (await rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: 1, role: 'operator', acknowledged: [release], ...said })),
       async () =>
-        rollout && (await rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, now)),
+        rollout && (await rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'COMPLETE' } }, now, [])),
       async () => {
         const probe = rollout && { rolloutId: rollout.id, ring: 0, name: PROBE.name };
         const claim = probe && (await rollouts.claimProbe(probe, now, 100));
@@ -210,7 +210,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     if (rollout === undefined || first?.situation.rollout === undefined || second === undefined || third === undefined) throw new Error('no rollout');
     const said = { by: 'ada', reason: 'why' } as const;
     const authors = { ring: 0, since: 0, pushers: ['ada'], signers: [] };
-    await store.rollouts.save({ ...rollout, authors, left: undefined }, now);
+    await store.rollouts.save({ ...rollout, authors, left: undefined }, now, []);
     await database.db.execute(sql`update revisions set state = 'BUILDING'`);
     await store.rollouts.stopLabel(id, { ...said, label: 'even', at: now, until: undefined });
     const releaseId = first.situation.rollout.id;
@@ -241,7 +241,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     const keptOf = ({ hosts }: Fleet): number => hosts.filter((host, index) => host === first.hosts[index]).length;
     const { rollout } = first;
     if (rollout === undefined) throw new Error('there is no rollout');
-    await store.rollouts.save({ ...rollout, left: undefined }, now);
+    await store.rollouts.save({ ...rollout, left: undefined }, now, []);
     expect(await database.statements(look)).toBeLessThanOrEqual(MOST_STATEMENTS);
     const moved = await look();
     expect(moved).toEqual(await readFleet(database.db, { repositoryId: id, now }));

@@ -13,7 +13,6 @@ import {
 } from '@floe/model';
 import { and, desc, eq, lte, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
-import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { LabelsColumn } from './known-hosts.ts';
@@ -105,30 +104,28 @@ export async function readStopped(
 
 export function createLabelStops(db: Database): Pick<RolloutStore, 'stopLabel' | 'startLabel'> {
   return {
-    stopLabel: async (repositoryId, { label, by, reason, at, until }, entryOf) =>
-      await writeLogged(db, async (tx, log) => {
+    stopLabel: async (repositoryId, { label, by, reason, at, until }) =>
+      await db.transaction(async (tx) => {
         const { repositoryId: ofRepository } = labelStops;
         // The lock closes a race: of people who pause several labels at once each would see a place that only one of them can have.
         await tx.select({ id: repositories.id }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
         await tx.delete(labelStops).where(and(eq(ofRepository, repositoryId), lte(labelStops.until, at)));
         const set = { by, at, until: until ?? null, reason: storableText(reason, 2_000) };
         const rows = await tx.select().from(labelStops).where(eq(ofRepository, repositoryId));
-        if (rows.filter((other) => other.label !== label).length >= MAX_LABEL_STOPS) return false;
+        if (rows.filter((other) => other.label !== label).length >= MAX_LABEL_STOPS) return 'too-many';
         await tx
           .insert(labelStops)
           .values({ repositoryId, label, ...set })
           .onConflictDoUpdate({ target: [labelStops.repositoryId, labelStops.label], set });
-        if (entryOf !== undefined) await log(entryOf(toStops(rows).find((before) => before.label === label)));
         await notify(tx, { topic: 'host', host: '*' });
-        return true;
+        return { replaced: toStops(rows).find((before) => before.label === label) };
       }),
-    startLabel: async (repositoryId, { label, by, at }, entry) =>
-      await writeLogged(db, async (tx, log) => {
+    startLabel: async (repositoryId, { label, by, at }) =>
+      await db.transaction(async (tx) => {
         const ended = await tx
           .delete(labelStops)
           .where(and(eq(labelStops.repositoryId, repositoryId), eq(labelStops.label, label), eq(labelStops.by, by), eq(labelStops.at, at)))
           .returning({ label: labelStops.label });
-        if (ended.length > 0 && entry !== undefined) await log(entry);
         if (ended.length > 0) await notify(tx, { topic: 'host', host: '*' });
         return ended.length > 0;
       }),

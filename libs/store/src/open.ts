@@ -4,6 +4,7 @@ import { createAuditStore } from './audit.ts';
 import { connect, type Connection } from './database.ts';
 import { judge } from './embedded-folder.ts';
 import { fenced } from './fence.ts';
+import { decideLogged } from './decisions.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
 import { createHintChannel, newHintOrigin } from './hints.ts';
@@ -76,6 +77,13 @@ function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): 
     ping: async () => await server.probe(),
     forPeople: connection.forPeople,
     leftOut: () => leftOut.list(),
+    decide: async (work) => {
+      try {
+        return await decideLogged(db, async (tx) => await work(composeStore({ ...connection, db: tx }, deps, shared)));
+      } catch (error) {
+        throw translateError(error, isClosed(), 'decide');
+      }
+    },
     underLease: (lease) => composeStore({ ...connection, db: fenced(db, lease) }, deps, shared),
     server,
     repositories: translating(createRepositoryStore(db, clock), isClosed),

@@ -562,7 +562,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       if (rollout === undefined) throw new Error('no rollout');
       expect(rollout).toMatchObject({ state: 'WAITING_APPROVAL', version: 0 });
       const decided = { id: rollout.id, version: 0, course: { ...rollout.course, state: 'COMPLETE', since: 60 } } as const;
-      const saved = await Promise.all([store.rollouts.save(decided, 60), store.rollouts.save(decided, 60)]);
+      const saved = await Promise.all([store.rollouts.save(decided, 60, []), store.rollouts.save(decided, 60, [])]);
       expect(saved.toSorted()).toEqual([false, true]);
       expect((await store.hosts.fleet(repository.id)).rollout).toMatchObject({ state: 'COMPLETE', completedAt: 60, version: 1 });
       expect(await moveRollout(store, repository.id, 'ROLLING', 80)).toBe(true);
@@ -578,7 +578,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       if (rollout === undefined) throw new Error('no rollout');
       const pause = { cause: 'failures', count: 1, failures: [{ host, toplevel: path('bad'), reason: 'no network' }] } as const;
       const course = { state: 'PAUSED', ring: 1, since: 70, ringSince: 60, pause, provedRing: 0 } as const;
-      expect(await store.rollouts.save({ id: rollout.id, version: 0, course, rings: new Map([[host, 1]]) }, 70)).toBe(true);
+      expect(await store.rollouts.save({ id: rollout.id, version: 0, course, rings: new Map([[host, 1]]) }, 70, [])).toBe(true);
       const by = { by: 'ada', role: 'operator', reason: 'seen', at: 80 } as const;
       // A host that the pause names may have been forgotten since.
       const acknowledged = [host, newHost()].map((each) => ({ host: each, toplevel: path('bad') }));

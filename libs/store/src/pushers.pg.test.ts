@@ -162,7 +162,7 @@ describe.each(WORLDS)('who pushed what is new on $name', ({ open }) => {
     expect(await people()).toBeUndefined();
     const { rollout } = await hosts.fleet(repository.id);
     if (rollout === undefined) throw new Error('there is a rollout');
-    await rollouts.save({ ...rollout, authors: { ring: 0, since: 0, pushers: logins, signers } }, 70);
+    await rollouts.save({ ...rollout, authors: { ring: 0, since: 0, pushers: logins, signers } }, 70, []);
     expect(await people()).toEqual({ authors: [], unmapped: [...logins], unmappedSigners: [...signers], hasOtherAdministrator: false });
 
     await tokens.createApiToken({ name: 'cyd', role: 'administrator', token: 'c', at: 1, forgeLogin: logins[0] });

@@ -7,7 +7,7 @@ import { noteSigners } from './authors.ts';
 import { missingRow } from './errors.ts';
 import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
-import { endOlder, endOlderAsDecided, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED, waitsForOlder } from './finished-first.ts';
+import { endOlder, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED, waitsForOlder } from './finished-first.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
@@ -266,8 +266,7 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     supersede: async (id, by, at) => await db.transaction(async (tx) => await overtake(tx, id, by, at)),
     waiting: async (repositoryId) => await readWaiting(db, repositoryId),
     endOverdue: async (repositoryId, now) => await endOverdue(db, repositoryId, now),
-    endOlder: async (repositoryId, than, now, entry) =>
-      await (entry === undefined ? endOlder(db, repositoryId, than, now) : endOlderAsDecided(db, repositoryId, { sha: than, now, entry })),
+    endOlder: async (repositoryId, than, now) => await endOlder(db, repositoryId, than, now),
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
         const result = await moveRevision(tx, id, { event: 'reopened', at });

@@ -14,13 +14,11 @@ import {
 } from '@floe/model';
 import { and, asc, eq } from 'drizzle-orm';
 import * as v from 'valibot';
-import type { EntryOf } from './audit-contract.ts';
-import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { createLabelStops, stopsColumn, toStops } from './label-stops.ts';
 import { acknowledgeAnswers, answersColumn, toAnswers } from './probe-answers.ts';
-import type { AuditEntry, NewRolloutOrder } from './records.ts';
+import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf, storedText } from './rows.ts';
@@ -103,9 +101,8 @@ export async function readSaid(
 async function order(
   db: Database,
   { rolloutId, kind, subject = 0, by, person, binds, loosens, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
-  entry: AuditEntry | undefined,
 ): Promise<void> {
-  await writeLogged(db, async (tx, log) => {
+  await db.transaction(async (tx) => {
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
     await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, binds, loosens, ...said });
     // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
@@ -118,33 +115,31 @@ async function order(
       tx,
       answers.map((each) => ({ ...each, rolloutId })),
     );
-    if (entry !== undefined) await log(entry);
     await notify(tx, { topic: 'host', host: '*' });
   });
 }
 
-async function setFreeze(db: Database, repositoryId: string, { by, reason, at, until }: Freeze, entryOf: EntryOf<Freeze> | undefined): Promise<void> {
+async function setFreeze(db: Database, repositoryId: string, { by, reason, at, until }: Freeze): Promise<Freeze | undefined> {
   const set = { by, at, until: until ?? null, reason: storableText(reason, MAX_REASON_CHARACTERS) };
-  await writeLogged(db, async (tx, log) => {
+  return await db.transaction(async (tx) => {
     const [row] = await tx.select().from(freezes).where(eq(freezes.repositoryId, repositoryId));
     const before = row === undefined ? undefined : toFreeze(row);
     await tx
       .insert(freezes)
       .values({ repositoryId, ...set })
       .onConflictDoUpdate({ target: freezes.repositoryId, set });
-    if (entryOf !== undefined) await log(entryOf(isFrozen({ ...NO_ORDERS, freeze: before }, at) ? before : undefined));
     await notify(tx, { topic: 'host', host: '*' });
+    return isFrozen({ ...NO_ORDERS, freeze: before }, at) ? before : undefined;
   });
 }
 
 /** Of two people who end it at once, one succeeds; and a new freeze does not end with the one before it. */
-async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze, entry: AuditEntry | undefined): Promise<boolean> {
-  return await writeLogged(db, async (tx, log) => {
+async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze): Promise<boolean> {
+  return await db.transaction(async (tx) => {
     const ended = await tx
       .delete(freezes)
       .where(and(eq(freezes.repositoryId, repositoryId), eq(freezes.by, by), eq(freezes.at, at)))
       .returning({ repositoryId: freezes.repositoryId });
-    if (ended.length > 0 && entry !== undefined) await log(entry);
     if (ended.length > 0) await notify(tx, { topic: 'host', host: '*' });
     return ended.length > 0;
   });
@@ -152,9 +147,9 @@ async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze,
 
 export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel'> {
   return {
-    order: async (asked, entry) => await order(db, asked, entry),
-    freeze: async (repositoryId, asked, entryOf) => await setFreeze(db, repositoryId, asked, entryOf),
-    unfreeze: async (repositoryId, seen, entry) => await endFreeze(db, repositoryId, seen, entry),
+    order: async (asked) => await order(db, asked),
+    freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
+    unfreeze: async (repositoryId, seen) => await endFreeze(db, repositoryId, seen),
     ...createLabelStops(db),
   };
 }

@@ -21,9 +21,10 @@ import {
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
+import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
-import type { CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided } from './records.ts';
+import type { AuditEntry, CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { lockHosts } from './host-rows.ts';
 import { leaveHosts, readKnownHosts } from './known-hosts.ts';
@@ -273,36 +274,44 @@ export async function supersedeRollouts(
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
-async function save(
-  db: Database,
+async function save(db: Database, origin: HintOrigin, decided: RolloutDecided, at: number, entries: readonly AuditEntry[]): Promise<boolean> {
+  // Most steps are in the log of nobody, and wait for nobody who writes there.
+  if (entries.length === 0) return await db.transaction(async (tx) => await saveCourse(tx, origin, decided, at));
+  return await writeLogged(db, async (tx, log) => {
+    const isSaved = await saveCourse(tx, origin, decided, at);
+    if (isSaved) for (const entry of entries) await log(entry);
+    return isSaved;
+  });
+}
+
+async function saveCourse(
+  tx: Database,
   origin: HintOrigin,
   { id, version, course, rings, weaker, authors, unasked, left }: RolloutDecided,
   at: number,
 ): Promise<boolean> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const hasHosts = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
-  return await db.transaction(async (tx) => {
-    const [moved] = await tx
-      .update(rollouts)
-      .set({
-        ...columnsOf(course),
-        completedAt: course.state === 'COMPLETE' ? at : null,
-        version: version + 1,
-        ...(rings === undefined ? {} : { rings: [...rings] }),
-        ...(authors === undefined ? {} : columnsOfAuthors(authors)),
-        ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
-      })
-      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
-      .returning({ revisionId: rollouts.revisionId });
-    if (moved === undefined) return false;
-    if (course.state === 'COMPLETE') {
-      await advanceStable(tx, moved.revisionId, unasked);
-      await noteSteppingStones(tx, moved.revisionId);
-    }
-    if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
-    await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
-    return true;
-  });
+  const [moved] = await tx
+    .update(rollouts)
+    .set({
+      ...columnsOf(course),
+      completedAt: course.state === 'COMPLETE' ? at : null,
+      version: version + 1,
+      ...(rings === undefined ? {} : { rings: [...rings] }),
+      ...(authors === undefined ? {} : columnsOfAuthors(authors)),
+      ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
+    })
+    .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
+    .returning({ revisionId: rollouts.revisionId });
+  if (moved === undefined) return false;
+  if (course.state === 'COMPLETE') {
+    await advanceStable(tx, moved.revisionId, unasked);
+    await noteSteppingStones(tx, moved.revisionId);
+  }
+  if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
+  await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
+  return true;
 }
 
 /**
@@ -341,7 +350,7 @@ async function lastComplete(db: Database, revisionId: string): Promise<CompleteR
 
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin'> {
   return {
-    save: async (decided, at) => await save(db, origin, decided, at),
+    save: async (decided, at, entries) => await save(db, origin, decided, at, entries),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
     lostComplete: async (revisionId) => await lostComplete(db, revisionId),
     authorsOf: async (revisionId, forge, ring) => await authorsOf(db, revisionId, forge, ring),

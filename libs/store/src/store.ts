@@ -39,7 +39,7 @@ import type { HostStatementStore } from './host-statement-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
 import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
-import type { AuditStore, EntryOf } from './audit-contract.ts';
+import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
@@ -57,23 +57,8 @@ export type StoreTarget =
   | { readonly kind: 'pglite'; readonly dataDir: string | undefined; readonly image?: Blob | undefined }
   | { readonly kind: 'postgres'; readonly url: string; readonly maxConnections?: number | undefined };
 
-/**
- * All that Floe remembers. Every method may throw `FloeError('STORE_UNREACHABLE')` (retryable) while the database is
- * away. An id that the store never gave out is a bug: `FloeError('STORE_ROW_MISSING')`. Writers send their hints by
- * themselves, in the transaction of the write.
- */
-export interface Store extends AsyncDisposable {
-  /** Resolves when the database takes a write. */
-  ping(): Promise<void>;
-  /** Runs `work` for a person: on Postgres, what it asks here gets connections that the fleet does not use. */
-  forPeople<Result>(work: () => Promise<Result>): Promise<Result>;
-  /** What the last reads left out because it cannot be read, in sentences for people. */
-  leftOut(): readonly string[];
-  /**
-   * The same store, whose writes fail with LEASE_LOST once somebody has claimed the repository after this claim. Each looks in its own transaction.
-   * Whoever works under a lease gets this one alone.
-   */
-  underLease(lease: Lease): Store;
+/** What the store is asked, by subject. In the transaction of a decision it is asked the same. */
+export interface DecisionStore {
   readonly server: ServerStore;
   readonly repositories: RepositoryStore;
   readonly deliveries: DeliveryStore;
@@ -92,13 +77,38 @@ export interface Store extends AsyncDisposable {
   readonly outbox: OutboxStore;
   readonly notifications: NotificationStore;
   readonly audit: AuditStore;
-  readonly hints: HintChannel;
 }
 
-/** The part of the store that has these methods: `StorePart<{ hosts: 'get' | 'forget'; audit: 'append' }>`. */
-export type StorePart<Methods extends { readonly [Group in keyof Store]?: keyof Store[Group] }> = {
-  readonly [Group in keyof Methods & keyof Store]: Pick<Store[Group], Methods[Group] & keyof Store[Group]>;
-};
+/** The result, and what the log is to say. Without an entry nothing was decided, and nothing that was written meanwhile is stored. */
+export interface Decided<Result> {
+  readonly result: Result;
+  readonly entries: readonly AuditEntry[];
+}
+
+/**
+ * All that Floe remembers. Every method may throw `FloeError('STORE_UNREACHABLE')` (retryable) while the database is
+ * away. An id that the store never gave out is a bug: `FloeError('STORE_ROW_MISSING')`. Writers send their hints by
+ * themselves, in the transaction of the write.
+ */
+export interface Store extends DecisionStore, AsyncDisposable {
+  /** Resolves when the database takes a write. */
+  ping(): Promise<void>;
+  /** Runs `work` for a person: on Postgres, what it asks here gets connections that the fleet does not use. */
+  forPeople<Result>(work: () => Promise<Result>): Promise<Result>;
+  /** What the last reads left out because it cannot be read, in sentences for people. */
+  leftOut(): readonly string[];
+  /**
+   * The same store, whose writes fail with LEASE_LOST once somebody has claimed the repository after this claim. Each looks in its own transaction.
+   * Whoever works under a lease gets this one alone.
+   */
+  underLease(lease: Lease): Store;
+  /**
+   * The one way to decide something: `work` and the entries that it resolves to are one transaction, so the log has each decision, in the order in
+   * which they count. It asks the store that it gets, and nothing else that takes long: others who decide wait for it.
+   */
+  decide<Result>(work: (decisions: DecisionStore) => Promise<Decided<Result>>): Promise<Result>;
+  readonly hints: HintChannel;
+}
 
 /** "Look there again." May be lost, repeated or reordered: polling is the truth. */
 export type Hint =
@@ -159,8 +169,8 @@ export interface RevisionStore extends GlassStore {
   waiting(repositoryId: string): Promise<WaitsForOlder | undefined>;
   /** Ends the one that is finished first, when a newer commit of the branch has waited long enough for it (SPEC R7). True: it did. */
   endOverdue(repositoryId: string, now: Timestamp): Promise<boolean>;
-  /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. `entry` is logged with that. */
-  endOlder(repositoryId: string, than: CommitSha, now: Timestamp, entry?: AuditEntry): Promise<readonly CommitSha[]>;
+  /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. */
+  endOlder(repositoryId: string, than: CommitSha, now: Timestamp): Promise<readonly CommitSha[]>;
   /** An administrator has an ended revision evaluated again: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */
@@ -203,9 +213,9 @@ export interface RolloutStore {
   stories(revisionIds: readonly string[]): Promise<readonly RolloutStory[]>;
   /**
    * Stores what was decided. One that is COMPLETE makes its releases the stable ones of its hosts. False: somebody else wrote to it,
-   * or its revision is evaluated again, and nothing was stored.
+   * or its revision is evaluated again, and nothing was stored. `entries`: of the steps that are decisions.
    */
-  save(decided: RolloutDecided, at: Timestamp): Promise<boolean>;
+  save(decided: RolloutDecided, at: Timestamp, entries: readonly AuditEntry[]): Promise<boolean>;
   /** Begins the rollout that waits, and ends the one that hosts follow. False: somebody else did, or it waits no more. */
   begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */
@@ -219,19 +229,19 @@ export interface RolloutStore {
    */
   authorsOf(revisionId: string, forge: string, ring: { readonly index: number; readonly name: string }): Promise<RolloutAuthors | undefined>;
   /** Stores what a person asks. */
-  order(order: NewRolloutOrder, entry?: AuditEntry): Promise<void>;
+  order(order: NewRolloutOrder): Promise<void>;
   /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */
   claimProbe(probe: ProbeOfRing, now: Timestamp, leaseMs: number): Promise<number | undefined>;
   /** Stores what a probe came to. False: the claim was over. */
   answerProbe(probe: ProbeOfRing, claim: number, answer: AskedAnswer): Promise<boolean>;
-  /** Stops all rollouts of a repository; a second freeze replaces the first. */
-  freeze(repositoryId: string, freeze: Freeze, entryOf?: EntryOf<Freeze>): Promise<void>;
+  /** Stops all rollouts of a repository; a second freeze replaces the first. Resolves to that one, if it still holds. */
+  freeze(repositoryId: string, freeze: Freeze): Promise<Freeze | undefined>;
   /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */
-  unfreeze(repositoryId: string, seen: Freeze, entry?: AuditEntry): Promise<boolean>;
-  /** Stops the hosts of a label; a second stop replaces the first. False: as many labels are stopped as may be. */
-  stopLabel(repositoryId: string, stop: LabelStop, entryOf?: EntryOf<LabelStop>): Promise<boolean>;
+  unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
+  /** Stops the hosts of a label; a second stop replaces the first, which is `replaced`. `too-many`: as many labels are stopped as may be. */
+  stopLabel(repositoryId: string, stop: LabelStop): Promise<{ readonly replaced: LabelStop | undefined } | 'too-many'>;
   /** Ends this stop. False: it was ended or replaced meanwhile. */
-  startLabel(repositoryId: string, seen: LabelStop, entry?: AuditEntry): Promise<boolean>;
+  startLabel(repositoryId: string, seen: LabelStop): Promise<boolean>;
 }
 
 export interface HostStore extends QuarantineStore, HostRenames {
@@ -299,8 +309,13 @@ export interface HostStore extends QuarantineStore, HostRenames {
   unpin(host: HostName, kind: PinKind): Promise<void>;
   /** Has the host try a release, under a new epoch. It replaces the trial before. */
   beginTrial(trial: Omit<Trial, 'id' | 'epoch'>): Promise<Trial['id']>;
-  /** False: it was ended before. A report of the host's end of it does the same, in `reports.store`. */
-  endTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp, how?: { readonly isLogged: boolean }): Promise<boolean>;
+  /**
+   * Its end has come. False: it was ended before. A report of the host's end of it does the same, in `reports.store`. The log has it by
+   * `logTrialEnd`, later.
+   */
+  endTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp): Promise<boolean>;
+  /** A person ends it. False: it was ended before. */
+  stopTrial(trial: Pick<Trial, 'host' | 'id'>, result: string, at: Timestamp): Promise<boolean>;
   /** Writes into the log how a trial ended, once. False: it is there already. */
   logTrialEnd(trial: Pick<Trial, 'host' | 'id'>, entry: AuditEntry): Promise<boolean>;
   /** Does nothing when the toplevel is quarantined there already, or was never released to the host. */

@@ -1,7 +1,7 @@
 import { boundedTime, MAX_COUNTER, storableText, SUBMISSION_STATES, type HostName } from '@floe/model';
 import { and, asc, eq, sql } from 'drizzle-orm';
 import * as v from 'valibot';
-import { createAuditStore } from './audit.ts';
+import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { highestSequence } from './highest-sequence.ts';
@@ -118,9 +118,9 @@ export function createSubmissionStore(db: Database): SubmissionStore {
       for (const { host } of noted) await notify(db, { topic: 'host', host });
     },
     fail: async (id, result, at, entry) =>
-      await db.transaction(async (tx) => {
+      await writeLogged(db, async (tx, log) => {
         if ((await end(tx, id, { state: 'FAILED', result }, at)) === undefined) return false;
-        await createAuditStore(tx).append(entry);
+        await log(entry);
         return true;
       }),
     cancel: async (host, result, at) =>
@@ -131,7 +131,7 @@ export function createSubmissionStore(db: Database): SubmissionStore {
       }),
     number: async (id) => await number(db, id),
     finish: async (id, release, at, entry) =>
-      await db.transaction(async (tx) => {
+      await writeLogged(db, async (tx, log) => {
         const row = await end(tx, id, { state: 'PUBLISHED', result: '' }, at);
         if (row === undefined) return false;
         const { host, repositoryId, by, reason, expiresAt } = row;
@@ -156,7 +156,7 @@ export function createSubmissionStore(db: Database): SubmissionStore {
           .insert(pins)
           .values({ host, kind: 'pin', ...set })
           .onConflictDoUpdate({ target: [pins.host, pins.kind], set });
-        await createAuditStore(tx).append(entry);
+        await log(entry);
         return true;
       }),
   };

@@ -1,6 +1,6 @@
 import { boundedTime, storableText, type StorePath } from '@floe/model';
 import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm';
-import { createAuditStore } from './audit.ts';
+import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { notify } from './hints.ts';
@@ -131,22 +131,23 @@ async function end(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, resul
 
 /** Of two servers that log it at once, one does. */
 async function logEnd(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, entry: AuditEntry): Promise<boolean> {
-  return await db.transaction(async (tx) => {
+  return await writeLogged(db, async (tx, log) => {
     const marked = await tx
       .update(trials)
       .set({ isEndLogged: true })
       .where(and(eq(trials.host, host), eq(trials.id, id), eq(trials.isEndLogged, false)))
       .returning({ host: trials.host });
     if (marked.length === 0) return false;
-    await createAuditStore(tx).append(entry);
+    await log(entry);
     return true;
   });
 }
 
-export function createTrialStore(db: Database): Pick<HostStore, 'beginTrial' | 'endTrial' | 'logTrialEnd'> {
+export function createTrialStore(db: Database): Pick<HostStore, 'beginTrial' | 'endTrial' | 'stopTrial' | 'logTrialEnd'> {
   return {
     beginTrial: async (trial) => await beginTrial(db, trial),
-    endTrial: async (trial, result, at, how) => await end(db, trial, result, at, how?.isLogged === true),
+    endTrial: async (trial, result, at) => await end(db, trial, result, at, false),
+    stopTrial: async (trial, result, at) => await end(db, trial, result, at, true),
     logTrialEnd: async (trial, entry) => await logEnd(db, trial, entry),
   };
 }

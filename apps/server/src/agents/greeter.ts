@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
 import { CLOSE_CODES, SIGNED_REPORTS, type Hello } from '@floe/protocol';
 import { FairGate, FloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { HostRow, Store } from '@floe/store';
+import type { HostRow, PlainStore } from '@floe/store';
 import { EPOCH_TOO_FAR, judgeHello, signatureOf, type IsSignedBy } from './admission.ts';
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostBudgets } from './budgets.ts';
@@ -25,7 +25,7 @@ const CONCURRENT_ADMISSIONS = 500;
 const CONNECTING = 'connecting';
 
 export interface GreeterDeps {
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly clock: Clock;
   readonly budgets: HostBudgets;
   readonly troubles: Troubles;

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { HostName, StorePath } from '@floe/model';
 import { AgentMessage, CLOSE_CODES, HEARTBEAT_MS, MAX_FRAME_BYTES, MAX_HELLO_BYTES, parseFrame, type Progress } from '@floe/protocol';
 import { background, Crowd, isFloeError, type Clock, type Logger, type Troubles } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { WebSocket } from 'ws';
 import { AgentSocket } from './agent-socket.ts';
 import { HostBudgets } from './budgets.ts';
@@ -26,7 +26,7 @@ const RECONNECT_GRACE_MS = 2_000;
 const TWIN_ANSWER_MS = 2_000;
 
 export interface HubDeps {
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly reports: Pick<ReportWriter, 'add' | 'settled'>;
@@ -226,8 +226,10 @@ export class AgentHub implements AsyncDisposable {
     const { store, clock, logger, onHostChanged } = this.#deps;
     this.#twins.forget(host);
     logger.warn('a host is shut out: two machines have its key', { host, why: message });
-    await store.hosts.markCloned(host, clock.now());
-    await store.audit.append({ at: clock.now(), actor: 'floe-server', action: 'quarantine-clone', subject: host, detail: message });
+    await store.decide(async ({ hosts }) => ({
+      result: await hosts.markCloned(host, clock.now()),
+      entries: [{ at: clock.now(), actor: 'floe-server', action: 'quarantine-clone', subject: host, detail: message }],
+    }));
     this.disconnect(host, CLOSE_CODES.cloned, 'HOST_CLONED');
     onHostChanged(host);
   }

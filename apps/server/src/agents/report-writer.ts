@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
 import type { Report } from '@floe/protocol';
 import { describeError, isFloeError, narrow, type Clock, type Culprit, type Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 
 /** How long a report waits for company, in ms. Short enough that nobody sees it, long enough to batch a fleet. */
 const GATHER_MS = 15;
@@ -30,7 +30,7 @@ interface Waiting extends HostReport {
  * that the database refuses is split until what it does not take is alone: one host never keeps another's reports out.
  */
 export class ReportWriter implements AsyncDisposable {
-  readonly #store: Store;
+  readonly #store: PlainStore;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #onStored: (reports: readonly HostReport[]) => void;
@@ -40,7 +40,7 @@ export class ReportWriter implements AsyncDisposable {
   /** Called when a batch was stored, or the writer stops. */
   #watchers: (() => void)[] = [];
 
-  constructor(deps: { store: Store; clock: Clock; logger: Logger; onStored: (reports: readonly HostReport[]) => void }) {
+  constructor(deps: { store: PlainStore; clock: Clock; logger: Logger; onStored: (reports: readonly HostReport[]) => void }) {
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#logger = deps.logger;

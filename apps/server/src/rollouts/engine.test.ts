@@ -36,7 +36,6 @@ async function complete(
     store: {
       rollouts: {
         save: async (decided) => await Promise.resolve(saved.push(decided) > 0),
-        begin: async () => await Promise.resolve(false),
         lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known: [] }),
         lostComplete: async () => await Promise.resolve(undefined),
         authorsOf: async () => await Promise.resolve(undefined),
@@ -45,7 +44,7 @@ async function complete(
         get: async () => await Promise.resolve(undefined),
         evaluations: async (id) => await Promise.resolve([evaluated(canary, 'canary'), evaluated(late, id === 'old' ? 'all' : 'canary')]),
       },
-      audit: { append: async () => await Promise.resolve() },
+      decide: async () => await Promise.reject(new Error('nothing waits to begin')),
     },
   });
   await engine.tick({ rollout, hosts });

@@ -25,13 +25,13 @@ import {
 import type { Clock, Logger } from '@floe/runtime';
 import {
   resolveAgain,
-  type AuditEntry,
   type CurrentRollout,
   type Fleet,
   type FleetHost,
   type LeftHosts,
   type LostRollout,
   type Rollout,
+  type PlainStore,
   type StorePart,
 } from '@floe/store';
 import { describeStep } from './describe-step.ts';
@@ -42,10 +42,10 @@ import { judgeNext } from './next.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
-    rollouts: 'save' | 'begin' | 'lastComplete' | 'lostComplete' | 'authorsOf';
+    rollouts: 'save' | 'lastComplete' | 'lostComplete' | 'authorsOf';
     revisions: 'evaluations' | 'get';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   /** Where the repository is: who pushed is known by what this forge told. */
   readonly forge: Forge;
   readonly clock: Clock;
@@ -104,14 +104,21 @@ export class RolloutEngine {
     const said = { rings, weaker, authors: authors ?? (rollout.authors === undefined ? undefined : ('unknown' as const)) };
     const decided = { id: rollout.id, version: rollout.version, course, ...said, unasked: unaskedIn(decision, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
-    const isSaved = await store.rollouts.save(decided, now);
+    const details = steps.map((step) => describeStep(step, policy));
+    const written = steps.flatMap(({ event }, index) => {
+      const detail = details[index];
+      return detail === undefined ? [] : [{ at: now, actor: 'floe', action: `rollout-${event}`, detail }];
+    });
+    // Under the commit, as what people decide about it.
+    const subject = written.length === 0 ? rollout.id : ((await store.revisions.get(rollout.revisionId))?.sha ?? rollout.id);
+    const entries = written.map((entry) => ({ ...entry, subject }));
+    const isSaved = await store.rollouts.save(decided, now, entries);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, authors, state: course.state, version: rollout.version + 1 };
     // What was decided is not so, but what it holds back is not told either: the other server may have decided the same.
     if (!isSaved) return { fleet: { rollout, hosts: heldBack(fleet.hosts, moved) }, isMoved: false, dueInMs };
-    for (const step of steps) {
-      const detail = describeStep(step, policy);
+    for (const [index, step] of steps.entries()) {
+      const detail = details[index];
       logger.info('rollout', { rollout: rollout.id, event: step.event, state: step.to.state, ring: policy.rings[step.to.ring]?.name, detail });
-      if (detail !== undefined) await this.#writeDown({ at: now, actor: 'floe', action: `rollout-${step.event}`, detail }, rollout);
       onStep?.(moved, step, policy);
     }
     return { fleet: { rollout: moved, hosts: resolveAgain(fleet.hosts, moved) }, isMoved: true, dueInMs };
@@ -139,16 +146,14 @@ export class RolloutEngine {
     const { store, clock, logger } = this.#deps;
     const now = clock.now();
     const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now, this.#known);
-    if (judgeNext(rollout, facts, next, now).kind === 'waits' || !(await store.rollouts.begin(next, now))) return false;
-    logger.info('rollout', { rollout: next.id, event: 'begun', commit: next.sha });
-    await store.audit.append({
-      at: now,
-      actor: 'floe',
-      action: 'rollout-begun',
-      subject: next.sha,
-      detail: 'begins, after it waited for the rollout before it',
+    if (judgeNext(rollout, facts, next, now).kind === 'waits') return false;
+    const entry = { at: now, actor: 'floe', action: 'rollout-begun', subject: next.sha, detail: 'begins, after it waited for the rollout before it' };
+    const hasBegun = await store.decide(async ({ rollouts }) => {
+      const result = await rollouts.begin(next, now);
+      return { result, entries: result ? [entry] : [] };
     });
-    return true;
+    if (hasBegun) logger.info('rollout', { rollout: next.id, event: 'begun', commit: next.sha });
+    return hasBegun;
   }
 
   /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
@@ -200,13 +205,6 @@ export class RolloutEngine {
   async #leftBy({ revisionId, policy }: CurrentRollout, own: PolicyInForce): Promise<LeftHosts> {
     const last = await this.#deps.store.rollouts.lastComplete(revisionId);
     return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
-  }
-
-  /** Under the commit, as what people decide about it. */
-  async #writeDown(entry: Omit<AuditEntry, 'subject'>, { revisionId, id }: CurrentRollout): Promise<void> {
-    const { store } = this.#deps;
-    const revision = await store.revisions.get(revisionId);
-    await store.audit.append({ ...entry, subject: revision?.sha ?? id });
   }
 
   /**

@@ -181,7 +181,7 @@ describe('a rollout by rings', () => {
       const current = await rollout();
       if (current?.course.state !== 'SOAKING') return undefined;
       const course = { ...current.course, since: Date.now() + 86_400_000 };
-      return (await server.context.store.rollouts.save({ ...current, course }, Date.now())) || undefined;
+      return (await server.context.store.rollouts.save({ ...current, course }, Date.now(), [])) || undefined;
     });
     await jon.told(system('behind'));
   });

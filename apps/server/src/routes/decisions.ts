@@ -1,7 +1,7 @@
 import { isEndedRevision, type Desired, type HostAction, type HostName as HostNameBrand } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { HostRow, Repository, StorePart } from '@floe/store';
+import type { DecisionStore, HostRow, PlainStore, Repository, StorePart } from '@floe/store';
 import { Hono, type Context } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
@@ -9,7 +9,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { isInSync, judgeResume, judgeRetry, refusalToForget, type Decision } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { withWhatKeepsIt, type KeptBackDeps } from './kept-back.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide as decideLogged } from './decide.ts';
 import { Reason } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -17,12 +17,11 @@ const Host = v.object({ host: HostName });
 export interface DecisionDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'get' | 'fleet' | 'clearCloned' | 'retry' | 'forget';
+    hosts: 'get' | 'fleet';
     revisions: 'newest' | 'newestPublished' | 'evaluations';
     releases: 'commitsOf';
-    tokens: 'voidEnrolmentTokens';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly reader: KeptBackDeps['reader'];
   readonly repository: Repository;
   readonly clock: Clock;
@@ -39,20 +38,23 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
   const app = new Hono<AuthEnv>();
 
   /**
-   * What all decisions have in common: the host exists, `act` allows and does it (or says why not), and it is written down before the
-   * host is looked at again.
+   * What all decisions have in common: the host exists, `judge` allows it or says why not, and what it allows is stored with its entry before
+   * the host is looked at again.
    */
   async function decide(
     c: Context<AuthEnv>,
     action: HostAction,
     { host, reason }: { readonly host: HostNameBrand; readonly reason: string },
-    act: (row: HostRow) => Promise<Refusal | undefined>,
+    judge: (row: HostRow) => Promise<Refusal | ((decisions: DecisionStore) => Promise<Refusal | undefined>)>,
   ) {
     const row = await store.hosts.get(host);
     if (row === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
-    const refusal = await act(row);
+    const judged = await judge(row);
+    const refusal =
+      typeof judged === 'function'
+        ? await decideLogged(deps, c, judged, (refused) => (refused === undefined ? { action, subject: host, detail: reason } : undefined))
+        : judged;
     if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
-    await noteDecision(deps, c, { action, host, detail: reason });
     onHostChanged(host);
     return c.body(null, 204);
   }
@@ -93,9 +95,11 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
         const decision = judgeRetry(row, desired, deps.clock.now());
         const isCloned = row.clonedAt !== undefined && row.revokedAt === undefined;
         if (decision.kind === 'nothing' && !isCloned) return await refusalOf(row, desired, decision);
-        if (isCloned) await store.hosts.clearCloned(row.host);
-        if (decision.kind === 'retry') await store.hosts.retry(row.host, decision.toplevel);
-        return undefined;
+        return async ({ hosts }) => {
+          if (isCloned) await hosts.clearCloned(row.host);
+          if (decision.kind === 'retry') await hosts.retry(row.host, decision.toplevel);
+          return undefined;
+        };
       }),
   );
 
@@ -110,8 +114,10 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
         const desired = await desiredOf(row);
         const decision = judgeResume(row, desired);
         if (decision.kind === 'nothing') return await refusalOf(row, desired, decision);
-        await store.hosts.retry(row.host, decision.toplevel);
-        return undefined;
+        return async ({ hosts }) => {
+          await hosts.retry(row.host, decision.toplevel);
+          return undefined;
+        };
       }),
   );
 
@@ -126,8 +132,10 @@ export function decisionRoutes(deps: DecisionDeps): Hono<AuthEnv> {
         const { host } = row;
         const refusal = refusalToForget(row, await isInFlake(host));
         if (refusal !== undefined) return refusal;
-        await store.tokens.voidEnrolmentTokens(host);
-        return (await store.hosts.forget(host)) ? undefined : { code: 'HOST_ENROLLED', message: `${host} was enrolled just now: look at it again` };
+        return async ({ hosts, tokens }) => {
+          await tokens.voidEnrolmentTokens(host);
+          return (await hosts.forget(host)) ? undefined : { code: 'HOST_ENROLLED', message: `${host} was enrolled just now: look at it again` };
+        };
       }),
   );
   return app;

@@ -1,7 +1,7 @@
 import type { HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, RolloutAnswer, Timestamp } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { FleetHost, Repository, StorePart } from '@floe/store';
+import type { FleetHost, Repository, PlainStore, StorePart } from '@floe/store';
 import { heldWords, utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -13,7 +13,7 @@ import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { admittedAtOnce } from '../rollouts/admission.ts';
 import { nameOfRelease, whyLines, withWhatKeepsIt } from './kept-back.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
 /** A host that is away for longer takes it by its own policy. */
@@ -25,7 +25,7 @@ const Deployed = foreign(v.strictObject({ reason: ReasonText, isNow: v.optional(
 
 export interface DeployDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet' | 'deploy'; releases: 'commitsOf'; audit: 'append' }>;
+  readonly store: StorePart<{ hosts: 'fleet'; releases: 'commitsOf' }> & Pick<PlainStore, 'decide'>;
   readonly reader: Pick<FleetReader, 'why'>;
   /** The connected agents. */
   readonly hub: Pick<AgentHub, 'session'>;
@@ -73,12 +73,16 @@ export function deployRoutes(deps: DeployDeps): Hono<AuthEnv> {
         return refuse(c, 409, 'AGENT_TOO_OLD', `the agent of ${host} is too old to be asked for that: it goes by its machine's policy`);
       const expiresAt = until ?? now + DEFAULT_LIFETIME_MS;
       const by = c.var.actor.name;
-      const epoch = await store.hosts.deploy({ host, level: isNow ? 'now' : 'soon', reason, by, at: now, expiresAt }, release);
-      if (epoch === undefined) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changed just now: try again`);
       const end = utcTime(expiresAt);
       const name = await nameOfRelease(deps, release);
       const detail = `${name}${isNow ? ' without a notice' : ''}, until ${end}: ${reason}`;
-      await noteDecision(deps, c, { action: 'deploy', host, detail });
+      const epoch = await decide(
+        deps,
+        c,
+        async ({ hosts }) => await hosts.deploy({ host, level: isNow ? 'now' : 'soon', reason, by, at: now, expiresAt }, release),
+        (told) => (told === undefined ? undefined : { action: 'deploy', subject: host, detail }),
+      );
+      if (epoch === undefined) return refuse(c, 409, 'TRY_AGAIN', `what ${host} should run changed just now: try again`);
       onHostChanged(host);
       const body: RolloutAnswer = { outcome: 'done', message: whatComes(each, { isNow, name, end }) };
       return c.json(body);

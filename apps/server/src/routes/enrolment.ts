@@ -12,7 +12,7 @@ import {
 } from '@floe/protocol';
 import type { StatementLog } from '@floe/pipeline';
 import type { Clock, Logger, Signer } from '@floe/runtime';
-import type { Repository, StorePart } from '@floe/store';
+import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
@@ -22,6 +22,7 @@ import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import type { ClientAddresses } from '../http/client-address.ts';
 import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
+import { decide } from './decide.ts';
 import { Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
@@ -34,10 +35,10 @@ export interface EnrolmentDeps {
   readonly bodies: BodyBudget;
   readonly addresses: ClientAddresses;
   readonly store: StorePart<{
-    hosts: 'get' | 'enrol' | 'revoke';
-    tokens: 'createEnrolmentToken' | 'consumeEnrolmentToken' | 'voidEnrolmentTokens';
-    audit: 'append';
-  }>;
+    hosts: 'get';
+    tokens: 'consumeEnrolmentToken';
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly statements: Pick<StatementLog, 'appendEnrolment' | 'appendRevocation'>;
   readonly hub: Pick<AgentHub, 'disconnect'>;
@@ -83,8 +84,12 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
       const { host } = c.req.valid('param');
       const token = randomBytes(24).toString('base64url');
       const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
-      await store.tokens.createEnrolmentToken(host, token, expiresAt);
-      await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'enrolment-token', subject: host, detail: '' });
+      await decide(
+        deps,
+        c,
+        async ({ tokens }) => await tokens.createEnrolmentToken(host, token, expiresAt),
+        () => ({ action: 'enrolment-token', subject: host, detail: '' }),
+      );
       const body: EnrolmentTokenResponse = { host, token, expiresAt, ...deps.trust };
       return c.json(body, 201);
     },
@@ -111,8 +116,11 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
       tries.giveBack(address);
       const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
       await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
-      await store.hosts.enrol({ host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt });
-      await store.audit.append({ at: clock.now(), actor: host, action: 'enrol', subject: host, detail: machineId });
+      const enrolment = { host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt };
+      await store.decide(async ({ hosts }) => ({
+        result: await hosts.enrol(enrolment),
+        entries: [{ at: clock.now(), actor: host, action: 'enrol', subject: host, detail: machineId }],
+      }));
       // Whoever was connected under this name with an older key is not this host any more.
       hub.disconnect(host, CLOSE_CODES.unauthorized, 'enrolled again');
       deps.onHostChanged(host);
@@ -143,9 +151,15 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
       }
       const statement: RevocationStatement = { version: 1, host, publicKey: row.publicKey, revokedAt: clock.now(), reason };
       await statements.appendRevocation(seal(deps.serverSigner, 'floe/revocation', statement), statement);
-      await store.tokens.voidEnrolmentTokens(host);
-      await store.hosts.revoke(host, statement.revokedAt);
-      await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'revoke', subject: host, detail: reason });
+      await decide(
+        deps,
+        c,
+        async ({ hosts, tokens }) => {
+          await tokens.voidEnrolmentTokens(host);
+          await hosts.revoke(host, statement.revokedAt);
+        },
+        () => ({ action: 'revoke', subject: host, detail: reason }),
+      );
       hub.disconnect(host, CLOSE_CODES.unauthorized, 'revoked');
       deps.onHostChanged(host);
       return c.body(null, 204);

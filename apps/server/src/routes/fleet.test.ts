@@ -180,7 +180,8 @@ describe('a held commit', () => {
   test('is accepted by its whole name', async () => {
     const { ask, written, audit } = withNewest(undefined, { held });
     expect((await ask(...accept(SHA))).status).toBe(204);
-    expect(written).toEqual([`allow ${SHA}`, 'wake']);
+    // Which wakes the repository.
+    expect(written).toEqual([`allow ${SHA}`]);
     expect(audit).toMatchObject([{ action: 'accept-held', subject: SHA, detail: 'they are sold' }]);
     expect((await ask(...accept(SHA.slice(0, 10)))).status).toBe(400);
   });

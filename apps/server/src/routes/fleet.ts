@@ -13,8 +13,8 @@ import {
   RevisionView,
   WhyView,
 } from '@floe/protocol';
-import type { Clock } from '@floe/runtime';
-import type { Repository, StorePart } from '@floe/store';
+import type { Clock, Logger } from '@floe/runtime';
+import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { Hono, type Context } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
 import { streamSSE } from 'hono/streaming';
@@ -26,6 +26,7 @@ import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
+import { decide } from './decide.ts';
 import { commitNamed } from './named-commit.ts';
 import { numberText, Reason, ReasonText } from './validation.ts';
 
@@ -46,14 +47,15 @@ export interface FleetRouteDeps {
     hosts: 'get' | 'renamed';
     reports: 'list' | 'log';
     releases: 'commitsOf';
-    revisions: 'byShaPrefix' | 'newest' | 'reopen';
-    repositories: 'get' | 'wake' | 'allow';
-    audit: 'append';
-  }>;
+    revisions: 'byShaPrefix' | 'newest';
+    repositories: 'get';
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'fleet' | 'host' | 'why' | 'revisions' | 'revision'>;
   readonly feed: Pick<FleetFeed, 'subscribe'>;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** What people and programs read: the fleet, its revisions, and the changes as they happen. */
@@ -164,24 +166,24 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       if (held?.commit === newest.sha) {
         return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: floe accept ${newest.sha} --reason "…"`);
       }
-      let outcome: EvaluateAccepted['outcome'] = 'retried';
-      if (isEndedRevision(newest.state)) {
-        const reopened = await store.revisions.reopen(newest.id, clock.now());
-        if (reopened.kind === 'stale') {
-          return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${inWords(reopened.state)} is not evaluated again: push another one`);
-        }
-        outcome = 'reopened';
-      } else if (newest.error === undefined) {
+      const isEnded = isEndedRevision(newest.state);
+      if (!isEnded && newest.error === undefined)
         return refuse(c, 409, 'REVISION_UNDER_WAY', `the commit is under way (${inWords(newest.state)}): there is nothing to try again`);
-      }
-      await store.repositories.wake(repository.id);
-      await store.audit.append({
-        at: clock.now(),
-        actor: c.var.actor.name,
-        action: 'evaluate',
-        subject: newest.sha,
-        detail: c.req.valid('json').reason,
-      });
+      const { reason: detail } = c.req.valid('json');
+      const stale = await decide(
+        deps,
+        c,
+        async ({ repositories, revisions }) => {
+          const reopened = isEnded ? await revisions.reopen(newest.id, clock.now()) : undefined;
+          if (reopened?.kind === 'stale') return reopened;
+          await repositories.wake(repository.id);
+          return undefined;
+        },
+        (isStale) => (isStale === undefined ? { action: 'evaluate', subject: newest.sha, detail } : undefined),
+      );
+      if (stale !== undefined)
+        return refuse(c, 409, 'REVISION_ENDED', `a commit that is ${inWords(stale.state)} is not evaluated again: push another one`);
+      const outcome: EvaluateAccepted['outcome'] = isEnded ? 'reopened' : 'retried';
       const body: EvaluateAccepted = { sha: newest.sha, outcome };
       return c.json(body);
     },
@@ -192,9 +194,12 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     const { held } = await store.repositories.get(repository.id);
     if (held?.commit !== commit)
       return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
-    await store.repositories.allow(repository.id, commit);
-    await store.repositories.wake(repository.id);
-    await store.audit.append({ at: clock.now(), actor: c.var.actor.name, action: 'accept-held', subject: commit, detail: reason });
+    await decide(
+      deps,
+      c,
+      async ({ repositories }) => await repositories.allow(repository.id, commit),
+      () => ({ action: 'accept-held', subject: commit, detail: reason }),
+    );
     return c.body(null, 204);
   });
 

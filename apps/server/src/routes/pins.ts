@@ -1,7 +1,7 @@
 import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import { sequenceFloor, type CurrentRollout, type FleetHost, type PinKind, type Repository, type StorePart } from '@floe/store';
+import { sequenceFloor, type CurrentRollout, type FleetHost, type PinKind, type PlainStore, type Repository, type StorePart } from '@floe/store';
 import { releaseWords, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -12,7 +12,7 @@ import { answers, takes } from '../openapi/described.ts';
 import { releaseNamed } from './named-commit.ts';
 import { notInCache, type KeepInCache } from './in-cache.ts';
 import { nameOfRelease } from './kept-back.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -23,13 +23,12 @@ const Held = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Time
 export interface PinDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'fleet' | 'pin' | 'unpin';
-    submissions: 'cancel';
+    hosts: 'fleet';
     rollouts: 'lastComplete' | 'lostComplete';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'commitsOf';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly keepInCache: KeepInCache;
   readonly clock: Clock;
@@ -123,13 +122,15 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     // What it was told it has, or is about to download.
     if (wanted.id !== directed?.id && !(await deps.keepInCache(wanted.toplevel))) return notInCache(c, host, name, wanted.toplevel);
     const pin = { host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until };
-    if (!(await store.hosts.pin(pin))) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
     const end = until === undefined ? '' : ` until ${utcTime(until)}`;
-    await noteDecision(deps, c, {
-      action: 'pin',
-      host,
-      detail: `${kind} ${isPermitted ? 'back ' : ''}to ${name}${end}: ${reason}`,
-    });
+    const detail = `${kind} ${isPermitted ? 'back ' : ''}to ${name}${end}: ${reason}`;
+    const isKept = await decide(
+      deps,
+      c,
+      async ({ hosts: decided }) => await decided.pin(pin),
+      (isStored) => (isStored ? { action: 'pin', subject: host, detail } : undefined),
+    );
+    if (!isKept) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
     const before = kind === 'hold' && each.situation.pin !== undefined ? ' Its pin counts first.' : '';
     const back = isPermitted ? ` It goes back there from ${toldName}, and stays when the pin ends, until something newer is its turn.` : '';
     return answer(c, `${host} is kept on its release of ${name}${end}.${back}${before}`);
@@ -165,11 +166,18 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const { pin, hold } = each.situation;
       const { reason } = c.req.valid('json');
-      const isCancelled = await store.submissions.cancel(host, `${c.var.actor.name} ended it: ${reason}`, clock.now());
-      if (pin === undefined && hold === undefined && !isCancelled) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
-      await store.hosts.unpin(host, 'pin');
-      await store.hosts.unpin(host, 'hold');
-      await noteDecision(deps, c, { action: 'pin', host, detail: `ended: ${reason}` });
+      const isEnded = await decide(
+        deps,
+        c,
+        async ({ hosts, submissions }) => {
+          const isCancelled = await submissions.cancel(host, `${c.var.actor.name} ended it: ${reason}`, clock.now());
+          await hosts.unpin(host, 'pin');
+          await hosts.unpin(host, 'hold');
+          return pin !== undefined || hold !== undefined || isCancelled;
+        },
+        (isIt) => (isIt ? { action: 'pin', subject: host, detail: `ended: ${reason}` } : undefined),
+      );
+      if (!isEnded) return refuse(c, 409, 'NOT_PINNED', `${host} is neither pinned nor held`);
       return answer(c, `${host} follows the fleet again.`);
     },
   );

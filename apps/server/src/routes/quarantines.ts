@@ -1,7 +1,7 @@
 import { isOn, type HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, QuarantineAnswer, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { Evaluation, Repository, Revision, StorePart } from '@floe/store';
+import type { Evaluation, PlainStore, Repository, Revision, StorePart } from '@floe/store';
 import { count, nameMany, shortSha } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -10,7 +10,7 @@ import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { commitNamed } from './named-commit.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { ReasonText, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -19,10 +19,10 @@ const Named = foreign(v.strictObject({ reason: ReasonText, commit: ShaPrefix }))
 export interface QuarantineDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'fleet' | 'orderQuarantine' | 'liftQuarantine';
+    hosts: 'fleet';
     revisions: 'byShaPrefix' | 'evaluations';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -63,14 +63,19 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
     if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
     const { sha } = named.newest;
     const short = shortSha(sha);
-    if (!(await store.hosts.liftQuarantine({ repositoryId: repository.id, host, commit: sha }))) {
+    const isLifted = await decide(
+      deps,
+      c,
+      async ({ hosts }) => await hosts.liftQuarantine({ repositoryId: repository.id, host, commit: sha }),
+      (isIt) => (isIt ? { action: 'quarantine', subject: host ?? sha, detail: `lifted, of ${short}: ${reason}` } : undefined),
+    );
+    if (!isLifted) {
       const other =
         host === undefined
           ? 'see what is ordered of a host with: floe hosts NAME'
           : `see what is ordered of it with: floe hosts ${host}. What it rolled back by itself it tries again with: floe retry ${host} --reason "…"`;
       return refuse(c, 409, 'NOT_QUARANTINED', `nobody quarantined ${short} on ${host ?? 'all hosts'}: ${other}`);
     }
-    await noteDecision(deps, c, { action: 'quarantine', host: host ?? sha, detail: `lifted, of ${short}: ${reason}` });
     return answer(c, `${short} may run on ${host ?? 'all hosts'} again, through the rings.`);
   }
 
@@ -95,9 +100,13 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
       const toplevels = mine.flatMap(({ toplevel }) => toplevel ?? []);
       if (toplevels.length === 0) return refuse(c, 409, 'NO_RELEASE', `${short} has no system for ${host}: see why with: floe revisions ${short}`);
       const by = c.var.actor.name;
-      const isTaken = await store.hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now() });
+      const isTaken = await decide(
+        deps,
+        c,
+        async ({ hosts }) => await hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now() }),
+        (isIt) => (isIt ? { action: 'quarantine', subject: host, detail: `of ${short} (revision #${sequence}): ${reason}` } : undefined),
+      );
       if (!isTaken) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
-      await noteDecision(deps, c, { action: 'quarantine', host, detail: `of ${short} (revision #${sequence}): ${reason}` });
       const runs = toplevels.some((toplevel) => isOn(each.row.observed, toplevel))
         ? ' It runs it now, and keeps it until another commit is its turn.'
         : '';
@@ -129,8 +138,13 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
       const { sha, sequence } = named.newest;
       const short = shortSha(sha);
       const by = c.var.actor.name;
-      await store.hosts.orderQuarantine({ repositoryId: repository.id, host: undefined, commit: sha, reason, by, at: clock.now() });
-      await noteDecision(deps, c, { action: 'quarantine', host: sha, detail: `on all hosts (revision #${sequence}): ${reason}` });
+      await decide(
+        deps,
+        c,
+        async ({ hosts: decided }) =>
+          await decided.orderQuarantine({ repositoryId: repository.id, host: undefined, commit: sha, reason, by, at: clock.now() }),
+        () => ({ action: 'quarantine', subject: sha, detail: `on all hosts (revision #${sequence}): ${reason}` }),
+      );
       const hosts = await changedBy(sha, named.revisions);
       const which = hosts.length === 0 ? 'no host so far' : `${count(hosts.length, 'host')}: ${nameMany(hosts)}`;
       const message = `no host gets what ${short} changed (${which}), until that is lifted. Those that run it keep it until another commit is their turn.`;

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { handoverSha, MAX_WAITING_HANDOVERS_OF_ONE, type CommitSha } from '@floe/model';
 import { foreign, ReleaseSubmission, ReleaseSubmitted, SubmittedReleaseView, type RevisionView } from '@floe/protocol';
 import { stableJson, type Clock, type Logger } from '@floe/runtime';
-import type { Repository, StorePart } from '@floe/store';
+import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
 import type { FleetReader } from '../fleet-reader.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 
 const Id = v.object({ id: v.pipe(v.string(), v.regex(/^[0-9a-f-]{36}$/, 'not the id of anything that was submitted')) });
 const Body = foreign(ReleaseSubmission);
@@ -22,10 +22,10 @@ export interface ReleaseRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'list';
-    handovers: 'request' | 'get' | 'systems' | 'revisionOf';
+    handovers: 'get' | 'systems' | 'revisionOf';
     revisions: 'get';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'revision'>;
   readonly clock: Clock;
@@ -57,15 +57,15 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
       if (unknown.length > 0) return refuse(c, 404, 'HOST_UNKNOWN', inLines(unknown.map((host) => `there is no host ${host}`)));
       const { name: by, person } = c.var.actor;
       const contentHash = hashOf(paths, commit);
-      const requested = await store.handovers.request({
-        repositoryId: repository.id,
-        contentHash,
-        commit,
-        systems: paths,
-        by,
-        person,
-        at: clock.now(),
-      });
+      const count = `${paths.size} ${paths.size === 1 ? 'host' : 'hosts'}`;
+      const asked = { repositoryId: repository.id, contentHash, commit, systems: paths, by, person, at: clock.now() };
+      const words = { action: 'submit-release', subject: commit ?? handoverSha(contentHash), detail: `systems for ${count}` } as const;
+      const requested = await decide(
+        deps,
+        c,
+        async ({ handovers }) => await handovers.request(asked),
+        (stored) => (stored.kind === 'requested' && !stored.isRepeat ? words : undefined),
+      );
       if (requested.kind === 'too-many')
         return refuse(
           c,
@@ -76,9 +76,6 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
             : 'as many submitted files wait to be published as may: try again when they are',
         );
       const { id, isRepeat } = requested;
-      const count = `${paths.size} ${paths.size === 1 ? 'host' : 'hosts'}`;
-      if (!isRepeat)
-        await noteDecision(deps, c, { action: 'submit-release', host: commit ?? handoverSha(contentHash), detail: `systems for ${count}` });
       const message = isRepeat
         ? `The same was submitted before, and nothing newer came: systems for ${count}.`
         : `Systems for ${count} are released as soon as the server has published and signed them.`;

@@ -2,7 +2,7 @@ import { CLOSE_CODES, foreign, HostName, ReleaseStatement, RolloutAnswer, seal, 
 import type { StatementLog } from '@floe/pipeline';
 import type { HostName as HostNameBrand } from '@floe/model';
 import type { Clock, Logger, Signer } from '@floe/runtime';
-import type { HostRow, Repository, StorePart } from '@floe/store';
+import type { HostRow, PlainStore, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -11,7 +11,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { ReasonText } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -20,12 +20,12 @@ const Renaming = foreign(v.strictObject({ to: HostName, reason: ReasonText }));
 export interface RenameDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'get' | 'rename' | 'renamed';
+    hosts: 'get' | 'renamed';
     repositories: 'get';
     revisions: 'newestPublished' | 'nextUnfinished' | 'evaluations';
     releases: 'latest';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly statements: Pick<StatementLog, 'appendRename'>;
   readonly hub: Pick<AgentHub, 'disconnect'>;
@@ -103,17 +103,22 @@ export function renameRoutes(deps: RenameDeps): Hono<AuthEnv> {
       // After it was enrolled: the order of the log is that of its times.
       const renamedAt = Math.max(clock.now(), (row.enrolledAt ?? 0) + 1);
       const statement: RenameStatement = { version: 1, formerHost: host, host: to, machineId, publicKey, sequence, renamedAt, reason };
-      const outcome = await store.hosts.rename({
-        formerHost: host,
-        host: to,
-        publicKey,
-        at: renamedAt,
-        beforeMove: async () => await statements.appendRename(seal(serverSigner, 'floe/rename', statement), statement),
-      });
+      const outcome = await decide(
+        deps,
+        c,
+        async ({ hosts }) =>
+          await hosts.rename({
+            formerHost: host,
+            host: to,
+            publicKey,
+            at: renamedAt,
+            beforeMove: async () => await statements.appendRename(seal(serverSigner, 'floe/rename', statement), statement),
+          }),
+        (moved) => (moved === 'renamed' ? { action: 'rename', subject: host, detail: `to ${to}: ${reason}` } : undefined),
+      );
       if (outcome === 'no-release')
         return refuse(c, 409, 'NO_RELEASE', `the release of ${to} is not newer than that of ${host}: change its configuration, and push`);
       if (outcome !== 'renamed') return refuse(c, 409, 'HOST_CHANGED', `${host} or ${to} was enrolled or revoked just now: look at them again`);
-      await noteDecision(deps, c, { action: 'rename', host, detail: `to ${to}: ${reason}` });
       // Its next hello is taken for the new name's.
       hub.disconnect(host, CLOSE_CODES.restarting, 'renamed');
       onHostChanged(host);

@@ -10,7 +10,7 @@ import {
   type StorePath,
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { AuditEntry, CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
 import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
@@ -39,7 +39,6 @@ interface Given {
 function withRollout(given: Given | undefined) {
   const stored: (NewRolloutOrder | object)[] = [];
   /** Of what is stored, the entries in the log of decisions. */
-  const audit: (AuditEntry | undefined)[] = [];
   const course: RolloutCourse = {
     state: 'WAITING_APPROVAL',
     ring: 0,
@@ -96,25 +95,17 @@ function withRollout(given: Given | undefined) {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
       revisions: {
         get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision),
-        endOlder: async (_repository, _than, _now, entry) => {
-          const ended = await Promise.resolve(given?.ended ?? []);
-          if (ended.length > 0) audit.push(entry);
-          return ended;
-        },
+        endOlder: async () => await Promise.resolve(given?.ended ?? []),
       },
       repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
       rollouts: {
-        order: async (order, entry) => {
-          await Promise.resolve(stored.push(order));
-          audit.push(entry);
+        order: async (order) => void (await Promise.resolve(stored.push(order))),
+        freeze: async (_repository, freeze) => {
+          stored.push(freeze);
+          return await Promise.resolve(rollout.orders.freeze);
         },
-        freeze: async (_repository, freeze, entryOf) => {
-          await Promise.resolve(stored.push(freeze));
-          audit.push(entryOf?.(rollout.orders.freeze));
-        },
-        unfreeze: async (_repository, seen, entry) => {
+        unfreeze: async (_repository, seen) => {
           stored.push({ unfreeze: seen });
-          audit.push(entry);
           return await Promise.resolve(given?.unfreeze ?? true);
         },
       },
@@ -122,7 +113,7 @@ function withRollout(given: Given | undefined) {
   });
   const as = async (role: Role, what: string, body: object) =>
     await app.ask('POST', `/api/rollout/${what}`, { reason: 'why', ...body }, { authorization: `Bearer ${fakeTokenOf(role)}` });
-  return { ...app, as, stored, audit };
+  return { ...app, as, stored };
 }
 
 const order = { by: 'eve', role: 'approver', reason: 'looks good', at: 3 } as const;

@@ -1,7 +1,7 @@
 import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
 import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { AuditEntry, Repository, StorePart } from '@floe/store';
+import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -27,6 +27,7 @@ import {
 import { glassAnswer, neededForGlass } from '../rollouts/glass.ts';
 import { viewPlan, viewPlanOfNext } from '../rollouts/plan.ts';
 import { revertScope } from '../rollouts/revert.ts';
+import { decide, type DecisionWords } from './decide.ts';
 import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 /** `label`: only the hosts that have it. */
@@ -46,12 +47,10 @@ export interface RolloutRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet';
-    revisions: 'get' | 'newest' | 'breakGlass' | 'evaluations' | 'endOlder';
-    repositories: 'wake';
+    revisions: 'get' | 'newest' | 'evaluations';
     tokens: 'listApiTokens';
-    rollouts: 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'rollout'>;
   readonly clock: Clock;
@@ -59,7 +58,8 @@ export interface RolloutRouteDeps {
 }
 
 /** What people ask of the rollout that hosts follow. It is stored; the next decision about the rollout goes by it. */
-export function rolloutRoutes({ auth, store, repository, reader, clock, logger }: RolloutRouteDeps): Hono<AuthEnv> {
+export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
+  const { auth, store, repository, reader, clock, logger } = deps;
   const { requireAction } = auth;
   const app = new Hono<AuthEnv>();
 
@@ -74,9 +74,8 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     return refuse(c, 404, 'NO_ROLLOUT', 'nothing was rolled out yet: the first commit that is published begins a rollout');
   }
 
-  /** What is stored with the decision. */
-  function entry(c: Context<AuthEnv>, action: Action, sha: string, reason: string): AuditEntry {
-    return { at: clock.now(), actor: c.var.actor.name, action, subject: sha, detail: reason };
+  function words(action: Action, sha: string, reason: string): DecisionWords {
+    return { action, subject: sha, detail: reason };
   }
 
   function answer(c: Context<AuthEnv>, message: string, isRepeat = false) {
@@ -86,7 +85,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
   }
 
   /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
-  async function decide(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged, how = '') {
+  async function ask(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged, how = '') {
     const asked = await current();
     if (asked === undefined) return refuseNone(c);
     const { name, role, person } = c.var.actor;
@@ -95,28 +94,39 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
     if (judged.kind === 'repeat') return answer(c, judged.message, true);
     const of = judged.of ?? { id: asked.rollout.id, sha: asked.sha };
-    await store.rollouts.order({ rolloutId: of.id, ...judged.order, ...by }, entry(c, action, of.sha, `${how}${reason}${judged.openly ?? ''}`));
+    await decide(
+      deps,
+      c,
+      async ({ rollouts }) => await rollouts.order({ rolloutId: of.id, ...judged.order, ...by }),
+      () => words(action, of.sha, `${how}${reason}${judged.openly ?? ''}`),
+    );
     return answer(c, judged.message);
   }
 
   async function stop(c: Context<AuthEnv>, asked: AskedRollout, wanted: LabelStop) {
     const { label } = wanted;
-    let before: LabelStop | undefined;
-    const isStopped = await store.rollouts.stopLabel(repository.id, wanted, (replaced) => {
-      before = replaced;
-      return entry(c, 'pause-rollout', asked.sha, pauseNote(wanted, replaced));
-    });
-    if (!isStopped)
+    const stopped = await decide(
+      deps,
+      c,
+      async ({ rollouts }) => await rollouts.stopLabel(repository.id, wanted),
+      (done) => (done === 'too-many' ? undefined : words('pause-rollout', asked.sha, pauseNote(wanted, done.replaced))),
+    );
+    if (stopped === 'too-many')
       return refuse(c, 409, 'TOO_MANY_PAUSES', `${MAX_LABEL_STOPS} labels are paused already: end one of them first, or pause all rollouts`);
     const { hosts } = await store.hosts.fleet(repository.id);
     const has = hosts.filter(({ situation }) => situation.stops?.some((each) => each.label === label) === true);
-    return answer(c, labelStopWords(wanted, has.length, before));
+    return answer(c, labelStopWords(wanted, has.length, stopped.replaced));
   }
 
   async function start(c: Context<AuthEnv>, asked: AskedRollout, label: string, reason: string) {
     const seen = standingStops(asked.rollout.orders, clock.now()).find((each) => each.label === label);
     if (seen === undefined) return refuse(c, 409, 'NOT_PAUSED', `the label ${label} is not paused: floe rollout status shows what is`);
-    const isOver = await store.rollouts.startLabel(repository.id, seen, entry(c, 'resume-rollout', asked.sha, `the label ${label}: ${reason}`));
+    const isOver = await decide(
+      deps,
+      c,
+      async ({ rollouts }) => await rollouts.startLabel(repository.id, seen),
+      (ended) => (ended ? words('resume-rollout', asked.sha, `the label ${label}: ${reason}`) : undefined),
+    );
     if (!isOver) return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
     return answer(c, `the pause of ${seen.by} is over: hosts with the label ${label} go on with the rollout, within its gates and limits.`);
   }
@@ -167,8 +177,11 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
       const asked = await current();
       if (asked === undefined) return refuseNone(c);
       if (label !== undefined) return await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
-      await store.rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until }, (before) =>
-        entry(c, 'pause-rollout', asked.sha, pauseNote({ reason, until }, before)),
+      await decide(
+        deps,
+        c,
+        async ({ rollouts }) => await rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until }),
+        (before) => words('pause-rollout', asked.sha, pauseNote({ reason, until }, before)),
       );
       return answer(c, freezeWords(asked, until, now));
     },
@@ -180,8 +193,13 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     if (label !== undefined) return asked === undefined ? refuseNone(c) : await start(c, asked, label, reason);
     const freeze = asked?.rollout.orders.freeze;
     if (asked === undefined || freeze === undefined || !isFrozen(asked.rollout.orders, clock.now()))
-      return await decide(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
-    const isOver = await store.rollouts.unfreeze(repository.id, freeze, entry(c, 'resume-rollout', asked.sha, reason));
+      return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
+    const isOver = await decide(
+      deps,
+      c,
+      async ({ rollouts }) => await rollouts.unfreeze(repository.id, freeze),
+      (ended) => (ended ? words('resume-rollout', asked.sha, reason) : undefined),
+    );
     if (!isOver) return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
     return answer(c, unfrozenWords(asked));
   });
@@ -194,7 +212,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     async (c) => {
       const { reason, commit, revert } = c.req.valid('json');
       const scope = revert ? revertScope((await store.hosts.fleet(repository.id)).hosts) : undefined;
-      return await decide(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit, scope), revert ? 'with revert: ' : '');
+      return await ask(c, 'abort-rollout', reason, (asked) => judgeAbort(asked, commit, scope), revert ? 'with revert: ' : '');
     },
   );
 
@@ -205,7 +223,7 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     takes('json', Approval),
     async (c) => {
       const { reason, ...wanted } = c.req.valid('json');
-      return await decide(c, 'approve-rollout', reason, (asked, by) => judgeApproval(asked, wanted, by));
+      return await ask(c, 'approve-rollout', reason, (asked, by) => judgeApproval(asked, wanted, by));
     },
   );
 
@@ -219,13 +237,18 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
     takes('json', Hotfix),
     async (c) => {
       const { reason, commit, now } = c.req.valid('json');
-      const decided = entry(c, 'hotfix-rollout', commit, `before what was built: ${reason}`);
-      const ended = await store.revisions.endOlder(repository.id, commit, decided.at, decided);
-      if (ended.length > 0) {
-        await store.repositories.wake(repository.id);
-        return answer(c, builtFirstWords(commit, ended));
-      }
-      return await decide(c, 'hotfix-rollout', reason, (asked, by) => judgeHotfix(asked, commit, by, now), now ? 'now: ' : '');
+      const ended = await decide(
+        deps,
+        c,
+        async ({ repositories, revisions }) => {
+          const older = await revisions.endOlder(repository.id, commit, clock.now());
+          if (older.length > 0) await repositories.wake(repository.id);
+          return older;
+        },
+        (older) => (older.length === 0 ? undefined : words('hotfix-rollout', commit, `before what was built: ${reason}`)),
+      );
+      if (ended.length > 0) return answer(c, builtFirstWords(commit, ended));
+      return await ask(c, 'hotfix-rollout', reason, (asked, by) => judgeHotfix(asked, commit, by, now), now ? 'now: ' : '');
     },
   );
   app.post(
@@ -246,12 +269,21 @@ export function rolloutRoutes({ auth, store, repository, reader, clock, logger }
       const { name: by, role, person } = c.var.actor;
       const at = clock.now();
       const needed = neededForGlass(await store.tokens.listApiTokens(), person, at);
-      const outcome = await store.revisions.breakGlass(newest.id, { by, role, person, reason, at }, needed);
+      const outcome = await decide(
+        deps,
+        c,
+        async ({ repositories, revisions }) => {
+          const broken = await revisions.breakGlass(newest.id, { by, role, person, reason, at }, needed);
+          if (broken === 'broken') await repositories.wake(repository.id);
+          return broken;
+        },
+        (came) => {
+          if (came === 'stale' || came === 'repeated') return undefined;
+          return words('break-glass', commit, came === 'waits' ? `a second person is needed: ${reason}` : reason);
+        },
+      );
       if (outcome === 'stale')
         return refuse(c, 409, 'NOT_BELOW_FLOOR', `${shortSha(commit)} was not refused for a policy below the floor of the server's settings`);
-      const detail = outcome === 'waits' ? `a second person is needed: ${reason}` : reason;
-      if (outcome !== 'repeated') await store.audit.append(entry(c, 'break-glass', commit, detail));
-      if (outcome === 'broken') await store.repositories.wake(repository.id);
       return answer(c, glassAnswer(commit, outcome), outcome === 'repeated');
     },
   );

@@ -1,6 +1,6 @@
 import { foreign, HostName, StorePath, SubmissionAnswer, Timestamp } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { FleetHost, Repository, StorePart } from '@floe/store';
+import type { FleetHost, PlainStore, Repository, StorePart } from '@floe/store';
 import { utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -8,7 +8,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { ReasonText, refuseIfPast } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -16,7 +16,7 @@ const Submitted = foreign(v.strictObject({ reason: ReasonText, storePath: StoreP
 
 export interface SubmissionDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ hosts: 'fleet'; submissions: 'request'; audit: 'append' }>;
+  readonly store: StorePart<{ hosts: 'fleet' }> & Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,8 +52,12 @@ export function submissionRoutes(deps: SubmissionDeps): Hono<AuthEnv> {
       if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
       const by = c.var.actor.name;
       const end = until === undefined ? '' : ` until ${utcTime(until)}`;
-      const submission = await store.submissions.request({ repositoryId: repository.id, host, toplevel, by, reason, at: now, expiresAt: until });
-      await noteDecision(deps, c, { action: 'submit', host, detail: `pin to ${toplevel}${end}: ${reason}` });
+      const submission = await decide(
+        deps,
+        c,
+        async ({ submissions }) => await submissions.request({ repositoryId: repository.id, host, toplevel, by, reason, at: now, expiresAt: until }),
+        () => ({ action: 'submit', subject: host, detail: `pin to ${toplevel}${end}: ${reason}` }),
+      );
       const message = `${host} is pinned to ${toplevel}${end} as soon as the server has published and signed it.`;
       const body: SubmissionAnswer = { outcome: 'done', message, submission };
       return c.json(body);

@@ -1,6 +1,6 @@
 import { ForgeLogin, foreign, NewTokenRequest, NewTokenResponse, SignerName, TokenName, TokenViews, type TokenView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { StorePart } from '@floe/store';
+import type { PlainStore, StorePart } from '@floe/store';
 import { utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import { answers, takes } from '../openapi/described.ts';
@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { newApiToken } from '../admin-token.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
 import { refuse } from '../http-error.ts';
+import { decide } from './decide.ts';
 import { Reason, ReasonText } from './validation.ts';
 
 const Name = v.object({ name: TokenName });
@@ -30,14 +31,15 @@ const Description = foreign(
 
 export interface TokenRouteDeps {
   readonly auth: Auth;
-  readonly store: StorePart<{ tokens: 'createApiToken' | 'describeApiToken' | 'listApiTokens' | 'revokeApiToken'; audit: 'append' }>;
+  readonly store: StorePart<{ tokens: 'listApiTokens' }> & Pick<PlainStore, 'decide'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
 /** Who may use the API: tokens with a name and a role. */
-export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hono<AuthEnv> {
-  const { requireAction } = auth;
+export function tokenRoutes(deps: TokenRouteDeps): Hono<AuthEnv> {
+  const { store, clock } = deps;
+  const { requireAction } = deps.auth;
   const app = new Hono<AuthEnv>();
 
   app.get('/', requireAction('manage-tokens'), answers('the API tokens', TokenViews), async (c) => {
@@ -67,7 +69,14 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
       const at = clock.now();
       const token = newApiToken();
       const expiresAt = expiresInMs === undefined ? undefined : at + expiresInMs;
-      const outcome = await store.tokens.createApiToken({ name, role, token, at, by: actor.name, person, forgeLogin, signer, expiresAt });
+      const until = expiresAt === undefined ? '' : `, until ${utcTime(expiresAt)}`;
+      const detail = `${role}${until}${whoseWords({ person, forgeLogin, signer })}`;
+      const outcome = await decide(
+        deps,
+        c,
+        async ({ tokens }) => await tokens.createApiToken({ name, role, token, at, by: actor.name, person, forgeLogin, signer, expiresAt }),
+        (made) => (made === 'created' ? { action: 'create-token', subject: name, detail } : undefined),
+      );
       if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
       if (outcome === 'name-taken')
         return refuse(
@@ -76,15 +85,6 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
           'TOKEN_NAME_TAKEN',
           `there is a token ${name} already: choose another name, or first run: floe token revoke ${name} --reason "…"`,
         );
-      const until = expiresAt === undefined ? '' : `, until ${utcTime(expiresAt)}`;
-      await store.audit.append({
-        at,
-        actor: actor.name,
-        action: 'create-token',
-        subject: name,
-        detail: `${role}${until}${whoseWords({ person, forgeLogin, signer })}`,
-      });
-      logger.info('an API token was made', { token: name, role, by: actor.name });
       const body: NewTokenResponse = { name, role, token, expiresAt: expiresAt ?? null };
       return c.json(body, 201);
     },
@@ -101,17 +101,15 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
       const { reason, person, forgeLogin, signer } = c.req.valid('json');
       const { actor } = c.var;
       const at = clock.now();
-      const outcome = await store.tokens.describeApiToken({ name, by: actor.name, at, person, forgeLogin, signer });
+      const detail = `${reason}${whoseWords({ person, forgeLogin, signer })}`;
+      const outcome = await decide(
+        deps,
+        c,
+        async ({ tokens }) => await tokens.describeApiToken({ name, by: actor.name, at, person, forgeLogin, signer }),
+        (said) => (said === 'described' ? { action: 'set-token', subject: name, detail } : undefined),
+      );
       if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
       if (outcome === 'unknown') return refuse(c, 404, 'TOKEN_UNKNOWN', `there is no token ${name}`);
-      await store.audit.append({
-        at,
-        actor: actor.name,
-        action: 'set-token',
-        subject: name,
-        detail: `${reason}${whoseWords({ person, forgeLogin, signer })}`,
-      });
-      logger.info('an API token was described', { token: name, by: actor.name, person, forgeLogin, signer });
       return c.body(null, 204);
     },
   );
@@ -120,7 +118,13 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
     const { name } = c.req.valid('param');
     const { actor } = c.var;
     const now = clock.now();
-    const outcome = await store.tokens.revokeApiToken({ name, by: actor.name, now });
+    const { reason: detail } = c.req.valid('json');
+    const outcome = await decide(
+      deps,
+      c,
+      async ({ tokens }) => await tokens.revokeApiToken({ name, by: actor.name, now }),
+      (ended) => (ended === 'revoked' ? { action: 'revoke-token', subject: name, detail } : undefined),
+    );
     if (outcome === 'not-allowed') return refuse(c, 403, 'ROLE_TOO_LOW', `${actor.name} is no administrator any more`);
     if (outcome === 'unknown') return refuse(c, 404, 'TOKEN_UNKNOWN', `there is no token ${name}`);
     if (outcome === 'last-administrator')
@@ -130,8 +134,6 @@ export function tokenRoutes({ auth, store, clock, logger }: TokenRouteDeps): Hon
         'LAST_ADMINISTRATOR',
         `without ${name} no administrator's token without an end would be left: first make another one with: floe token create NAME --role administrator`,
       );
-    await store.audit.append({ at: now, actor: actor.name, action: 'revoke-token', subject: name, detail: c.req.valid('json').reason });
-    logger.info('an API token was revoked', { token: name, by: actor.name });
     return c.body(null, 204);
   });
   return app;

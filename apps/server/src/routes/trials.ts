@@ -2,7 +2,7 @@ import { whyNoTrial, type HostName as HostNameBrand, type ReleaseRef } from '@fl
 import { MAX_TRIAL_MS, trialFactsOf, type Releaser } from '@floe/pipeline';
 import { foreign, HostName, ReleaseStatement, RolloutAnswer, TrialAnswer, peekStored, storedEnvelope, type Envelope } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import type { FleetHost, Repository, StorePart } from '@floe/store';
+import type { FleetHost, PlainStore, Repository, StorePart } from '@floe/store';
 import { noTrialWords, shortSha, utcTime } from '@floe/views';
 import { Hono } from 'hono';
 import * as v from 'valibot';
@@ -13,7 +13,7 @@ import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { notInCache, type KeepInCache } from './in-cache.ts';
 import { releaseNamed } from './named-commit.ts';
-import { noteDecision } from './note-decision.ts';
+import { decide } from './decide.ts';
 import { Reason, ReasonText, ShaPrefix } from './validation.ts';
 
 const MINUTE_MS = 60_000;
@@ -38,11 +38,11 @@ const Tried = foreign(
 export interface TrialDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
-    hosts: 'fleet' | 'beginTrial' | 'endTrial';
+    hosts: 'fleet';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'toOffer' | 'highestAsOf';
-    audit: 'append';
-  }>;
+  }> &
+    Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly keepInCache: KeepInCache;
   readonly hub: Pick<AgentHub, 'session'>;
@@ -118,9 +118,13 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
         at: now,
         endsAt: now + forMs,
       };
-      const id = await store.hosts.beginTrial(trial);
       const end = utcTime(trial.endsAt);
-      await noteDecision(deps, c, { action: 'try', host, detail: `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}` });
+      const id = await decide(
+        deps,
+        c,
+        async ({ hosts }) => await hosts.beginTrial(trial),
+        () => ({ action: 'try', subject: host, detail: `tries ${shortSha(sha)} (revision #${sequence}) until ${end}: ${reason}` }),
+      );
       const message = `${host} is asked to try ${shortSha(sha)} until ${end}. It counts in no gate meanwhile.`;
       const body: TrialAnswer = { outcome: 'done', message, trial: id };
       return c.json(body);
@@ -140,9 +144,15 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const { trial } = each;
       const by = c.var.actor.name;
-      if (trial === undefined || !(await store.hosts.endTrial(trial, `${by} ended it: ${reason}`, clock.now(), { isLogged: true })))
-        return refuse(c, 409, 'NOT_ON_TRIAL', `${host} tries nothing`);
-      await noteDecision(deps, c, { action: 'try', host, detail: `ended: ${reason}` });
+      const isStopped =
+        trial !== undefined &&
+        (await decide(
+          deps,
+          c,
+          async ({ hosts }) => await hosts.stopTrial(trial, `${by} ended it: ${reason}`, clock.now()),
+          (isIt) => (isIt ? { action: 'try', subject: host, detail: `ended: ${reason}` } : undefined),
+        ));
+      if (!isStopped) return refuse(c, 409, 'NOT_ON_TRIAL', `${host} tries nothing`);
       const body: RolloutAnswer = { outcome: 'done', message: `${host} follows the fleet again.` };
       return c.json(body);
     },

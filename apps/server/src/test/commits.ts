@@ -130,7 +130,7 @@ export async function endRollout({ context: { store }, repository }: TestServer)
   for (;;) {
     const { rollout } = await store.hosts.fleet(repository.id);
     if (rollout === undefined || isEndedRollout(rollout.state)) return;
-    if (await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'ABORTED', pause: undefined } }, Date.now())) return;
+    if (await store.rollouts.save({ ...rollout, course: { ...rollout.course, state: 'ABORTED', pause: undefined } }, Date.now(), [])) return;
   }
 }
 

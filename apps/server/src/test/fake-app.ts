@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { ROLES, type Role } from '@floe/model';
 import { releaserOf } from '@floe/pipeline';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
-import type { AuditEntry, Repository, Store, TokenHolder } from '@floe/store';
+import { METHOD_KINDS, type AuditEntry, type Repository, type Store, type TokenHolder } from '@floe/store';
 import { fleetView } from '@floe/views/fixtures';
 import type { Hono } from 'hono';
 import * as v from 'valibot';
@@ -11,7 +11,7 @@ import { describedRoutes, type DescribedRoute } from '../openapi/document.ts';
 import { trustProxies } from '../http/client-address.ts';
 
 /** Some methods of some groups of the store. */
-export type FakeStore = { readonly [Group in keyof Store]?: Partial<Store[Group]> };
+export type FakeStore = { readonly [Group in Exclude<keyof Store, 'decide'>]?: Partial<Store[Group]> };
 
 export interface FakeAppOptions extends Omit<Partial<AppDeps>, 'store' | 'reader'> {
   readonly store?: FakeStore;
@@ -74,7 +74,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
   const changed: string[] = [];
   const disconnected: string[] = [];
   const store = notedStore(
-    { calls, callsOfServer },
+    { calls, callsOfServer, audit },
     {
       ...options.store,
       hosts: { renamed: async () => await Promise.resolve(undefined), ...options.store?.hosts },
@@ -187,27 +187,47 @@ function expectDescribed(
   if (answer.body !== undefined && answer.mediaType === 'application/json') v.parse(answer.body, parsed);
 }
 
-function notedStore(notes: { readonly calls: string[]; readonly callsOfServer: string[] }, fakes: FakeStore): Store {
+/** Also says which calls the real store would not take: a decision beside `decide`, and within it a question beside its transaction. */
+function notedStore(notes: { readonly calls: string[]; readonly callsOfServer: string[]; readonly audit: AuditEntry[] }, fakes: FakeStore): Store {
   const isForPeople = new AsyncLocalStorage<true>();
-  return new Proxy({} as Store, {
-    get(_target, group: string) {
-      if (group === 'forPeople') return async (work: () => Promise<unknown>) => await isForPeople.run(true, work);
-      const methods = fakes[group as keyof FakeStore] as Readonly<Record<string, (...args: readonly unknown[]) => unknown>> | undefined;
-      return new Proxy(
-        {},
-        {
-          get:
-            (_methods, name: string) =>
-            (...args: readonly unknown[]) => {
-              const call = `${group}.${name}`;
-              if (name !== 'noteUse') notes.calls.push(call);
-              if (isForPeople.getStore() === undefined) notes.callsOfServer.push(call);
-              const method = methods?.[name];
-              if (method === undefined) throw new Error(`the test does not say what ${group}.${name} answers`);
-              return method(...args);
-            },
-        },
-      );
-    },
-  });
+  const isDeciding = new AsyncLocalStorage<true>();
+  const storeFor = (isOfDecision: boolean): Store =>
+    new Proxy({} as Store, {
+      get(_target, group: string) {
+        if (group === 'forPeople') return async (work: () => Promise<unknown>) => await isForPeople.run(true, work);
+        if (group === 'decide') return decide;
+        const methods = fakes[group as keyof FakeStore] as Readonly<Record<string, (...args: readonly unknown[]) => unknown>> | undefined;
+        return new Proxy(
+          {},
+          {
+            get:
+              (_methods, name: string) =>
+              (...args: readonly unknown[]) => {
+                const call = `${group}.${name}`;
+                if (name !== 'noteUse') notes.calls.push(call);
+                if (isForPeople.getStore() === undefined) notes.callsOfServer.push(call);
+                if (isDecision(group, name) && !isOfDecision) throw new Error(`${call} is a decision: it is made in store.decide()`);
+                if (isDeciding.getStore() === true && !isOfDecision) throw new Error(`${call} would wait for the decision that asks it`);
+                const method = methods?.[name];
+                if (method === undefined) throw new Error(`the test does not say what ${group}.${name} answers`);
+                return method(...args);
+              },
+          },
+        );
+      },
+    });
+  const deciding = storeFor(true);
+  const decide: Store['decide'] = async (work) => {
+    const { result, entries } = await isDeciding.run(true, async () => await work(deciding));
+    notes.audit.push(...entries);
+    return result;
+  };
+  return storeFor(false);
+}
+
+function isDecision(group: string, name: string): boolean {
+  const kinds: Readonly<Record<string, string>> | undefined = Object.hasOwn(METHOD_KINDS, group)
+    ? METHOD_KINDS[group as keyof typeof METHOD_KINDS]
+    : undefined;
+  return kinds?.[name] === 'decision';
 }

@@ -1,7 +1,7 @@
 import type { FetchProgress, GitMirror } from '@floe/git';
 import type { Sandbox } from '@floe/nix';
 import type { Clock, Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import type { StatementLog } from '../statements/statement-log.ts';
 import type { BuilderConfig } from './builder-config.ts';
@@ -22,7 +22,7 @@ export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'>
 
 export interface BuilderDeps {
   readonly config: BuilderConfig;
-  readonly store: Store;
+  readonly store: PlainStore;
   readonly statements: StatementLog;
   readonly sandbox: Sandbox;
   readonly clock: Clock;

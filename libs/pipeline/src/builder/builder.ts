@@ -36,7 +36,10 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     releaser,
     cachePublicKeys: [cacheKey.publicKey],
     rebuild: async (repository, serverKeys) =>
-      await rebuildFromStatements({ store, statements, releaseKeys: releaser.keys, serverKeys, logger, checkpointSigner: releaseSigner }, repository),
+      await rebuildFromStatements(
+        { store, clock, statements, releaseKeys: releaser.keys, serverKeys, logger, checkpointSigner: releaseSigner },
+        repository,
+      ),
     keepInCache: async (toplevel) => await cacheFolder.keep(toplevel),
     collectCache: async (repositoryId, what) => await collectCache({ store, folder: cacheFolder }, repositoryId, what),
     run: async (watching, repositoryId, signal) =>

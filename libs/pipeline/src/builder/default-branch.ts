@@ -1,11 +1,11 @@
 import { createWake, describeError, fullJitter, isFloeError, type Clock, type Logger } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
+import type { Repository, PlainStore } from '@floe/store';
 
 const HINT_POLL_MS = 5_000;
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
 
 export interface DefaultBranchDeps {
-  readonly store: Pick<Store, 'repositories' | 'hints'>;
+  readonly store: Pick<PlainStore, 'repositories' | 'hints'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;

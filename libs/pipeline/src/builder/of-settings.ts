@@ -1,10 +1,10 @@
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 
 /**
  * The store, in which a repository has the address and the branch that this process follows, whatever the database says by now: what is signed is of
  * these.
  */
-export function ofSettings(store: Store, { url, branch }: { readonly url: string; readonly branch: string }): Store {
+export function ofSettings(store: PlainStore, { url, branch }: { readonly url: string; readonly branch: string }): PlainStore {
   const { repositories } = store;
   return {
     ...store,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import { neededSystems } from './needed-systems.ts';
 
 /** Number of the newest systems per host that the builder protects from the garbage collector, besides those that the host needs. */
@@ -39,7 +39,7 @@ export interface RootsOf {
 
 /** Removes the GC roots of the earlier names of hosts that were renamed, but what the machine needs. */
 export async function tidyFormerRoots(
-  store: { readonly hosts: Pick<Store['hosts'], 'fleet' | 'renamed'> },
+  store: { readonly hosts: Pick<PlainStore['hosts'], 'fleet' | 'renamed'> },
   rootsDir: string,
   repositoryId: string,
   hosts: readonly RootsOf[],
@@ -59,7 +59,7 @@ export async function tidyFormerRoots(
 
 /** Removes the GC roots of older systems of these hosts that they do not need. The cache still has them. */
 export async function tidyBuildRoots(
-  store: { readonly hosts: Pick<Store['hosts'], 'fleet'> },
+  store: { readonly hosts: Pick<PlainStore['hosts'], 'fleet'> },
   rootsDir: string,
   repositoryId: string,
   hosts: readonly HostName[],

@@ -1,12 +1,12 @@
 import { describeError, isFloeError, narrow } from '@floe/runtime';
-import type { EvaluationRow, Store } from '@floe/store';
+import type { EvaluationRow, PlainStore } from '@floe/store';
 
 /**
  * Stores rows of hosts. One that the database refuses becomes that host's error, and all others are stored as they are.
  * Returns them as they were stored: what is built and released next goes by that.
  */
 export async function saveEvaluations(
-  { revisions }: Pick<Store, 'revisions'>,
+  { revisions }: Pick<PlainStore, 'revisions'>,
   revisionId: string,
   rows: readonly EvaluationRow[],
 ): Promise<readonly EvaluationRow[]> {

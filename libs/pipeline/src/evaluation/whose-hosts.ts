@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import type { Revision, Store } from '@floe/store';
+import type { Revision, PlainStore } from '@floe/store';
 
 export interface WhoseHosts {
   /** A machine is enrolled under this name: it is Floe's, whatever its configuration says. */
@@ -9,7 +9,10 @@ export interface WhoseHosts {
 }
 
 /** What is known of whose the hosts of a revision are, before its flake is asked. */
-export async function whoseHosts(store: Pick<Store, 'hosts' | 'revisions'>, { repositoryId }: Pick<Revision, 'repositoryId'>): Promise<WhoseHosts> {
+export async function whoseHosts(
+  store: Pick<PlainStore, 'hosts' | 'revisions'>,
+  { repositoryId }: Pick<Revision, 'repositoryId'>,
+): Promise<WhoseHosts> {
   const rows = await store.hosts.list(repositoryId);
   const enrolled = new Set(rows.flatMap(({ host, publicKey, revokedAt }) => (publicKey !== undefined && revokedAt === undefined ? [host] : [])));
   const previous = await store.revisions.newestPublished(repositoryId);

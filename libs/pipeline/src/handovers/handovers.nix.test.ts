@@ -321,7 +321,7 @@ describe('is refused as a whole', () => {
     await push('5', [ADA, BOB]);
     const { rollout } = await store.hosts.fleet(repository.id);
     if (rollout === undefined) throw new Error('no rollout');
-    await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'ABORTED' } }, 5);
+    await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'ABORTED' } }, 5, []);
     const id = await submit(await one());
     await work();
     expect(await store.handovers.get(id)).toMatchObject({ state: 'REFUSED', result: expect.stringMatching(/aborted.*: bob-\d+\. Submit/) as string });
@@ -429,7 +429,7 @@ test('a rebuilt database has its releases, and follows the branch from the last 
   await using rebuilt = await openTestStore();
   const again = await rebuilt.repositories.ensure({ url: repository.url, branch: 'main', now: 1 });
   const keys = { releaseKeys: [signer], serverKeys: [signer] };
-  await rebuildFromStatements({ store: rebuilt, statements: deps.statements, ...keys, logger: silentLogger }, again);
+  await rebuildFromStatements({ store: rebuilt, clock: deps.clock, statements: deps.statements, ...keys, logger: silentLogger }, again);
   expect((await rebuilt.releases.latest(again.id)).map(({ host, sequence }) => [host, sequence])).toEqual([
     [ADA, pushed.sequence + 1],
     [BOB, pushed.sequence],

@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
 import type { Envelope } from '@floe/protocol';
 import { createWake, type Clock, type Logger } from '@floe/runtime';
-import type { Store, StorePart } from '@floe/store';
+import type { PlainStore, StorePart } from '@floe/store';
 import type { Releaser } from '../releaser.ts';
 import { isSequenceFarAhead, isTimeFarAhead } from '../far-ahead.ts';
 import { parseQuestion, type SigningQuestion } from './request.ts';
@@ -9,7 +9,7 @@ import { parseQuestion, type SigningQuestion } from './request.ts';
 const POLL_MS = 5_000;
 
 export interface AnsweringDeps {
-  readonly store: StorePart<{ signing: 'waiting' | 'answer' }> & Pick<Store, 'hints'>;
+  readonly store: StorePart<{ signing: 'waiting' | 'answer' }> & Pick<PlainStore, 'hints'>;
   readonly releaser: Releaser;
   /** What was released last, by the builder's own log. */
   readonly newestReleased: () => Promise<{ readonly sequence: number } | undefined>;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type EnrolmentStatement, type ReleaseStatement } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, silentLogger } from '@floe/runtime';
+import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import { expect, test } from 'vitest';
 import type { World } from '../test/world.ts';
 import { worldForEachTest } from '../test/world-for-each-test.ts';
@@ -40,7 +40,7 @@ test('a server beside a builder takes who is enrolled from its own log, and no r
 
   const { store } = world;
   const repository = await store.repositories.ensure({ url: repositoryOf.repository, branch: 'main', now: 1 });
-  const deps = { store, releaseKeys: [releaseKey], serverKeys: [serverKey], logger: silentLogger };
+  const deps = { store, clock: systemClock, releaseKeys: [releaseKey], serverKeys: [serverKey], logger: silentLogger };
   expect(await rebuildFromStatements({ ...deps, statements: accessOnly(log) }, repository)).toMatchObject({ releases: 0, enrolments: 1 });
   expect(await store.releases.latest(repository.id)).toEqual([]);
   expect(await store.repositories.get(repository.id)).toMatchObject({ sequence: 0, acceptedCommit: undefined });

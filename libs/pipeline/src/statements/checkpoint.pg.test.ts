@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type ReleaseStatement } from '@floe/protocol';
-import { createLogger, execInTest, generateKeyPem, signerFromPem, silentLogger, type Signer } from '@floe/runtime';
+import { createLogger, execInTest, generateKeyPem, signerFromPem, silentLogger, systemClock, type Signer } from '@floe/runtime';
 import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -116,7 +116,7 @@ async function outcome(at: string, before: { readonly received: number; readonly
     await store.hosts.ensure(repository.id, [host]);
     await store.releases.importStatement({ repositoryId: repository.id, host, sequence, toplevel, commit, issuedAt: 1, envelope: '{}' });
   }
-  const rebuilt = await rebuildFromStatements({ ...depsOf(at), store, serverKeys: [] }, repository);
+  const rebuilt = await rebuildFromStatements({ ...depsOf(at), store, clock: systemClock, serverKeys: [] }, repository);
   const { sequence, acceptedCommit } = await store.repositories.get(repository.id);
   const latest = (await store.releases.latest(repository.id)).map((release) => [release.host, release.sequence, release.toplevel]);
   const hosts = (await store.hosts.list(repository.id)).map(({ host }) => host);

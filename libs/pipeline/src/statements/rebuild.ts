@@ -1,7 +1,7 @@
 import { isCommit, type HostName } from '@floe/model';
 import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type RenameStatement, type TrustedKey } from '@floe/protocol';
-import { describeError, isFloeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
-import type { Repository, Store } from '@floe/store';
+import { describeError, isFloeError, verifySignature, type Clock, type Logger, type Signer } from '@floe/runtime';
+import type { DecisionStore, PlainStore, Repository } from '@floe/store';
 import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
 import { LoggedRenames } from './logged-renames.ts';
 import { restoreStable } from './stable-statements.ts';
@@ -15,7 +15,8 @@ import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-
  */
 export async function rebuildFromStatements(
   deps: {
-    readonly store: Store;
+    readonly store: PlainStore;
+    readonly clock: Clock;
     readonly statements: StatementLog;
     readonly releaseKeys: readonly TrustedKey[];
     readonly serverKeys: readonly TrustedKey[];
@@ -31,6 +32,20 @@ export async function rebuildFromStatements(
   const renames = LoggedRenames.read(access, deps.serverKeys, logger);
   let enrolments = 0;
   let releases = 0;
+
+  /** What was decided before the database lost it, or before a crash between the statement and the database, is in its log again, too. */
+  async function restored<Result>(
+    action: 'enrol' | 'revoke' | 'rename',
+    subject: string,
+    act: (decisions: DecisionStore) => Promise<Result>,
+    wordsOf: (result: Result) => string | undefined = () => 'from the statement log',
+  ): Promise<Result> {
+    return await store.decide(async (decisions) => {
+      const result = await act(decisions);
+      const detail = wordsOf(result);
+      return { result, entries: detail === undefined ? [] : [{ at: deps.clock.now(), actor: 'floe', action, subject, detail }] };
+    });
+  }
 
   /** An error about one statement skips it; a database that does not answer stops the rebuild. */
   async function apart(host: string, run: () => Promise<void>): Promise<void> {
@@ -56,7 +71,8 @@ export async function rebuildFromStatements(
       if (renames.isOver(host, enrolledAt)) return;
       const known = await store.hosts.get(host);
       if (known?.enrolledAt !== undefined && known.enrolledAt >= enrolledAt) return;
-      await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at: enrolledAt, isRestored: true });
+      const enrolment = { host, repositoryId: repository.id, machineId, publicKey, at: enrolledAt, isRestored: true };
+      await restored('enrol', host, async ({ hosts }) => await hosts.enrol(enrolment));
       enrolments += 1;
     } else if (entry.kind === 'revocation') {
       const opened = open(entry.envelope, 'floe/revocation', RevocationStatement, deps.serverKeys, verifySignature);
@@ -65,7 +81,8 @@ export async function rebuildFromStatements(
       const { host, publicKey, revokedAt } = opened.statement;
       // A machine may be enrolled again with the key that it had: its earlier revocation is over.
       const isOver = known?.enrolledAt !== undefined && known.enrolledAt > revokedAt;
-      if (known?.publicKey === publicKey && known.revokedAt === undefined && !isOver) await store.hosts.revoke(host, revokedAt);
+      if (known?.publicKey === publicKey && known.revokedAt === undefined && !isOver)
+        await restored('revoke', host, async ({ hosts }) => await hosts.revoke(host, revokedAt));
     }
   }
 
@@ -74,8 +91,22 @@ export async function rebuildFromStatements(
     const { formerHost, host, machineId, publicKey, renamedAt: at } = rename;
     const known = await store.hosts.get(host);
     const isKnown = known?.enrolledAt !== undefined && known.enrolledAt >= at;
-    const moved = isKnown || renames.isOver(host, at) ? undefined : await store.hosts.rename({ formerHost, host, publicKey, at, isRestored: true });
-    if (moved === 'not-enrolled') await store.hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at, isRestored: true });
+    const renaming = { formerHost, host, publicKey, at, isRestored: true };
+    const moved =
+      isKnown || renames.isOver(host, at)
+        ? undefined
+        : await restored(
+            'rename',
+            formerHost,
+            async ({ hosts }) => await hosts.rename(renaming),
+            (came) => (came === 'renamed' ? `to ${host}: from the statement log` : undefined),
+          );
+    if (moved === 'not-enrolled')
+      await restored(
+        'enrol',
+        host,
+        async ({ hosts }) => await hosts.enrol({ host, repositoryId: repository.id, machineId, publicKey, at, isRestored: true }),
+      );
     if (moved !== undefined) enrolments += 1;
   }
 

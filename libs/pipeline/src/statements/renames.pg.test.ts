@@ -62,7 +62,14 @@ class World {
   }
 
   async rebuild(): Promise<void> {
-    const deps = { store: this.store, statements: this.statements, releaseKeys: [release!], serverKeys: [serverKey!], logger: silentLogger };
+    const deps = {
+      store: this.store,
+      clock: systemClock,
+      statements: this.statements,
+      releaseKeys: [release!],
+      serverKeys: [serverKey!],
+      logger: silentLogger,
+    };
     await rebuildFromStatements(deps, await this.repository());
   }
 
@@ -102,7 +109,7 @@ class World {
     const { rollout } = await this.store.hosts.fleet(id);
     if (rollout === undefined) return;
     const course = { ...rollout.course, state: 'COMPLETE' as const };
-    await this.store.rollouts.save({ id: rollout.id, version: rollout.version, course }, this.#time);
+    await this.store.rollouts.save({ id: rollout.id, version: rollout.version, course }, this.#time, []);
     await logStable({ store: this.store, statements: this.statements, releaseSigner: release!, clock: systemClock }, id);
   }
 

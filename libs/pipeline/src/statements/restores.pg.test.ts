@@ -53,7 +53,7 @@ class World {
     this.store = await openOnPostgres(url);
     const repository = await this.repository();
     await rebuildFromStatements(
-      { store: this.store, statements: this.#statements, releaseKeys: [signer], serverKeys: [], logger: silentLogger },
+      { store: this.store, clock: systemClock, statements: this.#statements, releaseKeys: [signer], serverKeys: [], logger: silentLogger },
       repository,
     );
     await this.store.hosts.ensure(repository.id, HOSTS);
@@ -151,7 +151,7 @@ class World {
     // The server's engine begins a rollout.
     const { rollout } = await this.store.hosts.fleet(id, []);
     if (rollout?.state === 'WAITING_APPROVAL')
-      await this.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'ROLLING' } }, 1);
+      await this.store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state: 'ROLLING' } }, 1, []);
     const { hosts } = await this.store.hosts.fleet(id, [host]);
     const wanted = hosts[0]?.desired;
     if (wanted === undefined) throw new Error('the host is not known');

@@ -80,7 +80,7 @@ class World {
     if (this.#url !== '') await this.store[Symbol.asyncDispose]();
     this.#url = await server.createDatabase(from);
     this.store = await openOnPostgres(this.#url, logger);
-    const deps = { store: this.store, statements: this.statements, releaseKeys: [signer!], serverKeys: [], logger };
+    const deps = { store: this.store, clock: systemClock, statements: this.statements, releaseKeys: [signer!], serverKeys: [], logger };
     await rebuildFromStatements(deps, await this.repository());
   }
 
@@ -143,7 +143,7 @@ class World {
     const { rollout, hosts } = await this.store.hosts.fleet((await this.repository()).id);
     if (rollout === undefined || isEndedRollout(rollout.state)) return;
     const course = { ...rollout.course, state, ring: ring ?? rollout.course.ring };
-    expect(await this.store.rollouts.save({ ...rollout, rings: RINGS, course }, 1)).toBe(true);
+    expect(await this.store.rollouts.save({ ...rollout, rings: RINGS, course }, 1, [])).toBe(true);
     const isPromoted = promotedIn({ ...rollout, rings: RINGS, course });
     const isTold = state === 'ROLLING' || state === 'COMPLETE';
     for (const { row, situation } of hosts) {

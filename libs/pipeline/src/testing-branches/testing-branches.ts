@@ -238,10 +238,12 @@ export class TestingBranches {
     const { pusher, by } = await this.#pusher(branch);
     const reason = reasonOf(host);
     const trial = { host, toplevel, sequence, commit: head, envelope: JSON.stringify(envelope), by, reason, at: now, endsAt };
-    await store.testing.begin(branch, trial);
     const pushed = pusher === undefined ? '' : `, pushed by ${pusher}`;
     const detail = `tries ${head.slice(0, 10)} until ${new Date(endsAt).toISOString()}: ${reason}${pushed}`;
-    await store.audit.append({ at: now, actor: 'floe', action: 'try', subject: host, detail });
+    await store.decide(async ({ testing }) => ({
+      result: await testing.begin(branch, trial),
+      entries: [{ at: now, actor: 'floe', action: 'try', subject: host, detail }],
+    }));
     logger.info('a host is asked to try a testing branch', { host, commit: head, pusher });
     await this.#tell(branch, { kind: 'trying', endsAt });
   }

@@ -136,7 +136,7 @@ export const FIRST_RING = { index: 0, name: 'all' } as const;
 export async function moveRollout(store: Store, repositoryId: string, state: RolloutState, at: number): Promise<boolean> {
   const { rollout } = await store.hosts.fleet(repositoryId);
   if (rollout === undefined) throw new Error('there is no rollout');
-  return await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state, since: at } }, at);
+  return await store.rollouts.save({ id: rollout.id, version: rollout.version, course: { ...rollout.course, state, since: at } }, at, []);
 }
 
 export function observed(toplevel: StorePath): Observed {
