@@ -30,7 +30,7 @@ function nixConfig(isRoot: boolean): string {
   return lines.join('\n');
 }
 
-// npm run fuzz: more cases of every property, and a repeatable seed. Read only here.
+// npm run fuzz: more cases of every property without a number of its own, and a repeatable seed.
 const [runs, seed] = [process.env['FLOE_FUZZ_RUNS'], process.env['FLOE_FUZZ_SEED']];
 if (runs !== undefined || seed !== undefined) {
   const { default: fc } = await import('fast-check');
