@@ -38,9 +38,10 @@ export class Tail {
     }
   }
 
-  text(): string {
-    if (!this.isCut) return this.#buffer.toString('utf8', 0, this.#end);
+  text(encoding: 'utf8' | 'latin1' = 'utf8'): string {
+    if (!this.isCut) return this.#buffer.toString(encoding, 0, this.#end);
     const kept = Buffer.concat([this.#buffer.subarray(this.#end), this.#buffer.subarray(0, this.#end)]);
+    if (encoding === 'latin1') return kept.toString(encoding);
     // The cut may be within a character.
     let start = 0;
     while (start < 3 && start < kept.length && ((kept[start] ?? 0) & 0xc0) === 0x80) start++;

@@ -30,6 +30,8 @@ export interface ExecOptions {
   /** Default: 16 MiB. A program that writes more is killed, because an incomplete answer is useless. */
   readonly maxStdoutBytes?: number | undefined;
   readonly beyondStdout?: BeyondLimit | undefined;
+  /** Of the stdout in the result. `latin1`: a character for each byte, for what is no text. Default: utf8. */
+  readonly stdoutEncoding?: 'utf8' | 'latin1' | undefined;
   /** Default: 256 KiB, of which the end is kept. */
   readonly maxStderrBytes?: number | undefined;
   readonly beyondStderr?: BeyondLimit | undefined;
@@ -262,7 +264,7 @@ class Execution {
       end,
       exitCode: end === 'exited' && code !== null ? code : -1,
       signal,
-      stdout: this.#stdout.text(),
+      stdout: this.#stdout.text(this.#options.stdoutEncoding),
       stderr: this.#stderr.text(),
       durationMs: performance.now() - this.#startedAt,
       peakMemoryBytes,

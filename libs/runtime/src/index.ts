@@ -7,6 +7,7 @@ export * from './exec-in-test.ts';
 export * from './files.ts';
 export * from './kept.ts';
 export * from './logger.ts';
+export * from './sign-command.ts';
 export * from './signing.ts';
 export * from './audit-hash.ts';
 export * from './export-chain.ts';

@@ -12,6 +12,11 @@ export interface Signer {
   sign(bytes: Uint8Array): string;
 }
 
+/** The same, where the key may be elsewhere: a signature takes time, and may fail. */
+export interface AsyncSigner extends Omit<Signer, 'sign'> {
+  sign(bytes: Uint8Array): string | Promise<string>;
+}
+
 // DER of an Ed25519 SubjectPublicKeyInfo without the 32 key bytes (RFC 8410).
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 
