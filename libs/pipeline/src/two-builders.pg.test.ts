@@ -1,0 +1,76 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silentLogger, type AsyncSigner } from '@floe/runtime';
+import { eventually } from '@floe/testkit';
+import { expect, test } from 'vitest';
+import { rebuildFromStatements } from './statements/rebuild.ts';
+import { openStatementLog } from './statements/statement-log.ts';
+import { openWorldStore, signer, World } from './test/world.ts';
+import { databasesForTests } from './test/world-for-each-test.ts';
+
+const createDatabase = databasesForTests();
+const LATER_MS = 60_000;
+
+/** Where the first builder is held up: in its signature, or after it, on its way to the file. */
+test.each(['signature', 'file'] as const)('a builder that is held up at a %s until another one took over hands out nothing', async (where) => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-two-'));
+  const url = await createDatabase();
+  const reached = Promise.withResolvers<undefined>();
+  const held = Promise.withResolvers<undefined>();
+  const hold = async (): Promise<void> => {
+    reached.resolve(undefined);
+    await held.promise;
+  };
+  const slow: AsyncSigner = {
+    ...signer,
+    async sign(bytes) {
+      if (Buffer.from(bytes).includes('floe/release')) await hold();
+      return signer.sign(bytes);
+    },
+  };
+  const hosts = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };
+  await using first = new World(await openWorldStore(url));
+  await using second = new World(await openWorldStore(url));
+  for (const [world, owner] of [
+    [first, 'first'],
+    [second, 'second'],
+  ] as const) {
+    world.owner = owner;
+    world.commits.push(hosts);
+  }
+  if (where === 'signature') first.releaseSigner = slow;
+  else
+    first.wrapLog = (log) => ({
+      ...log,
+      async writeRelease(...release) {
+        await hold();
+        await log.writeRelease(...release);
+      },
+    });
+  await first.start(join(dir, 'first'));
+  await reached.promise;
+
+  // The other one does not see bob's build through, and ends with a newer commit.
+  second.laterMs = LATER_MS;
+  await second.start(join(dir, 'second'));
+  await second.ended('1'.padStart(40, '0') as never, 'PUBLISHED');
+  second.commits.push({ ada: { evaluates: 3 }, bob: { evaluates: 2 } });
+  await second.store.repositories.wake(second.repository.id);
+  await second.ended('2'.padStart(40, '0') as never, 'PUBLISHED');
+  await second.shutDown();
+  const before = { released: await second.released(), revisions: await second.store.revisions.newest(second.repository.id) };
+
+  held.resolve(undefined);
+  await eventually('it is told', () => (first.warnings.some((each) => each.startsWith('the lease was lost')) ? true : undefined));
+  await first.shutDown();
+  const log = openStatementLog(join(dir, 'first/statements'), silentLogger);
+  const late = await log.listReleases();
+  // Two builds of two hosts, held up at once.
+  if (where === 'signature') expect(late).toEqual([]);
+  else expect(late.length).toBeGreaterThan(0);
+  // Nor does its next start bring them in.
+  await rebuildFromStatements({ store: first.store, statements: log, releaseKeys: [signer], serverKeys: [], logger: silentLogger }, first.repository);
+  expect({ released: await second.released(), revisions: await second.store.revisions.newest(second.repository.id) }).toEqual(before);
+  await rm(dir, { recursive: true, force: true });
+});
