@@ -106,6 +106,22 @@ it('has the signers of commits in a file of its own, on one machine with the ser
   expect(await evaluate(signers, 'units.floe-server.environment.FLOE_SSH_SIGNERS_FILE or "unset"', true)).toBe('unset');
 });
 
+it('has releases signed by a command, with its arguments', async () => {
+  const command = (to: string): string =>
+    `services.floe.${to} = { signCommand = [ "/opt/hsm sign" "--key" "7 \\"%d\\"" ]; signPublicKey = "eC9oXnF3o5LtS4Zqv0yWbQ1mJ8uT2pR6kD5fG7hJ9lM="; };`;
+  expect(await evaluate(command('builder'), 'failed', true)).toEqual([]);
+  const environment = await evaluate<Record<string, string>>(command('builder'), 'units.floe-builder.environment', true);
+  expect(JSON.parse((environment['FLOE_SIGN_COMMAND'] ?? '').replaceAll('%%', '%'))).toEqual(['/opt/hsm sign', '--key', '7 "%d"']);
+  expect(environment['FLOE_SIGN_PUBLIC_KEY']).toBe('eC9oXnF3o5LtS4Zqv0yWbQ1mJ8uT2pR6kD5fG7hJ9lM=');
+  expect(await evaluate(command('server'), 'failed', true)).toEqual([expect.stringContaining('take signers, signCommand')]);
+  for (const [wrong, why] of [
+    ['signCommand = [ "/sign" ];', 'signPublicKey'],
+    ['signCommand = [ "sign" ]; signPublicKey = "x";', 'absolute path'],
+    ['signCommand = [ "/sign" ]; signPublicKey = "x"; releaseKeyFile = "/run/secrets/release.pem";', 'one of them'],
+  ] as const)
+    expect(await evaluate(`services.floe.builder = { ${wrong} };`, 'failed', true)).toEqual([expect.stringContaining(why)]);
+});
+
 it('lets others read a cache that is elsewhere, and only that', async () => {
   expect(await fenceOf('floe-builder')).toMatchObject({ ReadWritePaths: ['/var/cache/floe'], UMask: '0022', StateDirectoryMode: '0700' });
   expect(await evaluate('', 'tmpfiles', true)).toEqual(['d /var/cache/floe 0755 floe-builder floe-builder -']);

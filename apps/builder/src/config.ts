@@ -1,4 +1,4 @@
-import { openSettings, parseBuilderConfig, type SettingsReader, type BuilderConfig, type KeyFiles } from '@floe/pipeline';
+import { openSettings, parseBuilderConfig, parseSignCommand, type SettingsReader, type BuilderConfig, type KeyFiles } from '@floe/pipeline';
 import { FloeError, type Env, type Secret } from '@floe/runtime';
 import * as v from 'valibot';
 
@@ -12,7 +12,7 @@ export type Config = BuilderConfig & {
 };
 
 /** The folder of a builder's data, where nothing is set. */
-export const DEFAULT_DATA_DIR = '/var/lib/floe-builder';
+const DEFAULT_DATA_DIR = '/var/lib/floe-builder';
 
 /**
  * The configuration from environment variables: those of the server that a builder needs. Throws `FloeError('CONFIG_INVALID')` whose message
@@ -34,6 +34,15 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
       `floe-builder cannot start with this configuration:\n${read.problems.map((each) => `  - ${each}`).join('\n')}`,
     );
   return Object.freeze({ ...config, databaseUrl, keyFiles, refusesSubmissions });
+}
+
+/** What `floe-builder keys` goes by. */
+export function parseKeySettings(env: Env): Pick<Config, 'signCommand' | 'keyFiles' | 'dataDir'> {
+  const read = openSettings(env, 'floe-builder');
+  const keyFiles = { release: read.value('FLOE_RELEASE_KEY_FILE'), cache: read.value('FLOE_CACHE_KEY_FILE') };
+  const signCommand = parseSignCommand(read);
+  if (read.problems.length > 0) throw new FloeError('CONFIG_INVALID', read.problems.join('\n'));
+  return { signCommand, keyFiles, dataDir: read.value('FLOE_DATA_DIR') ?? DEFAULT_DATA_DIR };
 }
 
 /** Read here, too, so that a mistake is reported at the start, and the sandbox is seen to keep it away. */

@@ -39,7 +39,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   stack.use(await lockDataFolder(config.dataDir, paths.lock, config.program));
   const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
-  await refuseWithoutKey(store, config.keyFiles.release ?? paths.releaseKey);
+  if (config.signCommand === undefined) await refuseWithoutKey(store, config.keyFiles.release ?? paths.releaseKey);
   const statements = openStatementLog(paths.statements, logger);
   const builder = await openBuilder({
     ...system,
@@ -102,7 +102,7 @@ async function refuseOtherKey(store: PlainStore, own: string | undefined): Promi
 function foreign(releaseKey: string, difference: string): FloeError {
   return new FloeError(
     'BUILDER_FOREIGN',
-    `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, or into the file of FLOE_RELEASE_KEY_FILE, ` +
+    `the hosts of this database trust the release key ${releaseKey}, and ${difference}: put that key into keys/release.pem of the builder's data folder, or into the file of FLOE_RELEASE_KEY_FILE, or have FLOE_SIGN_COMMAND sign with it, ` +
       `or set another DATABASE_URL; to change the key see docs/operate.md, "Changing keys"`,
     { data: { releaseKey } },
   );

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dataPaths, nameSettings, readOrMakePublicKeys } from '@floe/pipeline';
 import { failService, FloeError, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
-import { DEFAULT_DATA_DIR, parseConfig } from './config.ts';
+import { parseConfig, parseKeySettings } from './config.ts';
 import { runBuilder } from './context.ts';
 import { USAGE } from './usage.ts';
 
@@ -18,9 +18,9 @@ async function work(): Promise<void> {
 }
 
 async function printKeys(): Promise<void> {
-  const { FLOE_DATA_DIR: dataDir = DEFAULT_DATA_DIR, FLOE_RELEASE_KEY_FILE: release, FLOE_CACHE_KEY_FILE: cache } = process.env;
+  const { dataDir, keyFiles, signCommand } = parseKeySettings(process.env);
   await mkdir(dataPaths(dataDir).keys, { recursive: true, mode: 0o700 });
-  process.stdout.write(await readOrMakePublicKeys(dataDir, { release, cache }));
+  process.stdout.write(await readOrMakePublicKeys(dataDir, keyFiles, { command: signCommand, env: process.env }));
 }
 
 try {

@@ -113,6 +113,8 @@ const BUILDERS_ALONE = [
   'FLOE_POLICY_FLOOR',
   'FLOE_SSH_SIGNERS_FILE',
   'FLOE_OPENPGP_SIGNERS_FILE',
+  'FLOE_SIGN_COMMAND',
+  'FLOE_SIGN_PUBLIC_KEY',
 ];
 
 /** A server beside a builder of its own process: what the builder holds is not the server's, and both use one database. */

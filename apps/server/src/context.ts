@@ -125,7 +125,11 @@ export async function createServerContext(
   const { sandbox } = role;
   const { wrapStore = (real: Store) => real } = overrides;
   const store = wrapStore(stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(rootDir, 'migrations') }, signal)));
-  await refuseForeignDatabase(store, { ...paths, ...(separate === undefined ? {} : { releaseKey: undefined }) }, config.takeOverFrom);
+  await refuseForeignDatabase(
+    store,
+    { ...paths, ...(separate === undefined && config.signCommand === undefined ? {} : { releaseKey: undefined }) },
+    config.takeOverFrom,
+  );
   const serverSigner = await loadOrCreateSigner(paths.serverKey, 'server-1');
   const log = openStatementLog(paths.statements, logger);
   const statements = separate === undefined ? log : accessOnly(log);

@@ -2,7 +2,7 @@ import type { GitMirror } from '@floe/git';
 import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
 import type { PolicyFloor } from '@floe/model';
 import type { ReleaseStatement } from '@floe/protocol';
-import type { Clock, Logger, Signer } from '@floe/runtime';
+import type { AsyncSigner, Clock, Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 import type { TestingDeps } from './testing-branches/testing-deps.ts';
 import type { EvaluateSource } from './evaluation/evaluate-source.ts';
@@ -42,7 +42,7 @@ export interface PipelineDeps {
   readonly repositoryNix: RepositoryNix;
   readonly cache: CacheTarget;
   readonly statements: StatementLog;
-  readonly releaseSigner: Signer;
+  readonly releaseSigner: AsyncSigner;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;

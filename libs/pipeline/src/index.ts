@@ -1,6 +1,7 @@
 export { HttpUrl, parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
 export { openBuilder, type Builder } from './builder/builder.ts';
 export type { KeyFiles } from './builder/builder-keys.ts';
+export { parseSignCommand } from './builder/sign-config.ts';
 export { parsePublicKeys, PUBLIC_KEYS_FILE, readOrMakePublicKeys, writePublicKeys, type PublicKeys } from './builder/public-keys.ts';
 export { keepCache } from './builder/cache-keeper.ts';
 export { lockDataFolder } from './builder/data-folder.ts';

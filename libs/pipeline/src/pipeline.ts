@@ -49,7 +49,8 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   const { repositoryId } = claimed;
   const lost = new AbortController();
   const lose = (): void => {
-    if (!lost.signal.aborted && !signal.aborted) logger.warn('the lease was lost; another process continues', { repositoryId });
+    if (!lost.signal.aborted && !signal.aborted)
+      logger.warn('the lease was lost; another process continues, and takes nothing that is signed here from now on', { repositoryId });
     lost.abort();
   };
   const lease = { ...claimed, onLost: lose };
@@ -151,7 +152,6 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
 
   async function work(): Promise<void> {
     let attempt = 0;
-    const freshness = new FreshnessKeeper(deps);
     const self = new SelfWatch(deps);
     while (!inner.aborted) {
       running.id = undefined;
@@ -161,7 +161,6 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         const repository = await store.repositories.get(repositoryId);
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
-        await freshness.keep(repository);
         const isIdle = revision === undefined ? await workWhileIdle(repository, step, self) : await advance(deps, repository, revision, step);
         attempt = 0;
         if (isIdle) await working.wait(HINT_POLL_MS, inner);
@@ -187,6 +186,23 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
       } catch (error) {
         if (inner.aborted) return;
         logger.warn('what is stable could not be written to the statement log; trying again', { error });
+        attempt += 1;
+      }
+      await clock.sleep(HINT_POLL_MS + (attempt === 0 ? 0 : fullJitter(attempt, RETRY, deps.random)), inner);
+    }
+  }
+
+  /** Apart from the work, which goes on while nothing can be signed. */
+  async function keepFresh(): Promise<void> {
+    const freshness = new FreshnessKeeper(deps);
+    let attempt = 0;
+    while (!inner.aborted) {
+      try {
+        await freshness.keep(await store.repositories.get(repositoryId));
+        attempt = 0;
+      } catch (error) {
+        if (inner.aborted) return;
+        logger.warn('what hosts are told of how new a release is could not be renewed; trying again', { error });
         attempt += 1;
       }
       await clock.sleep(HINT_POLL_MS + (attempt === 0 ? 0 : fullJitter(attempt, RETRY, deps.random)), inner);
@@ -244,7 +260,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   }
 
   try {
-    await Promise.all([keepLease(), look(), work(), keepStableLogged(), publishSubmitted(), tryBranches(deps)]);
+    await Promise.all([keepLease(), look(), work(), keepStableLogged(), keepFresh(), publishSubmitted(), tryBranches(deps)]);
   } finally {
     lost.abort();
   }

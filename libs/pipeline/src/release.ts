@@ -1,12 +1,13 @@
 import type { HostName } from '@floe/model';
-import { open, ReleaseStatement, seal, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
+import { open, ReleaseStatement, sealAsync, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
 import { verifySignature } from '@floe/runtime';
-import type { Repository } from '@floe/store';
+import type { NewRelease, Repository } from '@floe/store';
 import type { PublishedHost } from './building/build.ts';
 import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { boundedLatest } from './far-ahead.ts';
 import { keepCheckpoint } from './statements/newest-releases.ts';
+import { signRelease } from './statements/sign-release.ts';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Long, so that a laptop that was away for months is still served. The freshness statement limits how old a release may be. */
@@ -14,13 +15,18 @@ const RELEASE_LIFETIME_MS = 365 * DAY_MS;
 /** A release is signed again this long before it expires: longer than most machines are away. */
 const RENEW_BEFORE_MS = 120 * DAY_MS;
 const FRESHNESS_MS = 3600_000;
+/** So many are signed side by side: a key that is elsewhere takes its time for each. */
+const SIGNED_TOGETHER = 16;
+/** What is signed is handed out after this long, while the rest is being signed. */
+const HAND_OUT_MS = 2_000;
 
 export type ReleaseDeps = Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'newestReleased'>;
 
 /**
  * Signs one release per published host and hands it out: first into the statement log, then into the database, so that a crash between
- * them loses nothing (the log is read at the next start, and repeating the step writes the same). `isLast`: no other host of the revision
- * is built any more, and it is published. Hosts that are built late are the last ones each time, also of a revision that had failed.
+ * them loses nothing (the log is read at the next start, and repeating the step signs only what is missing there). `isLast`: no other host of the
+ * revision is built any more, and it is published, with all of these hosts or not yet. Hosts that are built late are the last ones each time, also of
+ * a revision that had failed. Where some cannot be signed the others have their releases, and the reason is thrown.
  */
 export async function releaseHosts(
   deps: ReleaseDeps,
@@ -29,35 +35,64 @@ export async function releaseHosts(
   hosts: readonly PublishedHost[],
   isLast = true,
 ): Promise<void> {
-  const { store, statements, releaseSigner, clock } = deps;
-  const issuedAt = clock.now();
-  const expiresAt = (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS;
-  const releases = [];
-  for (const published of hosts) {
-    const statement: ReleaseStatement = {
-      version: 1,
-      repository: repository.url,
-      ref: repository.ref,
-      commit: revision.sha,
-      sequence: revision.sequence,
-      ...published,
-      issuedAt,
-      expiresAt,
-    };
-    const kept = await statements.appendRelease(seal(releaseSigner, 'floe/release', statement), statement);
-    releases.push({
-      host: published.host,
-      sequence: revision.sequence,
-      toplevel: published.toplevel,
-      commit: revision.sha,
-      issuedAt: kept.statement.issuedAt,
-      envelope: JSON.stringify(kept.envelope),
-    });
+  const { store, clock } = deps;
+  const handOut = async (releases: readonly NewRelease[]): Promise<void> => {
+    // Of the first one on the sequence is the newest. Signed before: what is handed out is not without it.
+    const isFirst = (await store.releases.hostsOf(revision.id)).size === 0;
+    const freshness = isFirst ? await sealFreshness(deps, repository, revision.sequence) : undefined;
+    const handed = await store.releases.handOut(revision.id, releases, clock.now());
+    if (handed.kind === 'handed-out') await freshness?.save();
+  };
+  let signed: NewRelease[] = [];
+  let handedAt = clock.monotonic();
+  let failure: { readonly error: unknown } | undefined;
+  for (let from = 0; from < hosts.length; from += SIGNED_TOGETHER) {
+    const some = await signTogether(deps, repository, revision, hosts.slice(from, from + SIGNED_TOGETHER));
+    signed.push(...some.releases);
+    failure ??= some.failure;
+    // Whatever makes the signatures makes none: the rest would only wait for it, too.
+    if (some.releases.length === 0) break;
+    if (isLast || clock.monotonic() - handedAt < HAND_OUT_MS) continue;
+    await handOut(signed);
+    signed = [];
+    handedAt = clock.monotonic();
   }
-  if (isLast) await store.releases.publish(revision.id, releases, clock.now());
-  const handed = isLast ? undefined : await store.releases.handOut(revision.id, releases, clock.now());
-  // Of the first one on the sequence is the newest.
-  if (isLast || (handed?.kind === 'handed-out' && handed.isFirst)) await signFreshness(deps, repository);
+  if (failure === undefined && isLast) {
+    const freshness = await sealFreshness(deps, repository, signed.length === 0 ? 0 : revision.sequence);
+    const published = await store.releases.publish(revision.id, signed, clock.now());
+    if (published.kind === 'published') await freshness.save();
+  } else if (!isLast && signed.length > 0) await handOut(signed);
+  if (failure !== undefined) throw failure.error;
+}
+
+/** Of these hosts the releases that could be signed, and why others could not. */
+async function signTogether(
+  deps: ReleaseDeps,
+  repository: Repository,
+  revision: ClearedRevision,
+  hosts: readonly PublishedHost[],
+): Promise<{ readonly releases: readonly NewRelease[]; readonly failure: { readonly error: unknown } | undefined }> {
+  const issuedAt = deps.clock.now();
+  const expiresAt = (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS;
+  const { sequence, sha: commit } = revision;
+  const about = { version: 1, repository: repository.url, ref: repository.ref, commit, sequence, issuedAt, expiresAt } as const;
+  const results = await Promise.allSettled(hosts.map(async (published) => await signRelease(deps, { ...about, ...published })));
+  const releases = results.flatMap((result) =>
+    result.status === 'rejected'
+      ? []
+      : [
+          {
+            host: result.value.statement.host,
+            sequence,
+            toplevel: result.value.statement.toplevel,
+            commit,
+            issuedAt: result.value.statement.issuedAt,
+            envelope: JSON.stringify(result.value.envelope),
+          },
+        ],
+  );
+  const failed = results.find((result) => result.status === 'rejected');
+  return { releases, failure: failed === undefined ? undefined : { error: failed.reason } };
 }
 
 /**
@@ -78,16 +113,21 @@ function signedOf({ releaseSigner }: ReleaseDeps, envelope: string): ReleaseStat
 
 /** Signs which sequence is the newest as of now. */
 export async function signFreshness(deps: ReleaseDeps, repository: Repository): Promise<void> {
+  await (await sealFreshness(deps, repository, 0)).save();
+}
+
+/** The same, for whom saves it. `coming`: the sequence that is handed out before that. */
+async function sealFreshness(deps: ReleaseDeps, repository: Repository, coming: number): Promise<{ readonly save: () => Promise<void> }> {
   const latest = await deps.store.releases.latest(repository.id);
   const logged = await deps.newestReleased?.();
   // Hosts remember the newest sequence: where the database is not believed, it is one that was signed.
   const newest = latest.reduce(
     (highest, { sequence, envelope }) => Math.max(highest, logged === undefined ? sequence : (signedOf(deps, envelope)?.sequence ?? 0)),
-    logged?.sequence ?? 0,
+    Math.max(coming, logged?.sequence ?? 0),
   );
   const statement: FreshnessStatement = { version: 1, repository: repository.url, ref: repository.ref, sequence: newest, asOf: deps.clock.now() };
-  const envelope = seal(deps.releaseSigner, 'floe/freshness', statement);
-  await deps.store.releases.saveFreshness(repository.id, JSON.stringify(envelope), statement.sequence, statement.asOf);
+  const envelope = await sealAsync(deps.releaseSigner, 'floe/freshness', statement);
+  return { save: async () => await deps.store.releases.saveFreshness(repository.id, JSON.stringify(envelope), statement.sequence, statement.asOf) };
 }
 
 /**
@@ -103,8 +143,9 @@ async function renewReleases(deps: ReleaseDeps, repository: Repository): Promise
     const signed = signedOf(deps, envelope);
     if (signed === undefined || signed.expiresAt >= latest + RENEW_BEFORE_MS) continue;
     const statement = { ...signed, issuedAt: clock.now(), expiresAt: latest + RELEASE_LIFETIME_MS };
-    const sealed = seal(releaseSigner, 'floe/release', statement);
-    await statements.renewRelease(sealed, statement);
+    const sealed = await sealAsync(releaseSigner, 'floe/release', statement);
+    await store.confirmLease();
+    await statements.writeRelease(sealed, statement);
     await store.releases.renew(id, JSON.stringify(sealed));
     renewed.push(host);
   }

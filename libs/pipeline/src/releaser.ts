@@ -1,6 +1,6 @@
-import { open, ReleaseStatement, seal, type Envelope, type OneDirective, type PermitStatement, type TrustedKey } from '@floe/protocol';
+import { open, ReleaseStatement, sealAsync, type Envelope, type OneDirective, type PermitStatement, type TrustedKey } from '@floe/protocol';
 import type { HostName } from '@floe/model';
-import { verifySignature, type Signer } from '@floe/runtime';
+import { verifySignature, type AsyncSigner } from '@floe/runtime';
 import { sealTrial } from './testing-branches/seal-trial.ts';
 
 /** How long a trial lasts, and the latest time that was ever signed for hosts. */
@@ -23,7 +23,7 @@ export interface Releaser {
 }
 
 /** The releaser of the process that holds the key. */
-export function releaserOf(signer: Signer): Releaser {
+export function releaserOf(signer: AsyncSigner): Releaser {
   /** What the release says, if this key signed it. */
   function own(release: Envelope): ReleaseStatement | undefined {
     const opened = open(release, 'floe/release', ReleaseStatement, [signer], verifySignature);
@@ -34,17 +34,17 @@ export function releaserOf(signer: Signer): Releaser {
     async permit(release, statement) {
       const to = own(release);
       const isForIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => to?.[key] === statement[key]);
-      return await Promise.resolve(isForIt ? seal(signer, 'floe/permit', statement) : undefined);
+      return isForIt ? await sealAsync(signer, 'floe/permit', statement) : undefined;
     },
     async once(_host, release, onlyFor) {
       const stored = own(release);
       if (stored?.purpose === undefined) return undefined;
       const statement = { ...stored, ...(onlyFor === undefined ? {} : { onlyFor }) } satisfies ReleaseStatement;
-      return await Promise.resolve(seal(signer, 'floe/release', statement));
+      return await sealAsync(signer, 'floe/release', statement);
     },
     async trial(_host, release, times) {
       const stored = own(release);
-      return await Promise.resolve(stored && sealTrial(signer, stored, times));
+      return stored && (await sealTrial(signer, stored, times));
     },
   };
 }

@@ -1,5 +1,5 @@
 import { NO_COMMIT, type HostName } from '@floe/model';
-import { open, ReleaseStatement, seal, storedEnvelope } from '@floe/protocol';
+import { open, ReleaseStatement, storedEnvelope } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
 import type { PublishedHost } from './building/build.ts';
@@ -7,6 +7,7 @@ import { bugWords } from './bug-words.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';
 import { latestTime } from './release.ts';
+import { signRelease } from './statements/sign-release.ts';
 
 type SubmissionDeps = PublishSystemDeps &
   Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions' | 'ownEvaluations'>;
@@ -101,7 +102,7 @@ async function formerNameOf({ store, releaseSigner }: SubmissionDeps, repository
 
 /** First in the statement log, as every release. */
 async function sign(deps: SubmissionDeps, repository: Repository, published: PublishedHost, sequence: number): Promise<NewRelease> {
-  const { statements, releaseSigner, clock } = deps;
+  const { statements, clock } = deps;
   await statements.noteSequence(sequence);
   const issuedAt = clock.now();
   const statement: ReleaseStatement = {
@@ -115,7 +116,7 @@ async function sign(deps: SubmissionDeps, repository: Repository, published: Pub
     issuedAt,
     expiresAt: (await latestTime(deps, repository)) + RELEASE_LIFETIME_MS,
   };
-  const kept = await statements.appendRelease(seal(releaseSigner, 'floe/release', statement), statement);
+  const kept = await signRelease(deps, statement);
   const { host, toplevel } = published;
   return { host, sequence, toplevel, commit: NO_COMMIT, issuedAt: kept.statement.issuedAt, envelope: JSON.stringify(kept.envelope) };
 }

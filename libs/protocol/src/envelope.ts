@@ -31,6 +31,12 @@ export interface StatementSigner {
   sign(bytes: Uint8Array): string;
 }
 
+/** The same, where the key may be elsewhere. */
+export interface AsyncStatementSigner {
+  readonly keyId: string;
+  sign(bytes: Uint8Array): string | Promise<string>;
+}
+
 /** A key that the verifying side has pinned. */
 export interface TrustedKey {
   readonly keyId: string;
@@ -78,6 +84,13 @@ function fromBase64(text: string): Uint8Array {
 export function seal(signer: StatementSigner, type: EnvelopeType, statement: object): Envelope {
   const payload = encoder.encode(JSON.stringify(statement));
   return { type, payload: toBase64(payload), keyId: signer.keyId, signature: signer.sign(signedBytes(type, payload)) };
+}
+
+/** The same by a key that may be elsewhere. Rejects when there is no signature. */
+export async function sealAsync(signer: AsyncStatementSigner, type: EnvelopeType, statement: object): Promise<Envelope> {
+  const payload = encoder.encode(JSON.stringify(statement));
+  const signature = await signer.sign(signedBytes(type, payload));
+  return { type, payload: toBase64(payload), keyId: signer.keyId, signature };
 }
 
 /** The statement inside, if a trusted key signed it as this type and it matches the schema. */

@@ -60,7 +60,8 @@ function statement(step: Step, guarded: (run: (tx: Database) => Promise<unknown>
   );
 }
 
-async function refuseLate(tx: Database, { repositoryId, token, onLost }: Lease): Promise<void> {
+/** Throws LEASE_LOST where somebody has claimed the lease since. In a transaction: nobody can until its end. */
+export async function refuseLate(tx: Database, { repositoryId, token, onLost }: Lease): Promise<void> {
   const found = await tx
     .select({ token: repositoryLeases.token })
     .from(repositoryLeases)

@@ -3,7 +3,7 @@ import { DrizzleQueryError } from 'drizzle-orm';
 import { createAuditStore } from './audit.ts';
 import { connect, type Connection } from './database.ts';
 import { judge } from './embedded-folder.ts';
-import { fenced } from './fence.ts';
+import { fenced, refuseLate } from './fence.ts';
 import { decideLogged } from './decisions.ts';
 import { createDeliveryStore } from './deliveries.ts';
 import { translateError, translating } from './errors.ts';
@@ -84,7 +84,11 @@ function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): 
         throw translateError(error, isClosed(), 'decide');
       }
     },
-    underLease: (lease) => composeStore({ ...connection, db: fenced(db, lease) }, deps, shared),
+    underLease(lease) {
+      const { confirm: confirmLease } = translating({ confirm: async () => await refuseLate(db, lease) }, isClosed);
+      return { ...composeStore({ ...connection, db: fenced(db, lease) }, deps, shared), confirmLease };
+    },
+    confirmLease: async () => await Promise.resolve(),
     server,
     repositories: translating(createRepositoryStore(db, clock), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),

@@ -102,6 +102,8 @@ export interface Store extends DecisionStore, AsyncDisposable {
    * Whoever works under a lease gets this one alone.
    */
   underLease(lease: Lease): Store;
+  /** Of a store under a lease: fails with LEASE_LOST in the same case, before something is done that no transaction can take back. */
+  confirmLease(): Promise<void>;
   /**
    * The one way to decide something: `work` and the entries that it resolves to are one transaction, so the log has each decision, in the order in
    * which they count. It asks the store that it gets, and nothing else that takes long: others who decide wait for it.

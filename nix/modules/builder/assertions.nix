@@ -29,6 +29,10 @@ in
         assertion = cfg.cacheDir == null || !folders.isBelow "/var/lib/floe-builder" cfg.cacheDir;
         message = "services.floe.builder.cacheDir is in the folder that nobody else reads: leave it out, or name one elsewhere, such as /var/cache/floe";
       }
+      {
+        assertion = cfg.signCommand == null || cfg.releaseKeyFile == null;
+        message = "services.floe.builder: releaseKeyFile or signCommand signs releases: set one of them";
+      }
       (same "publicUrl" cfg.publicUrl (server.publicUrl or null))
       (same "repository.url" cfg.repository.url (server.repository.url or null))
       (same "repository.branch" cfg.repository.branch (server.repository.branch or null))

@@ -37,12 +37,13 @@ in
           ->
             cfg.signers.ssh == null
             && cfg.signers.openPgp == null
+            && cfg.signCommand == null
             && cfg.policyFloor == { }
             && cfg.repository.directory == null
             && cfg.evaluate.source == "commit"
             && cfg.evaluate.ignore == [ ]
             && cfg.evaluate.attribute == "nixosConfigurations";
-        message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, policyFloor, repository.directory and evaluate out, and set them there";
+        message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, signCommand, policyFloor, repository.directory and evaluate out, and set them there";
       }
       {
         assertion = hasOwnBuilder -> cfg.cacheDir != null || cfg.cacheUrl != null;

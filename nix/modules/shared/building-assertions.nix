@@ -30,6 +30,14 @@ in
     assertion = cfg.evaluate.source == "tree" -> cfg.repository.directory == null || cfg.repository.directory == ".";
     message = "${option}.evaluate.source = \"tree\" needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
   }
+  {
+    assertion = (cfg.signCommand == null) == (cfg.signPublicKey == null);
+    message = "${option}: set signCommand and signPublicKey, the command that signs releases and its key, or neither";
+  }
+  {
+    assertion = cfg.signCommand != null -> lib.hasPrefix "/" (lib.head cfg.signCommand);
+    message = "${option}.signCommand: name the program by its absolute path";
+  }
 ]
 ++ lib.optionals (cfg.cacheDir != null) (
   # It is given to the service's user, and the service sees no others.

@@ -129,6 +129,17 @@ in
     };
   };
 
+  signCommand = mkOption {
+    type = types.nullOr (types.nonEmptyListOf types.str);
+    default = null;
+    example = lib.literalExpression ''[ "''${pkgs.my-hsm}/bin/hsm-sign" "--key" "7" ]'';
+    description = ''
+      The program, with its arguments, that signs releases with a key elsewhere (HSM, KMS): it reads the bytes on its stdin, and writes the Ed25519
+      signature (docs/operate.md, "A key that is elsewhere"). Null: a key in a file signs.
+    '';
+  };
+  signPublicKey = orNull types.str "The public part of the key that signCommand signs with, in base64: what hosts trust, without its name.";
+
   cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the cache, every hour. Null: nothing goes by its age.";
   cacheMaxGib = orNull types.ints.positive "When the cache has more, the oldest of what no host needs leaves it, every hour. Null: nothing goes by the size.";
 

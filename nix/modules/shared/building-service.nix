@@ -55,6 +55,8 @@ in
     FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
     FLOE_SSH_SIGNERS_FILE = if cfg.signers.ssh == null then null else "/etc/${file}ssh-signers";
     FLOE_OPENPGP_SIGNERS_FILE = if cfg.signers.openPgp == null then null else "/etc/${file}openpgp-signers";
+    FLOE_SIGN_COMMAND = if cfg.signCommand == null then null else builtins.toJSON cfg.signCommand;
+    FLOE_SIGN_PUBLIC_KEY = cfg.signPublicKey;
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/${file}inputs.json";
     FLOE_CACHE_DIR = cfg.cacheDir;
     FLOE_CACHE_KEEP_DAYS = cfg.cacheKeepDays;

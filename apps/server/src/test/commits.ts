@@ -23,7 +23,7 @@ export async function publishCommit(
   policy?: RolloutPolicy,
   timeZones: Readonly<Record<string, string>> = {},
   signer: Signer = server.releaseSigner,
-  statements?: Pick<StatementLog, 'appendRelease'>,
+  statements?: Pick<StatementLog, 'writeRelease'>,
 ): Promise<Revision> {
   const commit = await evaluateCommit(server, hosts, policy, timeZones, signer, statements);
   await commit.publish();
@@ -48,7 +48,7 @@ export async function evaluateCommit(
   policy?: RolloutPolicy,
   timeZones: Readonly<Record<string, string>> = {},
   signer: Signer = server.releaseSigner,
-  statements?: Pick<StatementLog, 'appendRelease'>,
+  statements?: Pick<StatementLog, 'writeRelease'>,
 ): Promise<BuiltCommit> {
   const { store } = server.context;
   const revision = await receiveCommit(server);
@@ -82,7 +82,7 @@ export async function evaluateCommit(
     const rest = { narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt, expiresAt: issuedAt + 365 * 24 * 3600_000 };
     const statement: ReleaseStatement = { version: 1, ...about, ...rest };
     const envelope = seal(signer, 'floe/release', statement);
-    await statements?.appendRelease(envelope, statement);
+    await statements?.writeRelease(envelope, statement);
     return { host, sequence, toplevel, commit, issuedAt, envelope: JSON.stringify(envelope) };
   };
   const releasesOf = async (names: Iterable<string>) => await Promise.all([...names].map(releaseOf));

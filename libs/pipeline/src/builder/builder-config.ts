@@ -2,7 +2,7 @@ import { FORGES, type Forge } from '@floe/forge';
 import type { PolicyFloor } from '@floe/model';
 import type { InputAccess } from '@floe/nix';
 import { parsePolicyFloor } from '@floe/protocol';
-import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel } from '@floe/runtime';
+import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel, type SignCommand } from '@floe/runtime';
 import * as v from 'valibot';
 import type { AllowedSigners } from '../commit-signers/types.ts';
 import type { CacheLimits } from './cache-keeper.ts';
@@ -11,6 +11,7 @@ import { parseInputs } from './inputs-config.ts';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
 import type { Program } from './setting-names.ts';
 import type { SettingsReader } from './settings-reader.ts';
+import { parseSignCommand } from './sign-config.ts';
 
 /** Limits of one host's evaluation and build. */
 export interface Limits {
@@ -37,6 +38,8 @@ export interface BuilderConfig {
   readonly policyFloor: PolicyFloor | undefined;
   /** Who may sign commits; undefined: nobody has to. */
   readonly signers: AllowedSigners | undefined;
+  /** What signs releases; undefined: a key in a file. */
+  readonly signCommand: SignCommand | undefined;
   /** How private inputs of the flake are fetched. */
   readonly inputAccess: readonly InputAccess[];
   /** What is removed from the cache's folder by itself. */
@@ -104,6 +107,7 @@ export function parseBuilderConfig(
     forge,
     policyFloor: floor?.kind === 'floor' ? floor.floor : undefined,
     signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile, path },
+    signCommand: parseSignCommand(read),
     inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     cacheLimits: {
       unusedForMs: optional('FLOE_CACHE_KEEP_DAYS', 24 * 3600 * 1000, 'days'),

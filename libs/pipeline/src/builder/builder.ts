@@ -1,10 +1,14 @@
 import type { StorePath } from '@floe/model';
 import { CacheFolder, type Collected } from '@floe/nix';
 import type { TrustedKey } from '@floe/protocol';
+import { runLoops } from '@floe/runtime';
 import type { Repository } from '@floe/store';
 import { collectCache, type CollectWhat } from '../building/collect-cache.ts';
 import { rebuildFromStatements } from '../statements/rebuild.ts';
+import { newestLogged } from '../statements/newest-releases.ts';
 import { releaserOf, type Releaser } from '../releaser.ts';
+import { answerQuestions } from '../signing-requests/answer-questions.ts';
+import { askingReleaser } from '../signing-requests/asking-releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { loadBuilderKeys } from './builder-keys.ts';
 import { servePipeline } from './serve-pipeline.ts';
@@ -29,20 +33,34 @@ export interface Builder {
 /** A builder in this process. Its keys are made at its first start. */
 export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const { config, store, statements, clock, logger } = deps;
-  const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles);
+  const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles ?? {}, {
+    command: config.signCommand,
+    env: deps.env,
+  });
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
-  const releaser = releaserOf(releaseSigner);
+  const own = releaserOf(releaseSigner);
+  let repositoryId = '';
+  // Nobody in the server waits for a command that signs: it is asked as a builder of another process is.
+  const isAsked = config.signCommand !== undefined && deps.apart === undefined;
+  const releaser = isAsked ? askingReleaser({ store, keys: own.keys, repositoryId: () => repositoryId, clock, logger }) : own;
+  const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
   return {
     releaser,
     cachePublicKeys: [cacheKey.publicKey],
-    rebuild: async (repository, serverKeys) =>
-      await rebuildFromStatements(
-        { store, clock, statements, releaseKeys: releaser.keys, serverKeys, logger, checkpointSigner: releaseSigner },
-        repository,
-      ),
+    async rebuild(repository, serverKeys) {
+      repositoryId = repository.id;
+      const keys = { releaseKeys: own.keys, serverKeys, checkpointSigner: releaseSigner };
+      return await rebuildFromStatements({ store, clock, statements, ...keys, logger }, repository);
+    },
     keepInCache: async (toplevel) => await cacheFolder.keep(toplevel),
-    collectCache: async (repositoryId, what) => await collectCache({ store, folder: cacheFolder }, repositoryId, what),
-    run: async (watching, repositoryId, signal) =>
-      await servePipeline({ ...deps, ...watching, releaseSigner, cacheKey, cacheFolder }, repositoryId, signal),
+    collectCache: async (id, what) => await collectCache({ store, folder: cacheFolder }, id, what),
+    async run(watching, id, signal) {
+      const serve = async (until: AbortSignal): Promise<void> =>
+        await servePipeline({ ...deps, ...watching, releaseSigner, cacheKey, cacheFolder }, id, until);
+      if (!isAsked) return await serve(signal);
+      const answer = async (until: AbortSignal): Promise<void> =>
+        await answerQuestions({ store, releaser: own, clock, logger, newestReleased }, id, until);
+      await runLoops((running) => [serve(running), answer(running)], signal);
+    },
   };
 }

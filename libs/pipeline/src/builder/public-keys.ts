@@ -3,7 +3,7 @@ import { PublicKey, type TrustedKey } from '@floe/protocol';
 import { writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
 import type { Builder } from './builder.ts';
-import { loadBuilderKeys, type KeyFiles } from './builder-keys.ts';
+import { loadBuilderKeys, type KeyFiles, type Signing } from './builder-keys.ts';
 
 /** In the data folder of a builder of its own process: what a server has to know of it, and anybody may. */
 export const PUBLIC_KEYS_FILE = 'public-keys.json';
@@ -38,9 +38,9 @@ function formatted(releaseKeys: readonly TrustedKey[], cachePublicKeys: readonly
   return `${JSON.stringify(keys satisfies Record<keyof PublicKeys, readonly string[]>, null, 2)}\n`;
 }
 
-/** The text of the file, for the keys in `files` and those of the data folder, which are made when there are none. */
-export async function readOrMakePublicKeys(dataDir: string, files: KeyFiles): Promise<string> {
-  const { releaseSigner, cacheKey } = await loadBuilderKeys(dataDir, files);
+/** The text of the file, for the command that signs, or the keys in `files` and those of the data folder, which are made when there are none. */
+export async function readOrMakePublicKeys(dataDir: string, files: KeyFiles, signing: Signing): Promise<string> {
+  const { releaseSigner, cacheKey } = await loadBuilderKeys(dataDir, files, signing);
   return formatted([releaseSigner], [cacheKey.publicKey]);
 }
 

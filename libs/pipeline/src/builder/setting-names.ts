@@ -37,6 +37,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_BUILDER_KEYS_FILE', 'builderKeysFile'],
   ['FLOE_RELEASE_KEY_FILE', 'releaseKeyFile'],
   ['FLOE_CACHE_KEY_FILE', 'cacheKeyFile'],
+  ['FLOE_SIGN_COMMAND', 'signCommand'],
+  ['FLOE_SIGN_PUBLIC_KEY', 'signPublicKey'],
   ['FLOE_TRUST_SERVER_WITH_SUBMISSIONS', 'trustServerWithSubmissions'],
   ['FLOE_CACHE_URL', 'cacheUrl'],
   ['FLOE_CACHE_DIR', 'cacheDir'],

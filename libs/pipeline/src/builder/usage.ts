@@ -22,6 +22,8 @@ export function buildingSettings(keysOf: 'server' | 'builder'): string {
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
   FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
   FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
+  FLOE_SIGN_COMMAND                signs releases in the place of the key file: a path, or a list with arguments as JSON (docs/operate.md)
+  FLOE_SIGN_PUBLIC_KEY             of the key that it signs with: base64
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192

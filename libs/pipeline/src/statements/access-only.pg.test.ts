@@ -34,7 +34,7 @@ test('a server beside a builder takes who is enrolled from its own log, and no r
     issuedAt: 1,
     expiresAt: 2,
   };
-  await log.appendRelease(seal(releaseKey, 'floe/release', release), release);
+  await log.writeRelease(seal(releaseKey, 'floe/release', release), release);
   const enrolment: EnrolmentStatement = { version: 1, host, machineId: 'f'.repeat(32), publicKey: serverKey.publicKey, enrolledAt: 1 };
   await log.appendEnrolment(seal(serverKey, 'floe/enrolment', enrolment), enrolment);
 

@@ -69,7 +69,7 @@ function depsOf(at: string, logger = silentLogger) {
 
 async function append(at: string, told: Told): Promise<void> {
   const statement = statementOf(told);
-  await openStatementLog(at, silentLogger).appendRelease(seal(told.isTrusted ? signer : stranger, 'floe/release', statement), statement);
+  await openStatementLog(at, silentLogger).writeRelease(seal(told.isTrusted ? signer : stranger, 'floe/release', statement), statement);
 }
 
 async function checkpoint(at: string, by: Signer = signer): Promise<void> {
@@ -244,7 +244,7 @@ test('the branch that the log signed for last is that of the highest trusted seq
         const statements = openStatementLog(at, silentLogger);
         for (const { told: each, ref } of moves) {
           const statement = { ...statementOf(each), ref };
-          await statements.appendRelease(seal(each.isTrusted ? signer : stranger, 'floe/release', statement), statement);
+          await statements.writeRelease(seal(each.isTrusted ? signer : stranger, 'floe/release', statement), statement);
         }
         if (hasCheckpoint) await checkpoint(at);
         const ours = moves.filter((each) => each.told.isTrusted);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CommitSha, Counter, HostName, signedBytes, type TrustedKey } from '@floe/protocol';
-import { verifySignature, type Signer } from '@floe/runtime';
+import { verifySignature, type AsyncSigner } from '@floe/runtime';
 import * as v from 'valibot';
 
 /** One of the newest releases of a host, and the file that holds its statement. */
@@ -51,10 +51,15 @@ export function makeCheckpoint(names: readonly string[], below: number, newest: 
   return { version: 1, below, files: covered.length, names: digestOf(covered), newest: [...newest] };
 }
 
+/** What is signed: the digest, since a command that signs takes no megabytes. */
+function bytesOf(signed: string): Uint8Array {
+  return signedBytes('floe/checkpoint', Buffer.from(createHash('sha256').update(signed).digest('hex')));
+}
+
 /** The file's text. */
-export function sealCheckpoint(signer: Signer, checkpoint: Checkpoint): string {
+export async function sealCheckpoint(signer: AsyncSigner, checkpoint: Checkpoint): Promise<string> {
   const signed = JSON.stringify(checkpoint);
-  const signature = signer.sign(signedBytes('floe/checkpoint', Buffer.from(signed)));
+  const signature = await signer.sign(bytesOf(signed));
   return JSON.stringify({ keyId: signer.keyId, signature, signed } satisfies v.InferOutput<typeof CheckpointFile>);
 }
 
@@ -65,7 +70,7 @@ export function openCheckpoint(text: string, trusted: readonly TrustedKey[], nam
   const file = v.safeParse(v.pipe(v.string(), v.parseJson(), CheckpointFile), text);
   if (!file.success) return { kind: 'unusable', why: 'it is not a checkpoint' };
   const { keyId, signature, signed } = file.output;
-  const bytes = signedBytes('floe/checkpoint', Buffer.from(signed));
+  const bytes = bytesOf(signed);
   if (!trusted.some((key) => key.keyId === keyId && verifySignature(key.publicKey, bytes, signature)))
     return { kind: 'unusable', why: 'no trusted key signed it' };
   const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Checkpoint), signed);

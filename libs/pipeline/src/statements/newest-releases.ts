@@ -1,5 +1,5 @@
 import { open, ReleaseStatement, type TrustedKey } from '@floe/protocol';
-import { describeError, verifySignature, type Logger, type Signer } from '@floe/runtime';
+import { describeError, verifySignature, type AsyncSigner, type Logger } from '@floe/runtime';
 import { isCovered, makeCheckpoint, openCheckpoint, sealCheckpoint, type Checkpoint, type CoveredRelease } from './checkpoint.ts';
 import type { LoggedRelease, LoggedStatements, StatementLog } from './statement-log.ts';
 
@@ -129,13 +129,13 @@ export async function readCovered(deps: HistoryDeps, release: NewestRelease): Pr
  * Writes a checkpoint of all but the newest sequence, whose statements may still be coming, when enough are new. Not of a log
  * with files that are no statements: every start is to name them. A checkpoint only saves time, so a failure is logged.
  */
-export async function writeCheckpoint(deps: HistoryDeps, signer: Signer, history: LogHistory, minNewFiles = MIN_NEW_FILES): Promise<void> {
+export async function writeCheckpoint(deps: HistoryDeps, signer: AsyncSigner, history: LogHistory, minNewFiles = MIN_NEW_FILES): Promise<void> {
   const { newest, files, logged, checkpoint } = history;
   const below = newest.highestSequence();
   const made = makeCheckpoint(files, below, newest.covered(below));
   if (logged.unusable.length > 0 || made.files - (checkpoint?.files ?? 0) < minNewFiles) return;
   try {
-    await deps.statements.writeCheckpoint(sealCheckpoint(signer, made));
+    await deps.statements.writeCheckpoint(await sealCheckpoint(signer, made));
     deps.logger.info('the statement log has a new checkpoint', { files: made.files, below });
   } catch (error) {
     deps.logger.warn('the checkpoint of the statement log was not written; the next start reads more of it', { error: describeError(error) });
@@ -143,7 +143,7 @@ export async function writeCheckpoint(deps: HistoryDeps, signer: Signer, history
 }
 
 /** Writes a checkpoint when the log has grown by enough since the last one. */
-export async function keepCheckpoint(deps: HistoryDeps, signer: Signer): Promise<void> {
+export async function keepCheckpoint(deps: HistoryDeps, signer: AsyncSigner): Promise<void> {
   const files = await deps.statements.listReleases();
   const checkpoint = await goodCheckpoint(deps, files);
   const fresh = files.filter((file) => checkpoint === undefined || !isCovered(file, checkpoint.below));

@@ -1,6 +1,6 @@
 import { isCommit, type HostName } from '@floe/model';
 import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type RenameStatement, type TrustedKey } from '@floe/protocol';
-import { describeError, isFloeError, verifySignature, type Clock, type Logger, type Signer } from '@floe/runtime';
+import { describeError, isFloeError, verifySignature, type AsyncSigner, type Clock, type Logger } from '@floe/runtime';
 import type { DecisionStore, PlainStore, Repository } from '@floe/store';
 import { readCovered, readHistory, writeCheckpoint, type LogHistory, type NewestRelease } from './newest-releases.ts';
 import { LoggedRenames } from './logged-renames.ts';
@@ -22,7 +22,7 @@ export async function rebuildFromStatements(
     readonly serverKeys: readonly TrustedKey[];
     readonly logger: Logger;
     /** Signs checkpoints of the log; without it none is written. */
-    readonly checkpointSigner?: Signer;
+    readonly checkpointSigner?: AsyncSigner;
   },
   repository: Pick<Repository, 'id'>,
 ): Promise<{ readonly releases: number; readonly enrolments: number; readonly unusable: readonly string[] }> {
@@ -140,7 +140,10 @@ export async function rebuildFromStatements(
       if (logged === undefined) return false;
       let isRestored = false;
       await apart(host, async () => void (isRestored = await restore(logged)));
-      if (!isRestored) continue;
+      if (!isRestored) {
+        logger.info('a release in the statement log was never handed out, and is left out', { host, sequence: candidate.sequence });
+        continue;
+      }
       releases += 1;
       known.set(host, candidate.sequence);
       return true;

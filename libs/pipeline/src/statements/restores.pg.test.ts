@@ -130,9 +130,9 @@ class World {
     let written = 0;
     const statements: StatementLog = {
       ...this.#statements,
-      appendRelease: async (...release) => {
+      writeRelease: async (...release) => {
         if ((written += 1) > (diesAfter ?? Infinity)) throw dying;
-        return await this.#statements.appendRelease(...release);
+        await this.#statements.writeRelease(...release);
       },
     };
     try {

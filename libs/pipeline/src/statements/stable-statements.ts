@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
-import { open, ReleaseStatement, seal, type StableStatement, type TrustedKey } from '@floe/protocol';
-import { verifySignature, type Clock, type Logger, type Signer } from '@floe/runtime';
-import type { Repository, StableRelease, StorePart } from '@floe/store';
+import { open, ReleaseStatement, sealAsync, type StableStatement, type TrustedKey } from '@floe/protocol';
+import { verifySignature, type AsyncSigner, type Clock, type Logger } from '@floe/runtime';
+import type { Repository, StableRelease, Store, StorePart } from '@floe/store';
 import type { LoggedRenames } from './logged-renames.ts';
 import type { LoggedRelease, StatementLog } from './statement-log.ts';
 
@@ -35,9 +35,9 @@ function batchesOf(hosts: readonly StableRelease[]): StableRelease[][] {
  */
 export async function logStable(
   deps: {
-    readonly store: StorePart<{ stable: 'unlogged' | 'noteLogged'; repositories: 'get' }>;
+    readonly store: StorePart<{ stable: 'unlogged' | 'noteLogged'; repositories: 'get' }> & Pick<Store, 'confirmLease'>;
     readonly statements: StatementLog;
-    readonly releaseSigner: Signer;
+    readonly releaseSigner: AsyncSigner;
     readonly clock: Pick<Clock, 'now'>;
   },
   repositoryId: string,
@@ -51,7 +51,9 @@ export async function logStable(
     number += 1;
     const told = { hosts: batch, ...(policy === undefined ? {} : { policy }) };
     const statement: StableStatement = { version: 1, repository, ref, number, ...told, issuedAt: clock.now() };
-    await statements.appendStable(seal(releaseSigner, 'floe/stable', statement), statement);
+    const envelope = await sealAsync(releaseSigner, 'floe/stable', statement);
+    await store.confirmLease();
+    await statements.appendStable(envelope, statement);
     await store.stable.noteLogged(repositoryId, number, batch, policy);
   }
   return hosts.length;

@@ -171,7 +171,7 @@ class World {
       if (dies) throw dying;
       await stable.noteLogged(...args);
     };
-    const store = { stable: { ...stable, noteLogged }, repositories };
+    const store = { stable: { ...stable, noteLogged }, repositories, confirmLease: async () => await this.store.confirmLease() };
     await logStable({ store, statements: this.statements, releaseSigner: signer!, clock: systemClock }, (await this.repository()).id).catch(
       (error: unknown) => {
         if (error !== dying) throw error;
@@ -480,9 +480,13 @@ test('a log that is older than the database gets all again, in statements that e
       noteLogged: async (_id: string, _number: number, some: readonly unknown[]) => void (await Promise.resolve((noted += some.length))),
     };
     const { repositories } = world.store;
+    const confirmLease = async (): Promise<void> => await world.store.confirmLease();
     const statements = openStatementLog(join(world.dir, 'many'), logger);
     expect(
-      await logStable({ store: { stable, repositories }, statements, releaseSigner: signer!, clock: systemClock }, (await world.repository()).id),
+      await logStable(
+        { store: { stable, repositories, confirmLease }, statements, releaseSigner: signer!, clock: systemClock },
+        (await world.repository()).id,
+      ),
     ).toBe(2_000);
     expect(noted).toBe(2_000);
     const read = await statements.readStable(7, [signer!]);

@@ -47,7 +47,7 @@ function release(host: string, sequence: number): ReleaseStatement {
 }
 
 async function append(statement: ReleaseStatement): Promise<void> {
-  await log.appendRelease(seal(signer, 'floe/release', statement), statement);
+  await log.writeRelease(seal(signer, 'floe/release', statement), statement);
 }
 
 async function appendEnrolment(host: string, enrolledAt: number): Promise<void> {

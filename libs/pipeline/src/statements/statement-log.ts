@@ -21,10 +21,8 @@ import { keepAside, listStatements, readStatement, readText, statementName, writ
  * rebuild.ts). One file per statement, named so that writing it again writes the same file.
  */
 export interface StatementLog {
-  /** Stores one release per host and sequence. If there is one already, returns it and writes nothing. */
-  appendRelease(envelope: Envelope, statement: ReleaseStatement): Promise<LoggedRelease>;
-  /** Stores the same statement, signed again with a later end. */
-  renewRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
+  /** Stores the one release of a host and a sequence, in the place of another one, or of the same with an earlier end. */
+  writeRelease(envelope: Envelope, statement: ReleaseStatement): Promise<void>;
   appendEnrolment(envelope: Envelope, statement: EnrolmentStatement): Promise<void>;
   appendRevocation(envelope: Envelope, statement: RevocationStatement): Promise<void>;
   appendRename(envelope: Envelope, statement: RenameStatement): Promise<void>;
@@ -124,20 +122,12 @@ export function openStatementLog(dir: string, logger: Logger): StatementLog {
   }
 
   return {
-    async appendRelease(envelope, statement) {
+    async writeRelease(envelope, statement) {
       const path = releasePath(statement);
       const found = await readStatement(path);
-      if (found.kind === 'statement') {
-        const opened = peek(found.envelope, ReleaseStatement);
-        if (opened.kind === 'opened' && opened.statement.toplevel === statement.toplevel)
-          return { envelope: found.envelope, statement: opened.statement };
-      } else if (found.kind === 'unusable') {
-        await keepAside(path, found, logger);
-      }
+      if (found.kind === 'unusable') await keepAside(path, found, logger);
       await writeStatement(path, envelope);
-      return { envelope, statement };
     },
-    renewRelease: async (envelope, statement) => await writeStatement(releasePath(statement), envelope),
     appendEnrolment: async (envelope, { enrolledAt, host }) => await append(join(access, statementName(enrolledAt, host, '-enrolment')), envelope),
     appendRevocation: async (envelope, { revokedAt, host }) => await append(join(access, statementName(revokedAt, host, '-revocation')), envelope),
     appendRename: async (envelope, { renamedAt, host }) => await append(join(access, statementName(renamedAt, host, '-rename')), envelope),

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
 import type { CommitSha, HostName, PolicyFloor, StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
-import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type Clock } from '@floe/runtime';
+import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type AsyncSigner, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
@@ -11,7 +11,7 @@ import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
 import { Footprints } from '../evaluation/footprints.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
-import { openStatementLog } from '../statements/statement-log.ts';
+import { openStatementLog, type StatementLog } from '../statements/statement-log.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 export const signer = signerFromPem('release-1', generateKeyPem());
@@ -66,6 +66,10 @@ export class World implements AsyncDisposable {
   /** The same of a commit with these hosts. */
   policyOf: (hosts: Readonly<Record<string, WorldHost>>) => unknown = () => this.policy;
   policyFloor: PolicyFloor | undefined;
+  releaseSigner: AsyncSigner = signer;
+  /** The name of this builder in leases. */
+  owner = 'test';
+  wrapLog: (log: StatementLog) => StatementLog = (log) => log;
   signers: AllowedSigners | undefined;
   source: EvaluateSource | undefined;
   /** The builder is a process of its own, and does not believe the database. */
@@ -100,7 +104,7 @@ export class World implements AsyncDisposable {
     const sleep: Clock['sleep'] = async (ms, signal) => await systemClock.sleep(Math.min(ms, this.longestSleepMs), signal);
     const clock: Clock = { ...systemClock, sleep, now: () => systemClock.now() + this.laterMs };
     this.repository = await this.store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: clock.now() });
-    const statements = openStatementLog(join(folder, 'statements'), silentLogger);
+    const statements = this.wrapLog(openStatementLog(join(folder, 'statements'), silentLogger));
     this.#running = runPipeline(
       {
         store: ofSettings(this.store, { url: 'https://forge.example/fleet.git', branch: 'main' }),
@@ -109,7 +113,7 @@ export class World implements AsyncDisposable {
         repositoryNix: this.#repositoryNix(),
         cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key', folder: this.#folder() },
         statements,
-        releaseSigner: signer,
+        releaseSigner: this.releaseSigner,
         clock,
         logger: { ...silentLogger, warn: (message) => void this.warnings.push(message) },
         random: () => 0,
@@ -123,7 +127,7 @@ export class World implements AsyncDisposable {
         ...(this.isApart ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: true }) : {}),
         looksForSelf: this.looksForSelf,
         footprints: await Footprints.open(join(folder, 'footprints.json'), silentLogger),
-        owner: 'test',
+        owner: this.owner,
       },
       this.repository.id,
       this.#stop.signal,

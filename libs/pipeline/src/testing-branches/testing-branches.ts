@@ -234,7 +234,7 @@ export class TestingBranches {
     const { url, sequence } = repository;
     const statement = { version: 1, repository: url, ref, commit: head, sequence, ...published } as const;
     const latest = await store.releases.highestAsOf(repository.id);
-    const envelope = sealTrial(releaseSigner, statement, { now, latest, forMs: endsAt - now });
+    const envelope = await sealTrial(releaseSigner, statement, { now, latest, forMs: endsAt - now });
     const { pusher, by } = await this.#pusher(branch);
     const reason = reasonOf(host);
     const trial = { host, toplevel, sequence, commit: head, envelope: JSON.stringify(envelope), by, reason, at: now, endsAt };
