@@ -41,6 +41,7 @@ Settings (environment)
   FLOE_IDENTITY_KEY_FILE      file of this machine's key, for machines that forget their state folder: an SSH host key, for one
   FLOE_TRUSTED_RELEASE_KEYS   KEYID:BASE64 of the keys that sign releases, separated by spaces
   FLOE_TRUSTED_SERVER_KEYS    KEYID:BASE64 of the server's keys, separated by spaces
+  FLOE_REJECT_BEFORE          refuse releases with a lower sequence, whoever signed them (default: none)
   FLOE_SUBSTITUTERS           URLs of the Nix caches, separated by spaces
   FLOE_TRUSTED_PUBLIC_KEYS    NAME:BASE64 of the Nix caches' keys, separated by spaces
   FLOE_REPOSITORY             accept only releases of this repository (default: any that a release key signed)

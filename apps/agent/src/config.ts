@@ -20,6 +20,8 @@ export interface Config extends JobSettings {
   readonly keyFile: string | undefined;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
+  /** Of releases: those with a lower sequence are refused. 0: none. */
+  readonly rejectBefore: number;
   /** Only releases of this repository are accepted; undefined: of any that a release key signed. */
   readonly repository: string | undefined;
   /** Only releases of this branch are accepted, as `refs/heads/…`, beside trials; undefined: of any. */
@@ -41,6 +43,7 @@ export interface Config extends JobSettings {
 
 const ROOT_ACCOUNT = { platform: 'linux', user: 'root', home: '/root' } as const;
 
+const Sequence = v.pipe(v.string(), v.regex(/^\d{1,15}$/), v.transform(Number));
 const Seconds = v.pipe(v.string(), v.regex(/^\d{1,5}$/), v.transform(Number));
 /** No limit of 0: a switch that is ended half way does more harm than a slow one. */
 const SwitchSeconds = v.pipe(Seconds, v.minValue(1));
@@ -116,6 +119,7 @@ export function parseConfig(env: Env, options: { readonly root?: string | undefi
     keyFile: checked<string | undefined>('FLOE_IDENTITY_KEY_FILE', AbsolutePath, undefined, 'an absolute path'),
     releaseKeys,
     serverKeys,
+    rejectBefore: checked('FLOE_REJECT_BEFORE', Sequence, 0, 'the number of a revision, as "floe revisions COMMIT" shows it'),
     repository: value('FLOE_REPOSITORY'),
     ref: checked<string | undefined>('FLOE_REF', BranchRef, undefined, 'refs/heads/ and the branch'),
     substituters,

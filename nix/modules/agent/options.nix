@@ -105,6 +105,16 @@ in
       description = "Keys, as KEYID:BASE64, of the server that may tell this machine which release to run.";
     };
 
+    rejectBefore = mkOption {
+      type = types.nullOr types.ints.positive;
+      default = null;
+      example = 1234;
+      description = ''
+        Refuse every release with a lower sequence (the number of its revision), whichever key signed it, and also with a permit: what is known to be
+        bad, or was signed by a key that somebody else has. A machine that lost its state folder refuses it, too. Null: none is refused for that.
+      '';
+    };
+
     substituters = mkOption {
       type = types.listOf types.nonEmptyStr;
       default = [ ];

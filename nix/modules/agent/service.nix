@@ -35,6 +35,7 @@ let
   }
   // lib.optionalAttrs (cfg.formerHost != null) { FLOE_FORMER_HOST = cfg.formerHost; }
   // lib.optionalAttrs (cfg.identity.keyFile != null) { FLOE_IDENTITY_KEY_FILE = cfg.identity.keyFile; }
+  // lib.optionalAttrs (cfg.rejectBefore != null) { FLOE_REJECT_BEFORE = toString cfg.rejectBefore; }
   // lib.optionalAttrs (cfg.repository != null) { FLOE_REPOSITORY = cfg.repository; }
   // lib.optionalAttrs (cfg.ref != null) { FLOE_REF = cfg.ref; }
   // lib.optionalAttrs (cfg.download.maxRate != null) { FLOE_DOWNLOAD_MAX_RATE = cfg.download.maxRate; }

@@ -36,6 +36,7 @@ const CLOCK_DIFFERS_MS = 5 * 60_000;
 export interface ConversationSettings {
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
+  readonly rejectBefore: number;
   readonly repository: string | undefined;
   readonly ref: string | undefined;
   readonly agentVersion: string;
@@ -165,11 +166,11 @@ export class Conversation implements ConnectionHandlers {
     const { serverNow } = connection;
     if (serverNow === undefined) return undefined;
     const { host, formerHost, machineId, bootId, system } = identity;
-    const { releaseKeys, serverKeys, repository, ref } = settings;
+    const { releaseKeys, serverKeys, rejectBefore, repository, ref } = settings;
     const { journal } = loop;
     const machineNow = clock.now();
     const trials = !isEnabled ? 'not-enabled' : machine.canTry ? 'allowed' : 'not-here';
-    const pinned = { host, formerHost, machineId, bootId, system, releaseKeys, serverKeys, repository, ref };
+    const pinned = { host, formerHost, machineId, bootId, system, releaseKeys, serverKeys, rejectBefore, repository, ref };
     return { ...pinned, nonce, serverNow, machineNow, trials, uptimeMs: clock.sinceBoot(), journal, verify: verifySignature };
   }
 

@@ -38,9 +38,10 @@ const PIN_MISMATCH_CODES: ReadonlySet<string> = new Set([
   'RELEASE_WRONG_HOST',
   'RELEASE_WRONG_REPOSITORY',
   'RELEASE_WRONG_REF',
+  'RELEASE_REJECTED_BEFORE',
 ]);
 
-/** False: the system pins keys, a host or a repository with which it would refuse every directive of this server. */
+/** False: the system pins keys, a host, a repository or a lowest sequence with which it would refuse every directive of this server. */
 export function isTrusted(admission: DirectiveJudgement): boolean {
   return admission.kind !== 'refused' || !PIN_MISMATCH_CODES.has(admission.detail.code);
 }

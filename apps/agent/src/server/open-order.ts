@@ -22,6 +22,8 @@ export interface OrderContext {
   readonly machineNow: number;
   readonly releaseKeys: readonly TrustedKey[];
   readonly serverKeys: readonly TrustedKey[];
+  /** Releases with a lower sequence are refused, whoever signed them. 0: none. */
+  readonly rejectBefore: number;
   readonly repository: string | undefined;
   /** The branch that this machine follows, as `refs/heads/…`; undefined: any. */
   readonly ref: string | undefined;
@@ -79,7 +81,7 @@ export function openOrder<T extends Order>(
   if (order.nonce !== context.nonce) return refuse(`${code}_REPLAYED`, `${name} was made for another connection`);
   const release = open(order.release, 'floe/release', ReleaseStatement, context.releaseKeys, context.verify);
   if (release.kind === 'refused') return refuse(`RELEASE_${WHY_CODES[release.why]}`, `the release: ${release.message}`);
-  const { repository, ref, toplevel, host, system, purpose } = release.statement;
+  const { repository, ref, sequence, toplevel, host, system, purpose } = release.statement;
   if (!isForThisHost(release.statement, context))
     return refuse('RELEASE_WRONG_HOST', `the release is for ${host}, this is ${context.host}`, toplevel);
   if (system !== context.system) return refuse('RELEASE_WRONG_SYSTEM', `the release is for ${system}, this machine is ${context.system}`, toplevel);
@@ -95,6 +97,11 @@ export function openOrder<T extends Order>(
   if (context.ref !== undefined && ref !== context.ref && purpose !== 'test') {
     const next = `have the server follow ${context.ref} again, and commit services.floe.agent.ref = null there before it moves`;
     return refuse('RELEASE_WRONG_REF', `the release is of ${ref}, and this machine follows ${context.ref} alone: ${next}`, toplevel);
+  }
+  // Before permits and trials: what is below was given up for good, and a machine that forgot its floor does not take it either.
+  if (sequence < context.rejectBefore) {
+    const rule = `and this machine takes none below ${context.rejectBefore} (services.floe.agent.rejectBefore)`;
+    return refuse('RELEASE_REJECTED_BEFORE', `the release has the sequence ${sequence}, ${rule}: bring it something newer`, toplevel);
   }
   // It was made for this connection: if it has expired, the server's clock was set.
   if (order.expiresAt <= context.serverNow) {

@@ -57,6 +57,7 @@ export function directiveContext(keys: Authorities, changes: Partial<DirectiveCo
     ...NO_TRIALS,
     releaseKeys: [keys.release],
     serverKeys: [keys.server],
+    rejectBefore: 0,
     ...changes,
   };
 }
@@ -67,6 +68,7 @@ export function agentSettings(serverUrl: string, keys: Authorities, changes: Par
     serverUrl,
     releaseKeys: [keys.release],
     serverKeys: [keys.server],
+    rejectBefore: 0,
     repository: undefined,
     ref: undefined,
     slowRetryMs: 1_000,
