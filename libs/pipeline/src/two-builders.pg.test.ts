@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silentLogger, type AsyncSigner } from '@floe/runtime';
+import { silentLogger, systemClock, type AsyncSigner } from '@floe/runtime';
+import { openStore } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { expect, test } from 'vitest';
 import { rebuildFromStatements } from './statements/rebuild.ts';
@@ -9,6 +10,7 @@ import { openStatementLog } from './statements/statement-log.ts';
 import { openWorldStore, signer, World } from './test/world.ts';
 import { databasesForTests } from './test/world-for-each-test.ts';
 
+const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
 const createDatabase = databasesForTests();
 const LATER_MS = 60_000;
 
@@ -72,5 +74,34 @@ test.each(['signature', 'file'] as const)('a builder that is held up at a %s unt
   // Nor does its next start bring them in.
   await rebuildFromStatements({ store: first.store, statements: log, releaseKeys: [signer], serverKeys: [], logger: silentLogger }, first.repository);
   expect({ released: await second.released(), revisions: await second.store.revisions.newest(second.repository.id) }).toEqual(before);
+  await rm(dir, { recursive: true, force: true });
+});
+
+test('a builder ends when a newer version migrates the database during a build, and the commit does not fail', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-older-'));
+  const url = await createDatabase();
+  const built = Promise.withResolvers<undefined>();
+  const building = Promise.withResolvers<undefined>();
+  await using older = new World(await openWorldStore(url));
+  older.commits.push({ ada: { evaluates: 1 } });
+  older.buildsAfter.set('ada', built.promise);
+  older.onBuild = () => building.resolve(undefined);
+  await older.start(join(dir, 'older'));
+  const ended = older.ends();
+  await building.promise;
+
+  const migrationsDir = join(dir, 'migrations');
+  await cp(MIGRATIONS_DIR, migrationsDir, { recursive: true });
+  const path = join(migrationsDir, 'meta/_journal.json');
+  const journal = JSON.parse(await readFile(path, 'utf8')) as { entries: object[] };
+  journal.entries.push({ idx: journal.entries.length, version: '7', when: Date.UTC(2099, 0), tag: '9999_newer', breakpoints: true });
+  await writeFile(path, JSON.stringify(journal));
+  // What the older one reads and writes is not there any more.
+  await writeFile(join(migrationsDir, '9999_newer.sql'), 'alter table evaluations rename column toplevel to system_path;');
+  await using newer = await openStore({ kind: 'postgres', url, maxConnections: 2 }, { clock: systemClock, logger: silentLogger, migrationsDir });
+  built.resolve(undefined);
+  await expect(ended).rejects.toMatchObject({ code: 'STORE_TOO_NEW' });
+  expect(await newer.revisions.newest(older.repository.id)).toMatchObject({ state: 'BUILDING' });
+  expect((await newer.revisions.newest(older.repository.id))?.error).toBeUndefined();
   await rm(dir, { recursive: true, force: true });
 });

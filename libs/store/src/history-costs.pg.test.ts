@@ -31,7 +31,7 @@ const LISTED = 20;
 function open(db: CountedDatabase['db']) {
   const leftOut = new LeftOutRows();
   return {
-    repositories: createRepositoryStore(db, systemClock),
+    repositories: createRepositoryStore(db, systemClock, Number.MAX_SAFE_INTEGER),
     deliveries: createDeliveryStore(db),
     revisions: createRevisionStore(db, leftOut),
     releases: createReleaseStore(db, leftOut),

@@ -66,7 +66,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     const clock = { ...systemClock, now: () => now };
     const rollouts = { ...createRolloutStore(db, 'test'), stories: async () => await Promise.resolve([]) } as unknown as Store['rollouts'];
     store = {
-      repositories: createRepositoryStore(db, clock),
+      repositories: createRepositoryStore(db, clock, Number.MAX_SAFE_INTEGER),
       revisions: createRevisionStore(db, leftOut),
       releases: createReleaseStore(db, leftOut),
       rollouts,

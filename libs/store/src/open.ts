@@ -45,14 +45,15 @@ export interface StoreDeps {
  */
 export async function openStore(target: StoreTarget, deps: StoreDeps): Promise<Store> {
   const connection = await connect(target, deps);
+  let newestMigration: number;
   try {
-    await migrate(connection.patientDb, deps);
+    newestMigration = await migrate(connection.patientDb, deps);
   } catch (error) {
     await connection.close().catch((closing: unknown) => deps.logger.debug('the database was not closed', { error: closing }));
     if (target.kind === 'pglite' && target.dataDir !== undefined && isOfDriver(error)) throw await judge(error, target.dataDir);
     throw translateError(error, false);
   }
-  return composeStore(connection, deps, { leftOut: new LeftOutRows(), origin: newHintOrigin(), closed: new AbortController() });
+  return composeStore(connection, deps, { leftOut: new LeftOutRows(), origin: newHintOrigin(), closed: new AbortController(), newestMigration });
 }
 
 /** An error without translation, like a missing folder of migrations: the tables were changed, or a disk failed. */
@@ -65,12 +66,14 @@ interface Shared {
   readonly leftOut: LeftOutRows;
   readonly origin: ReturnType<typeof newHintOrigin>;
   readonly closed: AbortController;
+  /** When the newest one that this Floe has was made. */
+  readonly newestMigration: number;
 }
 
 function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): Store {
   const { clock, logger } = deps;
   const { db } = connection;
-  const { leftOut, origin, closed } = shared;
+  const { leftOut, origin, closed, newestMigration } = shared;
   const isClosed = (): boolean => closed.signal.aborted;
   const server = translating({ ...createServerStore(db), tidy: connection.tidy }, isClosed);
   return {
@@ -90,7 +93,7 @@ function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): 
     },
     confirmLease: async () => await Promise.resolve(),
     server,
-    repositories: translating(createRepositoryStore(db, clock), isClosed),
+    repositories: translating(createRepositoryStore(db, clock, newestMigration), isClosed),
     deliveries: translating(createDeliveryStore(db), isClosed),
     revisions: translating(createRevisionStore(db, leftOut), isClosed),
     releases: translating(createReleaseStore(db, leftOut), isClosed),

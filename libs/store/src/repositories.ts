@@ -6,6 +6,7 @@ import { missingRow } from './errors.ts';
 import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
+import { refuseNewer } from './migrate.ts';
 import type { Lease, Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import type { RepositoryStore } from './repository-contract.ts';
@@ -131,7 +132,7 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
   if (updated.length === 0) throw missingRow('repository', id);
 }
 
-export function createRepositoryStore(db: Database, clock: Clock): RepositoryStore {
+export function createRepositoryStore(db: Database, clock: Clock, newestMigration: number): RepositoryStore {
   return {
     ensure: async ({ url, branch, now }) => await db.transaction(async (tx) => await followBranch(tx, url, branch, now, toRepository)),
     ensureDefault: async ({ url, now }) => await db.transaction(async (tx) => await followDefault(tx, url, now, toRepository)),
@@ -143,7 +144,11 @@ export function createRepositoryStore(db: Database, clock: Clock): RepositorySto
       return toRepository(row);
     },
     wake: async (id) => await db.transaction(async (tx) => await wakeRepository(tx, id)),
-    claim: async (id, owner, leaseMs, now) => await db.transaction(async (tx) => await claim(tx, id, owner, leaseMs, now)),
+    claim: async (id, owner, leaseMs, now) =>
+      await db.transaction(async (tx) => {
+        await refuseNewer(tx, newestMigration);
+        return await claim(tx, id, owner, leaseMs, now);
+      }),
     renew: async (lease, owner, leaseMs, now) => await renew(db, lease, owner, leaseMs, now),
     async lease(id) {
       const [row] = await db

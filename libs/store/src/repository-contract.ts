@@ -27,7 +27,8 @@ export interface RepositoryStore {
   wake(id: string): Promise<void>;
   /**
    * `owner` holds the repository's lease until `now + leaseMs`, if it was free, expired or its own: resolves to the token of this claim, for
-   * `underLease`. Each claim has a higher one. Undefined: somebody else holds it.
+   * `underLease`. Each claim has a higher one. Undefined: somebody else holds it. Throws
+   * `FloeError('STORE_TOO_NEW')` once a newer Floe has migrated the database.
    */
   claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<number | undefined>;
   /** Prolongs it; false: somebody has claimed it since, or it was given back. */

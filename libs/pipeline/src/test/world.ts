@@ -134,6 +134,13 @@ export class World implements AsyncDisposable {
     );
   }
 
+  /** Settles when the pipeline ends by itself. */
+  async ends(): Promise<void> {
+    const running = this.#running;
+    this.#running = Promise.resolve();
+    await running;
+  }
+
   /** The server ends; it may start again, with other settings. */
   async shutDown(): Promise<void> {
     this.#stop.abort();
