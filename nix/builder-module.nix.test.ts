@@ -117,6 +117,7 @@ it('has releases signed by a command, with its arguments', async () => {
   for (const [wrong, why] of [
     ['signCommand = [ "/sign" ];', 'signPublicKey'],
     ['signCommand = [ "sign" ]; signPublicKey = "x";', 'absolute path'],
+    ['signCommand = [ ]; signPublicKey = "x";', 'absolute path'],
     ['signCommand = [ "/sign" ]; signPublicKey = "x"; releaseKeyFile = "/run/secrets/release.pem";', 'one of them'],
   ] as const)
     expect(await evaluate(`services.floe.builder = { ${wrong} };`, 'failed', true)).toEqual([expect.stringContaining(why)]);

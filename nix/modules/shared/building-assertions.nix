@@ -35,7 +35,7 @@ in
     message = "${option}: set signCommand and signPublicKey, the command that signs releases and its key, or neither";
   }
   {
-    assertion = cfg.signCommand != null -> lib.hasPrefix "/" (lib.head cfg.signCommand);
+    assertion = cfg.signCommand != null -> cfg.signCommand != [ ] && lib.hasPrefix "/" (builtins.head cfg.signCommand);
     message = "${option}.signCommand: name the program by its absolute path";
   }
 ]

@@ -130,7 +130,7 @@ in
   };
 
   signCommand = mkOption {
-    type = types.nullOr (types.nonEmptyListOf types.str);
+    type = types.nullOr (types.listOf types.str);
     default = null;
     example = lib.literalExpression ''[ "''${pkgs.my-hsm}/bin/hsm-sign" "--key" "7" ]'';
     description = ''
