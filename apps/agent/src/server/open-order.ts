@@ -98,7 +98,7 @@ export function openOrder<T extends Order>(
     const next = `have the server follow ${context.ref} again, and commit services.floe.agent.ref = null there before it moves`;
     return refuse('RELEASE_WRONG_REF', `the release is of ${ref}, and this machine follows ${context.ref} alone: ${next}`, toplevel);
   }
-  // Before permits and trials: what is below was given up for good, and a machine that forgot its floor does not take it either.
+  // Before permits and trials: what is below was given up, and a machine that forgot its floor does not take it either.
   if (sequence < context.rejectBefore) {
     const rule = `and this machine takes none below ${context.rejectBefore} (services.floe.agent.rejectBefore)`;
     return refuse('RELEASE_REJECTED_BEFORE', `the release has the sequence ${sequence}, ${rule}: bring it something newer`, toplevel);
