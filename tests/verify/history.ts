@@ -102,7 +102,7 @@ export async function makeHistory(dataDir: string, commits: readonly CommitSha[]
         expiresAt: 1_000 + 365 * DAY_MS,
       };
       const envelope = seal(releaseSigner, 'floe/release', statement);
-      await log.appendRelease(envelope, statement);
+      await log.writeRelease(envelope, statement);
       releases.set(`${host} ${sequence}`, statement);
       rows.push({ host, sequence, toplevel, commit: sha, issuedAt: 1_000, envelope: JSON.stringify(envelope) });
     }

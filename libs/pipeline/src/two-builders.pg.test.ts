@@ -72,7 +72,10 @@ test.each(['signature', 'file'] as const)('a builder that is held up at a %s unt
   if (where === 'signature') expect(late).toEqual([]);
   else expect(late.length).toBeGreaterThan(0);
   // Nor does its next start bring them in.
-  await rebuildFromStatements({ store: first.store, statements: log, releaseKeys: [signer], serverKeys: [], logger: silentLogger }, first.repository);
+  await rebuildFromStatements(
+    { store: first.store, clock: systemClock, statements: log, releaseKeys: [signer], serverKeys: [], logger: silentLogger },
+    first.repository,
+  );
   expect({ released: await second.released(), revisions: await second.store.revisions.newest(second.repository.id) }).toEqual(before);
   await rm(dir, { recursive: true, force: true });
 });

@@ -27,7 +27,7 @@ describe.each(COUNTED_DATABASES)('a host that asks for its go, on $name', (kind)
     await db.execute(sql`set client_min_messages = warning`);
     const leftOut = new LeftOutRows();
     store = {
-      repositories: createRepositoryStore(db, systemClock),
+      repositories: createRepositoryStore(db, systemClock, Number.MAX_SAFE_INTEGER),
       revisions: createRevisionStore(db, leftOut),
       releases: createReleaseStore(db, leftOut),
       hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
