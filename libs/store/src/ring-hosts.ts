@@ -1,21 +1,35 @@
-import { AWAY_GRACE_MS, isBrieflyAway, isLost, isStopped, progressOf, ringIn, VERDICT_MS, type ReleaseRef, type RingHost } from '@floe/model';
+import { AWAY_GRACE_MS, isBrieflyAway, isLost, isStopped, progressOf, ringIn, VERDICT_MS, type RingHost, type StorePath } from '@floe/model';
 import { lastWordOf } from './host-facts.ts';
 import type { CurrentRollout, FleetHost } from './records.ts';
 
-/** The hosts of a rollout, as its gates see them: those with a release in it. */
+/**
+ * The hosts of a rollout, as its gates see them: those with a release in it, and those whose name is not in the flake any more, by what
+ * failed on them.
+ */
 export function ringHosts(
-  rollout: Pick<CurrentRollout, 'revisionId' | 'policy' | 'rings'>,
+  rollout: Pick<CurrentRollout, 'revisionId' | 'policy' | 'rings' | 'coming'>,
   hosts: readonly FleetHost[],
   now: number,
 ): readonly RingHost[] {
   const ringOf = ringIn(rollout);
-  return hosts.flatMap((each) => toRingHost(each, { ring: ringOf(each.row.host), revisionId: rollout.revisionId, now }) ?? []);
+  const { revisionId } = rollout;
+  return hosts.flatMap((each) => answerOf(each, { ring: ringOf(each.row.host), isGone: isGone(rollout, each), revisionId, now }) ?? []);
+}
+
+/** The rollout has nothing for it, and yet it has a ring there: its name is not in the flake any more. */
+function isGone({ rings, coming }: Pick<CurrentRollout, 'rings' | 'coming'>, { row: { host }, situation }: FleetHost): boolean {
+  return situation.rollout === undefined && rings?.has(host) === true && coming?.has(host) !== true;
+}
+
+function answerOf(each: FleetHost, into: In & { readonly isGone: boolean }): RingHost | undefined {
+  return into.isGone ? toGoneHost(each, into) : toRingHost(each, into);
 }
 
 /** The answer about one host, and when nothing but another fact can change it. */
 interface Known {
   readonly each: FleetHost;
   readonly ring: number;
+  readonly isGone: boolean;
   readonly from: number;
   readonly until: number;
   readonly answer: RingHost | undefined;
@@ -37,9 +51,10 @@ export class KnownRingHosts {
     this.#revisionId = revisionId;
     this.#known = hosts.map((each, index): Known => {
       const ring = ringOf(each.row.host);
+      const into = { ring, isGone: isGone(rollout, each) };
       const last = before[index];
-      const isSame = last?.each === each && last.ring === ring && last.from <= now && now < last.until;
-      const known = isSame ? last : { each, ring, ...lastsAt(each.row, now), answer: toRingHost(each, { ring, revisionId, now }) };
+      const isSame = last?.each === each && last.ring === ring && last.isGone === into.isGone && last.from <= now && now < last.until;
+      const known = isSame ? last : { each, ...into, ...lastsAt(each.row, now), answer: answerOf(each, { ...into, revisionId, now }) };
       if (known.answer !== undefined) answers.push(known.answer);
       return known;
     });
@@ -120,20 +135,44 @@ function toRingHost(each: FleetHost, { ring, revisionId, now }: In): RingHost | 
   };
 }
 
+/** It waits for its rename, or left the flake: it is asked nothing, and is in no count. Undefined: nothing that failed on it counts. */
+function toGoneHost(each: FleetHost, { ring, now }: In): RingHost | undefined {
+  const { row, timeZone, situation } = each;
+  const { trial, pin, hold } = situation;
+  const isIn = takesPart(row) && trial === undefined && pin === undefined && hold === undefined && !lastWordOf(row).isOverridden;
+  const failed = isIn ? failedBefore(each, undefined, now) : undefined;
+  const [newest] = failed ?? [];
+  if (newest === undefined) return undefined;
+  return {
+    host: row.host,
+    ring,
+    toplevel: newest.toplevel,
+    platform: row.system,
+    timeZone,
+    isEligible: false,
+    progress: 'waiting',
+    isBrieflyAway: false,
+    failure: undefined,
+    isAcknowledged: false,
+    failedBefore: failed,
+  };
+}
+
 /**
  * What failed on it of the commits since its stable one, other than what the rollout has for it. One that was lost after its `go` for such a
  * system, too: undefined, where nothing did.
  */
 function failedBefore(
   { row, situation: { stable }, quarantines, wentSequence, acknowledged }: FleetHost,
-  { toplevel, sequence }: ReleaseRef,
+  has: { readonly toplevel: StorePath; readonly sequence: number } | undefined,
   now: number,
 ): RingHost['failedBefore'] {
   const { went, isConnected, stateSince: since } = row;
   const lost = went !== undefined && isLost({ ...lastWordOf(row), since, isConnected, went, toplevel: went.toplevel }, now);
   const failed = [...quarantines, ...(lost ? [{ toplevel: went.toplevel, sequence: wentSequence, reason: LOST }] : [])].flatMap(
     ({ toplevel: system, sequence: change, reason }) => {
-      const isCarried = change !== undefined && system !== toplevel && change > (stable?.sequence ?? -1) && change < sequence;
+      const isEarlier = has === undefined || (system !== has.toplevel && (change ?? 0) < has.sequence);
+      const isCarried = change !== undefined && isEarlier && change > (stable?.sequence ?? -1);
       if (!isCarried) return [];
       const failure = `with an earlier commit, which other hosts are still to get: ${reason}`;
       return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];

@@ -25,7 +25,9 @@ import {
 import type { Clock, Logger } from '@floe/runtime';
 import {
   resolveAgain,
+  takesPart,
   type CurrentRollout,
+  type Evaluation,
   type Fleet,
   type FleetHost,
   type LeftHosts,
@@ -34,6 +36,7 @@ import {
   type PlainStore,
   type StorePart,
 } from '@floe/store';
+import { namesFrom } from '../names-from.ts';
 import { describeStep } from './describe-step.ts';
 import { KnownFacts, rolloutFacts } from './facts.ts';
 import { looseningsOf, LOST_POLICY } from './loosenings.ts';
@@ -224,7 +227,34 @@ export class RolloutEngine {
     const first = rings === undefined || course.state === 'COMPLETE' ? 0 : course.ring;
     // A ring that was passed over without its approvals is asked yet.
     const joins = (ring: number): number => (course.unapproved?.includes(ring) === true ? ring : Math.max(first, ring));
-    return new Map([...(rings ?? []), ...[...ringOf].map(([host, ring]) => [host, joins(ring)] as const)]);
+    const joined = new Map([...ringOf].map(([host, ring]) => [host, joins(ring)] as const));
+    return new Map([
+      ...(rings ?? []),
+      ...joined,
+      ...(await this.#ringsOfGone(rollout, hosts, { evaluations, joined: new Map([...(rings ?? []), ...joined]) })),
+    ]);
+  }
+
+  /**
+   * Of machines that failed, and whose name is not in the flake any more: one that waits for its rename is of the ring of its new name, any
+   * other of the ring that it had last. They are asked nothing, but what failed on them counts there (`ringHosts()`).
+   */
+  async #ringsOfGone(
+    { revisionId, policy }: CurrentRollout,
+    hosts: readonly FleetHost[],
+    { evaluations, joined }: { readonly evaluations: ReadonlyMap<HostName, Evaluation>; readonly joined: ReadonlyMap<HostName, number> },
+  ): Promise<readonly (readonly [HostName, number])[]> {
+    const renamed = namesFrom([...evaluations.values()]);
+    const isGone = ({ row: { host } }: FleetHost): boolean => {
+      const { outcome } = evaluations.get(host) ?? {};
+      return outcome === 'REMOVED' || (outcome === undefined && renamed.has(host));
+    };
+    const gone = hosts.filter((each) => takesPart(each.row) && isGone(each) && (each.quarantines.length > 0 || each.row.went !== undefined));
+    if (gone.length === 0) return [];
+    const { known = [] } = (await this.#deps.store.rollouts.lastComplete(revisionId)) ?? {};
+    const ringBefore = new Map(known.map(({ host, ring }) => [host, policy.rings.findIndex(({ name }) => name === ring)]));
+    // Where nobody knows, the first one, which is the strictest.
+    return gone.map(({ row: { host } }) => [host, joined.get(renamed.get(host) ?? host) ?? Math.max(0, ringBefore.get(host) ?? 0)] as const);
   }
 }
 

@@ -1,0 +1,178 @@
+import {
+  beginRollout,
+  DEFAULT_POLICY,
+  defaultGates,
+  isRingPromoted,
+  NO_ORDERS,
+  NOTHING_OBSERVED,
+  type HostName,
+  type KnownHost,
+  type RolloutPolicy,
+  type StorePath,
+} from '@floe/model';
+import { silentLogger, systemClock } from '@floe/runtime';
+import type { CurrentRollout, Evaluation, FleetHost, RolloutDecided } from '@floe/store';
+import { describe, expect, test } from 'vitest';
+import { rolloutFacts } from './facts.ts';
+import { RolloutEngine } from './engine.ts';
+
+// SPEC O31: the machine of the first ring has another name in the flake, and waits for its rename; or it left the flake.
+
+const NOW = 1_000_000;
+const [kiosk, lobby, other] = ['kiosk', 'lobby', 'other'] as readonly string[] as readonly [HostName, HostName, HostName];
+const pathOf = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
+const BAD = { host: kiosk, toplevel: pathOf('kiosk-2'), sequence: 2, reason: 'a unit failed', at: 5 };
+
+const POLICY: RolloutPolicy = {
+  ...DEFAULT_POLICY,
+  rings: ['canaries', 'all'].map((name, index) => {
+    const rest = { maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
+    return { name, members: { hosts: index === 0 ? [kiosk, lobby] : [], labels: [], share: undefined }, ...defaultGates(index, 2), ...rest };
+  }),
+};
+
+/** What the store has of a host; `rollout`: the sequence of the commit that changed it last, if the rollout has it. */
+function hostOf(
+  host: HostName,
+  of: { readonly isEnrolled: boolean; readonly rollout?: number; readonly failed?: typeof BAD; readonly seen?: boolean },
+) {
+  const { isEnrolled, rollout, failed, seen = false } = of;
+  const row = { host, repositoryId: 'fleet', publicKey: isEnrolled ? 'key' : undefined, epoch: 1, observed: NOTHING_OBSERVED, state: 'IDLE' };
+  const stable = isEnrolled ? { id: `${host}-1`, host, sequence: 1, toplevel: pathOf(`${host}-1`) } : undefined;
+  const released = rollout === undefined ? undefined : { id: `${host}-${rollout}`, host, sequence: rollout, toplevel: pathOf(`${host}-${rollout}`) };
+  return {
+    row: { ...row, isConnected: isEnrolled, reportSeq: 1 },
+    situation: {
+      pin: undefined,
+      hold: undefined,
+      isRingPromoted: false,
+      rollout: released,
+      stable,
+      directed: stable,
+      quarantined: new Set([failed?.toplevel]),
+    },
+    desired: { kind: 'nothing' },
+    quarantines: failed === undefined ? [] : [failed],
+    acknowledged: new Set(seen && failed !== undefined ? [failed.toplevel] : []),
+  } as unknown as FleetHost;
+}
+
+/** The rollout of a commit in which `kiosk` is called `lobby`, after what the server decides at its first look. */
+async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] = []): Promise<CurrentRollout> {
+  const course = beginRollout(1);
+  const saved: RolloutDecided[] = [];
+  const rollout: CurrentRollout = {
+    id: 'rollout',
+    revisionId: 'new',
+    startedAt: 1,
+    version: 1,
+    state: course.state,
+    course,
+    policy: POLICY,
+    orders: NO_ORDERS,
+    rings: undefined,
+    weaker: [],
+  };
+  const evaluations: readonly Evaluation[] = [
+    { host: kiosk, outcome: 'REMOVED' },
+    ...(hosts.some(({ row }) => row.host === lobby) ? [{ host: lobby, outcome: 'NEW', labels: [], formerHost: kiosk } as const] : []),
+    { host: other, outcome: 'UNCHANGED', labels: [] },
+  ];
+  const engine = new RolloutEngine({
+    forge: 'github',
+    clock: { ...systemClock, now: () => NOW },
+    logger: silentLogger,
+    store: {
+      rollouts: {
+        save: async (some) => await Promise.resolve(saved.push(some) > 0),
+        begin: async () => await Promise.resolve(false),
+        lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known }),
+        lostComplete: async () => await Promise.resolve(undefined),
+        authorsOf: async () => await Promise.resolve(undefined),
+      },
+      revisions: {
+        get: async () => await Promise.resolve(undefined),
+        evaluations: async () => await Promise.resolve(evaluations),
+      },
+      audit: { append: async () => await Promise.resolve() },
+    },
+  });
+  const { fleet } = await engine.tick({ rollout, hosts });
+  if (fleet.rollout === undefined) throw new Error('nothing was decided');
+  return fleet.rollout;
+}
+
+describe('a first ring whose only machine waits for its rename', () => {
+  test('is passed over as an empty one, and the next ring takes its place', async () => {
+    const hosts = [
+      hostOf(kiosk, { isEnrolled: true }),
+      hostOf(lobby, { isEnrolled: false, rollout: 3 }),
+      hostOf(other, { isEnrolled: true, rollout: 3 }),
+    ];
+    const { course, rings } = await decided(hosts);
+    expect([course.state, course.ring, course.provedRing]).toEqual(['ROLLING', 1, undefined]);
+    // When it is renamed it is of that ring.
+    expect([rings?.get(lobby), isRingPromoted(course, 0)]).toEqual([0, true]);
+  });
+
+  test('does not let later rings have what failed on that machine', async () => {
+    const failed = [
+      hostOf(kiosk, { isEnrolled: true, failed: BAD }),
+      hostOf(lobby, { isEnrolled: false, rollout: 3 }),
+      hostOf(other, { isEnrolled: true, rollout: 2 }),
+    ];
+    const { course, rings, orders, policy } = await decided(failed);
+    expect(course).toMatchObject({
+      state: 'PAUSED',
+      ring: 0,
+      pause: { cause: 'failures', count: 1, failures: [{ host: kiosk, toplevel: BAD.toplevel }] },
+    });
+    // Nobody counts it but for that: it is asked nothing.
+    const { hosts } = rolloutFacts(
+      { id: 'rollout', revisionId: 'new', startedAt: 1, version: 1, state: course.state, course, policy, orders, rings, weaker: [] },
+      failed,
+      NOW,
+    );
+    expect(hosts.filter(({ isEligible }) => isEligible).map(({ host }) => host)).toEqual([other]);
+  });
+
+  test('goes on when a person saw that failure, when nobody is to get that commit any more, and when the machine was revoked', async () => {
+    const others = [hostOf(lobby, { isEnrolled: false, rollout: 3 }), hostOf(other, { isEnrolled: true, rollout: 2 })];
+    const seen = hostOf(kiosk, { isEnrolled: true, failed: BAD, seen: true });
+    const [unenrolled, newer] = [hostOf(kiosk, { isEnrolled: false, failed: BAD }), hostOf(other, { isEnrolled: true, rollout: 3 })];
+    const failed = hostOf(kiosk, { isEnrolled: true, failed: BAD });
+    for (const hosts of [
+      [seen, ...others],
+      [unenrolled, ...others],
+      [failed, hostOf(lobby, { isEnrolled: false, rollout: 3 }), newer],
+    ])
+      expect((await decided(hosts)).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+});
+
+describe('a machine that left the flake after it failed', () => {
+  const other2 = hostOf(other, { isEnrolled: true, rollout: 2 });
+  const gone = hostOf(kiosk, { isEnrolled: true, failed: BAD });
+
+  test('counts in the ring that it had, by the gates of that ring', async () => {
+    expect((await decided([gone, other2], [{ host: kiosk, ring: 'canaries', labels: [] }])).course).toMatchObject({
+      state: 'PAUSED',
+      ring: 0,
+      pause: { failures: [{ host: kiosk, toplevel: BAD.toplevel }] },
+    });
+    // The second ring has the gates of the first here, because no ring before it has anybody; it is asked when it is reached.
+    expect((await decided([gone, other2], [{ host: kiosk, ring: 'all', labels: [] }])).course).toMatchObject({ state: 'PAUSED', ring: 1 });
+    // One whose ring is gone counts in the first.
+    expect((await decided([gone, other2], [{ host: kiosk, ring: undefined, labels: [] }])).course).toMatchObject({ state: 'PAUSED', ring: 0 });
+  });
+
+  test('counts no more when somebody runs that commit', async () => {
+    const runs = { ...other2, row: { ...other2.row, ...runsNow(pathOf('other-2')) } } as FleetHost;
+    const third = hostOf('third' as HostName, { isEnrolled: true, rollout: 2 });
+    expect((await decided([gone, runs, third])).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+});
+
+function runsNow(toplevel: StorePath) {
+  return { state: 'SUCCEEDED', stateToplevel: toplevel, observed: { current: toplevel, booted: toplevel, profile: { generation: 1, toplevel } } };
+}
