@@ -131,6 +131,8 @@ describe('below what the host was told', () => {
     expect(resolve(aborted)).toEqual({ kind: 'release', release: at(3), because: 'revert', permit: back.permit });
     expect(resolve({ ...aborted, revert: undefined })).toEqual({ kind: 'release', release: at(5), because: 'kept' });
     expect(resolve({ ...aborted, stable: undefined })).toMatchObject({ release: at(5), because: 'kept' });
+    // It was proved there before, or something newer was: that is no way back, which no window holds.
+    for (const stable of [at(5), at(6)]) expect(resolve({ ...aborted, stable })).toEqual({ kind: 'release', release: stable, because: 'stable' });
     // Another rollout told it: that one is not what was aborted.
     expect(resolve({ ...aborted, directed: at(4), floor: 4 })).toMatchObject({ release: at(4), because: 'kept' });
     expect(resolve({ ...aborted, pin: at(5) })).toMatchObject({ release: at(5), because: 'pin' });

@@ -43,6 +43,8 @@ test('a hint that is all right is followed, also at what was accepted before', (
   });
 });
 
+const TRIED = { purpose: 'test', endsAt: NOW + 3600_000 } as const;
+
 describe('a hint is not followed when', () => {
   const stranger = signerFromPem('server-1', generateKeyPem());
   test.each<[string, Envelope, Partial<DirectiveContext>, string]>([
@@ -55,6 +57,14 @@ describe('a hint is not followed when', () => {
     ['it is for another machine', sealHint(keys, { hint: { machineId: 'b'.repeat(32) } }), {}, 'WRONG_MACHINE'],
     ['its release is for another architecture', sealHint(keys, { release: { system: 'aarch64-linux' } }), {}, 'RELEASE_WRONG_SYSTEM'],
     ['its release is of another repository', sealHint(keys), { repository: 'https://other.example/fleet' }, 'RELEASE_WRONG_REPOSITORY'],
+    ['its release is of another branch', sealHint(keys, { release: { ref: 'refs/heads/testing/ada' } }), { ref: REF }, 'RELEASE_WRONG_REF'],
+    ['its release is only to be tried', sealHint(keys, { release: TRIED }), { ref: REF }, 'RELEASE_IS_TRIAL'],
+    [
+      'its release is only to be tried, and of another branch',
+      sealHint(keys, { release: { ...TRIED, ref: 'refs/heads/testing/ada' } }),
+      { ref: REF },
+      'RELEASE_IS_TRIAL',
+    ],
     ['it was made for another connection', sealHint(keys), { nonce: 'another-connection' }, 'HINT_REPLAYED'],
     ['it expired', sealHint(keys, { hint: { expiresAt: NOW } }), {}, 'HINT_EXPIRED'],
     ['its release expired', sealHint(keys, { release: { expiresAt: NOW } }), {}, 'RELEASE_EXPIRED'],

@@ -182,19 +182,35 @@ describe('a rollout', () => {
     expect(failuresOf(course, twins).map(({ host }) => host)).toEqual(['w']);
   });
 
-  test('whose only host was pinned when the gate passed asks the one that is there before the soak is over', () => {
-    const policy = policyOf(1, [{ soakMs: HOUR }]);
-    const rolling = decideRollout(beginRollout(0), factsOf(policy, ['a:0 to-come']), 0).course;
-    const soaking = decideRollout(rolling, factsOf(policy, ['a:0 to-come-']), 1).course;
-    expect(soaking.state).toBe('SOAKING');
-    expect(decideRollout(soaking, factsOf(policy, ['a:0 to-come-', 'b:0 away']), 2 * HOUR).course.state).toBe('ROLLING');
-  });
+  test.each([0, 1])(
+    'whose only host was pinned when the gate passed asks the one that is there before the soak is over, with minVerified %i',
+    (minVerified) => {
+      const policy = policyOf(1, [{ soakMs: HOUR, minVerified }]);
+      const rolling = decideRollout(beginRollout(0), factsOf(policy, ['a:0 to-come']), 0).course;
+      const soaking = decideRollout(rolling, factsOf(policy, ['a:0 to-come-']), 1).course;
+      expect(soaking.state).toBe('SOAKING');
+      expect(decideRollout(soaking, factsOf(policy, ['a:0 to-come-', 'b:0 away']), 2 * HOUR).course.state).toBe('ROLLING');
+    },
+  );
 
   test('asks a canary whose user followed the fleet again before the soak was over', () => {
     const rolling = decideRollout(beginRollout(0), factsOf(TWO, ['c:0 to-come', 'w:1 to-come']), 0).course;
     const soaking = decideRollout(rolling, factsOf(TWO, ['c:0 to-come-', 'w:1 to-come']), 1).course;
     expect(soaking.state).toBe('SOAKING');
     expect(decideRollout(soaking, factsOf(TWO, ['c:0 to-come', 'w:1 to-come']), HOUR).course).toMatchObject({ state: 'ROLLING', ring: 0 });
+  });
+
+  test('asks those who are there before its last soak is over: somebody of each group has to run it (O4)', () => {
+    const policy = policyOf(2, [{}, { soakMs: HOUR }]);
+    const soaking: RolloutCourse = { ...beginRollout(0), state: 'SOAKING', ring: 1, provedRing: 0 };
+    const others = ['c:0 verified', 'w:1 verified'];
+    const onPis = (hosts: readonly string[]): RolloutFacts => {
+      const facts = factsOf(policy, [...others, ...hosts]);
+      return { ...facts, hosts: facts.hosts.map((host) => ({ ...host, platform: /^[pq]$/.test(host.host) ? 'aarch64-linux' : 'x86_64-linux' })) };
+    };
+    expect(eventsOf(soaking, onPis(['p:1 away', 'q:1 to-come']), HOUR)).toEqual(['grown']);
+    // One that is alone with its change keeps nobody waiting, nor do those whom a person keeps elsewhere.
+    for (const hosts of [['p:1 away'], ['p:1 away-', 'q:1 to-come-']]) expect(eventsOf(soaking, onPis(hosts), HOUR)).toEqual(['finished']);
   });
 
   test('that changes nobody is complete at once', () => {
@@ -313,6 +329,16 @@ describe('a pause', () => {
   });
 });
 
+test('a resume acknowledges what failed in the rings reached, and elsewhere only with a system that they are asked to run (O12)', () => {
+  const facts = factsOf(policyOf(3), ['c:0 failed', 'd:0 failed!', 'w:1 failed', 'x:2 failed']);
+  const named = (course: Partial<RolloutCourse>, given = facts): string[] =>
+    failuresOf({ ...beginRollout(0), ...course }, given).map(({ host }) => host);
+  expect(named({})).toEqual(['c']);
+  expect(named({ ring: 1 })).toEqual(['c', 'w']);
+  const twins = { ...facts, hosts: facts.hosts.map((host) => (host.host === 'x' ? { ...host, toplevel: pathOf('c') } : host)) };
+  expect(named({}, twins)).toEqual(['c', 'x']);
+});
+
 describe('a deadline', () => {
   const asleep = (openMs: number, orders: Partial<RolloutOrders> = {}): RolloutFacts =>
     factsOf(TWO, ['c:0 away', 'd:0 away', 'w:1 to-come'], orders, {
@@ -386,6 +412,9 @@ describe('a hotfix --now', () => {
     const reached = at(TWO, fresh, words('ada'));
     expect(decideRollout(reached, factsOf(TWO, ['c:0 failed', 'w:1 to-come'], words('ada')), 2).course).toMatchObject({ state: 'PAUSED', ring: 1 });
     expect(decideRollout(reached, factsOf(TWO, fresh, words('ada')), HOUR).course.state).toBe('ROLLING');
+    // Three of four are not 80 %.
+    const most = ['c:0 to-come', 'w:1 verified', 'x:1 verified', 'y:1 verified', 'z:1 to-come'];
+    expect(decideRollout(reached, factsOf(TWO, most, words('ada')), HOUR).course).toMatchObject({ state: 'ROLLING', ring: 1 });
   });
 
   test('of somebody who is no administrator counts for nothing', () => {
