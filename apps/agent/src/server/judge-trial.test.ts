@@ -26,7 +26,7 @@ test('a trial ends within 24 hours of the machine’s own time, by whatever cloc
 
 test('off by default; begins at once or not at all; and only as the trial that was signed for this directive', () => {
   const judge = (changes: Partial<TrialContext>, asked: object = order, given: object = {}) =>
-    judgeTrial({ ...order, ...asked }, { ...release(0, HOUR), ...given } as ReleaseStatement, 1, { ...context, ...changes });
+    judgeTrial({ ...order, ...asked }, { ...release(0, HOUR), ...given }, 1, { ...context, ...changes });
   expect(judge({})).toMatchObject({ kind: 'fine' });
   for (const [code, judged] of [
     ['TRIALS_NOT_ENABLED', judge({ trials: 'not-enabled' })],

@@ -12,6 +12,7 @@ import {
 } from '@floe/model';
 import { silentLogger, systemClock } from '@floe/runtime';
 import type { CurrentRollout, Evaluation, FleetHost, RolloutDecided } from '@floe/store';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { rolloutFacts } from './facts.ts';
 import { RolloutEngine } from './engine.ts';
@@ -58,7 +59,7 @@ function hostOf(
 }
 
 /** The rollout of a commit in which `kiosk` is called `lobby`, after what the server decides at its first look. */
-async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] = []): Promise<CurrentRollout> {
+async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] = [], more: readonly Evaluation[] = []): Promise<CurrentRollout> {
   const course = beginRollout(1);
   const saved: RolloutDecided[] = [];
   const rollout: CurrentRollout = {
@@ -77,6 +78,7 @@ async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] 
     { host: kiosk, outcome: 'REMOVED' },
     ...(hosts.some(({ row }) => row.host === lobby) ? [{ host: lobby, outcome: 'NEW', labels: [], formerHost: kiosk } as const] : []),
     { host: other, outcome: 'UNCHANGED', labels: [] },
+    ...more,
   ];
   const engine = new RolloutEngine({
     forge: 'github',
@@ -171,6 +173,43 @@ describe('a machine that left the flake after it failed', () => {
     const third = hostOf('third' as HostName, { isEnrolled: true, rollout: 2 });
     expect((await decided([gone, runs, third])).course).toMatchObject({ state: 'ROLLING', ring: 1 });
   });
+});
+
+test('whoever failed, and is called whatever now, holds up what others are still to get of that commit (O12, O31)', async () => {
+  const anyFate = fc.constantFrom('stays', 'renamed', 'gone');
+  const anyMachine = fc.record({ fate: anyFate, hasFailed: fc.boolean(), isSeen: fc.boolean(), isEnrolled: fc.boolean(), isLater: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyMachine, { minLength: 1, maxLength: 4 }), fc.boolean(), async (machines, isToCome) => {
+      const named = machines.map((each, index) => ({ ...each, host: `m${index}` as HostName, next: `n${index}` as HostName }));
+      const hosts = named.flatMap(({ host, next, fate, hasFailed, isSeen, isEnrolled }) => {
+        const failed = { ...BAD, host, toplevel: pathOf(`${host}-2`) };
+        const own = { isEnrolled, ...(hasFailed ? { failed } : {}), seen: isSeen };
+        // The commit changes it again where it stays.
+        if (fate === 'stays') return [hostOf(host, { ...own, rollout: 3 })];
+        return [hostOf(host, own), ...(fate === 'renamed' ? [hostOf(next, { isEnrolled: false, rollout: 3 })] : [])];
+      });
+      const evaluations = named.flatMap(({ host, next, fate, isLater }): Evaluation[] => {
+        const [stays, gone] = [
+          { outcome: 'CHANGED', labels: [], ring: isLater ? 'all' : 'canaries' } as const,
+          { host, outcome: 'REMOVED' } as const,
+        ];
+        if (fate === 'stays') return [{ host, ...stays }];
+        return fate === 'renamed' ? [gone, { host: next, ...stays, formerHost: host }] : [gone];
+      });
+      const known = named.map(({ host, isLater }): KnownHost => ({ host, ring: isLater ? 'all' : 'canaries', labels: [] }));
+      const others = [hostOf(other, { isEnrolled: true, rollout: isToCome ? 2 : 3 })];
+      const { course } = await decided([...hosts, ...others], known, evaluations);
+      const counts = named.filter(({ hasFailed, isSeen, isEnrolled, isLater }) => {
+        // A later ring is asked when it is reached, and here nothing passes the first one but that it is empty.
+        const isAtFirst = named.some(({ fate, isEnrolled: isIn, isLater: isOfLater }) => fate === 'stays' && isIn && !isOfLater);
+        return isToCome && hasFailed && !isSeen && isEnrolled && (!isLater || !isAtFirst);
+      });
+      const first = counts.filter(({ isLater }) => !isLater);
+      const expected = (first.length > 0 ? first : counts).map(({ host }) => host).toSorted();
+      const paused = course.pause?.cause === 'failures' ? course.pause.failures.map(({ host }) => host) : [];
+      expect(paused, JSON.stringify(course)).toEqual(expected);
+    }),
+  );
 });
 
 function runsNow(toplevel: StorePath) {
