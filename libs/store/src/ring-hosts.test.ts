@@ -18,6 +18,7 @@ const rollout: CurrentRollout = {
   policy: DEFAULT_POLICY,
   orders: NO_ORDERS,
   rings: undefined,
+  weaker: [],
 };
 
 interface Changes {
