@@ -191,7 +191,12 @@ describe('a pass', () => {
 });
 
 /** A steering without hosts: it notes what it looks at, and asks `clock` for the time. */
-function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof systemClock, afterPass: AfterPass): Steering {
+function emptySteering(
+  looks: (readonly HostName[] | undefined)[],
+  clock: typeof systemClock,
+  afterPass: AfterPass,
+  dueInMs?: () => number | undefined,
+): Steering {
   return new Steering(
     {
       store: {
@@ -215,7 +220,7 @@ function emptySteering(looks: (readonly HostName[] | undefined)[], clock: typeof
       releaser: releaserOf(signer),
       troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
       repositoryId: 'repository',
-      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: undefined }) },
+      rollouts: { tick: async (fleet) => await Promise.resolve({ fleet, isMoved: false, dueInMs: dueInMs?.() }) },
     },
     afterPass,
   );
@@ -317,4 +322,46 @@ test('everything is looked at from time to time, also when something wakes it al
 test('a verdict, a wait and a start may move the rollout; a step of a download does not', () => {
   expect((['ROLLED_BACK', 'SUCCEEDED', 'DEFERRED', 'ACTIVATING', 'BLOCKED'] as const).map(movesRollout)).toEqual([true, true, true, true, true]);
   expect((['OFFERED', 'DOWNLOADING', 'STAGED', 'VERIFYING'] as const).map(movesRollout)).toEqual([false, false, false, false]);
+});
+
+test('a report that may move the rollout has all hosts looked at in the next pass, and any other one its own', async () => {
+  const looks: (readonly HostName[] | undefined)[] = [];
+  const stopping = new AbortController();
+  const steering = emptySteering(looks, systemClock, () => undefined);
+  const running = steering.run(stopping.signal);
+  const isLooked = async (times: number): Promise<true> => await eventually('it looked', () => (looks.length >= times ? true : undefined));
+  await isLooked(1);
+  steering.mark(name(1));
+  await isLooked(2);
+  steering.markRollout(name(2));
+  await isLooked(3);
+  expect(looks).toEqual([undefined, [name(1)], undefined]);
+  stopping.abort();
+  await running;
+});
+
+test('a soak that ends is looked at when it does, and not with the next look at everything', async () => {
+  const [looks, times]: [(readonly HostName[] | undefined)[], number[]] = [[], []];
+  const stopping = new AbortController();
+  let now = 0;
+  const clock = Object.assign(Object.create(systemClock) as typeof systemClock, {
+    monotonic: () => now,
+    sleep: async () => await new Promise<void>((resolve) => setImmediate(resolve)),
+  });
+  const steering: Steering = emptySteering(
+    looks,
+    clock,
+    () => {
+      if (looks.length > times.length) times.push(now);
+      now += 1_000;
+      if (now < 100_000) steering.markNews([]);
+    },
+    // In 5 s, and later nothing for long.
+    () => (looks.length === 1 ? 5_000 : undefined),
+  );
+  const running = steering.run(stopping.signal);
+  await eventually('it was woken for a while', () => (now >= 100_000 ? true : undefined));
+  expect(times.slice(0, 3)).toEqual([0, 5_000, 35_000]);
+  stopping.abort();
+  await running;
 });

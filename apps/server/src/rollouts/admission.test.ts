@@ -87,3 +87,62 @@ test('no more hosts of a label change at once than its limit allows, also those 
   );
   expect(most).toBe(LIMIT);
 });
+
+/** Whether `ada` gets its `go`, beside others that have theirs. */
+async function mayGo(
+  changes: Partial<FleetHost> & { readonly host?: Partial<HostRow> } = {},
+  facts: Partial<SlotFacts> = {},
+  epoch = 3,
+): Promise<boolean> {
+  const { host = {}, ...rest } = changes;
+  const ready = readyHost('ada' as HostName);
+  const asking = { ...ready, ...rest, row: { ...ready.row, ...host } };
+  const store = {
+    hosts: {
+      takeSlot: async (_repositoryId: string, _host: HostName, judge: (of: SlotFacts) => HostRow['went']) =>
+        await Promise.resolve(judge({ rollout: { ...ROLLOUT, policy: DEFAULT_POLICY }, asking, gone: [], labels: new Map(), ...facts })),
+    },
+  } as unknown as AdmissionDeps['store'];
+  return await new Admission({ store, repositoryId: 'repository', clock: systemClock, logger: silentLogger }).mayActivate(asking.row.host, epoch);
+}
+
+/** A host between its `go` and the verdict. */
+function changing(host: string): HostRow {
+  return { ...readyHost(host as HostName).row, state: 'ACTIVATING', went: { toplevel, until: systemClock.now() + 60_000 } };
+}
+
+test('a host gets its go for its newest directive, and for what it is to have at this moment', async () => {
+  expect(await mayGo()).toBe(true);
+  expect(await mayGo({}, {}, 2)).toBe(false);
+  expect(await mayGo({}, { asking: undefined })).toBe(false);
+  for (const host of [{ revokedAt: 5 }, { clonedAt: 5 }]) expect(await mayGo({ host }), JSON.stringify(host)).toBe(false);
+  // Decided meanwhile, and not told yet.
+  const { desired } = readyHost('ada' as HostName);
+  if (desired.kind !== 'release') throw new Error('it has a release');
+  expect(await mayGo({ desired: { ...desired, release: { ...desired.release, id: 'another one' } } })).toBe(false);
+  for (const kind of ['nothing', 'quarantined'] as const)
+    expect(await mayGo({ desired: { kind, release: desired.release } as FleetHost['desired'] })).toBe(false);
+});
+
+test('its own place does not stand in its way, nor do places of other rings, or of a host whose user says later (O17)', async () => {
+  const [all] = DEFAULT_POLICY.rings;
+  if (all === undefined) throw new Error('the default policy has a ring');
+  const rings = ['canary', 'all'].map((name) => ({ ...all, name, maxInFlight: 1 }));
+  const two = (of: Readonly<Record<string, number>>): Partial<SlotFacts> => ({
+    rollout: {
+      ...ROLLOUT,
+      course: { ...ROLLOUT.course, ring: 1, provedRing: 0 },
+      policy: { ...DEFAULT_POLICY, rings },
+      rings: new Map(Object.entries(of) as [HostName, number][]),
+    },
+  });
+  expect(await mayGo({}, { ...two({ ada: 1, bob: 1 }), gone: [changing('bob')] })).toBe(false);
+  expect(await mayGo({}, { ...two({ ada: 1, bob: 0 }), gone: [changing('bob')] })).toBe(true);
+  expect(await mayGo({}, { ...two({ ada: 1 }), gone: [changing('ada')] })).toBe(true);
+  for (const state of ['DEFERRED', 'BOOT_STAGED'] as const)
+    expect(await mayGo({}, { ...two({ ada: 1, bob: 1 }), gone: [{ ...changing('bob'), state }] }), state).toBe(true);
+  // Past its time it holds none.
+  expect(await mayGo({}, { ...two({ ada: 1, bob: 1 }), gone: [{ ...changing('bob'), went: { toplevel, until: systemClock.now() - 1 } }] })).toBe(
+    true,
+  );
+});

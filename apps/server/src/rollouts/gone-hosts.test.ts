@@ -87,7 +87,6 @@ async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] 
     store: {
       rollouts: {
         save: async (some) => await Promise.resolve(saved.push(some) > 0),
-        begin: async () => await Promise.resolve(false),
         lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known }),
         lostComplete: async () => await Promise.resolve(undefined),
         authorsOf: async () => await Promise.resolve(undefined),
@@ -96,7 +95,7 @@ async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] 
         get: async () => await Promise.resolve(undefined),
         evaluations: async () => await Promise.resolve(evaluations),
       },
-      audit: { append: async () => await Promise.resolve() },
+      decide: async () => await Promise.reject(new Error('nothing waits to begin')),
     },
   });
   const { fleet } = await engine.tick({ rollout, hosts });
