@@ -108,6 +108,7 @@ it('refuses what a server does not start with beside a builder of its own', asyn
     'policyFloor.checks = [ "unit" ];',
     'repository.directory = "nix";',
     'evaluate.source = "tree";',
+    'evaluate.skip = "footprint";',
     'evaluate.attribute = "colmenaHive.nodes";',
   ])
     expect(await failed([...needed, setting]), setting).toEqual([expect.stringMatching(/take signers, policyFloor, .* out, and set them there/)]);

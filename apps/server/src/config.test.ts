@@ -259,6 +259,7 @@ describe('a builder of its own process', () => {
       ['FLOE_INPUTS_FILE', '/inputs'],
       ['FLOE_EVALUATE_SOURCE', 'tree'],
       ['FLOE_EVALUATE_IGNORE', 'docs/**'],
+      ['FLOE_EVALUATE_SKIP', 'footprint'],
       ['FLOE_EVALUATE_ATTRIBUTE', 'colmenaHive.nodes'],
       ['FLOE_POLICY_FLOOR', '{}'],
       ['FLOE_SSH_SIGNERS_FILE', '/signers'],

@@ -14,7 +14,7 @@ import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from '
 import { ObjectStore } from './object-store.ts';
 import type { CommitMakerDeps } from './object-writer.ts';
 import { DamagedError } from './pack/damaged.ts';
-import { diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
+import { diffNodes, diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
 import { openPacks } from './packs.ts';
 import { PacketError } from './pkt-line.ts';
 import { incompleteTransfer, receivePack } from './receive-pack.ts';
@@ -101,6 +101,19 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     if (object === undefined) return undefined;
     if (object.type === 'commit') return parseCommit(sha, object.bytes);
     throw gitError('COMMIT_UNREADABLE', `${sha} on ${branch} is a ${object.type} and not a commit: push a commit to ${branch}`, { data: { sha } });
+  }
+
+  async function changesBetween<Change>(
+    from: CommitSha | undefined,
+    to: CommitSha,
+    diff: (from: string | undefined, to: string, read: typeof readTree) => Promise<Change[] | typeof TOO_MANY_CHANGES>,
+  ): Promise<Change[] | 'unknown'> {
+    const target = (await knownCommit(to)).tree;
+    // A recreated mirror does not contain the commits that a force-push removed.
+    const start = from === undefined ? undefined : await readCommit(from);
+    if (from !== undefined && start === undefined) return 'unknown';
+    const changes = await diff(start?.tree, target, readTree);
+    return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
   }
 
   async function knownCommit(sha: CommitSha): Promise<RawCommit> {
@@ -319,15 +332,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         for (const each of [sha, earlier]) await knownCommit(each);
         return await isFastForward(earlier, sha, async (each) => await ancestor(each, signal));
       }),
-    changedPaths: (signal, from, to) =>
-      reading(signal, async () => {
-        const target = (await knownCommit(to)).tree;
-        // A recreated mirror does not contain the commits that a force-push removed.
-        const start = from === undefined ? undefined : await readCommit(from);
-        if (from !== undefined && start === undefined) return 'unknown';
-        const changes = await diffTrees(start?.tree, target, readTree);
-        return changes === TOO_MANY_CHANGES ? 'unknown' : changes;
-      }),
+    changedPaths: (signal, from, to) => reading(signal, async () => await changesBetween(from, to, diffTrees)),
+    changedNodes: (signal, from, to) => reading(signal, async () => await changesBetween(from, to, diffNodes)),
     newCommits: (signal, from, to, most) =>
       reading(signal, async () => {
         await knownCommit(to);

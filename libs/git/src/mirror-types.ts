@@ -1,4 +1,4 @@
-import type { CommitSha } from '@floe/model';
+import type { CommitSha, NodeChange } from '@floe/model';
 import type { PathChange } from './path-changes.ts';
 import type { SelfMention } from './self-mentions.ts';
 
@@ -79,6 +79,7 @@ export interface MirrorOperations {
   commit(sha: CommitSha): Promise<CommitInfo>;
   contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  changedNodes(from: CommitSha, to: CommitSha): Promise<NodeChange[] | 'unknown'>;
   newCommits(from: CommitSha, to: CommitSha, most: number): Promise<readonly CommitSha[] | 'unknown' | 'too-many'>;
   signedParts(sha: CommitSha): Promise<SignedParts>;
   inspect(sha: CommitSha): Promise<TreeReport>;

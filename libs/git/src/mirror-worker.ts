@@ -24,6 +24,8 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.contains(signal, ...call.args);
     case 'changedPaths':
       return mirror.changedPaths(signal, ...call.args);
+    case 'changedNodes':
+      return mirror.changedNodes(signal, ...call.args);
     case 'newCommits':
       return mirror.newCommits(signal, ...call.args);
     case 'signedParts':

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { TREE_ADDRESS, type CommitSha } from '@floe/model';
+import { TREE_ADDRESS, type CommitSha, type NodeChange } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
@@ -55,6 +55,8 @@ export interface GitMirror extends AsyncDisposable {
    * have `from` any more (removed by a force-push), or when there are too many: callers only order hosts by them.
    */
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
+  /** The same with folders, and what is at each path before and after. */
+  changedNodes(from: CommitSha, to: CommitSha): Promise<NodeChange[] | 'unknown'>;
   /** The commits that `to` has and `from` has not; 'unknown' when the mirror does not have `from` any more, 'too-many' above `most`. */
   newCommits(from: CommitSha, to: CommitSha, most: number): Promise<readonly CommitSha[] | 'unknown' | 'too-many'>;
   /** A commit as its signature was made of it. */
@@ -119,6 +121,7 @@ export function mirrorBy(
     commit: async (sha) => await calls.call('commit', [sha]),
     contains: async (sha, earlier) => await calls.call('contains', [sha, earlier]),
     changedPaths: async (from, to) => await calls.call('changedPaths', [from, to]),
+    changedNodes: async (from, to) => await calls.call('changedNodes', [from, to]),
     newCommits: async (from, to, most) => await calls.call('newCommits', [from, to, most]),
     signedParts: async (sha) => await calls.call('signedParts', [sha]),
     inspect: async (sha) => await calls.call('inspect', [sha]),

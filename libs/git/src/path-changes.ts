@@ -1,3 +1,5 @@
+import type { NodeChange, NodeKind } from '@floe/model';
+
 /** How a path differs between two commits. A changed mode, or target of a link or submodule, is 'modified'. */
 export interface PathChange {
   /** From the root of the repository, with `/`. A file, a symbolic link or a submodule; never a folder. */
@@ -26,11 +28,24 @@ type ReadTree = (oid: string) => Promise<readonly TreeEntry[]>;
  * and not on the size of the repository. `from` undefined: an empty tree.
  */
 export async function diffTrees(from: string | undefined, to: string, readTree: ReadTree): Promise<PathChange[] | typeof TOO_MANY_CHANGES> {
-  const changes: PathChange[] = [];
+  const nodes = await diffNodes(from, to, readTree);
+  return nodes === TOO_MANY_CHANGES ? nodes : nodes.flatMap(fileChange);
+}
+
+/** The same with folders, and what is there before and after. */
+export async function diffNodes(from: string | undefined, to: string, readTree: ReadTree): Promise<NodeChange[] | typeof TOO_MANY_CHANGES> {
+  const changes: NodeChange[] = [];
   const folders = new Budget(MAX_CHANGES);
   await collectChanges(from, to, '', async (oid) => (folders.take() ? await readTree(oid) : []), changes);
   if (folders.isSpent || changes.length > MAX_CHANGES) return TOO_MANY_CHANGES;
   return changes.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}
+
+function fileChange({ path, before, after }: NodeChange): PathChange[] {
+  const wasFile = before !== undefined && before !== 'folder';
+  const isFile = after !== undefined && after !== 'folder';
+  if (!wasFile && !isFile) return [];
+  return [{ path, kind: wasFile && isFile ? 'modified' : isFile ? 'added' : 'removed' }];
 }
 
 async function collectChanges(
@@ -38,7 +53,7 @@ async function collectChanges(
   to: string | undefined,
   prefix: string,
   readTree: ReadTree,
-  changes: PathChange[],
+  changes: NodeChange[],
 ): Promise<void> {
   if (from === to || changes.length > MAX_CHANGES || prefix.length > MAX_PATH_LENGTH) return;
   const before = new Map((from === undefined ? [] : await readTree(from)).map((entry) => [entry.path, entry]));
@@ -57,14 +72,19 @@ async function compareEntries(
   entry: TreeEntry | undefined,
   path: string,
   readTree: ReadTree,
-  changes: PathChange[],
+  changes: NodeChange[],
 ): Promise<void> {
-  const oldTree = old?.type === 'tree' ? old.oid : undefined;
-  const newTree = entry?.type === 'tree' ? entry.oid : undefined;
-  const wasFile = old !== undefined && oldTree === undefined;
-  const isFile = entry !== undefined && newTree === undefined;
-  if (wasFile || isFile) changes.push({ path, kind: wasFile && isFile ? 'modified' : isFile ? 'added' : 'removed' });
-  await collectChanges(oldTree, newTree, `${path}/`, readTree, changes);
+  const [before, after] = [nodeKind(old), nodeKind(entry)];
+  if (before !== 'folder' || after !== 'folder') changes.push({ path, before, after });
+  await collectChanges(before === 'folder' ? old?.oid : undefined, after === 'folder' ? entry?.oid : undefined, `${path}/`, readTree, changes);
+}
+
+function nodeKind(entry: TreeEntry | undefined): NodeKind | undefined {
+  if (entry === undefined) return undefined;
+  if (entry.type === 'tree') return 'folder';
+  if (entry.type === 'commit') return 'submodule';
+  if (entry.mode.startsWith('12')) return 'link';
+  return entry.mode.endsWith('755') ? 'executable' : 'file';
 }
 
 class Budget {

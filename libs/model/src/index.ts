@@ -18,6 +18,7 @@ export * from './duration.ts';
 export * from './audit-chain.ts';
 export * from './evaluation.ts';
 export * from './flake-address.ts';
+export * from './footprint.ts';
 export * from './ignored-paths.ts';
 export * from './forge-login.ts';
 export * from './signer-name.ts';

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
-import type { StorePath } from '@floe/model';
+import { STORE_PATH_FORM, type Look, type StorePath } from '@floe/model';
 import { gitAddress } from './flake-address.ts';
 import { HOSTS_ATTRIBUTE } from './hosts-attribute.ts';
 import type { LockedInput } from './flake-lock.ts';
@@ -8,6 +8,7 @@ import type { AskRemote } from './ask-remote.ts';
 import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
 import type { EvaluationGate } from './evaluation-gate.ts';
 import { FailureLog, parseLogLine, type LogEvent } from './internal-json.ts';
+import { looksOfLine } from './trace-lines.ts';
 import { needsNoSandbox, type NixProgram } from './unsandboxed.ts';
 import type { Sandbox, SandboxedCommand } from './sandbox.ts';
 
@@ -100,6 +101,12 @@ export class NixCommand {
   }
 }
 
+/** What an evaluation printed, and looked at. */
+export interface Traced {
+  readonly stdout: string;
+  readonly looks: ReadonlySet<Look>;
+}
+
 export interface RepositoryNixDeps {
   readonly exec: Exec;
   readonly logger: Logger;
@@ -190,6 +197,32 @@ export class RepositoryCommand {
     });
   }
 
+  /**
+   * Evaluates under strace, which writes to standard error what is looked at below the store path `root`. Nix itself is silent there, so no
+   * text of the repository gets into it. Undefined: it failed, or not all was recorded.
+   */
+  async trace(args: readonly string[], root: string, options: CommandOptions): Promise<Traced | undefined> {
+    const { exec, sandbox } = this.#deps;
+    await using launch = await sandbox.prepare('strace', traceArguments(root));
+    const status = launch.readStatus?.();
+    const [looks, tooMuch] = [new Set<Look>(), new AbortController()];
+    let isWhole = true;
+    const result = await exec(launch.file, [...launch.args, 'nix', 'eval', ...args, ...FEATURES, ...NOT_FROM_FLAKES], {
+      env: launch.env,
+      signal: AbortSignal.any([tooMuch.signal, ...(options.signal === undefined ? [] : [options.signal])]),
+      timeoutMs: options.timeoutMs ?? NO_TIME_LIMIT,
+      maxMemoryBytes: options.maxMemoryBytes,
+      onStderrLine(line) {
+        if (status?.take(line) === true) return;
+        const found = looksOfLine(line, root);
+        if (found === 'unclear' || looks.size > MAX_LOOKS) isWhole = false;
+        else for (const look of found) looks.add(look);
+        if (!isWhole) tooMuch.abort();
+      },
+    });
+    return isWhole && result.end === 'exited' && result.exitCode === 0 ? { stdout: result.stdout, looks } : undefined;
+  }
+
   /** How the input is fetched; undefined: without a login. */
   accessOf({ remote }: LockedInput): InputAccess | undefined {
     return accessOf(remote, this.#deps.inputAccess ?? []);
@@ -227,6 +260,17 @@ function fetchExpression(flakeUrl: string): string | undefined {
   const attributes = { url, ref, rev };
   const written = Object.entries(attributes).map(([name, value]) => `${name} = ${nixString(value)};`);
   return `(builtins.fetchTree { type = "git"; shallow = false; ${written.join(' ')} }).outPath`;
+}
+
+/** A host that looks at more is taken to look at all. */
+const MAX_LOOKS = 50_000;
+
+/** Of strace: all calls with the name of a file, and listings of folders, also of threads; only those that are about `root`. */
+function traceArguments(root: string): readonly string[] {
+  if (!STORE_PATH_FORM.test(root)) throw new Error(`${root} is no store path`);
+  const filter = `|exec grep -F -e ${root} 1>&2`;
+  const calls = 'trace=%file,getdents,getdents64';
+  return ['-f', '-qq', '--seccomp-bpf', '-y', '-e', calls, '-e', 'signal=none', '-o', filter, 'sh', '-c', 'exec "$@" 2>/dev/null', 'sh'];
 }
 
 /** Overrides nix.conf: the settings of a flake are untrusted. (Ignoring them is also Nix's default.) */

@@ -6,6 +6,7 @@ export type { CacheTrust } from './cache-trust.ts';
 export type { ClosureChanges, PackageChange } from './closure-changes.ts';
 export type { NixStore } from './command.ts';
 export { EvaluationGate } from './evaluation-gate.ts';
+export type { HostAnswer } from './host-answer.ts';
 export type { HostEvaluation } from './evaluate.ts';
 export { POLICY_EXPRESSION, policyOfAnswer } from './fleet-policy.ts';
 export type { PublishedPath } from './publish.ts';

@@ -15,6 +15,7 @@ import { notBuiltHere, type EvaluatedSystem } from './not-built-here.ts';
 import { addRoot, removeRoot, setProfile } from './profile.ts';
 import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
 import { sourcesOf } from './sources.ts';
+import { traceHost, type HostTrace, type TraceOptions } from './trace-host.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
 
 /** Nix on input from the repository, in the sandbox. Each method is documented at the function of the same name. */
@@ -24,6 +25,7 @@ export interface RepositoryNix {
   lackingSettings(flakeUrl: string, limits: ReadLimits): Promise<LackingSettings>;
   evaluateCheck(flakeUrl: string, name: string, limits: ReadLimits): Promise<CheckEvaluation>;
   evaluateHosts(flakeUrl: string, hosts: readonly HostName[], options: EvaluateOptions): Promise<void>;
+  traceHost(flakeUrl: string, host: HostName, options: TraceOptions): Promise<HostTrace | undefined>;
   notBuiltHere(targets: readonly EvaluatedSystem[], signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
   build(target: BuildTarget, options: BuildOptions): Promise<BuildResult>;
   sourcesOf(drvPath: string): Promise<readonly string[]>;
@@ -55,6 +57,7 @@ export function createRepositoryNix(deps: RepositoryNixDeps, nix: Pick<Nix, 'add
     lackingSettings: async (flakeUrl, limits) => await lackingSettings(command, flakeUrl, limits),
     evaluateCheck: async (flakeUrl, name, limits) => await evaluateCheck(command, flakeUrl, name, limits),
     evaluateHosts: async (flakeUrl, hosts, options) => await evaluateHosts(command, flakeUrl, hosts, options),
+    traceHost: async (flakeUrl, host, options) => await traceHost(command, flakeUrl, host, options),
     notBuiltHere: async (targets, signal) => await notBuiltHere(command, targets, signal),
     build: async (target, options) => await build(command, nix, target, options),
     sourcesOf: async (drvPath) => await sourcesOf(command, drvPath),

@@ -7,6 +7,7 @@ import type { PlainStore } from '@floe/store';
 import type { TestingDeps } from './testing-branches/testing-deps.ts';
 import type { EvaluateSource } from './evaluation/evaluate-source.ts';
 import type { Footprints } from './evaluation/footprints.ts';
+import type { Traces } from './evaluation/traces.ts';
 import type { OwnEvaluations } from './evaluation/own-evaluations.ts';
 import type { AllowedSigners } from './commit-signers/types.ts';
 import type { StatementLog } from './statements/statement-log.ts';
@@ -61,6 +62,8 @@ export interface PipelineDeps {
   readonly looksForSelf?: boolean | undefined;
   /** Which files each host's evaluation took, for the order of the next ones. Undefined: they are ordered by names and earlier commits alone. */
   readonly footprints?: Footprints | undefined;
+  /** What the evaluation of each host looks at, so that a commit that changes none of it evaluates none again. Undefined: all are evaluated. */
+  readonly traces?: Traces | undefined;
   /** Who may sign commits, by the server's settings; undefined: nobody has to. */
   readonly signers?: AllowedSigners | undefined;
   /** The probes that the server's settings have: the same. */

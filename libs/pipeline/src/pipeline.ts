@@ -12,6 +12,7 @@ import { tryLateHosts } from './late-hosts.ts';
 import { recordEvent } from './record-event.ts';
 import { FreshnessKeeper } from './release.ts';
 import { SelfWatch } from './evaluation/self-use.ts';
+import { TraceWatch } from './evaluation/trace-watch.ts';
 import { logStable } from './statements/stable-statements.ts';
 import { NOT_TAKEN, publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
@@ -152,7 +153,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
 
   async function work(): Promise<void> {
     let attempt = 0;
-    const self = new SelfWatch(deps);
+    const watches = [new SelfWatch(deps), new TraceWatch(deps)];
     while (!inner.aborted) {
       running.id = undefined;
       const step = AbortSignal.any([inner, running.controller.signal]);
@@ -161,7 +162,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         const repository = await store.repositories.get(repositoryId);
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
-        const isIdle = revision === undefined ? await workWhileIdle(repository, step, self) : await advance(deps, repository, revision, step);
+        const isIdle = revision === undefined ? await workWhileIdle(repository, step, watches) : await advance(deps, repository, revision, step);
         attempt = 0;
         if (isIdle) await working.wait(HINT_POLL_MS, inner);
       } catch (error) {
@@ -244,7 +245,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   }
 
   /** The work while no revision is under way. Resolves to true when there was none. */
-  async function workWhileIdle(repository: Repository, step: AbortSignal, self: SelfWatch): Promise<boolean> {
+  async function workWhileIdle(repository: Repository, step: AbortSignal, watches: readonly (SelfWatch | TraceWatch)[]): Promise<boolean> {
     const newest = await store.revisions.newest(repositoryId);
     const retryAt = newest === undefined ? undefined : await store.revisions.nextRetryAt(newest.id);
     // A newer revision evaluates the hosts of a superseded one itself; after other failures an administrator decides. Of a submitted one
@@ -252,7 +253,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
     const hasCommit = newest?.handoverId === undefined;
     const canBeLate = hasCommit && (newest?.state === 'PUBLISHED' || newest?.state === 'BUILD_FAILED');
     if (newest === undefined || !canBeLate || retryAt === undefined || retryAt > clock.now()) {
-      if (newest !== undefined) await self.look(newest, step);
+      if (newest !== undefined) for (const watch of watches) await watch.look(newest, step);
       return true;
     }
     await tryLateHosts(deps, repository, newest, step);

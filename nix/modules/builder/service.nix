@@ -1,5 +1,5 @@
 # The builder's unit, its user, and the files that it reads.
-{ config, lib, ... }:
+{ config, lib, pkgs, ... }:
 let
   cfg = config.services.floe.builder;
   building = import ../shared/building-service.nix {
@@ -32,6 +32,7 @@ in
         };
         after = [ "nix-daemon.socket" ] ++ lib.optional cfg.database.local "floe-builder-database.service";
         runsRepositoryCode = true;
+        recordingPackages = lib.optional (cfg.evaluate.skip != null) pkgs.strace;
         # Others read what is in a cache elsewhere. The builder's own folder is closed, whatever its files allow.
         umask = if cfg.cacheDir == null then "0077" else "0022";
       })

@@ -42,6 +42,7 @@ in
             && cfg.repository.directory == null
             && cfg.evaluate.source == "commit"
             && cfg.evaluate.ignore == [ ]
+            && cfg.evaluate.skip == null
             && cfg.evaluate.attribute == "nixosConfigurations";
         message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, signCommand, policyFloor, repository.directory and evaluate out, and set them there";
       }

@@ -1,5 +1,5 @@
 # The server's unit, its user, and the files that it reads.
-{ config, lib, ... }:
+{ config, lib, pkgs, ... }:
 let
   cfg = config.services.floe.server;
   hasOwnBuilder = cfg.builderKeysFile != null;
@@ -92,6 +92,7 @@ in
           # The server waits for a database that starts later.
           ++ lib.optional cfg.database.createLocally "postgresql.service";
         runsRepositoryCode = !hasOwnBuilder;
+        recordingPackages = lib.optional (cfg.evaluate.skip != null) pkgs.strace;
         # That of a floe-builder is only read.
         cacheDir = if hasOwnBuilder then null else cfg.cacheDir;
         umask = "0077";

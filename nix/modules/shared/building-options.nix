@@ -80,6 +80,15 @@ in
         change with them, and of a commit that changes only these nothing is evaluated.
       '';
     };
+    skip = mkOption {
+      type = types.nullOr (types.enum [ "footprint" ]);
+      default = null;
+      description = ''
+        With "footprint" a host is not evaluated at a commit that changes nothing of what its last evaluation looked at. While nothing else is to be
+        done, evaluations are recorded by strace, and some of the hosts that were left out are evaluated nevertheless. Where one of them is
+        another system, that is told, and all hosts are evaluated again from then on.
+      '';
+    };
   };
 
   forge = mkOption {

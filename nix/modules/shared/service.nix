@@ -19,6 +19,8 @@
   after,
   # Whether evaluations run in it, each in a sandbox of bubblewrap.
   runsRepositoryCode,
+  # Packages whose programs evaluations are recorded with, in that sandbox.
+  recordingPackages ? [ ],
   # The folder outside of its own that it publishes to; null: there is none.
   cacheDir,
   umask,
@@ -57,7 +59,7 @@ in
     # It waits for a database, and, beside a builder, for a file, that comes later.
     unitConfig.StartLimitIntervalSec = 0;
 
-    path = lib.optional runsRepositoryCode config.nix.package;
+    path = lib.optional runsRepositoryCode config.nix.package ++ recordingPackages;
     restartTriggers = restartTriggers ++ lib.optional (config.environment.etc ? ${certificates}) config.environment.etc.${certificates}.source;
 
     environment = lib.mapAttrs (_: escape) (isSet (given // settings) // environment) // lib.mapAttrs (setting: _: "%d/${setting}") (isSet secrets);
@@ -103,7 +105,9 @@ in
       RestrictSUIDSGID = true;
       SystemCallArchitectures = "native";
       SystemCallErrorNumber = "EPERM";
-      SystemCallFilter = [ "@system-service" ] ++ lib.optional runsRepositoryCode "@mount";
+      SystemCallFilter = [ "@system-service" ] ++ lib.optional runsRepositoryCode "@mount"
+        # strace follows the programs that it starts, in the sandbox, which has no others.
+        ++ lib.optionals (recordingPackages != [ ]) [ "ptrace" "process_vm_readv" ];
 
       # Nix's daemon builds, in its own sandbox; here only evaluations run. The sandbox needs user namespaces with mounts in them, and a
       # /proc on which nothing is mounted: ProtectKernelTunables and ProtectKernelLogs would do that, and forbid an unprivileged user

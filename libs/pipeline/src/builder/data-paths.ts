@@ -9,6 +9,7 @@ export function dataPaths(dataDir: string) {
     cache: join(dataDir, 'cache'),
     statements: join(dataDir, 'statements'),
     footprints: join(dataDir, 'footprints.json'),
+    traces: join(dataDir, 'traces.json'),
     roots: join(dataDir, 'roots'),
     keys: join(dataDir, 'keys'),
     releaseKey: join(dataDir, 'keys', 'release.pem'),

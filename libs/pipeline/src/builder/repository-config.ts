@@ -21,6 +21,8 @@ export interface RepositoryConfig {
   readonly testingBranches: number;
   /** What of a commit is evaluated. */
   readonly source: EvaluateSource;
+  /** A host is not evaluated where a commit changes nothing that its last evaluation looked at. */
+  readonly skips: boolean;
 }
 
 /** The limits of HTTP servers for a URL, and of file systems for a ref's name. */
@@ -75,12 +77,14 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
       objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),
     },
     testingBranches: read.checked('FLOE_REPOSITORY_TESTING_BRANCHES', TestingBranches, 0, 'how many branches testing/HOST are followed: 0 to 100'),
+    skips: read.checked('FLOE_EVALUATE_SKIP', Skip, 'nothing', 'footprint (or nothing, the default)') === 'footprint',
     source: parseSource(read, directory === '.' ? undefined : directory),
     silenceMs: 1000 * read.count('FLOE_REPOSITORY_SILENCE_SECONDS', 120, 'seconds'),
   };
 }
 
 const HostsAttribute = v.pipe(v.string(), v.regex(HOSTS_ATTRIBUTE_FORM));
+const Skip = v.picklist(['nothing', 'footprint']);
 const Source = v.picklist(['commit', 'tree']);
 
 function parseSource(read: SettingsReader, directory: string | undefined): EvaluateSource {

@@ -6,6 +6,7 @@ import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type C
 import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
 import { believingNothing } from '../believing-nothing.ts';
+import { openTraces } from './open-traces.ts';
 import { Footprints } from '../evaluation/footprints.ts';
 import { runPipeline } from '../pipeline.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
@@ -79,6 +80,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     signers: config.signers,
     source: config.repository.source,
     looksForSelf: true,
+    traces: await openTraces(config, logger),
     footprints: await Footprints.open(paths.footprints, logger),
     policyFloor: config.policyFloor,
     owner: await loadOrCreateInstanceId(paths.instanceId),

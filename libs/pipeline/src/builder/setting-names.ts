@@ -13,6 +13,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_TESTING_BRANCHES', 'repository.testingBranches'],
   ['FLOE_EVALUATE_SOURCE', 'evaluate.source'],
   ['FLOE_EVALUATE_IGNORE', 'evaluate.ignore'],
+  ['FLOE_EVALUATE_SKIP', 'evaluate.skip'],
   ['FLOE_EVALUATE_ATTRIBUTE', 'evaluate.attribute'],
   ['FLOE_FORGE', 'forge'],
   ['FLOE_WEBHOOK_SECRET_FILE', 'webhookSecretFile'],

@@ -11,6 +11,7 @@ import { takePolicy } from './policy.ts';
 import { leftCache, releasedToplevels, type Released } from './released.ts';
 import { saveEvaluations } from './save-evaluations.ts';
 import { addressOf } from './source.ts';
+import { untouchedRows } from './untouched.ts';
 import { whoseHosts } from './whose-hosts.ts';
 
 export type EvaluateOutcome =
@@ -92,8 +93,16 @@ export async function prepareRevision(deps: PipelineDeps, received: Revision, si
   deps.footprints?.keepOnly(hosts);
 
   const { isEnrolled } = await whoseHosts(store, revision);
-  const found = await keptRows(deps, revision, hosts, await leftCache(deps, hosts, released), isEnrolled);
-  const kept = await setAsideOpaque(deps, revision, found, signal);
+  const inCache = await leftCache(deps, hosts, released);
+  const found = await keptRows(deps, revision, hosts, inCache, isEnrolled);
+  const isFound = new Set(found.map(({ host }) => host));
+  const untouched = await untouchedRows(
+    deps,
+    revision,
+    hosts.filter((host) => !isFound.has(host)),
+    inCache,
+  );
+  const kept = await setAsideOpaque(deps, revision, [...found, ...untouched], signal);
   const done = new Set(kept.map(({ host }) => host));
   const left = hosts.filter((host) => !done.has(host));
   const removed = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed;

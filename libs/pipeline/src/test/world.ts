@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
-import type { CommitSha, HostName, PolicyFloor, StorePath } from '@floe/model';
+import { lookOf, type CommitSha, type HostName, type PolicyFloor, type StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
 import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type AsyncSigner, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
@@ -8,6 +8,7 @@ import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
 import type { AllowedSigners } from '../commit-signers/types.ts';
 import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
+import { Traces } from '../evaluation/traces.ts';
 import { Footprints } from '../evaluation/footprints.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
@@ -75,6 +76,10 @@ export class World implements AsyncDisposable {
   /** The builder is a process of its own, and does not believe the database. */
   isApart = false;
   looksForSelf = false;
+  /** Hosts are not evaluated that a commit does not touch. */
+  skips = false;
+  /** The evaluations that were recorded. */
+  traced: string[] = [];
   /** How often the flake was asked for more than one host: its names, its policy, a check. */
   questions = 0;
   refuse: () => void = () => undefined;
@@ -126,6 +131,7 @@ export class World implements AsyncDisposable {
         source: this.source,
         ...(this.isApart ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: true }) : {}),
         looksForSelf: this.looksForSelf,
+        traces: this.skips ? await Traces.open(join(folder, 'traces.json'), silentLogger) : undefined,
         footprints: await Footprints.open(join(folder, 'footprints.json'), silentLogger),
         owner: this.owner,
       },
@@ -224,6 +230,8 @@ export class World implements AsyncDisposable {
       },
       contains: async () => false,
       changedPaths: async (from, to) => (await this.changedPaths(from, to)).map((path) => ({ path }) as never),
+      changedNodes: async (from, to) =>
+        (await this.changedPaths(from, to)).map((path) => ({ path, before: 'file' as const, after: 'file' as const })),
       newCommits: async () => [],
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
@@ -279,6 +287,15 @@ export class World implements AsyncDisposable {
         const waits = (host: string): boolean => this.evaluatesAfter.has(host);
         for (const host of hosts.filter((each) => !waits(each))) await evaluate(host);
         await Promise.all(hosts.filter(waits).map(evaluate));
+      },
+      traceHost: async (url, host) => {
+        this.traced.push(`${Number(commitIn(url))} ${host}`);
+        const known = this.#at(url)[host] ?? { evaluates: 'broken' };
+        if (typeof known.evaluates !== 'number') return await Promise.resolve(undefined);
+        const evaluation = this.#evaluation(host, { ...known, evaluates: known.evaluates + (known.usesSelf === true ? 1_000 : 0) }, false);
+        if (evaluation.kind !== 'evaluated') return undefined;
+        const { host: _host, durationMs: _ms, warnings: _warnings, imported = [], kind: _kind, ...answer } = evaluation;
+        return { answer, looks: new Set(imported.map((path) => lookOf('read', path))) };
       },
       notBuiltHere: async (targets) => {
         const arm = targets.filter(({ system }) => !this.builders.includes(system));
