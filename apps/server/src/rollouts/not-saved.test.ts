@@ -47,11 +47,11 @@ function hostOf(host: HostName, course: RolloutCourse, state: 'IDLE' | 'SUCCEEDE
     state,
     stateToplevel: pathOf(`${host}-2`),
   };
-  const isRingPromoted = isRingPromotedIn(course, host);
+  const isPromoted = isRingPromotedIn(course, host);
   const situation = {
     pin: undefined,
     hold: undefined,
-    isRingPromoted,
+    isRingPromoted: isPromoted,
     rollout: release(2),
     stable: release(1),
     directed: release(1),

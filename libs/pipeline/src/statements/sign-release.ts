@@ -1,10 +1,10 @@
 import { open, ReleaseStatement, sealAsync } from '@floe/protocol';
 import { verifySignature, type AsyncSigner } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { PlainStore } from '@floe/store';
 import type { LoggedRelease, StatementLog } from './statement-log.ts';
 
 export interface SignReleaseDeps {
-  readonly store: Pick<Store, 'confirmLease'>;
+  readonly store: Pick<PlainStore, 'confirmLease'>;
   readonly statements: StatementLog;
   readonly releaseSigner: AsyncSigner;
 }

@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
 import { open, ReleaseStatement, sealAsync, type StableStatement, type TrustedKey } from '@floe/protocol';
 import { verifySignature, type AsyncSigner, type Clock, type Logger } from '@floe/runtime';
-import type { Repository, StableRelease, Store, StorePart } from '@floe/store';
+import type { PlainStore, Repository, StableRelease, StorePart } from '@floe/store';
 import type { LoggedRenames } from './logged-renames.ts';
 import type { LoggedRelease, StatementLog } from './statement-log.ts';
 
@@ -35,7 +35,7 @@ function batchesOf(hosts: readonly StableRelease[]): StableRelease[][] {
  */
 export async function logStable(
   deps: {
-    readonly store: StorePart<{ stable: 'unlogged' | 'noteLogged'; repositories: 'get' }> & Pick<Store, 'confirmLease'>;
+    readonly store: StorePart<{ stable: 'unlogged' | 'noteLogged'; repositories: 'get' }> & Pick<PlainStore, 'confirmLease'>;
     readonly statements: StatementLog;
     readonly releaseSigner: AsyncSigner;
     readonly clock: Pick<Clock, 'now'>;
