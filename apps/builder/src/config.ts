@@ -28,6 +28,7 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   if (config.repository.branch === undefined) read.problem('FLOE_REPOSITORY_BRANCH is missing: set it to the branch that the server follows');
   const refusesSubmissions = read.checked('FLOE_TRUST_SERVER_WITH_SUBMISSIONS', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'no';
   const keyFiles = { release: keyFile(read, 'FLOE_RELEASE_KEY_FILE'), cache: keyFile(read, 'FLOE_CACHE_KEY_FILE') };
+  askForOneSigner(read);
   if (databaseUrl === undefined || read.problems.length > 0)
     throw new FloeError(
       'CONFIG_INVALID',
@@ -41,8 +42,14 @@ export function parseKeySettings(env: Env): Pick<Config, 'signCommand' | 'keyFil
   const read = openSettings(env, 'floe-builder');
   const keyFiles = { release: read.value('FLOE_RELEASE_KEY_FILE'), cache: read.value('FLOE_CACHE_KEY_FILE') };
   const signCommand = parseSignCommand(read);
+  askForOneSigner(read);
   if (read.problems.length > 0) throw new FloeError('CONFIG_INVALID', read.problems.join('\n'));
   return { signCommand, keyFiles, dataDir: read.value('FLOE_DATA_DIR') ?? DEFAULT_DATA_DIR };
+}
+
+function askForOneSigner(read: SettingsReader): void {
+  if (read.value('FLOE_SIGN_COMMAND') !== undefined && read.value('FLOE_RELEASE_KEY_FILE') !== undefined)
+    read.problem('FLOE_RELEASE_KEY_FILE is set, and FLOE_SIGN_COMMAND: set one of them');
 }
 
 /** Read here, too, so that a mistake is reported at the start, and the sandbox is seen to keep it away. */

@@ -29,7 +29,5 @@ export function parseSignCommand(read: SettingsReader): SignCommand | undefined 
     read.problem(
       'FLOE_SIGN_COMMAND and FLOE_SIGN_PUBLIC_KEY belong together: set the command that signs releases and the key that it signs with, or neither',
     );
-  if (isSet('FLOE_SIGN_COMMAND') && isSet('FLOE_RELEASE_KEY_FILE'))
-    read.problem('FLOE_RELEASE_KEY_FILE is set, and FLOE_SIGN_COMMAND: set one of them');
   return command === undefined || publicKey === undefined ? undefined : { command, publicKey };
 }
