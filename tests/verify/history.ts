@@ -1,4 +1,5 @@
-import { writeFile, mkdir } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentState, CommitSha, HostName, StorePath } from '@floe/model';
 import { dataPaths, openStatementLog } from '@floe/pipeline';
@@ -58,7 +59,8 @@ function reportOf({ host, machineId }: TestHost, nonce: string, seq: number, seq
 
 /** Three commits and three hosts: one on its newest release, one that went back by a permit, one that is behind. */
 export async function makeHistory(dataDir: string, commits: readonly CommitSha[]): Promise<History> {
-  const server = await startTestServer({ dataDir });
+  // Nothing is signed but what is signed here: the builder's loop would add what is stable, sooner or later.
+  const server = await startTestServer({ dataDir, runPipeline: async (signal) => void (await once(signal, 'abort')) });
   const { store } = server.context;
   const { repository, releaseSigner } = server;
   const paths = dataPaths(dataDir);

@@ -97,7 +97,10 @@ test('R29: the history of a real fleet is whole, in the repository, too, and say
   const { code, said, checked } = await check(text, '--repository', repositoryDir);
   expect(checked?.bent.named).toEqual([]);
   expect({ code, said }).toMatchObject({ code: 0 });
-  expect(checked).toMatchObject({ isWhole: true, releases: 9, reports: 11, auditEntries: 8, commits: 3 });
+  // The server notes on its own that a rollout is finished, or has not yet.
+  const auditEntries = indexesOf(({ kind }) => kind === 'audit').length;
+  expect(checked).toMatchObject({ isWhole: true, releases: 9, reports: 11, auditEntries, commits: 3 });
+  expect(auditEntries).toBeGreaterThanOrEqual(8);
   expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('bob is on the release 2, below 3, by the permit');
   expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('cyd does not run its newest release 3 (release 2');
   // What a server would make of it that signs its own work again is whole as well: what is bent below is not bent by that.
@@ -145,6 +148,21 @@ describe('R29: whoever bends the file, without a key, is named', () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  test('also when the hashes are made again around the end that the server signed', async () => {
+    const spared = values.map((value) => (value.kind === 'host' ? { ...value, revokedAt: 7 } : value));
+    let hash = '';
+    const made = spared.map((value) => {
+      const chained = chainedLine(hash, value);
+      ({ hash } = chained);
+      return chained.line;
+    });
+    const { code, checked } = await check(joined(made));
+    expect(code).toBe(1);
+    expect(checked?.bent.named).toEqual([
+      { line: lines.length, what: expect.stringContaining('the server signed another content than this') as string },
+    ]);
   });
 
   test('also when the hashes are made again, with a key of their own', async () => {
@@ -272,7 +290,7 @@ describe('R30: a server that bends what it has, and signs the export again, is n
     await without((value) => value === values[indexesOf(({ kind }) => kind === 'stable')[0]!], 'statements about stable releases are missing');
     const audits = indexesOf(({ kind }) => kind === 'audit');
     for (const index of audits.slice(1, -1)) await without((value) => value === values[index], 'of the audit log');
-    await without((value) => audits.slice(5).includes(values.indexOf(value)), 'was signed as its end, and is missing');
+    await without((value) => audits.slice(1).includes(values.indexOf(value)), 'was signed as its end, and is missing');
     // Another chain that is one in itself.
     let previous = '';
     const remade = values

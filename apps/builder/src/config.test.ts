@@ -32,6 +32,7 @@ test('a key in a file beside a command that signs is a mistake', () => {
   const env: Env = {
     FLOE_REPOSITORY_URL: 'https://git.example.org/fleet.git',
     FLOE_REPOSITORY_BRANCH: 'main',
+    FLOE_PUBLIC_URL: 'https://floe.example.org',
     DATABASE_URL: 'postgres://floe@localhost/floe',
     FLOE_SIGN_COMMAND: '/run/current-system/sw/bin/sign',
     FLOE_SIGN_PUBLIC_KEY: Buffer.alloc(32, 1).toString('base64'),
