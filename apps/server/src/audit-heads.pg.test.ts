@@ -28,9 +28,10 @@ const decided = (detail: string, at = Date.now()) => ({ at, actor: 'ada', action
 test('the log holds over the API, and what was cut off from its end is missed by its signed end', async () => {
   const { store } = server.context;
   const entry = { at: Date.now(), actor: 'ada', action: 'pin', subject: 'ws1', detail: 'why' };
+  // Three, and that of the first token, which the server wrote when it started.
   for (let n = 0; n < 3; n += 1) await store.audit.append(entry);
   const response = await server.request('/api/audit/verification');
-  expect(v.parse(AuditVerificationView, await response.json())).toMatchObject({ entries: 3, broken: null, unsigned: [] });
+  expect(v.parse(AuditVerificationView, await response.json())).toMatchObject({ entries: 4, broken: null, unsigned: [] });
 
   const signer = signerFromPem('release-1', generateKeyPem());
   const deps = { dir, signer, formerKeys: [], clock: systemClock, logger: silentLogger, keepMs: 1e12 };
@@ -38,7 +39,7 @@ test('the log holds over the API, and what was cut off from its end is missed by
   await before.note();
   await before.note();
   expect(await readdir(dir)).toHaveLength(1);
-  expect(await before.verify()).toMatchObject({ entries: 3, heads: 1, broken: undefined, unsigned: [] });
+  expect(await before.verify()).toMatchObject({ entries: 4, heads: 1, broken: undefined, unsigned: [] });
   // A database that has lost the last entry, or has another one in its place.
   const head = await store.audit.head();
   const cut = {
@@ -122,7 +123,8 @@ test('a signed end that was removed by age is not missed, and the next end is si
   await audit.append(decided('two'));
   clock.offsetMs = keepMs + 2 * DAY_MS;
   await audit.append(decided('three', clock.now()));
-  expect(await audit.prune(clock.now() - keepMs)).toBe(1);
+  // The first token's and the first of these; the newest that is old stays, as what the next one follows.
+  expect(await audit.prune(clock.now() - keepMs)).toBe(2);
   await heads.note();
   expect(await heads.verify()).toMatchObject({ entries: 2, heads: 2, broken: undefined });
 });
