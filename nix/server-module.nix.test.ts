@@ -111,7 +111,9 @@ it('refuses what a server does not start with beside a builder of its own', asyn
     'evaluate.skip = "footprint";',
     'evaluate.attribute = "colmenaHive.nodes";',
   ])
-    expect(await failed([...needed, setting]), setting).toEqual([expect.stringMatching(/take signers, signCommand, policyFloor, .* out, and set them there/)]);
+    expect(await failed([...needed, setting]), setting).toEqual([
+      expect.stringMatching(/take signers, signCommand, policyFloor, .* out, and set them there/),
+    ]);
 });
 
 it('tells the server its forge, and refuses the settings of another one', async () => {
