@@ -91,6 +91,7 @@ export async function prepareRevision(deps: PipelineDeps, received: Revision, si
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
   deps.footprints?.keepOnly(hosts);
+  deps.traces?.keepOnly(hosts);
 
   const { isEnrolled } = await whoseHosts(store, revision);
   const inCache = await leftCache(deps, hosts, released);

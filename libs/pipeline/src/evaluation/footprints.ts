@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { HOST_NAME_FORM, type HostName } from '@floe/model';
-import { writeFileDurably, type Logger } from '@floe/runtime';
+import type { Logger } from '@floe/runtime';
 import * as v from 'valibot';
 import { bestEffort } from '../best-effort.ts';
+import { readKept, writeKept } from './kept-file.ts';
 
 /** What one evaluation of a host took of the repository. */
 export interface Footprint {
@@ -42,14 +42,7 @@ export class Footprints {
   /** One that cannot be read is begun again. */
   static async open(file: string, logger: Logger): Promise<Footprints> {
     const footprints = new Footprints(file, logger);
-    const text = await readFile(file, 'utf8').catch(() => undefined);
-    if (text === undefined) return footprints;
-    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), FootprintsFile), text);
-    if (!parsed.success) {
-      logger.warn('the footprints of earlier evaluations cannot be read; they are recorded again', { file });
-      return footprints;
-    }
-    const { paths, hosts } = parsed.output;
+    const { paths, hosts } = (await readKept(file, FootprintsFile, logger)) ?? { paths: [], hosts: [] };
     for (const [host, indexes] of hosts) footprints.note(host as HostName, { imported: indexes.flatMap((index) => paths[index] ?? []) });
     footprints.#isSaved = true;
     return footprints;
@@ -94,7 +87,7 @@ export class Footprints {
       this.#dropUnused();
       const hosts = [...this.#hosts].map(([host, indexes]) => [host, [...indexes]]);
       try {
-        await writeFileDurably(this.#file, JSON.stringify({ version: 1, paths: this.#paths, hosts }));
+        await writeKept(this.#file, { version: 1, paths: this.#paths, hosts });
       } catch (error) {
         this.#isSaved = false;
         throw error;

@@ -1,9 +1,10 @@
 import type { SelfMention } from '@floe/git';
-import { isCommit, TREE_ADDRESS, type CommitSha, type HostName } from '@floe/model';
+import { isCommit, type CommitSha, type HostName } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import type { Evaluation, Revision } from '@floe/store';
 import { bestEffort } from '../best-effort.ts';
 import type { PipelineDeps } from '../deps.ts';
+import { addressOfAnother } from './source.ts';
 
 /** So many of the hosts that a commit changed are asked first, and so many of all when one of them depends on it. */
 const ASKED_FIRST = 2;
@@ -65,13 +66,13 @@ export async function findSelfUse(
   );
   const first = hosts.filter(({ hasChanged }) => hasChanged).slice(0, ASKED_FIRST);
   if (first.length === 0) return 'not-known';
-  const withFile = await anotherOf(deps, sha, true);
+  const withFile = await addressOfAnother(deps, sha, true);
   const found = await differing(deps, withFile, first, signal);
   if (signal.aborted) return 'not-known';
   if (found.length === 0) return undefined;
   const rest = hosts.filter((each) => !first.includes(each)).slice(0, ASKED_AT_MOST - first.length);
   const others = await differing(deps, withFile, rest, signal);
-  const byCommit = await differing(deps, await anotherOf(deps, sha, false), found.slice(0, 1), signal);
+  const byCommit = await differing(deps, await addressOfAnother(deps, sha, false), found.slice(0, 1), signal);
   if (signal.aborted) return 'not-known';
   const kind = byCommit.length > 0 ? 'commit' : 'files';
   const mentions = await deps.mirror.selfMentions(sha);
@@ -83,12 +84,6 @@ export async function findSelfUse(
     kind,
     mentions: named.length > 0 ? named : mentions.filter((mention) => mention.kind === 'whole'),
   };
-}
-
-async function anotherOf({ mirror, source }: UseDeps, sha: CommitSha, withFile: boolean): Promise<string> {
-  if (source?.kind !== 'tree') return await mirror.flakeUrlOfAnother(sha, withFile);
-  const { sha: tree } = await mirror.tree(sha, source.ignored);
-  return `${await mirror.flakeUrlOfAnother(tree, withFile)}${TREE_ADDRESS}`;
 }
 
 /** Which of the hosts have another system there. One that does not evaluate there is none. */

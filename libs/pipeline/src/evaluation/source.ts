@@ -20,6 +20,13 @@ export async function addressWithout({ mirror, source }: SourceDeps, sha: Commit
   return `${await mirror.flakeUrlWithout(tree, paths)}${TREE_ADDRESS}`;
 }
 
+/** The same of another commit with the same files, or with one more. */
+export async function addressOfAnother({ mirror, source }: SourceDeps, sha: CommitSha, withFile: boolean): Promise<string> {
+  if (source?.kind !== 'tree') return await mirror.flakeUrlOfAnother(sha, withFile);
+  const { sha: tree } = await mirror.tree(sha, source.ignored);
+  return `${await mirror.flakeUrlOfAnother(tree, withFile)}${TREE_ADDRESS}`;
+}
+
 /** The address of a revision, and what it is a function of; that is noted with it. */
 export async function sourceOf(
   deps: SourceDeps & Pick<PipelineDeps, 'store'>,

@@ -1,9 +1,9 @@
-import { isCommit, TREE_ADDRESS, type CommitSha, type HostName } from '@floe/model';
+import { isCommit, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import type { HostEvaluation } from '@floe/nix';
 import type { Evaluation, Revision } from '@floe/store';
 import { bestEffort } from '../best-effort.ts';
 import type { PipelineDeps } from '../deps.ts';
-import { addressOf } from './source.ts';
+import { addressOf, addressOfAnother } from './source.ts';
 import type { Traces } from './traces.ts';
 import { settingsOf, touching } from './untouched.ts';
 
@@ -63,20 +63,20 @@ async function audit(deps: PipelineDeps, traces: Traces, revision: Revision, sig
     }
     const why = `evaluate.skip is off: ${host} was not evaluated at ${revision.sha.slice(0, 10)}, since the commit changed nothing that its last evaluation looked at, and yet it evaluates to another system there. All hosts are evaluated at each commit. To try it again, take the setting away for one start, and please report this`;
     logger.error('a host that was carried over evaluates to something else: nothing is carried over any more', { host, commit: revision.sha });
-    traces.switchOff(why);
-    await traces.save();
     await store.decide(async ({ revisions }) => ({
       result: await revisions.reopen(revision.id, clock.now()),
       entries: [{ at: clock.now(), actor: 'floe', action: 'evaluate', subject: revision.sha, detail: why }],
     }));
-    return;
+    // Not before: what was carried over wrongly is looked for again until it is evaluated.
+    traces.switchOff(why);
+    break;
   }
   await traces.save();
 }
 
 /** Each host is evaluated at another commit that has the same files and one more: what differs then depends on the commit itself. */
 async function record(deps: PipelineDeps, traces: Traces, sha: CommitSha, rows: readonly Evaluation[], signal: AbortSignal): Promise<void> {
-  const { mirror, nix, repositoryNix, source, logger } = deps;
+  const { nix, repositoryNix, logger } = deps;
   const isTouched = touching(deps, sha);
   let other: string | undefined;
   for (const { host, drvPath } of rows) {
@@ -86,11 +86,12 @@ async function record(deps: PipelineDeps, traces: Traces, sha: CommitSha, rows: 
     const isKnown = known !== undefined && (known.usesSelf || known.answer.drvPath === drvPath) && !(await isTouched(known));
     if (isKnown) continue;
     traces.forget(host);
-    other ??=
-      source?.kind === 'tree'
-        ? `${await mirror.flakeUrlOfAnother((await mirror.tree(sha, source.ignored)).sha, true)}${TREE_ADDRESS}`
-        : await mirror.flakeUrlOfAnother(sha, true);
-    const trace = await repositoryNix.traceHost(other, host, { ...evaluating(deps), signal, filePath: (path) => nix.storeFilePath(path as never) });
+    other ??= await addressOfAnother(deps, sha, true);
+    const trace = await repositoryNix.traceHost(other, host, {
+      ...evaluating(deps),
+      signal,
+      filePath: (path) => nix.storeFilePath(path as StorePath),
+    });
     if (trace === undefined) continue;
     const { looks, answer } = trace;
     traces.set(host, { sha, settings: settingsOf(deps), answer, usesSelf: answer.drvPath !== drvPath, looks, isCarried: false, auditedAt: 0 });

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { HOST_NAME_FORM, STORE_PATH_FORM, type CommitSha, type HostName, type Look, type StorePath } from '@floe/model';
 import type { HostAnswer } from '@floe/nix';
-import { writeFileDurably, type Logger } from '@floe/runtime';
+import type { Logger } from '@floe/runtime';
 import * as v from 'valibot';
+import { bestEffort } from '../best-effort.ts';
+import { readKept, writeKept } from './kept-file.ts';
 
 /** What a host evaluated to, and all that this took of the repository. */
 export interface HostTraced {
@@ -55,24 +56,21 @@ const TracesFile = v.strictObject({
 /** The traces of the fleet's hosts, kept in a file of the builder. What is lost is recorded again. */
 export class Traces {
   readonly #file: string;
+  readonly #logger: Logger;
   readonly #hosts = new Map<HostName, HostTraced>();
   #off: string | undefined;
 
-  private constructor(file: string) {
+  private constructor(file: string, logger: Logger) {
     this.#file = file;
+    this.#logger = logger;
   }
 
   /** One that cannot be read is begun again. */
   static async open(file: string, logger: Logger): Promise<Traces> {
-    const traces = new Traces(file);
-    const text = await readFile(file, 'utf8').catch(() => undefined);
-    if (text === undefined) return traces;
-    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), TracesFile), text);
-    if (!parsed.success) {
-      logger.warn('the traces of earlier evaluations cannot be read; they are recorded again', { file });
-      return traces;
-    }
-    const { looks: all, hosts, off } = parsed.output;
+    const traces = new Traces(file, logger);
+    const kept = await readKept(file, TracesFile, logger);
+    if (kept === undefined) return traces;
+    const { looks: all, hosts, off } = kept;
     traces.#off = off;
     for (const { host, looks: indexes, answer, ...traced } of hosts) {
       const looks = indexes.flatMap((index) => all[index] ?? []);
@@ -96,6 +94,12 @@ export class Traces {
     this.#hosts.delete(host);
   }
 
+  /** Those that are not of the fleet any more are forgotten. */
+  keepOnly(hosts: readonly HostName[]): void {
+    const kept = new Set(hosts);
+    for (const host of this.#hosts.keys()) if (!kept.has(host)) this.#hosts.delete(host);
+  }
+
   /** Why nothing is carried over any more. */
   get off(): string | undefined {
     return this.#off;
@@ -106,7 +110,12 @@ export class Traces {
     this.#off = why;
   }
 
+  /** Without it a builder that starts again knows less. */
   async save(): Promise<void> {
+    await bestEffort(this.#logger, 'keeping the traces of evaluations', undefined, async () => await writeKept(this.#file, this.#content()));
+  }
+
+  #content(): object {
     const indexes = new Map<Look, number>();
     const indexOf = (look: Look): number => {
       const index = indexes.get(look) ?? indexes.size;
@@ -114,6 +123,6 @@ export class Traces {
       return index;
     };
     const hosts = [...this.#hosts].map(([host, { looks, ...traced }]) => ({ host, ...traced, looks: [...looks].map(indexOf) }));
-    await writeFileDurably(this.#file, JSON.stringify({ version: 1, off: this.#off, looks: [...indexes.keys()], hosts }));
+    return { version: 1, off: this.#off, looks: [...indexes.keys()], hosts };
   }
 }

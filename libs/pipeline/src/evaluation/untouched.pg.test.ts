@@ -1,6 +1,8 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
+import { FloeError } from '@floe/runtime';
+import type { Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
@@ -82,20 +84,43 @@ test('one that has the commit itself in its system is evaluated at each, and wha
   expect(await push(world, { flake: 1, a: 1, b: 1, 'README.md': 2 })).toEqual(['ada', 'bob', 'cyd']);
 });
 
-test('a carried-over host that evaluates to another system ends the carrying over, is told, and the commit is evaluated again', async () => {
-  await begin(world, { flake: 1, a: 1, b: 1 });
-  // Its trace has not seen what changes it.
-  const lying = { bob: { evaluates: 77 } };
-  await push(world, { flake: 1, a: 1, b: 1, hidden: 1 }, lying);
-  await eventually('bob has its own system', async () => ((await world.released())['bob'] === 77 ? true : undefined));
-  await world.ended(shaOf(2), 'PUBLISHED');
-  await eventually('it is told', async () =>
-    (await world.store.repositories.get(world.repository.id)).advice?.startsWith('evaluate.skip is off: bob'),
-  );
-  await world.shutDown();
-  await world.start(dir);
-  expect(await push(world, { flake: 1, a: 1, b: 1, hidden: 1, 'README.md': 1 }, lying)).toEqual(['ada', 'bob', 'cyd']);
-});
+/** The first decision to evaluate a commit again does not reach the database. */
+function loseReopening({ store }: World): void {
+  const underLease = store.underLease.bind(store);
+  let isLost = false;
+  const losing = (leased: Store): Store => ({
+    ...leased,
+    decide: async (act) =>
+      await leased.decide(async (decisions) => {
+        const outcome = await act(decisions);
+        if (isLost || !outcome.entries.some(({ action }) => action === 'evaluate')) return outcome;
+        isLost = true;
+        throw new FloeError('STORE_UNAVAILABLE', 'the database is away', { retryable: true });
+      }),
+  });
+  Object.assign(store, { underLease: (lease: Parameters<typeof underLease>[0]) => losing(underLease(lease)) });
+}
+
+test.each(['nothing', 'the file of the traces', 'the database'])(
+  'a carried-over host that evaluates to another system ends the carrying over, is told, and the commit is evaluated again, though %s fails',
+  async (failing) => {
+    if (failing === 'the file of the traces') await mkdir(join(dir, 'traces.json'));
+    if (failing === 'the database') loseReopening(world);
+    await begin(world, { flake: 1, a: 1, b: 1 });
+    // Its trace has not seen what changes it.
+    const lying = { bob: { evaluates: 77 } };
+    expect(await push(world, { flake: 1, a: 1, b: 1, hidden: 1 }, lying)).not.toContain('ada');
+    await eventually('bob has its own system', async () => ((await world.released())['bob'] === 77 ? true : undefined));
+    await world.ended(shaOf(2), 'PUBLISHED');
+    await eventually('it is told', async () =>
+      (await world.store.repositories.get(world.repository.id)).advice?.startsWith('evaluate.skip is off: bob'),
+    );
+    if (failing === 'the file of the traces') return;
+    await world.shutDown();
+    await world.start(dir);
+    expect(await push(world, { flake: 1, a: 1, b: 1, hidden: 1, 'README.md': 1 }, lying)).toEqual(['ada', 'bob', 'cyd']);
+  },
+);
 
 test('where an administrator asks for the evaluation, nothing is carried over', async () => {
   await begin(world, { flake: 1, a: 1, b: 1 });
