@@ -187,8 +187,12 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   });
 
   test('what was staged survives a garbage collection', async () => {
+    // The switch waits for the collection, which takes its time on a busy machine.
+    const patient = { settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '600' } };
+    const before = await lab.change('bob', another(patient));
+    await lab.runs('bob', before.wanted);
     await lab.pauseAt('bob', 'dry-activate-start');
-    const { wanted } = await lab.change('bob', another());
+    const { wanted } = await lab.change('bob', another(patient));
     await lab.isAt('bob', 'dry-activate-start');
     await lab.guest('bob').sh('nix-collect-garbage >/dev/null 2>&1');
     await lab.goOn('bob', 'dry-activate-start');
