@@ -60,5 +60,5 @@ describe('the demo', () => {
       'switched',
       'statusPosted',
     ]);
-  }, 120_000);
+  });
 });

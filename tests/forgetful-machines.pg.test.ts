@@ -254,7 +254,7 @@ test('whatever a machine forgets, it is itself with its key, and else says what 
     // One that fails takes the whole patience of its waits: it is not made smaller.
     { numRuns: 5, endOnFailure: true },
   );
-}, 300_000);
+});
 
 test('a system that was rolled back is not tried again by a machine that forgot it', async () => {
   const host = 'burnt' as HostName;
@@ -286,7 +286,7 @@ test('a system that was rolled back is not tried again by a machine that forgot 
   } finally {
     await computer.stop();
   }
-}, 120_000);
+});
 
 test('of two machines with the same key file both are shut out while both are there, whatever their machine ids are', async () => {
   const host = 'twin' as HostName;
@@ -308,4 +308,4 @@ test('of two machines with the same key file both are shut out while both are th
   } finally {
     await Promise.all([one.stop(), other.stop()]);
   }
-}, 120_000);
+});

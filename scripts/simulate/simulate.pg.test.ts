@@ -12,7 +12,7 @@ const RUNS = [
 ] as const;
 
 // Thousands of calls of the database, on machines that may be busy.
-describe('a fleet for days, on a database', { timeout: 300_000 }, () => {
+describe('a fleet for days, on a database', () => {
   test.each(RUNS)('$hosts hosts on $store keep the invariants, and do what they do on the store in memory', async ({ store, hosts, days }) => {
     const again = `npm run simulate -- --hosts ${hosts} --days ${days} --seed ${SEED} --store ${store}`;
     const real = new Simulation({ hosts, days, seed: SEED, openStore: STORES[store] });

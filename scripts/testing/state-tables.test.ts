@@ -140,7 +140,7 @@ describe('the tables of the state machines', () => {
       await writeFile(changed, text.replace(from, to));
     }
     errors = await compile(dir);
-  }, 90_000);
+  });
   afterAll(async () => await rm(dir, { recursive: true }));
 
   it('do not compile while any of their cells is missing', () => {

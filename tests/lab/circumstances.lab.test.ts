@@ -70,7 +70,7 @@ describe.skipIf(!isReady)(`circumstances${isReady ? '' : ` (skipped: ${why})`}`,
       where: 'DOWNLOADING',
       outcome: `new system, ${repeated} of ${new Set(archives).size} archives twice`,
     });
-  }, 240_000);
+  });
 
   test('a disk without room: said before and in the download, and it goes on when there is some', async () => {
     const guest = lab.guest('bob');

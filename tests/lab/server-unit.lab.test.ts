@@ -78,7 +78,7 @@ describe.skipIf(!isReady)(`the server's unit under systemd${isReady ? '' : ` (sk
       for n in 1 2 3; do echo "nixbld$n:x:3000$n:30000::/:/bin/false" >> /etc/passwd; done; echo 'nixbld:x:30000:nixbld1,nixbld2,nixbld3' >> /etc/group
       awk '$2 ~ "^/proc/" { print $2 }' /proc/mounts | sort -r | while read m; do umount -l "$m" || true; done
       nix-store --verify; systemctl daemon-reload; systemctl start nix-daemon; systemctl start --no-block floe-server`);
-  }, 120_000);
+  });
   afterAll(async () => {
     await guest[Symbol.asyncDispose]();
     origin.closeAllConnections();

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await world[Symbol.asyncDispose]());
 
-test(`${FLOOD} reports of invented systems that were rolled back cost a look at the fleet nothing`, { timeout: 300_000 }, async () => {
+test(`${FLOOD} reports of invented systems that were rolled back cost a look at the fleet nothing`, async () => {
   const { store } = world;
   const repository = await newRepository(store);
   const hosts = [newHost(), newHost()];

@@ -181,7 +181,7 @@ describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
       }),
       { numRuns: RUNS },
     );
-  }, 120_000);
+  });
 
   test.each([undefined, 'role=dns'] as const)('of two who end the same pause in one moment, one ended it (label: %s)', async (of) => {
     await publishCommit(server, { desk: system('ends') });

@@ -31,7 +31,7 @@ async function burgle(suite: string, user: 'root' | 'user' | 'reckless', confine
 describe.runIf(isPossible).each([
   ['Nix 2.8', 'bookworm'],
   ['Nix 2.26', 'trixie'],
-])('thieves on %s', { timeout: 300_000 }, (_name, suite) => {
+])('thieves on %s', (_name, suite) => {
   describe.each([
     ['root with a single-user Nix', 'root'],
     ["an unprivileged user with root's daemon", 'user'],

@@ -128,7 +128,7 @@ describe('a folder with damaged files', () => {
   });
 });
 
-describe.skipIf(!mayMount)('a disk', { timeout: 300_000 }, () => {
+describe.skipIf(!mayMount)('a disk', () => {
   async function onDisk(size: string, use: (disk: string, resize: (size: string) => Promise<void>) => Promise<void>): Promise<void> {
     const disk = await mkdtemp(join(dir, 'disk-'));
     const mount = async (...args: string[]): Promise<void> => {

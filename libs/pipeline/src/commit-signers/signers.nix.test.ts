@@ -62,7 +62,7 @@ beforeAll(async () => {
   NAMES.grace = await fingerprint('grace');
   signers = { sshFile, openPgpFile, path: env.PATH };
   origin = await startGitOrigin();
-}, 120_000);
+});
 afterAll(async () => {
   await run('gpgconf', '--kill', 'gpg-agent').catch(() => undefined);
   await execInTest('gpgconf', ['--homedir', join(dir, 'gnupg-with-revocation'), '--kill', 'all']);

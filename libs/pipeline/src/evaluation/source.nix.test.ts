@@ -189,7 +189,7 @@ test('a commit with the same files as another evaluates to the same, whatever wa
     { numRuns: 5 },
   );
   expect({ isAnyCarried: carried > 0, isAnyChanged: changed > 0 }).toEqual({ isAnyCarried: true, isAnyChanged: true });
-}, 240_000);
+});
 
 test('a tree has no commit and no date', async () => {
   const { repository, mirror } = await startRepository();

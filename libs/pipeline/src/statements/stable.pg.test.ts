@@ -391,7 +391,7 @@ test('whatever happens, and whenever the database is lost, nothing is stable tha
     }),
     { numRuns: fc.readConfigureGlobal().numRuns ?? 3, endOnFailure: true },
   );
-}, 300_000);
+});
 
 test('what somebody did to the log makes nothing stable that was not proved, and nothing less stable in a database that is there', async () => {
   await withWorld(async (world) => {
