@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { enrolHost, startTestServer, TestAgent, TOPLEVEL, type TestHost, type TestServer } from './test/test-server.ts';
+import { enrolHost, noBuilder, startTestServer, TestAgent, TOPLEVEL, type TestHost, type TestServer } from './test/test-server.ts';
 
 // A whole server that no branch was set for, and a real git server.
 vi.setConfig({ testTimeout: 60_000 });
@@ -13,10 +13,6 @@ vi.setConfig({ testTimeout: 60_000 });
 let origin: GitOrigin;
 beforeAll(async () => void (origin = await startGitOrigin()));
 afterAll(async () => await origin[Symbol.asyncDispose]());
-
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
-}
 
 async function repositoryOf(server: TestServer): Promise<FleetView['repository']> {
   const response = await server.request('/api/fleet');
@@ -57,7 +53,7 @@ test.each([
   const dataDir = await mkdtemp(join(tmpdir(), 'floe-renamed-'));
   try {
     const started = async (url: string, of: string): Promise<TestServer> =>
-      await startTestServer({ dataDir, env: { FLOE_REPOSITORY_URL: url, FLOE_REPOSITORY_BRANCH: of }, runPipeline: untilAborted });
+      await startTestServer({ dataDir, env: { FLOE_REPOSITORY_URL: url, FLOE_REPOSITORY_BRANCH: of }, runPipeline: noBuilder });
     let ada: TestHost;
     {
       await using server = await started(repository.url, 'main');

@@ -1,10 +1,9 @@
-import { once } from 'node:events';
 import type { Report } from '@floe/protocol';
 import { systemClock, type Clock } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { countedStore, type CountedStore } from './test/counted-store.ts';
-import { startTestServer, TestAgent, TOPLEVEL, toPublish, type TestServer } from './test/test-server.ts';
+import { noBuilder, startTestServer, TestAgent, TOPLEVEL, toPublish, type TestServer } from './test/test-server.ts';
 
 // One report, one publication: each is looked at once, however many loops there are. Counted, not timed.
 
@@ -50,7 +49,7 @@ beforeAll(async () => {
       return counted.store;
     },
     // Nothing comes but what a test sends.
-    runPipeline: async (signal) => void (await once(signal, 'abort')),
+    runPipeline: noBuilder,
     // Nobody answers there, so that statuses only wait.
     env: { FLOE_GITHUB_REPOSITORY: 'ada/fleet', FLOE_GITHUB_TOKEN_FILE: '/token', FLOE_GITHUB_API_URL: 'http://127.0.0.1:9' },
   });

@@ -4,7 +4,7 @@ import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { publishCommit, system } from './test/commits.ts';
-import { startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
+import { noBuilder, startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
 
 let server: TestServer;
 let agents: AsyncDisposableStack;
@@ -12,7 +12,7 @@ const identities = new Map<string, TestHost>();
 
 beforeAll(async () => {
   server = await startTestServer({
-    runPipeline: async (signal) => await new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    runPipeline: noBuilder,
   });
 });
 afterAll(async () => await server[Symbol.asyncDispose]());

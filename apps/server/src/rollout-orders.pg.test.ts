@@ -1,18 +1,17 @@
-import { once } from 'node:events';
 import { DEFAULT_POLICY, defaultGates, type Role, type RolloutPolicy } from '@floe/model';
 import { HostView, RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { publishCommit, receiveCommit, system } from './test/commits.ts';
-import { startTestServer, type TestServer } from './test/test-server.ts';
+import { noBuilder, startTestServer, type TestServer } from './test/test-server.ts';
 
 // What people ask of a rollout reaches the engine, over the real server and store.
 
 let server: TestServer;
 const tokens = new Map<Role, string>();
 beforeAll(async () => {
-  server = await startTestServer({ runPipeline: async (signal) => void (await once(signal, 'abort')) });
+  server = await startTestServer({ runPipeline: noBuilder });
   for (const role of ['viewer', 'operator', 'approver', 'administrator'] as const) {
     const response = await server.request('/api/tokens', {
       method: 'POST',

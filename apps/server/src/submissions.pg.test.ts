@@ -9,7 +9,7 @@ import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dataPaths } from '@floe/pipeline';
 import { system } from './test/commits.ts';
-import { publishRelease, startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
+import { noBuilder, publishRelease, startTestServer, TestAgent, type TestHost, type TestServer } from './test/test-server.ts';
 
 // What the pipeline does with a store path: libs/pipeline/src/submissions.nix.test.ts. Here its end is played.
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'floe-submissions-'));
   server = await startTestServer({
     dataDir,
-    runPipeline: async (signal) => await new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    runPipeline: noBuilder,
   });
   releaseSigner = await loadOrCreateSigner(dataPaths(dataDir).releaseKey, 'release-1');
 });

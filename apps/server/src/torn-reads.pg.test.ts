@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { HostName } from '@floe/model';
 import { CLOSE_CODES } from '@floe/protocol';
 import type { Store } from '@floe/store';
@@ -6,9 +5,7 @@ import { eventually, startPostgres } from '@floe/testkit';
 import postgres from 'postgres';
 import { expect, test } from 'vitest';
 import { publishCommit, system } from './test/commits.ts';
-import { startTestServer, TestAgent } from './test/test-server.ts';
-
-const nothingElse = async (signal: AbortSignal): Promise<void> => void (await once(signal, 'abort'));
+import { noBuilder, startTestServer, TestAgent } from './test/test-server.ts';
 
 test('a commit that is evaluated again between two reads of one look is not told as complete', async () => {
   let reopened: string | undefined;
@@ -24,7 +21,7 @@ test('a commit that is evaluated again between two reads of one look is not told
     return new Proxy(store, { get: (target, name) => (name === 'revisions' ? revisions : Reflect.get(target, name)) });
   };
   const env = { FLOE_GITHUB_REPOSITORY: 'ice/fleet', FLOE_GITHUB_TOKEN_FILE: '/token', FLOE_GITHUB_API_URL: 'http://127.0.0.1:9' };
-  await using server = await startTestServer({ wrapStore, env, runPipeline: nothingElse });
+  await using server = await startTestServer({ wrapStore, env, runPipeline: noBuilder });
   const { store } = server.context;
   await server.enrol('ada');
   const revision = await publishCommit(server, { ada: system('one') });
@@ -48,7 +45,7 @@ test('a commit that is evaluated again between two reads of one look is not told
 
 test('a connected host is told its release after the database lost what it was told before', async () => {
   await using database = await startPostgres();
-  await using server = await startTestServer({ runPipeline: nothingElse, env: { DATABASE_URL: database.url } });
+  await using server = await startTestServer({ runPipeline: noBuilder, env: { DATABASE_URL: database.url } });
   const { store } = server.context;
   const address = new URL(database.url);
   const beside = postgres({ host: address.searchParams.get('host') ?? '', user: address.username, database: address.pathname.slice(1), max: 1 });

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { isEndedRollout } from '@floe/model';
 import { FleetView, RevisionView } from '@floe/protocol';
 import { eventually, startPostgres } from '@floe/testkit';
@@ -6,7 +5,7 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { publishCommit, system } from './test/commits.ts';
-import { startTestServer, type TestServer } from './test/test-server.ts';
+import { noBuilder, startTestServer, type TestServer } from './test/test-server.ts';
 
 // Two people pause, resume, abort and hasten the same rollout at once.
 
@@ -96,7 +95,7 @@ describe.each(['PGlite', 'Postgres'])('on %s', (database) => {
   beforeAll(async () => {
     const postgres = database === 'Postgres' ? stack.use(await startPostgres()) : undefined;
     const env = postgres === undefined ? {} : { DATABASE_URL: postgres.url };
-    server = stack.use(await startTestServer({ runPipeline: async (signal) => void (await once(signal, 'abort')), env }));
+    server = stack.use(await startTestServer({ runPipeline: noBuilder, env }));
     await server.enrol('desk');
     for (const name of PEOPLE) {
       const { text } = await server.ask('POST', 'tokens', { name, role: 'administrator' });

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +9,7 @@ import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dataPaths } from '@floe/pipeline';
 import { publishCommit, system } from '../test/commits.ts';
-import { startTestServer, TestAgent, type TestServer } from '../test/test-server.ts';
+import { noBuilder, startTestServer, TestAgent, type TestServer } from '../test/test-server.ts';
 
 // A server whose database is lost knows its hosts and what is stable by the statement log, and no policy. The first commit after that may have
 // any: whoever may push must not loosen the gates by the loss.
@@ -49,7 +48,7 @@ describe.each(['PGlite', 'Postgres'] as const)('after the loss of a database (%s
       const paths = dataPaths(this.dataDir);
       await rm(paths.database, { recursive: true, force: true });
       const env = kind === 'PGlite' ? {} : { DATABASE_URL: await postgres.createDatabase() };
-      const server = await startTestServer({ dataDir: this.dataDir, env, runPipeline: async (signal) => void (await once(signal, 'abort')) });
+      const server = await startTestServer({ dataDir: this.dataDir, env, runPipeline: noBuilder });
       this.statements = openStatementLog(paths.statements, silentLogger);
       this.signer = await loadOrCreateSigner(paths.releaseKey, 'release-1');
       return server;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -195,6 +196,11 @@ export class TestAgent implements AsyncDisposable {
     this.socket.terminate();
     await this.closed;
   }
+}
+
+/** In the place of a server's builder: does nothing until the server stops. */
+export async function noBuilder(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
 }
 
 export const TOPLEVEL = `/nix/store/${'a'.repeat(32)}-system`;
