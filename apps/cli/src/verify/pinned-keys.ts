@@ -13,7 +13,8 @@ export interface PinnedKeys {
   readonly hosts: ReadonlyMap<HostName, ReadonlySet<string>>;
 }
 
-const Keys = v.object({ releaseKeys: v.optional(v.array(v.string()), []), serverKeys: v.optional(v.array(v.string()), []) });
+/** `public-keys.json` of a builder. */
+const BuilderKeys = v.object({ releaseKeys: v.array(v.string()) });
 
 /** Throws `FloeError('USAGE')` for what is no file of keys, and where there is no key of a release or of a server. */
 export async function readPinnedKeys(paths: readonly string[]): Promise<PinnedKeys> {
@@ -33,7 +34,7 @@ export async function readPinnedKeys(paths: readonly string[]): Promise<PinnedKe
       } else
         throw new FloeError(
           'USAGE',
-          `${path}: "${role} ${text}" is no key: write "release NAME:KEY", "server NAME:KEY" or "host NAME:KEY" on each line`,
+          `${path}: "${`${role} ${text}`.trim()}" is no key: write "release NAME:KEY", "server NAME:KEY" or "host NAME:KEY" on each line`,
         );
     }
   }
@@ -49,9 +50,9 @@ export async function readPinnedKeys(paths: readonly string[]): Promise<PinnedKe
 
 function entriesOf(text: string, path: string): readonly (readonly [string, string])[] {
   if (text.trimStart().startsWith('{')) {
-    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Keys), text);
+    const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), BuilderKeys), text);
     if (!parsed.success) throw new FloeError('USAGE', `${path} is no file of keys: ${v.summarize(parsed.issues)}`);
-    return [...parsed.output.releaseKeys.map((key) => ['release', key] as const), ...parsed.output.serverKeys.map((key) => ['server', key] as const)];
+    return parsed.output.releaseKeys.map((key) => ['release', key] as const);
   }
   return text
     .split('\n')
