@@ -16,9 +16,9 @@ export function addExport(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-JSON Lines: what was signed about releases and hosts, what hosts signed themselves, which commits were taken in, and the audit log, each line
-chained to the one before by a hash, and the end signed by the server. No secrets: what a viewer may read. The server makes one export
-at a time. The file is there once all of it is.
+JSON Lines: what was signed about releases and hosts, what hosts signed themselves, which commits were taken in, and the audit
+log. Each line is chained to the one before by a hash, and the server signs the end. It has no secrets: what a viewer may read.
+The server makes one export at a time. FILE appears when all of it has come.
 
 Examples:
   $ floe export --out fleet.jsonl

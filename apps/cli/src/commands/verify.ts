@@ -36,11 +36,11 @@ each host signed that it runs what was released for it, and the permits of those
 taken from the export.
 
 A file of keys has one on each line: "release NAME:KEY", "server NAME:KEY" or "host NAME:KEY", with what your hosts pin
-(services.floe.agent, in your repository); or it is public-keys.json of a builder. The server vouches for the keys of hosts, unless they
-are pinned here.
+(services.floe.agent, in your repository). A builder's public-keys.json has its release keys: name it beside the file with the
+server's. The server vouches for the keys of hosts, unless they are pinned here.
 
-Exit status: ${EXIT_CODES.ok} when all of it is whole, ${EXIT_CODES.failed} when something was bent, ${EXIT_CODES.usage} when the export, the keys or the repository cannot be read. What
-is as it should be, and worth a look, is a note: a host that is behind, or on a system that a user chose.
+Exit status: ${EXIT_CODES.ok} when all of it is whole, ${EXIT_CODES.failed} when something was bent, ${EXIT_CODES.usage} when the export, the keys or the repository cannot
+be read. Notes change nothing of that: a host that is behind, or on a system that a user chose, is worth a look.
 
 Examples:
   $ floe verify fleet.jsonl --key keys.txt
@@ -55,8 +55,9 @@ async function verify(cli: Cli, path: string, { key, repository, signers }: Veri
   const keys = await readPinnedKeys(key);
   const read = await readExport(piecesOf(path, deps.signal), keys);
   const { facts, findings, header } = read;
-  judgeFleet(facts, keys, findings);
-  const commits = repository === undefined ? undefined : await judgeCommits(deps, { dir: repository, signersFile: signers }, facts, findings);
+  if (read.hasEnd) judgeFleet(facts, keys, findings);
+  const commits =
+    repository === undefined || !read.hasEnd ? undefined : await judgeCommits(deps, { dir: repository, signersFile: signers }, facts, findings);
   if (findings.bentCount > 0) cli.exitCode = EXIT_CODES.failed;
   const releases = [...facts.releases.values()].reduce((sum, ofHost) => sum + ofHost.size, 0);
   const checked = {

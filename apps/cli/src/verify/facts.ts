@@ -1,5 +1,5 @@
 import type { CommitSha, HostName, StorePath } from '@floe/model';
-import type { AgentState, HostReport, SignedAuditHead } from '@floe/protocol';
+import type { AgentState, HostReport } from '@floe/protocol';
 import { FloeError } from '@floe/runtime';
 import type * as v from 'valibot';
 
@@ -53,11 +53,14 @@ export interface PermitFact {
 export interface HostFact {
   readonly line: number;
   readonly publicKey: string | null;
+  readonly isRevoked: boolean;
   readonly desired: { readonly sequence: number; readonly toplevel: StorePath } | null;
 }
 
 /** All that is kept of an export while it is read: what its signed words say, and where. */
 export class Facts {
+  /** When the server began to write it. */
+  at = 0;
   releasesFrom: 'log' | 'database' = 'log';
   readonly hosts = new Map<HostName, HostFact>();
   readonly releases = new Map<HostName, Map<number, ReleaseFact>>();
@@ -68,10 +71,11 @@ export class Facts {
   readonly permits = new Map<HostName, PermitFact[]>();
   /** Of each key, the names that it was enrolled for, and that it had before. */
   readonly enrolled = new Map<string, Set<HostName>>();
+  /** Of each key whose last enrolment was revoked, when. */
+  readonly revoked = new Map<string, { readonly line: number; readonly at: number }>();
   /** Of each host, the newest release that a signed statement calls stable. */
   readonly stable = new Map<HostName, { readonly line: number; readonly sequence: number; readonly toplevel: StorePath }>();
   readonly stableNumbers = new Set<number>();
-  readonly auditHeads: (v.InferOutput<typeof SignedAuditHead> & { readonly line: number })[] = [];
   #count = 0;
 
   /** Called for each fact that is kept. Throws `FloeError('USAGE')`. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { FloeError } from '@floe/runtime';
+import { count } from '@floe/views';
 import type { Facts } from './facts.ts';
 import type { Findings } from './findings.ts';
 import { gitIn, type Git, type GitDeps } from './git.ts';
@@ -50,7 +51,10 @@ export async function judgeCommits(deps: GitDeps, { dir, signersFile }: Reposito
       );
   }
   if (elsewhere > 0)
-    findings.note(undefined, `${elsewhere} commits are of a repository or branch that the fleet followed before, and were not looked for`);
+    findings.note(
+      undefined,
+      `${count(elsewhere, 'commit is', 'commits are')} of a repository or branch that the fleet followed before: not looked for`,
+    );
   judgeOrder(known, parents, findings);
   if (signersFile !== undefined) await judgeSigners(git, signersFile, known, findings);
   return known.length;

@@ -3,10 +3,13 @@ import type { Facts, ReleaseFact, ReportFact } from './facts.ts';
 import type { Findings } from './findings.ts';
 import type { PinnedKeys } from './pinned-keys.ts';
 
+/** A revocation is signed before the server's database has it, and a host may be revoked while the export is made. */
+const REVOKING_MS = 60_000;
+
 /** Whether what was signed about hosts fits together: releases, what hosts signed about them, and what let hosts go back. */
 export function judgeFleet(facts: Facts, keys: PinnedKeys, findings: Findings): void {
   judgeStable(facts, findings);
-  for (const [host, { line, desired, publicKey }] of facts.hosts) {
+  for (const [host, { line, desired, publicKey, isRevoked }] of facts.hosts) {
     if (desired !== null && facts.releases.get(host)?.get(desired.sequence)?.toplevel !== desired.toplevel && !isAnyRelease(facts, desired))
       findings.bend(
         line,
@@ -14,6 +17,9 @@ export function judgeFleet(facts: Facts, keys: PinnedKeys, findings: Findings): 
       );
     if (publicKey !== null && !isEnrolled(facts, keys, host, publicKey))
       findings.bend(line, `the server says that ${host} has the key ${publicKey}, which no signed enrolment gives it`);
+    const revoked = publicKey === null || isRevoked ? undefined : facts.revoked.get(publicKey);
+    if (revoked !== undefined && revoked.at < facts.at - REVOKING_MS)
+      findings.bend(line, `the server says that ${host} has the key ${publicKey}, which was revoked (line ${revoked.line})`);
   }
   for (const [host, permits] of facts.permits)
     for (const { line, listedFor } of permits)
@@ -30,10 +36,9 @@ function judgeStable({ stable, stableNumbers, releases, releasesFrom }: Facts, f
     else if (release.toplevel !== toplevel)
       findings.bend(line, `the release ${sequence} of ${host} is called stable as another system (line ${release.line})`);
   }
-  let missing = 0;
   const highest = [...stableNumbers].reduce((most, each) => Math.max(most, each), 0);
-  for (let number = 1; number <= highest && missing < 1_000; number += 1) if (!stableNumbers.has(number)) missing += 1;
-  if (missing > 0) findings.bend(undefined, `${missing} statements about stable releases are missing: they are numbered to ${highest}`);
+  const missing = highest - stableNumbers.size;
+  if (missing > 0) findings.bend(undefined, `statements about stable releases are missing: ${missing} of ${highest}, as they are numbered`);
 }
 
 /** Of whatever name: a host that was renamed keeps what it was told by its earlier one. */

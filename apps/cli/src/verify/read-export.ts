@@ -34,6 +34,8 @@ export interface ReadExport {
   readonly header: ExportLineOf<'header'> | undefined;
   readonly facts: Facts;
   readonly findings: Findings;
+  /** False: it was cut off, so that what it lacks says nothing about the server. */
+  readonly hasEnd: boolean;
   readonly lines: number;
   readonly auditEntries: number;
 }
@@ -52,8 +54,8 @@ class ExportReader {
   readonly #audit = new AuditChain(this.#findings);
   #header: ExportLineOf<'header'> | undefined;
   #line = 0;
+  /** As the last line says it, whatever it should be. */
   #hash = '';
-  /** The hash that the last line said, whatever it should have been. */
   #section = 0;
   #hasEnd = false;
   #lastSequence = Infinity;
@@ -66,7 +68,8 @@ class ExportReader {
     this.#line += 1;
     const line = this.#line;
     const findings = this.#findings;
-    if (line === 1 && !text.startsWith(BEGINNING)) throw new FloeError('USAGE', 'this is no export of Floe: it does not begin as one');
+    if (line === 1 && !text.startsWith(BEGINNING))
+      throw new FloeError('USAGE', 'this is no export of Floe: it does not begin as one (unpack it first, if it is compressed)');
     if (this.#hasEnd) return findings.bend(line, 'something follows the end');
     if (isLong) return findings.bend(line, `the line has more than ${MAX_EXPORT_LINE} characters`);
     if (isCut) findings.bend(line, 'the file ends in the middle of this line');
@@ -99,7 +102,13 @@ class ExportReader {
       case 'header':
         if (line !== 1) return findings.bend(line, 'a second beginning');
         this.#header = value;
+        facts.at = value.at;
         facts.releasesFrom = value.releasesFrom;
+        if (value.releasesFrom === 'database')
+          findings.note(
+            line,
+            'the releases are those that the server still has, since its builder keeps the log: what was called stable is not here, and older releases may be missing',
+          );
         return this.#audit.begin(value.at - value.keepAuditMs);
       case 'key': {
         const pinned = keys[value.role].find(({ keyId }) => keyId === value.keyId);
@@ -111,7 +120,7 @@ class ExportReader {
       case 'host':
         if (facts.hosts.has(value.host)) return findings.bend(line, `${value.host} is here a second time`);
         facts.keep();
-        facts.hosts.set(value.host, { line, publicKey: value.publicKey, desired: value.desired });
+        facts.hosts.set(value.host, { line, publicKey: value.publicKey, isRevoked: value.revokedAt !== null, desired: value.desired });
         return undefined;
       case 'revision':
         if (value.sequence >= this.#lastSequence)
@@ -160,8 +169,8 @@ class ExportReader {
 
   end(): ReadExport {
     if (this.#line === 0) throw new FloeError('USAGE', 'the export is empty');
-    if (!this.#hasEnd) this.#findings.bend(this.#line, 'the export has no end: it was cut off');
-    this.#audit.end();
-    return { header: this.#header, facts: this.#facts, findings: this.#findings, lines: this.#line, auditEntries: this.#audit.entries };
+    if (!this.#hasEnd) this.#findings.bend(this.#line, 'the export has no end: it was cut off, so it was only read line by line');
+    const auditEntries = this.#audit.end();
+    return { header: this.#header, facts: this.#facts, findings: this.#findings, hasEnd: this.#hasEnd, lines: this.#line, auditEntries };
   }
 }

@@ -79,6 +79,7 @@ export function readAccess({ envelope }: ExportLineOf<'access'>, where: Where): 
     const names = facts.enrolled.get(publicKey) ?? new Set();
     for (const host of hosts) names.add(host);
     facts.enrolled.set(publicKey, names);
+    facts.revoked.delete(publicKey);
   };
   if (envelope.type === 'floe/enrolment') {
     const said = opened(envelope, 'floe/enrolment', EnrolmentStatement, where, trusted, 'this enrolment');
@@ -86,8 +87,12 @@ export function readAccess({ envelope }: ExportLineOf<'access'>, where: Where): 
   } else if (envelope.type === 'floe/rename') {
     const said = opened(envelope, 'floe/rename', RenameStatement, where, trusted, 'this rename');
     if (said !== undefined) enrol(said.publicKey, said.host, said.formerHost);
-  } else if (envelope.type === 'floe/revocation') opened(envelope, 'floe/revocation', RevocationStatement, where, trusted, 'this revocation');
-  else findings.bend(line, `a ${envelope.type} is among the enrolments`);
+  } else if (envelope.type === 'floe/revocation') {
+    const said = opened(envelope, 'floe/revocation', RevocationStatement, where, trusted, 'this revocation');
+    if (said === undefined) return;
+    facts.keep();
+    facts.revoked.set(said.publicKey, { line, at: said.revokedAt });
+  } else findings.bend(line, `a ${envelope.type} is among the enrolments`);
 }
 
 export function readStable({ envelope }: ExportLineOf<'stable'>, where: Where): void {
