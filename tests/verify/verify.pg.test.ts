@@ -2,12 +2,13 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha } from '@floe/model';
-import { HostReport, peek, ReleaseStatement, seal, signedBytes, type Envelope, type ExportLine } from '@floe/protocol';
-import { auditContent, auditHash, chainedLine, execInTest, generateKeyPem, parseChained, signerFromPem, type Signer } from '@floe/runtime';
+import type { ExportLine } from '@floe/protocol';
+import { chainedLine, execInTest, generateKeyPem, parseChained, signerFromPem } from '@floe/runtime';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { run } from '../../apps/cli/src/test/harness.ts';
-import { makeHistory, pathOf, type History } from './history.ts';
+import { resealed } from '../../apps/cli/src/test/past-fleet.ts';
+import { makeHistory, type History } from './history.ts';
 
 // A server, and some hundred checks: long on a machine that does much else.
 vi.setConfig({ hookTimeout: 300_000, testTimeout: 300_000 });
@@ -76,21 +77,6 @@ async function check(
   return { code, said: stdout + stderr, checked: stdout === '' ? undefined : (JSON.parse(stdout) as Checked) };
 }
 
-/** The lines chained again, and the end signed again: what whoever has the server key can make. */
-function resealed(changed: readonly ExportLine[], signer: Signer = history.serverSigner): string {
-  let hash = '';
-  const made = changed
-    .filter(({ kind }) => kind !== 'end')
-    .map((value) => {
-      const chained = chainedLine(hash, value);
-      ({ hash } = chained);
-      return chained.line;
-    });
-  const signed = JSON.stringify({ version: 1, lines: made.length, hash, at: 1 });
-  const end = { kind: 'end', keyId: 'server-1', signature: signer.sign(signedBytes('floe/export', Buffer.from(signed))), signed };
-  return `${[...made, chainedLine(hash, end).line].join('\n')}\n`;
-}
-
 const joined = (some: readonly string[]): string => `${some.join('\n')}\n`;
 
 test('R29: the history of a real fleet is whole, in the repository, too, and says what is worth a look', async () => {
@@ -104,7 +90,7 @@ test('R29: the history of a real fleet is whole, in the repository, too, and say
   expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('bob is on the release 2, below 3, by the permit');
   expect(checked?.notes.named.map(({ what }) => what).join('\n')).toContain('cyd does not run its newest release 3 (release 2');
   // What a server would make of it that signs its own work again is whole as well: what is bent below is not bent by that.
-  expect((await check(resealed(values))).checked?.bent.named).toEqual([]);
+  expect((await check(resealed(values, history.serverSigner))).checked?.bent.named).toEqual([]);
 });
 
 describe('R29: whoever bends the file, without a key, is named', () => {
@@ -197,7 +183,6 @@ function otherValue(leaf: unknown, at: number): unknown {
   return leaf.slice(0, place) + (leaf[place] === 'b' ? 'c' : 'b') + leaf.slice(place + 1);
 }
 
-const withEnvelope = (value: ExportLine, envelope: Envelope): ExportLine => ({ ...value, envelope }) as ExportLine;
 const indexesOf = (is: (value: ExportLine) => boolean): number[] => values.flatMap((value, index) => (is(value) ? [index] : []));
 const replaced = (index: number, value: ExportLine): ExportLine[] => values.map((each, place) => (place === index ? value : each));
 
@@ -221,7 +206,7 @@ describe('R30: a server that bends what it has, and signs the export again, is n
         const bent = changedAt(value, path, (leaf) => otherValue(leaf, at)) as ExportLine;
         // Other base64 of the same bytes says the same.
         fc.pre(!isSameEnvelope(value, bent));
-        const { code, checked, said } = await check(resealed(replaced(index, bent)));
+        const { code, checked, said } = await check(resealed(replaced(index, bent), history.serverSigner));
         expect(code, `line ${index + 1} ${value.kind} ${path.join('.')}: ${said}`).toBe(1);
         expect(
           checked?.bent.named.some(({ line }) => line === index + 1 || line === index + 2 || line === undefined) || value.kind === 'audit-head',
@@ -230,79 +215,6 @@ describe('R30: a server that bends what it has, and signs the export again, is n
       }),
       { numRuns: 250 },
     );
-  });
-
-  test('by another signature, another key, a report of another host, or an older one', async () => {
-    const named = async (changed: readonly ExportLine[], ...what: readonly string[]): Promise<void> => {
-      const { code, checked, said } = await check(resealed(changed));
-      expect(code, said).toBe(1);
-      for (const each of what) expect(checked?.bent.named.map(({ what: words }) => words).join('\n')).toContain(each);
-    };
-    const releases = indexesOf(({ kind }) => kind === 'release');
-    const [one, two] = [values[releases[0]!] as ExportLine & { envelope: Envelope }, values[releases[1]!] as ExportLine & { envelope: Envelope }];
-    await named(replaced(releases[0]!, withEnvelope(one, { ...one.envelope, signature: two.envelope.signature })), 'is not what a pinned key signed');
-    const thief = signerFromPem('release-1', generateKeyPem());
-    const statement = peek(one.envelope, ReleaseStatement);
-    if (statement.kind !== 'opened') throw new Error('no release');
-    await named(replaced(releases[0]!, withEnvelope(one, seal(thief, 'floe/release', statement.statement))), 'is not what a pinned key signed');
-    await named(
-      replaced(releases[0]!, withEnvelope(one, seal(history.serverSigner, 'floe/release', statement.statement))),
-      'trusted here: release-1',
-    );
-    await named(replaced(releases[0]!, two), 'is here a second time');
-
-    const reports = (host: string, of: string): number[] => indexesOf((value) => value.kind === 'report' && value.host === host && value.of === of);
-    const [adaNewest, bobNewest] = [reports('ada', 'newest')[0]!, reports('bob', 'newest')[0]!];
-    const [ada, bob] = [values[adaNewest] as ExportLine & { envelope: Envelope }, values[bobNewest] as ExportLine & { envelope: Envelope }];
-    await named(replaced(adaNewest, withEnvelope(ada, bob.envelope)), 'is not what a pinned key signed');
-    // With the key of the other host beside it.
-    await named(replaced(adaNewest, { ...bob, host: 'ada' } as ExportLine), 'which no signed enrolment gives it');
-    const older = values[reports('ada', 'end')[0]!] as ExportLine & { envelope: Envelope };
-    await named(replaced(adaNewest, withEnvelope(ada, older.envelope)), 'an older one was put in its place');
-    await named(replaced(reports('ada', 'end')[1]!, older), 'comes after one about');
-    // A report that the server makes, with a key that it calls the host's.
-    const said = peek(ada.envelope, HostReport);
-    if (said.kind !== 'opened') throw new Error('no report');
-    const forged = { ...ada, publicKey: thief.publicKey, envelope: seal(thief, 'floe/report', said.statement) } as ExportLine;
-    await named(replaced(adaNewest, forged), 'which no signed enrolment gives it');
-    // A host that says what nobody released.
-    const own = history.hosts[0]!.signer;
-    const foreign = { ...said.statement, observed: { ...said.statement.observed, current: pathOf('x', 9) } };
-    await named(replaced(adaNewest, withEnvelope(ada, seal(own, 'floe/report', foreign))), 'which was never released for it');
-    const claimed = { ...said.statement, release: { ...said.statement.release!, sequence: 7 } };
-    await named(replaced(adaNewest, withEnvelope(ada, seal(own, 'floe/report', claimed))), 'no such release is here');
-  });
-
-  test('by what it leaves out, where something that is signed names it', async () => {
-    const without = async (is: (value: ExportLine) => boolean, what: string): Promise<void> => {
-      const { code, checked, said } = await check(resealed(values.filter((value) => !is(value))));
-      expect(code, said).toBe(1);
-      expect(checked?.bent.named.map(({ what: words }) => words).join('\n')).toContain(what);
-    };
-    const says = (value: ExportLine, host: string, sequence: number): boolean => {
-      const opened = value.kind === 'release' ? peek(value.envelope, ReleaseStatement) : undefined;
-      return opened?.kind === 'opened' && opened.statement.host === host && opened.statement.sequence === sequence;
-    };
-    await without((value) => says(value, 'ada', 3), 'ada signed that it has');
-    await without((value) => says(value, 'cyd', 2), 'is called stable, and is missing');
-    await without(({ kind }) => kind === 'permit', 'and no permit lets it');
-    await without(({ kind }) => kind === 'access', 'which no signed enrolment gives it');
-    await without((value) => value === values[indexesOf(({ kind }) => kind === 'stable')[0]!], 'statements about stable releases are missing');
-    const audits = indexesOf(({ kind }) => kind === 'audit');
-    for (const index of audits.slice(1, -1)) await without((value) => value === values[index], 'of the audit log');
-    await without((value) => audits.slice(1).includes(values.indexOf(value)), 'was signed as its end, and is missing');
-    // Another chain that is one in itself.
-    let previous = '';
-    const remade = values
-      .filter((value) => value !== values[audits[1]!])
-      .map((value) => {
-        if (value.kind !== 'audit') return value;
-        previous = auditHash(previous, auditContent(value));
-        return { ...value, hash: previous };
-      });
-    const { code, checked } = await check(resealed(remade));
-    expect(code).toBe(1);
-    expect(checked?.bent.named.map(({ what }) => what).join('\n')).toMatch(/another one than was signed|was signed as its end/);
   });
 });
 
@@ -317,45 +229,12 @@ function isSameEnvelope(one: ExportLine, other: ExportLine): boolean {
   );
 }
 
-describe('the repository', () => {
-  test('that lacks a commit, has them in another order, or whose commits nobody allowed signed, is named', async () => {
-    const [first, second, third] = history.commits;
-    await git('branch', '-q', '-f', 'whole', 'main');
-    await git('checkout', '-q', '--detach', second!);
-    await git('branch', '-q', '-f', 'main', second!);
-    const lacking = await check(text, '--repository', repositoryDir);
-    expect(lacking).toMatchObject({ code: 1 });
-    expect(lacking.checked?.bent.named[0]?.what).toContain(`the commit ${third} of the sequence 3 is not on main`);
-    // Nor does it help a server to say that it follows another branch.
-    const elsewhere = values.map((value) =>
-      value.kind === 'header' ? { ...value, repository: 'https://other.example/x.git', ref: 'refs/heads/whole' } : value,
-    );
-    expect((await check(resealed(elsewhere), '--repository', repositoryDir)).code).toBe(1);
-    await git('branch', '-q', '-f', 'main', 'whole');
-    await writeFile(join(dir, 'allowed'), '');
-    const unsigned = await check(text, '--repository', repositoryDir, '--signers', join(dir, 'allowed'));
-    expect(unsigned).toMatchObject({ code: 1 });
-    expect(unsigned.checked?.bent.named.map(({ what }) => what).join('\n')).toContain(`the commit ${first} is not signed`);
-    expect((await check(text, '--repository', repositoryDir)).code).toBe(0);
-  });
-});
-
-test('what is no export, no key or no repository is told in a sentence, with 2', async () => {
-  expect((await check('')).code).toBe(2);
-  expect((await check('{"a":1}\n')).code).toBe(2);
-  expect((await check(text, '--repository', dir)).code).toBe(2);
-  const { code, stderr } = await run(['verify', join(dir, 'token'), '--key', join(dir, 'token')], {});
-  expect(code).toBe(2);
-  expect(stderr).toContain('is no key');
-  expect((await run(['verify', join(dir, 'nothing'), '--key', join(dir, 'keys.txt')], {})).code).toBe(2);
-});
-
 test('a hostile export steers no terminal, and fills no memory by one endless line', async () => {
   const steering = { ...values[0], repository: '\u001b]0;x\u0007\u001b[31m' } as ExportLine;
   const shown = await run(
     [
       'verify',
-      await written(resealed([steering, ...values.slice(1), { kind: 'unreadable', what: '\u001b[2J\u202e' }])),
+      await written(resealed([steering, ...values.slice(1), { kind: 'unreadable', what: '\u001b[2J\u202e' }], history.serverSigner)),
       '--key',
       join(dir, 'keys.txt'),
     ],
