@@ -1,4 +1,6 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentJournal, AgentState, CommitSha } from '@floe/model';
@@ -283,6 +285,87 @@ test('a switch after which the server is out of reach goes back; blamed is it on
   await until(() => server.reports.some(({ epoch, state }) => epoch === 4 && state === 'SUCCEEDED'));
   expect(tries).toBe(2);
   expect((await savedJournal()).quarantined).toEqual([NEW]);
+});
+
+const HOME = '02:00:00:aa:00:01';
+/** The tables of a kernel whose machine is beside this router. */
+async function besideRouter(router: string): Promise<void> {
+  await mkdir(join(dir, 'net'), { recursive: true });
+  await writeFile(join(dir, 'net/route'), 'Iface\nwlan0 00000000 0101A8C0 0003 0 0 600 00000000 0 0 0\n');
+  await writeFile(join(dir, 'net/arp'), `IP address\n192.168.1.1 0x1 0x2 ${router} * wlan0\n`);
+}
+
+test.each([
+  ['at home', HOME],
+  ['in a hotel', '02:00:00:bb:00:01'],
+])('A19: started into a new system where a portal answers, %s, it goes by what was known before the restart', async (_where, router) => {
+  const portal = createServer((_request, response) => response.writeHead(302, { location: 'http://login.hotel.example/' }).end());
+  await new Promise<void>((resolve) => portal.listen(0, '127.0.0.1', resolve));
+  try {
+    let [aheadMs, looks, isNewBoot] = [0, 0, false];
+    const own: Clock = {
+      ...clock,
+      now: () => systemClock.now() + aheadMs,
+      sleep: async (ms, signal) => {
+        looks += ms === 5_000 ? 1 : 0;
+        await clock.sleep(ms, signal);
+      },
+    };
+    const limits = { contactTimeoutMs: 400, bootLimitMs: 400, serverLimitMs: 50 };
+    const changes = {
+      clock: own,
+      proc: dir,
+      settings: agentSettings(server.url, keys, { ...limits, substituters: [`http://127.0.0.1:${(portal.address() as AddressInfo).port}`] }),
+    };
+    machine.valid.add(OLD);
+    machine.unfinished = { kind: 'interrupted' };
+    machine.boot = {
+      stage: async () => await Promise.resolve({ kind: 'switched', note: null, how: 'one-shot' }),
+      unstage: async () => await Promise.resolve(),
+      boots: async () => await Promise.resolve({ isNewBoot, fellBack: false }),
+      reboot: async () => await Promise.resolve(),
+      rebootBack: async () => await Promise.resolve(false),
+      hasGuard: async () => await Promise.resolve(true),
+    };
+    const looked = async (): Promise<void> => {
+      const since = looks;
+      await until(() => looks > since + 5);
+    };
+    await besideRouter(HOME);
+    await startAgent(changes);
+    await connected();
+    offer({ directive: { mode: 'boot' } });
+    await until(async () => (await savedJournal()).detail?.code === 'AWAITS_RESTART');
+    expect((await savedJournal()).before?.network).toEqual({ proxy: null, routers: [HOME] });
+    await stopAgent();
+
+    await besideRouter(router);
+    [server.isTalking, isNewBoot] = [false, true];
+    machine.observed = { current: NEW, booted: NEW, profile: { generation: 1, toplevel: OLD } };
+    await startAgent(changes);
+    await until(async () => (await savedJournal()).state === 'SUCCEEDED' || machine.log.includes(`test ${OLD}`));
+    if (router !== HOME) {
+      const kept = { state: 'SUCCEEDED', detail: { code: 'SERVER_AWAY', message: expect.stringContaining('login.hotel.example') as string } };
+      expect(await savedJournal()).toMatchObject(kept);
+      await looked();
+      await stopAgent();
+      // Another start, and a clock that is set, on the first day.
+      isNewBoot = false;
+      aheadMs -= 3600_000;
+      await startAgent(changes);
+      await looked();
+      expect(await savedJournal()).toMatchObject(kept);
+      aheadMs += 25 * 3600_000;
+    }
+    await until(() => machine.log.includes(`test ${OLD}`));
+    // The previous one meets the same portal: it is not known whose fault it is.
+    await until(async () => !['ROLLING_BACK', 'SUCCEEDED'].includes((await savedJournal()).state));
+    expect(await savedJournal()).toMatchObject({ quarantined: [], directive: { release: { toplevel: NEW } } });
+    expect(machine.observed.current).toBe(OLD);
+  } finally {
+    portal.closeAllConnections();
+    await new Promise((resolve) => portal.close(resolve));
+  }
 });
 
 test('a directive that may not be acted on is rejected with its reason, and changes nothing', async () => {

@@ -46,6 +46,8 @@ export interface EngineDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: () => number;
+  /** Where the kernel tells of routes; undefined: `/proc`. */
+  readonly proc?: string | undefined;
 }
 
 /** The parts that run. Each knows those made before it, none the ones made after it. */
@@ -62,12 +64,12 @@ export interface Engine {
 }
 
 export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (error: unknown) => void): Engine {
-  const { settings, machine, conditions, clock, logger } = deps;
+  const { settings, machine, conditions, clock, logger, proc } = deps;
   const { serverLimitMs, contactTimeoutMs } = settings;
 
   const connection = new Connection({ ...deps, ...settings });
   const now = (): number => Math.round(connection.serverNow ?? clock.now());
-  const contact = new ContactCheck({ ...settings, connection, isBesideRouter, clock });
+  const contact = new ContactCheck({ ...settings, connection, isBesideRouter: async (routers) => await isBesideRouter(routers, proc), clock });
   const progress = new ProgressSender({ connection, clock });
   const timeQuestion = new TimeQuestion({ clock, logger, reconnect: () => connection.reconnect() });
 
@@ -78,7 +80,7 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     now,
     contact: async (timeoutMs, signal) => await contact.renew(timeoutMs, signal),
     whoAnswers: async (signal) => await contact.whoAnswers(signal),
-    routers: async () => await readRouters(),
+    routers: async () => await readRouters(proc),
     holdDownload: async (journal) => await conditions.holdDownload(journal, now()),
     assess: async (journal, directive, signal) => await conditions.assess(journal, directive, now(), signal),
     onProgress: (epoch, done) => progress.send(epoch, done),

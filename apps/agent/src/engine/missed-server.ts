@@ -29,7 +29,8 @@ export interface MissedServerDeps {
 /**
  * A system that was kept although the server did not answer may itself cut the server off: by a VPN, a proxy, a host name or a
  * key that it lacks. No push could correct that. So the agent rolls it back once the server was missed for too long while the
- * machine was awake and had a network: one that leads there, or after longer also one that leads elsewhere. Whether the previous system reaches the server then shows which of the two is at fault.
+ * machine was awake, and somebody answered it ({@link isMissedTooLong}). Whether the previous system reaches the server then
+ * shows which of the two is at fault.
  */
 export class MissedServer {
   readonly #deps: MissedServerDeps;
@@ -60,8 +61,8 @@ export class MissedServer {
       this.#since !== undefined &&
       isMissedTooLong(where, { missedMs: now - this.#since, committedMs: clock.now() - since, limitMs });
     const where = contact === 'refused' ? 'network' : await this.#find(before?.network, now, isOver(this.#where));
-    // Time without a network says nothing about the server, and each kind of network counts by itself.
-    if (where !== this.#where || where === 'nowhere') this.#since = undefined;
+    // Each kind of network counts by itself: time without one says nothing about the server.
+    if (where !== this.#where) this.#since = undefined;
     this.#where = where;
     this.#since ??= now;
     if (!isOver(where)) return null;

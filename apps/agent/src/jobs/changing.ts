@@ -18,9 +18,9 @@ const JUDGED_LOCALLY: AgentDetail = {
   message: 'the server did not answer in time, but the network works: only the local checks decided',
 };
 /** The same where somebody else answered; see {@link judgeContact}. */
-const elsewhere = (who: string): AgentDetail => ({
+const elsewhere = (stranger: string): AgentDetail => ({
   code: SERVER_AWAY,
-  message: `this network does not lead to the server (${who}): only the local checks decided`,
+  message: `this network does not lead to the server (${stranger}): only the local checks decided`,
 });
 const NO_BASELINE: AgentDetail = {
   code: 'UNITS_UNKNOWN',
@@ -76,7 +76,7 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
     return failed({ code: 'CURRENT_SYSTEM_DIFFERS', message: `the switch reported success, but the machine runs ${observed.current ?? 'nothing'}` });
   }
   const contactMs = contactLimitMs({ isStart: journal.boot !== null }, settings);
-  const [health, contact, cache] = await Promise.all([
+  const [health, { contact, stranger }, cache] = await Promise.all([
     checkHealth(deps, release.toplevel, { ...healthLimits(settings), signal }),
     deps.contact(contactMs, signal),
     checkCache(deps, journal, release.toplevel, signal),
@@ -104,10 +104,8 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
     hasSameCaches: (before?.cache ?? cacheOf(settings)) === cacheOf(settings),
     hasSameProxy: before?.network === undefined || before.network.proxy === proxyOf(settings),
   });
-  const answer = contact === 'elsewhere' ? await deps.whoAnswers(signal) : null;
-  const who = answer?.kind === 'other' ? `${answer.who}, in place of ${answer.url}` : null;
   if (judged === 'lost') {
-    const others = who === null ? '' : `; ${who}`;
+    const others = stranger === null ? '' : `; ${stranger}`;
     return failed(
       { code: 'NO_CONTACT', message: `the server did not answer on a new connection within ${timeLimit(contactMs)} of the switch${others}` },
       true,
@@ -128,7 +126,7 @@ export const verify: Job = async (deps, journal, { epoch, release, trial }, sign
     return { type: 'watchdog-rolled-back', epoch, detail: WATCHDOG_ROLLED_BACK };
   }
   const hasBaseline = known !== null || machine.watchdog === null;
-  const note = judged === 'proved' ? (hasBaseline ? null : NO_BASELINE) : who === null ? JUDGED_LOCALLY : elsewhere(who);
+  const note = judged === 'proved' ? (hasBaseline ? null : NO_BASELINE) : stranger === null ? JUDGED_LOCALLY : elsewhere(stranger);
   return { type: 'verified', epoch, tookMs: 0, note };
 };
 

@@ -1,8 +1,9 @@
-import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, Contact, StorePath } from '@floe/model';
+import type { AgentDetail, AgentDirective, AgentEvent, AgentJournal, AgentWait, StorePath } from '@floe/model';
 import type { DownloadProgress } from '@floe/nix';
 import type { Clock, Exec, Logger } from '@floe/runtime';
 import { longestHealthCheckMs, type HealthCheckOptions } from '../health/health-checks.ts';
 import type { ActivationPlan, Machine } from '../machines/machine.ts';
+import type { FoundContact } from '../server/contact.ts';
 import type { WhoAnswers } from '../server/network.ts';
 import type { Assessment } from '../when/conditions.ts';
 
@@ -40,7 +41,7 @@ export interface JobDeps {
   readonly now: () => number;
   readonly settings: JobSettings;
   /** What a new connection shows within `timeoutMs`. */
-  readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<Contact>;
+  readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<FoundContact>;
   /** Who answers at the addresses of the caches. */
   readonly whoAnswers: (signal: AbortSignal) => Promise<WhoAnswers>;
   /** See {@link readRouters}. */

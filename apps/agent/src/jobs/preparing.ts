@@ -38,7 +38,7 @@ async function withoutCache({ logger, whoAnswers }: JobDeps, error: unknown, sig
   const answer = await whoAnswers(signal);
   if (answer.kind !== 'other') return undefined;
   logger.info('a download failed', { error });
-  const message = `${answer.who}, in place of the cache ${answer.url}: log in to this network, or have the proxy corrected; the agent tries again`;
+  const message = `${answer.who}, in place of ${answer.url}: log in to this network, or have the proxy corrected; the agent tries again`;
   return new FloeError('CACHE_NOT_REACHED', message, { retryable: true });
 }
 

@@ -60,7 +60,7 @@ export const rollBack: Job = async (deps, journal, { epoch, release }, signal) =
   }
   await watchdog?.disarm();
   // Checked only when it decides: was it the new system that cut the server off?
-  const contact = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : 'trusted';
-  const hasContact = isContactBack(contact, { hadNetwork: journal.detail?.code === SERVER_MISSED });
+  const met = verdict === 'no-contact' ? await deps.contact(settings.contactTimeoutMs, signal) : null;
+  const hasContact = met === null || isContactBack(met.contact, { hadNetwork: journal.detail?.code === SERVER_MISSED });
   return { type: 'rolled-back', epoch, tookMs: 0, hasContact };
 };

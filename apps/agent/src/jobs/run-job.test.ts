@@ -51,7 +51,7 @@ function depsOf(machine: FakeMachine): JobDeps {
       switchLimitMs: 1,
       bootLimitMs: 1,
     },
-    contact: async () => 'trusted',
+    contact: async () => ({ contact: 'trusted', stranger: null }),
     whoAnswers: async () => ({ kind: 'cache' }),
     routers: async () => [],
     holdDownload: async () => null,
@@ -262,7 +262,7 @@ test.each([
 ] as const)('where the server was missed, the previous system has contact when it meets the server itself (%s)', async (contact, hasContact) => {
   const machine = bootable(on(NEW));
   const journal = rolling({ verdict: 'no-contact', detail: { code: 'SERVER_MISSED', message: '' } });
-  const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact) };
+  const deps = { ...depsOf(machine), contact: async () => await Promise.resolve({ contact, stranger: null }) };
   expect(await runJob('roll-back', deps, journal, signal)).toMatchObject({ type: 'rolled-back', hasContact });
 });
 
@@ -287,7 +287,7 @@ describe('where something else answers in place of the caches', () => {
       isRetryable: true,
       detail: {
         code: 'CACHE_NOT_REACHED',
-        message: `${portal.who}, in place of the cache http://cache.example: log in to this network, or have the proxy corrected; the agent tries again`,
+        message: `${portal.who}, in place of http://cache.example: log in to this network, or have the proxy corrected; the agent tries again`,
       },
     });
   });
@@ -312,7 +312,10 @@ describe('where something else answers in place of the caches', () => {
       network: { proxy: null, routers: [] },
       ...changes,
     };
-    const deps = { ...depsOf(machine), contact: async () => await Promise.resolve(contact), whoAnswers: async () => await Promise.resolve(portal) };
+    const deps = {
+      ...depsOf(machine),
+      contact: async () => await Promise.resolve({ contact, stranger: contact === 'elsewhere' ? portal.who : null }),
+    };
     const verifying = journalWith({ state: 'VERIFYING', directive: directiveWith(NEW), before });
     return await runJob('verify', { ...deps, settings: { ...deps.settings, ...settings } }, verifying, signal);
   };
@@ -327,6 +330,7 @@ describe('where something else answers in place of the caches', () => {
   test.each<[string, Contact, Partial<BeforeActivation>, Partial<JobDeps['settings']>]>([
     ['nobody answers', 'none', {}, {}],
     ['the system has another server', 'elsewhere', { serverUrl: 'http://y' }, {}],
+    ['the system has other caches', 'elsewhere', { cache: 'https://cache.example key' }, {}],
     ['the system has another proxy', 'elsewhere', { network: { proxy: 'http://proxy:1', routers: [] } }, {}],
     ['the system has a proxy', 'elsewhere', {}, { proxy: new URL('http://a:b@proxy:1/') }],
   ])('a system is rolled back at once where %s', async (_what, contact, changes, settings) => {
@@ -339,7 +343,10 @@ describe('where something else answers in place of the caches', () => {
   });
 
   test('the previous system that meets it, too, blames nobody', async () => {
-    const deps = { ...depsOf(bootable(on(NEW))), contact: async () => await Promise.resolve('elsewhere' as const) };
+    const deps = {
+      ...depsOf(bootable(on(NEW))),
+      contact: async () => await Promise.resolve({ contact: 'elsewhere' as const, stranger: portal.who }),
+    };
     expect(await runJob('roll-back', deps, rolling({ verdict: 'no-contact' }), signal)).toMatchObject({ type: 'rolled-back', hasContact: false });
   });
 });

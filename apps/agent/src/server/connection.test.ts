@@ -247,6 +247,22 @@ test.each<[string, number, Record<string, string>, string]>([
   expect(who).toContain(words);
 });
 
+test('who answered in its place is forgotten when the server itself answers', async () => {
+  const portal = createServer();
+  portal.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 511 X\r\ncontent-length: 0\r\n\r\n'));
+  await new Promise<void>((resolve) => portal.listen(0, '127.0.0.1', resolve));
+  const { port } = portal.address() as AddressInfo;
+  const { connection } = connect({}, systemClock, `http://127.0.0.1:${port}`);
+  await until(() => connection.stranger !== undefined);
+  portal.closeAllConnections();
+  await new Promise((resolve) => portal.close(resolve));
+  await using itself = await TestServer.start(port);
+  expect(await connection.renew(20_000, stop.signal)).toBe('welcomed');
+  expect([itself.peers.length > 0, connection.stranger]).toEqual([true, undefined]);
+  stop.abort();
+  await running;
+});
+
 test('nobody who says no challenge is the server, nor refuses anything, whatever is said and however it ends', async () => {
   const someFrame = fc.oneof(
     fc.string({ maxLength: 50 }),

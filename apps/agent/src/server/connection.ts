@@ -323,6 +323,7 @@ export class Connection {
         clearTimeout(handshake);
         this.#since = clock.now();
         this.#refusal = null;
+        this.#stranger = undefined;
         this.#welcomed = { socket, nonce, serverTime: message.serverTime, at: clock.sinceBoot(), takesSigned: message.signedReports === true };
         logger.info('connected', { serverUrl });
         handlers.welcomed(message);

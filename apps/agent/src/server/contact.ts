@@ -23,6 +23,12 @@ export interface ContactDeps {
   readonly clock: Clock;
 }
 
+/** What a new connection shows, and who answered in place of the server and the caches, in words; null: nobody did. */
+export interface FoundContact {
+  readonly contact: Contact;
+  readonly stranger: string | null;
+}
+
 const CONTACT_OF = { cache: 'network', other: 'elsewhere', nobody: 'none' } as const satisfies Record<WhoAnswers['kind'], Contact>;
 /** How often a new connection is looked at for its first directive, in ms. */
 const LOOK_MS = 10;
@@ -68,17 +74,20 @@ export class ContactCheck {
   }
 
   /** Makes a new connection, and waits up to `timeoutMs` for it and its directive. */
-  async renew(timeoutMs: number, signal: AbortSignal): Promise<Contact> {
+  async renew(timeoutMs: number, signal: AbortSignal): Promise<FoundContact> {
     const { clock, connection } = this.#deps;
     const deadline = clock.monotonic() + timeoutMs;
     const renewed = await connection.renew(timeoutMs, signal);
-    if (renewed === 'refused') return 'refused';
-    if (renewed !== 'welcomed') return CONTACT_OF[(await this.whoAnswers(signal)).kind];
+    if (renewed === 'refused') return { contact: 'refused', stranger: null };
+    if (renewed !== 'welcomed') {
+      const answer = await this.whoAnswers(signal);
+      return { contact: CONTACT_OF[answer.kind], stranger: answer.kind === 'other' ? `${answer.who}, in place of ${answer.url}` : null };
+    }
     while (!signal.aborted && clock.monotonic() < deadline) {
       const { current } = this;
-      if (current === 'trusted' || current === 'refused') return current;
+      if (current === 'trusted' || current === 'refused') return { contact: current, stranger: null };
       await clock.sleep(LOOK_MS, signal);
     }
-    return 'silent';
+    return { contact: 'silent', stranger: null };
   }
 }

@@ -39,7 +39,7 @@ export function judgeContact(contact: Exclude<Contact, 'refused'>, way: WayThere
   }
 }
 
-/** Whether what the previous system finds counts against the one that lost contact. `hadNetwork`: that one reached a cache. */
+/** Whether what the previous system finds counts against the one that lost contact. `hadNetwork`: somebody answered that one. */
 export function isContactBack(contact: Contact, { hadNetwork }: { readonly hadNetwork: boolean }): boolean {
   if (contact === 'none' || contact === 'elsewhere') return false;
   return contact !== 'network' || !hadNetwork;
