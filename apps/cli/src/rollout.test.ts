@@ -45,7 +45,7 @@ const FAILED: Partial<Rollout> = {
   pause: {
     cause: 'failures',
     description: '1 host failed: ws2 (the check "printer" failed)',
-    failures: [{ host: 'ws2' as never, reason: 'the check "printer" failed', log: 'lpstat: no route\nlpstat: gave up' }],
+    failures: [{ host: 'ws2' as never, reason: 'the check "printer" failed', log: 'lpstat: no route\nlpstat: gave up', mayRetry: true }],
     later: [{ host: 'ws3' as never, reason: '' }],
     since: NOW - 5 * MINUTE,
   },

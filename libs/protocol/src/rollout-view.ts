@@ -98,7 +98,16 @@ export const PauseView = v.object({
   cause: v.picklist(['failures', 'deadline', 'probe', 'after-ring', 'freeze']),
   /** The same in words. */
   description: prose(),
-  failures: list(v.object({ host: HostName, reason: prose(), log: v.optional(v.nullable(prose()), null) }), MAX_FAILURES),
+  failures: list(
+    v.object({
+      host: HostName,
+      reason: prose(),
+      log: v.optional(v.nullable(prose()), null),
+      /** `floe retry` of it is taken now: the host has nothing newer, for example, and is in the flake. */
+      mayRetry: v.optional(v.boolean()),
+    }),
+    MAX_FAILURES,
+  ),
   /** Hosts that have failed since: whoever resumes has not seen them, and they pause it again. */
   later: v.optional(list(v.object({ host: HostName, reason: prose() }), MAX_FAILURES), []),
   /** It is the pause's name, too: who resumes can say which one. */

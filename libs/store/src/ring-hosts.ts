@@ -159,8 +159,8 @@ function toGoneHost(each: FleetHost, { ring, now }: In): RingHost | undefined {
 }
 
 /**
- * What failed on it of the commits since its stable one, other than what the rollout has for it. One that was lost after its `go` for such a
- * system, too: undefined, where nothing did.
+ * What failed on it of the commits since its stable one, other than what the rollout has for it, also where it was lost after its `go`.
+ * `has` is undefined where its name is not in the flake any more. Undefined: nothing failed.
  */
 function failedBefore(
   { row, situation: { stable }, quarantines, wentSequence, acknowledged }: FleetHost,
@@ -174,7 +174,7 @@ function failedBefore(
       const isEarlier = has === undefined || (system !== has.toplevel && (change ?? 0) < has.sequence);
       const isCarried = change !== undefined && isEarlier && change > (stable?.sequence ?? -1);
       if (!isCarried) return [];
-      const failure = `with an earlier commit, which other hosts are still to get: ${reason}`;
+      const failure = `with an earlier commit, which other hosts are still to get${has === undefined ? ', before its name left the flake' : ''}: ${reason}`;
       return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];
     },
   );

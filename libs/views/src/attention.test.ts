@@ -84,6 +84,17 @@ test.each([
   expect(todo).toContain('floe rollout resume');
 });
 
+test('of the hosts that failed, a retry is offered of those of which the server would take it', () => {
+  const retryIn = (...failed: readonly (readonly [string, boolean?])[]): string | undefined => {
+    const failures = failed.map(([host, mayRetry]) => ({ host: host as never, reason: '', log: null, mayRetry }));
+    const pause = { cause: 'failures' as const, description: '', failures, later: [], since: 1 };
+    return /floe retry \S+/.exec(todoOfRollout({ state: 'PAUSED', pause, rings: [] }) ?? '')?.[0];
+  };
+  expect(retryIn(['gone', false], ['of-an-older-server'])).toBeUndefined();
+  expect(retryIn(['gone', false], ['ws1', true])).toBe('floe retry ws1');
+  expect(retryIn(['ws1', true], ['ws2', true])).toBe('floe retry HOST');
+});
+
 test('a host that rolled back a stepping stone is not told to wait for a fix, which would not reach it', () => {
   for (const standing of ['rolled-back', 'failed', 'behind'] as const) {
     const host = hostView('ws1', { standing, actions: ['retry'], stone: 'agent-2' });

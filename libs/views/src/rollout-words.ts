@@ -179,9 +179,9 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
     ? []
     : [`ask an ${roleFor('resume-rollout')} to resume${mayBeTheCommit(pause?.cause) ? ' or abort' : ''} it`];
   if (pause === null || !mayBeTheCommit(pause.cause)) return [...resume, ...ask].join(', or ');
-  const [failed] = pause.failures;
+  const again = pause.failures.filter(({ mayRetry }) => mayRetry === true);
   const abort = may(role, 'abort-rollout') ? [false, true].map((revert) => rolloutCommand({ kind: 'abort-rollout', revert })) : [];
-  const retry = failed !== undefined && may(role, 'retry') ? [`floe retry ${pause.failures.length === 1 ? failed.host : 'HOST'} --reason "…"`] : [];
+  const retry = again.length > 0 && may(role, 'retry') ? [`floe retry ${again.length === 1 ? again[0]?.host : 'HOST'} --reason "…"`] : [];
   return ['push a fix', ...resume, ...abort, ...retry, ...ask].join(', or ');
 }
 

@@ -17,6 +17,7 @@ import {
   type RingResult,
   type RolloutCourse,
   type RolloutFacts,
+  type RolloutFailure,
   type RolloutOrders,
   type RolloutPolicy,
   type StorePath,
@@ -33,6 +34,7 @@ import {
 import { ringWindowState, timeAfterOpenMs } from '@floe/runtime';
 import type { CurrentRollout, FleetHost, NextOfFleet } from '@floe/store';
 import { describePause, probeWords, untriedWords } from '@floe/views';
+import { judgeRetry } from '../decisions.ts';
 import type { Waits } from './next.ts';
 import { viewRevert } from './revert.ts';
 
@@ -86,7 +88,7 @@ export function viewDetail(rollout: CurrentRollout, facts: RolloutFacts, { now, 
       ...viewRing(ring, index, { course, policy, hosts: facts.hosts, now }),
       downloaded: isToBegin(ring, course) ? countDownloaded(facts, index, staged) : 0,
     })),
-    pause: viewPause(course, { later: laterFailures(course, facts), logs }),
+    pause: viewPause(course, { later: laterFailures(course, facts), logs, mayRetry: retriesIn(hosts, now) }),
     orders: viewOrders(orders, policy, missingForNow(facts)),
     waits: null,
     freeze: viewFreeze(orders, now),
@@ -169,10 +171,28 @@ export function viewMissing(missing: MissingApprovals | undefined, people: reado
   return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)), notAsked };
 }
 
-function viewPause({ pause, since }: RolloutCourse, { later, logs }: { later: PauseView['later']; logs?: Looked['logs'] }): PauseView | null {
+interface PauseNow {
+  readonly later: PauseView['later'];
+  readonly logs?: Looked['logs'];
+  readonly mayRetry?: (failure: RolloutFailure) => boolean;
+}
+
+function viewPause({ pause, since }: RolloutCourse, { later, logs, mayRetry = () => false }: PauseNow): PauseView | null {
   if (pause === undefined) return null;
-  const failures = pause.cause === 'failures' ? pause.failures.map(({ host, reason }) => ({ host, reason, log: logs?.get(host) ?? null })) : [];
+  const failures = (pause.cause === 'failures' ? pause.failures : []).map((failure) => {
+    const { host, reason } = failure;
+    return { host, reason, log: logs?.get(host) ?? null, mayRetry: mayRetry(failure) };
+  });
   return { cause: pause.cause, description: storableText(describePause(pause)), failures, later, since };
+}
+
+/** Whether `floe retry` would have the host try that system, and not another one or none. */
+function retriesIn(hosts: readonly FleetHost[], now: number): (failure: RolloutFailure) => boolean {
+  return ({ host, toplevel }) => {
+    const found = hosts.find(({ row }) => row.host === host);
+    const decision = found && judgeRetry(found.row, found.desired, now);
+    return decision?.kind === 'retry' && decision.toplevel === toplevel;
+  };
 }
 
 function laterFailures(course: RolloutCourse, facts: RolloutFacts): PauseView['later'] {

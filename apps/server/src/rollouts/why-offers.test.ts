@@ -18,11 +18,13 @@ import {
   type StorePath,
 } from '@floe/model';
 import type { CurrentRollout, Evaluation, FleetHost, HostRow, NextOfFleet, RevisionInList } from '@floe/store';
+import { todoOfRollout } from '@floe/views';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judgeResume as judgeHostResume, judgeRetry } from '../decisions.ts';
 import { rolloutFacts } from './facts.ts';
 import { judgeAbort, judgeApproval, judgeHotfix, judgeResume, type AskedRollout } from './orders.ts';
+import { viewDetail } from './view.ts';
 import { viewWhy } from './why.ts';
 
 // Whatever stands between a host and the newest commit: each command that the answer offers is one that the server takes then.
@@ -75,6 +77,8 @@ const worlds = fc.record({
   isStopped: fc.boolean(),
   isNext: fc.boolean(),
   hasTwinFailed: fc.boolean(),
+  /** Its name is not in the flake any more. */
+  isTwinGone: fc.boolean(),
   rename: fc.constantFrom(undefined, undefined, undefined, 'to', 'from'),
   situation: fc.record({
     trial: some({ ...release(3, other), endsAt: 2 * NOW }),
@@ -146,7 +150,7 @@ function worldOf(given: World) {
       ...ringOf(0),
       pin: undefined,
       hold: undefined,
-      rollout: asBob,
+      rollout: given.isTwinGone ? undefined : asBob,
       stable: undefined,
       directed: asBob,
       quarantined: new Set(given.hasTwinFailed ? [newest] : []),
@@ -196,7 +200,8 @@ function worldOf(given: World) {
     now: NOW,
   });
   const asked: AskedRollout = { sha: SHA, rollout, facts: rolloutFacts(rollout, fleet.hosts, NOW), next: fleet.next };
-  return { ada, named, evaluations, asked, seen, why: why ?? [] };
+  const view = { state: rollout.state, ...viewDetail(rollout, asked.facts, { now: NOW, staged: new Map(), hosts: fleet.hosts }) };
+  return { ada, bob, named, evaluations, asked, seen, why: why ?? [], todo: todoOfRollout(view) ?? '' };
 }
 
 /** The commands in a sentence. */
@@ -207,7 +212,7 @@ function commandsIn(text: string): readonly string[] {
 const BY = { by: 'ada', person: 'ada', role: 'administrator', reason: 'because', at: NOW } as const;
 
 /** What the server would say; undefined: it takes it. */
-function refusalOf(command: string, { ada, named, asked, seen, evaluations }: ReturnType<typeof worldOf>): string | undefined {
+function refusalOf(command: string, { ada, bob, named, asked, seen, evaluations }: ReturnType<typeof worldOf>): string | undefined {
   const [, verb, ...rest] = command.replace(/ --reason "…"$/, '').split(' ');
   const line = rest.join(' ');
   const { row, desired, situation } = ada;
@@ -220,6 +225,7 @@ function refusalOf(command: string, { ada, named, asked, seen, evaluations }: Re
     case 'enrol':
       return unless(line === 'ada', 'another host');
     case 'retry':
+      if (line === 'bob') return judged(judgeRetry(bob.row, bob.desired, NOW));
       return (
         unless(line === 'ada', 'another host') ??
         (row.clonedAt !== undefined && row.revokedAt === undefined ? undefined : judged(judgeRetry(row, desired, NOW)))
@@ -255,7 +261,7 @@ function refusalOf(command: string, { ada, named, asked, seen, evaluations }: Re
     }
     if (what === 'resume') return isFrozen(orders, NOW) ? undefined : judged(judgeResume(of, undefined));
     if (what === `resume --label ${STOP.label}`) return unless(standingStops(orders, NOW).length > 0, 'it is not paused');
-    if (what === 'abort') return judged(judgeAbort(of, SHA));
+    if (what === 'abort' || what === 'abort --revert') return judged(judgeAbort(of, SHA));
     const commit = /^hotfix ([0-9a-f]{10})$/.exec(what)?.[1];
     if (commit !== undefined) return judged(judgeHotfix(of, [SHA, NEXT].find((each) => each.startsWith(commit)) ?? commit, BY));
     return `what is floe rollout ${what}?`;
@@ -294,6 +300,22 @@ test('each command that it offers is taken, whatever the host and the rollout ar
     }),
     { numRuns: 3_000 },
   );
+});
+
+test('each command that the pause of a rollout offers is taken, too', () => {
+  const offered = new Set<string>();
+  fc.assert(
+    fc.property(worlds, (given) => {
+      // One that paused for a freeze goes on with the next look after its end.
+      const world = worldOf({ ...given, isFrozen: given.isFrozen || given.course.pause.cause === 'freeze' });
+      for (const command of commandsIn(world.todo)) {
+        offered.add(command.replace(' --reason "…"', ''));
+        expect(refusalOf(command, world), `${world.todo}: ${command}`).toBeUndefined();
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+  expect(offered).toContain('floe retry bob');
 });
 
 test('the generator reaches each command', () => {
