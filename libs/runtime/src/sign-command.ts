@@ -20,7 +20,7 @@ export interface SignCommandDeps {
 }
 
 const TIMEOUT_MS = 60_000;
-/** A device often takes one at a time, and a service answers after 0.1 to 1 s: with this many, 1,000 signatures take minutes and not a quarter of an hour. */
+/** A device often takes one at a time. For a service that answers slowly, a fleet's signatures take a quarter of the time with this many. */
 const AT_ONCE = 4;
 const SIGNATURE_BYTES = 64;
 /** The signature in base64, with white space. */
