@@ -47,7 +47,7 @@ case $task in
   test)
     # With arguments (a file, -t NAME) only these tests; without, the gate and everything.
     [ $# -gt 0 ] && exec vitest run "$@"
-    gate
+    gate whole
     status=0
     vitest run || status=$?
     if [ -n "$gate_failed" ]; then
