@@ -52,7 +52,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const { store } = world;
     const { id } = await newRepository(store);
     const stop = (label: string) => ({ label, by: 'ada', reason: 'moved', at: 1, until: undefined });
-    for (let index = 1; index < MAX_LABEL_STOPS; index += 1) expect(await store.rollouts.stopLabel(id, stop(`old-${index}`))).toEqual({ replaced: undefined });
+    for (let index = 1; index < MAX_LABEL_STOPS; index += 1)
+      expect(await store.rollouts.stopLabel(id, stop(`old-${index}`))).toEqual({ replaced: undefined });
     const labels = Array.from({ length: 6 }, (_, index) => `new-${index}`);
     for (let round = 0; round < ROUNDS; round += 1) {
       const taken = await Promise.all(labels.map(async (label) => await store.rollouts.stopLabel(id, stop(label))));
