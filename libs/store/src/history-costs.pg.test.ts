@@ -1,22 +1,12 @@
 import type { CommitSha, HostName } from '@floe/model';
-import { systemClock } from '@floe/runtime';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createDeliveryStore } from './deliveries.ts';
 import { readMarks } from './fleet-marks.ts';
-import { createHandoverStore } from './handovers.ts';
-import { createHostStore } from './hosts.ts';
-import { createNotificationStore } from './notifications.ts';
-import { createOutboxStore } from './outbox.ts';
-import { createReleaseStore } from './releases.ts';
-import { createReportStore } from './reports.ts';
-import { createRepositoryStore } from './repositories.ts';
-import { createRevisionStore } from './revisions.ts';
+import { KEEP_HOST_STATEMENTS } from './host-statements.ts';
 import { readStories } from './rollout-stories.ts';
-import { createRolloutStore } from './rollouts.ts';
 import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { storesOn } from './test/stores-on.ts';
 import { commit, newRelease, path, presence, report, toBuilding } from './test/test-store.ts';
-import { LeftOutRows } from './unreadable.ts';
 
 // What is looked at costs as much after hundreds of commits as after one: rows are counted, not time.
 
@@ -29,18 +19,8 @@ const GROWS_BY = 1.6;
 const LISTED = 20;
 
 function open(db: CountedDatabase['db']) {
-  const leftOut = new LeftOutRows();
   return {
-    repositories: createRepositoryStore(db, systemClock, Number.MAX_SAFE_INTEGER),
-    deliveries: createDeliveryStore(db),
-    revisions: createRevisionStore(db, leftOut),
-    releases: createReleaseStore(db, leftOut),
-    rollouts: createRolloutStore(db, 'test'),
-    hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
-    handovers: createHandoverStore(db),
-    reports: createReportStore(db, 'test'),
-    outbox: createOutboxStore(db, 'test'),
-    notifications: createNotificationStore(db),
+    ...storesOn(db),
     marks: async () => await readMarks(db, { repositoryId: 'fleet', now: 1 }),
     stories: async (id: string) => await readStories(db, [id]),
   };
@@ -81,6 +61,11 @@ async function addCommits(db: CountedDatabase['db'], from: number, to: number): 
     insert into webhook_deliveries (forge, id, event, repository_id, after, outcome, received_at)
     select 'github', n, 'push', 'fleet', ${sha}, 'accepted', n from ${commits}`);
   await db.execute(sql`
+    insert into audit_log (at, actor, action, subject, detail, count, hash) select n, 'ada', 'retry', 'host' || n, '', 1, n from ${commits}`);
+  await db.execute(sql`
+    insert into host_statements (host, kind, epoch, seq, public_key, envelope, at)
+    select 'host' || h, 'end', n, n, 'key', '{}', n from ${each} where n > ${to - KEEP_HOST_STATEMENTS}`);
+  await db.execute(sql`
     insert into reports (host, series, seq, epoch, state, observed, at, received_at) select 'host' || h, 0, n, n, 'IDLE', '{}', n, n from ${each}`);
   await db.execute(sql`
     insert into directives (host, epoch, release_id, mode, issued_at)
@@ -96,6 +81,8 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the release of a host in a revision': async ({ releases }, last) =>
     await releases.ofRevision({ id: idOf(last - 1), repositoryId: 'fleet', sequence: last - 1 }, hostOf(7)),
   'the commits of systems': async ({ releases }, last) => await releases.commitsOf(ALL.map((host) => ({ host, toplevel: path(String(last)) }))),
+  'a page of the releases': async ({ releases }) => await releases.page('fleet', LISTED),
+  'a later page of the releases': async ({ releases }, last) => await releases.page('fleet', LISTED, { host: hostOf(7), sequence: last }),
   'the releases to offer': async ({ releases }, last) =>
     await releases.toOffer(
       'fleet',
@@ -126,6 +113,13 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'the reports of a host': async ({ reports }) => await reports.list(hostOf(7), LISTED),
   'the logs of failures': async ({ reports }, last) => await reports.failureLogs([{ host: hostOf(7), toplevel: path(String(last)) }]),
   'the log of a report': async ({ reports }, last) => await reports.log({ host: hostOf(7), series: 0, seq: last }),
+  'a page of what hosts signed': async ({ hostStatements }) => await hostStatements.page(LISTED),
+  'a later page of what hosts signed': async ({ hostStatements }, last) =>
+    await hostStatements.page(LISTED, { host: hostOf(7), kind: 'end', epoch: last }),
+  'what hosts signed': async ({ hostStatements }, last) =>
+    await hostStatements.save([{ host: hostOf(7), kind: 'end', epoch: last + 1, seq: 1, publicKey: 'key', envelope: '{}', at: 1 }]),
+  'a page of the audit log': async ({ audit }) => await audit.page(LISTED),
+  'a later page of the audit log': async ({ audit }, last) => await audit.page(LISTED, last - 1),
   'the statuses that are due': async ({ outbox }) => await outbox.claimDue({ now: 1e9, limit: 10, leaseMs: 1 }),
   'the next due status': async ({ outbox }) => await outbox.nextDueAt(),
   'what a notification target is sent': async ({ notifications }) => await notifications.claim('ops', 1e9, 1),
@@ -142,7 +136,7 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'a commit that is taken in, published and replaced': async ({ revisions, releases }, last) => {
     const about = { subject: '', authorName: '', authorEmail: '', committedAt: 1 };
     const revision = await revisions.receive('fleet', { sha: commit('a'), ...about, receivedAt: last + 1, fetchedAt: last + 1 });
-    await toBuilding({ revisions } as never, revision.id);
+    await toBuilding({ revisions }, revision.id);
     await revisions.noteError(revision.id, 'why');
     await releases.publish(
       revision.id,

@@ -1,18 +1,10 @@
 import { AGENT_STATES, type CommitSha, type HostName } from '@floe/model';
-import { systemClock } from '@floe/runtime';
-import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createHostStore } from './hosts.ts';
-import { createReleaseStore } from './releases.ts';
-import { createReportStore } from './reports.ts';
-import { createRepositoryStore } from './repositories.ts';
-import { createRevisionStore } from './revisions.ts';
 import type { HostRow } from './records.ts';
-import type { Store } from './store.ts';
 import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { storesOn, type StoresOn } from './test/stores-on.ts';
 import { commit, newRelease, path, presence, receive, report, toBuilding } from './test/test-store.ts';
-import { LeftOutRows } from './unreadable.ts';
 
 const HOSTS = 6;
 
@@ -37,30 +29,21 @@ const anyArrival = fc.record({
 
 describe.each(COUNTED_DATABASES)('hosts that say hello, on $name', (kind) => {
   let database: CountedDatabase;
-  let store: Pick<Store, 'repositories' | 'revisions' | 'releases' | 'hosts' | 'reports'>;
+  let store: StoresOn;
   let repositories = 0;
   beforeAll(async () => {
     database = await kind.open();
-    const { db } = database;
-    await db.execute(sql`set client_min_messages = warning`);
-    const leftOut = new LeftOutRows();
-    store = {
-      repositories: createRepositoryStore(db, systemClock, Number.MAX_SAFE_INTEGER),
-      revisions: createRevisionStore(db, leftOut),
-      releases: createReleaseStore(db, leftOut),
-      hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
-      reports: createReportStore(db, 'test'),
-    };
+    store = storesOn(database.db);
   });
   afterAll(async () => await database[Symbol.asyncDispose]());
 
   async function fleetOf(names: readonly HostName[]): Promise<string> {
-    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    await database.empty();
     repositories += 1;
     const repository = await store.repositories.ensure({ url: `https://forge.example/${repositories}.git`, branch: 'main', now: 1 });
     for (const host of names) await store.hosts.enrol({ host, repositoryId: repository.id, machineId: host, publicKey: `key of ${host}`, at: 1 });
-    const revision = await receive(store as Store, repository, commit(String(repositories).padStart(40, '0')));
-    await toBuilding(store as Store, revision.id);
+    const revision = await receive(store, repository, commit(String(repositories).padStart(40, '0')));
+    await toBuilding(store, revision.id);
     await store.revisions.saveEvaluations(
       revision.id,
       names.map((host) => ({ host, outcome: 'CHANGED' as const, toplevel: path('wanted') })),

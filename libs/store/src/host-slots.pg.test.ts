@@ -2,16 +2,10 @@ import { DEFAULT_POLICY, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createHostStore } from './hosts.ts';
-import { createReleaseStore } from './releases.ts';
-import { createReportStore } from './reports.ts';
-import { createRepositoryStore } from './repositories.ts';
-import { createRevisionStore } from './revisions.ts';
 import type { SlotFacts } from './records.ts';
-import type { Store } from './store.ts';
 import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { storesOn, type StoresOn } from './test/stores-on.ts';
 import { commit, newRelease, path, receive, toBuilding } from './test/test-store.ts';
-import { LeftOutRows } from './unreadable.ts';
 
 const BROKEN = 'broken' as HostName;
 const UNKNOWN = 'unknown' as HostName;
@@ -19,32 +13,23 @@ const BUSY = 'busy' as HostName;
 
 describe.each(COUNTED_DATABASES)('a host that asks for its go, on $name', (kind) => {
   let database: CountedDatabase;
-  let store: Pick<Store, 'repositories' | 'revisions' | 'releases' | 'hosts' | 'reports'>;
+  let store: StoresOn;
   let revisions = 0;
   beforeAll(async () => {
     database = await kind.open();
-    const { db } = database;
-    await db.execute(sql`set client_min_messages = warning`);
-    const leftOut = new LeftOutRows();
-    store = {
-      repositories: createRepositoryStore(db, systemClock, Number.MAX_SAFE_INTEGER),
-      revisions: createRevisionStore(db, leftOut),
-      releases: createReleaseStore(db, leftOut),
-      hosts: createHostStore(db, { clock: systemClock, leftOut, origin: 'test' }),
-      reports: createReportStore(db, 'test'),
-    };
+    store = storesOn(database.db);
   });
   afterAll(async () => await database[Symbol.asyncDispose]());
 
   /** A rollout with a budget: one host has a `go`, one could not be evaluated, one is not in the revision, and `others` are. */
   async function fleetOf(others: number, budgets = [{ label: 'dns', atMost: 1 }]): Promise<string> {
-    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    await database.empty();
     revisions += 1;
     const repository = await store.repositories.ensure({ url: `https://forge.example/${revisions}.git`, branch: 'main', now: 1 });
     const changed = [BUSY, ...Array.from({ length: others }, (_, index) => `host${index}` as HostName)];
     await store.hosts.ensure(repository.id, [...changed, BROKEN, UNKNOWN]);
-    const revision = await receive(store as Store, repository, commit(String(revisions).padStart(40, '0')));
-    await toBuilding(store as Store, revision.id);
+    const revision = await receive(store, repository, commit(String(revisions).padStart(40, '0')));
+    await toBuilding(store, revision.id);
     await store.revisions.savePolicy(revision.id, { ...DEFAULT_POLICY, budgets });
     await store.revisions.saveEvaluations(revision.id, [
       ...changed.map((host) => ({ host, outcome: 'CHANGED' as const, toplevel: path(host), labels: ['dns'] })),

@@ -85,7 +85,7 @@ export function path(name: string): StorePath {
   return `/nix/store/${'0'.repeat(32)}-${name}` as StorePath;
 }
 
-export async function newRepository(store: Store): Promise<Repository> {
+export async function newRepository(store: Pick<Store, 'repositories'>): Promise<Repository> {
   return await store.repositories.ensure({ url: `https://forge.example/${unique('fleet')}.git`, branch: 'main', now: 1 });
 }
 
@@ -97,13 +97,13 @@ export async function quarantinesOf(store: Store, repositoryId: string): Promise
   return (await store.hosts.fleet(repositoryId)).hosts.flatMap(({ quarantines }) => quarantines);
 }
 
-export async function receive(store: Store, repository: Repository, sha: CommitSha): Promise<Revision> {
+export async function receive(store: Pick<Store, 'revisions'>, repository: Repository, sha: CommitSha): Promise<Revision> {
   const about = { subject: 'Change', authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: 1 };
   return await store.revisions.receive(repository.id, { sha, ...about, receivedAt: 10, fetchedAt: 20 });
 }
 
 /** Walks a received revision to BUILDING. */
-export async function toBuilding(store: Store, id: string): Promise<void> {
+export async function toBuilding(store: Pick<Store, 'revisions'>, id: string): Promise<void> {
   for (const event of ['accepted', 'verified', 'evaluated'] as const) await store.revisions.advance(id, event, 30);
 }
 
