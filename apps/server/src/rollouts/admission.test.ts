@@ -1,24 +1,14 @@
-import { DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type HostName, type StorePath } from '@floe/model';
+import { beginRollout, DEFAULT_POLICY, NOTHING_OBSERVED, type HostName, type StorePath } from '@floe/model';
 import { silentLogger, systemClock } from '@floe/runtime';
-import type { CurrentRollout, FleetHost, HostRow, SlotFacts } from '@floe/store';
+import type { FleetHost, HostRow, SlotFacts } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { rolloutAt } from '../test/rollouts.ts';
 import { Admission, type AdmissionDeps } from './admission.ts';
 
 const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
 const LIMIT = 1;
-const ROLLOUT: CurrentRollout = {
-  id: 'rollout',
-  revisionId: 'revision',
-  startedAt: 1,
-  version: 1,
-  state: 'ROLLING',
-  course: { state: 'ROLLING', ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined },
-  policy: { ...DEFAULT_POLICY, budgets: [{ label: 'dns', atMost: LIMIT }] },
-  orders: NO_ORDERS,
-  weaker: [],
-  rings: undefined,
-};
+const ROLLOUT = rolloutAt({ ...beginRollout(1), state: 'ROLLING' }, { ...DEFAULT_POLICY, budgets: [{ label: 'dns', atMost: LIMIT }] });
 
 /** A host that was told the rollout's release, and is ready. */
 function readyHost(host: HostName): FleetHost {

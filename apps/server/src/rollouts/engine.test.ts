@@ -1,8 +1,7 @@
 import { beginRollout, DEFAULT_POLICY, NO_ORDERS, NOTHING_OBSERVED, type HostName, type RolloutPolicy, type StorePath } from '@floe/model';
-import { silentLogger, systemClock } from '@floe/runtime';
 import type { CurrentRollout, Evaluation, FleetHost, RolloutDecided } from '@floe/store';
 import { expect, test } from 'vitest';
-import { RolloutEngine } from './engine.ts';
+import { engineOver, rolloutAt } from '../test/rollouts.ts';
 
 const [ring] = DEFAULT_POLICY.rings;
 if (ring === undefined) throw new Error('the default policy has a ring');
@@ -16,36 +15,15 @@ async function complete(
   hosts: readonly FleetHost[] = [],
 ): Promise<RolloutDecided> {
   const saved: RolloutDecided[] = [];
-  const rollout: CurrentRollout = {
-    id: 'rollout',
-    revisionId: 'new',
-    startedAt: 1,
-    version: 1,
-    state: 'WAITING_APPROVAL',
-    course: { ...beginRollout(1), ring: 1 },
-    policy: POLICY,
-    orders: { ...NO_ORDERS, approvals: [{ by: 'ada', role: 'administrator', reason: 'seen', at: 1, ring: 1, loosens }] },
-    rings: new Map(),
-    // So it was when the fleet was read.
-    weaker: [],
-  };
-  const engine = new RolloutEngine({
-    forge: 'github',
-    clock: { ...systemClock, now: () => 10 },
-    logger: silentLogger,
-    store: {
-      rollouts: {
-        save: async (decided) => await Promise.resolve(saved.push(decided) > 0),
-        lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known: [] }),
-        lostComplete: async () => await Promise.resolve(undefined),
-        authorsOf: async () => await Promise.resolve(undefined),
-      },
-      revisions: {
-        get: async () => await Promise.resolve(undefined),
-        evaluations: async (id) => await Promise.resolve([evaluated(canary, 'canary'), evaluated(late, id === 'old' ? 'all' : 'canary')]),
-      },
-      decide: async () => await Promise.reject(new Error('nothing waits to begin')),
-    },
+  const course = { ...beginRollout(1), ring: 1 };
+  const approval = { by: 'ada', role: 'administrator', reason: 'seen', at: 1, ring: 1, loosens } as const;
+  // So it was when the fleet was read.
+  const rollout = rolloutAt(course, POLICY, { orders: { ...NO_ORDERS, approvals: [approval] }, rings: new Map() });
+  const engine = engineOver({
+    now: 10,
+    save: (decided) => saved.push(decided) > 0,
+    evaluations: (id) => [evaluated(canary, 'canary'), evaluated(late, id === 'old' ? 'all' : 'canary')],
+    lastComplete: { revisionId: 'old', policy: POLICY, known: [] },
   });
   await engine.tick({ rollout, hosts });
   const [decided, ...more] = saved;

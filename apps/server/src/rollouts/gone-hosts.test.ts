@@ -1,21 +1,9 @@
-import {
-  beginRollout,
-  DEFAULT_POLICY,
-  defaultGates,
-  isRingPromoted,
-  NO_ORDERS,
-  NOTHING_OBSERVED,
-  type HostName,
-  type KnownHost,
-  type RolloutPolicy,
-  type StorePath,
-} from '@floe/model';
-import { silentLogger, systemClock } from '@floe/runtime';
-import type { CurrentRollout, Evaluation, FleetHost, RolloutDecided } from '@floe/store';
+import { beginRollout, isRingPromoted, NOTHING_OBSERVED, type HostName, type KnownHost, type StorePath } from '@floe/model';
+import type { CurrentRollout, Evaluation, FleetHost } from '@floe/store';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { engineOver, policyOfRings, rolloutAt } from '../test/rollouts.ts';
 import { rolloutFacts } from './facts.ts';
-import { RolloutEngine } from './engine.ts';
 
 // SPEC O31: the machine of the first ring has another name in the flake, and waits for its rename; or it left the flake.
 
@@ -24,13 +12,9 @@ const [kiosk, lobby, other] = ['kiosk', 'lobby', 'other'] as readonly string[] a
 const pathOf = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
 const BAD = { host: kiosk, toplevel: pathOf('kiosk-2'), sequence: 2, reason: 'a unit failed', at: 5 };
 
-const POLICY: RolloutPolicy = {
-  ...DEFAULT_POLICY,
-  rings: ['canaries', 'all'].map((name, index) => {
-    const rest = { maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
-    return { name, members: { hosts: index === 0 ? [kiosk, lobby] : [], labels: [], share: undefined }, ...defaultGates(index, 2), ...rest };
-  }),
-};
+const POLICY = policyOfRings(['canaries', 'all'], (index) => ({
+  members: { hosts: index === 0 ? [kiosk, lobby] : [], labels: [], share: undefined },
+}));
 
 /** What the store has of a host; `rollout`: the sequence of the commit that changed it last, if the rollout has it. */
 function hostOf(
@@ -60,45 +44,19 @@ function hostOf(
 
 /** The rollout of a commit in which `kiosk` is called `lobby`, after what the server decides at its first look. */
 async function decided(hosts: readonly FleetHost[], known: readonly KnownHost[] = [], more: readonly Evaluation[] = []): Promise<CurrentRollout> {
-  const course = beginRollout(1);
-  const saved: RolloutDecided[] = [];
-  const rollout: CurrentRollout = {
-    id: 'rollout',
-    revisionId: 'new',
-    startedAt: 1,
-    version: 1,
-    state: course.state,
-    course,
-    policy: POLICY,
-    orders: NO_ORDERS,
-    rings: undefined,
-    weaker: [],
-  };
   const evaluations: readonly Evaluation[] = [
     { host: kiosk, outcome: 'REMOVED' },
     ...(hosts.some(({ row }) => row.host === lobby) ? [{ host: lobby, outcome: 'NEW', labels: [], formerHost: kiosk } as const] : []),
     { host: other, outcome: 'UNCHANGED', labels: [] },
     ...more,
   ];
-  const engine = new RolloutEngine({
-    forge: 'github',
-    clock: { ...systemClock, now: () => NOW },
-    logger: silentLogger,
-    store: {
-      rollouts: {
-        save: async (some) => await Promise.resolve(saved.push(some) > 0),
-        lastComplete: async () => await Promise.resolve({ revisionId: 'old', policy: POLICY, known }),
-        lostComplete: async () => await Promise.resolve(undefined),
-        authorsOf: async () => await Promise.resolve(undefined),
-      },
-      revisions: {
-        get: async () => await Promise.resolve(undefined),
-        evaluations: async () => await Promise.resolve(evaluations),
-      },
-      decide: async () => await Promise.reject(new Error('nothing waits to begin')),
-    },
+  const engine = engineOver({
+    now: NOW,
+    save: () => true,
+    evaluations: () => evaluations,
+    lastComplete: { revisionId: 'old', policy: POLICY, known },
   });
-  const { fleet } = await engine.tick({ rollout, hosts });
+  const { fleet } = await engine.tick({ rollout: rolloutAt(beginRollout(1), POLICY), hosts });
   if (fleet.rollout === undefined) throw new Error('nothing was decided');
   return fleet.rollout;
 }
@@ -122,18 +80,14 @@ describe('a first ring whose only machine waits for its rename', () => {
       hostOf(lobby, { isEnrolled: false, rollout: 3 }),
       hostOf(other, { isEnrolled: true, rollout: 2 }),
     ];
-    const { course, rings, orders, policy } = await decided(failed);
-    expect(course).toMatchObject({
+    const rollout = await decided(failed);
+    expect(rollout.course).toMatchObject({
       state: 'PAUSED',
       ring: 0,
       pause: { cause: 'failures', count: 1, failures: [{ host: kiosk, toplevel: BAD.toplevel }] },
     });
     // Nobody counts it but for that: it is asked nothing.
-    const { hosts } = rolloutFacts(
-      { id: 'rollout', revisionId: 'new', startedAt: 1, version: 1, state: course.state, course, policy, orders, rings, weaker: [] },
-      failed,
-      NOW,
-    );
+    const { hosts } = rolloutFacts(rollout, failed, NOW);
     expect(hosts.filter(({ isEligible }) => isEligible).map(({ host }) => host)).toEqual([other]);
   });
 

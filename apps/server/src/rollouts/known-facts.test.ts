@@ -1,8 +1,9 @@
-import { AWAY_GRACE_MS, DEFAULT_POLICY, NO_ORDERS, VERDICT_MS, type HostName, type StorePath } from '@floe/model';
+import { AWAY_GRACE_MS, beginRollout, VERDICT_MS, type HostName, type StorePath } from '@floe/model';
 import type { CurrentRollout, FleetHost } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { anyHost, other, toHost, wanted } from '../test/any-fleet.ts';
+import { policyOfRings, rolloutAt } from '../test/rollouts.ts';
 import { KnownFacts, rolloutFacts } from './facts.ts';
 
 const NOW = 1_790_000_000_000;
@@ -50,29 +51,22 @@ function toFleetHost({ facts, silentMs, wentUntilIn, stateForMs, isOfStable, isI
   };
 }
 
-const twoRings = { ...DEFAULT_POLICY, rings: [0, 1].map((index) => ({ ...DEFAULT_POLICY.rings[0]!, name: `ring-${index}`, approvals: undefined })) };
-const ROLLOUT: CurrentRollout = {
-  id: 'rollout',
-  revisionId: 'revision',
-  startedAt: 1,
-  version: 1,
-  state: 'ROLLING',
-  course: { state: 'ROLLING', ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined },
-  policy: twoRings,
-  orders: NO_ORDERS,
-  // Somebody is to approve: what that binds is a fact, too.
-  weaker: [{ text: 'why', id: 'why' }],
-  rings: undefined,
-};
+// Somebody is to approve: what that binds is a fact, too.
+const ROLLOUT = rolloutAt({ ...beginRollout(1), state: 'ROLLING' }, policyOfRings(['canaries', 'all']), { weaker: [{ text: 'why', id: 'why' }] });
 
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ does: fc.constant('host' as const), index: fc.nat(5), facts: anyFacts }) },
   {
     weight: 3,
-    arbitrary: fc.record({ does: fc.constant('time' as const), ms: fc.constantFrom(0, 1, 2, 999, 1_000, AWAY_GRACE_MS, VERDICT_MS, -1, -1_000) }),
+    arbitrary: fc.record({
+      does: fc.constant('time' as const),
+      // A clock that is set moves by any of these, too.
+      ms: fc.constantFrom(0, 1, 2, 999, 1_000, AWAY_GRACE_MS, VERDICT_MS, -1, -1_000, -AWAY_GRACE_MS, -VERDICT_MS),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('ring' as const), index: fc.nat(5), ring: fc.nat(1) }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('leave' as const), index: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ does: fc.constant('join' as const), index: fc.nat(5), facts: anyFacts }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('coming' as const), index: fc.nat(5) }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constantFrom('revision' as const, 'policy' as const) }) },
 );
@@ -91,6 +85,7 @@ test('O37: facts from what the last look knew are those that are made again, wha
         else if (each.does === 'host') hosts = hosts.map((host, index) => (index === each.index ? toFleetHost(each.facts, index) : host));
         else if (each.does === 'ring') rollout = changed({ rings: new Map(rollout.rings).set(`ws${each.index}` as HostName, each.ring) });
         else if (each.does === 'leave') hosts = hosts.filter((_, index) => index !== each.index);
+        else if (each.does === 'join') hosts = hosts.toSpliced(each.index, 0, toFleetHost(each.facts, 6 + each.index));
         else if (each.does === 'coming') {
           const toplevel = `/nix/store/${'c'.repeat(32)}-system-${rollout.coming?.size ?? 0}` as StorePath;
           rollout = changed({ coming: new Map(rollout.coming).set(`ws${each.index}` as HostName, toplevel) });

@@ -1,29 +1,11 @@
-import {
-  beginRollout,
-  DEFAULT_POLICY,
-  defaultGates,
-  isRingPromoted,
-  NO_ORDERS,
-  resolve,
-  type HostName,
-  type RolloutCourse,
-  type RolloutPolicy,
-  type StorePath,
-} from '@floe/model';
-import { silentLogger, systemClock } from '@floe/runtime';
-import type { CurrentRollout, FleetHost } from '@floe/store';
+import { beginRollout, isRingPromoted, resolve, type HostName, type RolloutCourse, type StorePath } from '@floe/model';
+import type { FleetHost } from '@floe/store';
 import { expect, test } from 'vitest';
-import { RolloutEngine } from './engine.ts';
+import { engineOver, policyOfRings, rolloutAt } from '../test/rollouts.ts';
 
 const NOW = 1_000_000;
 const pathOf = (name: string): StorePath => `/nix/store/${'a'.repeat(32)}-${name}` as StorePath;
-const POLICY: RolloutPolicy = {
-  ...DEFAULT_POLICY,
-  rings: ['canary', 'all'].map((name, index) => {
-    const rest = { maxInFlight: undefined, windows: [], approvals: undefined, probes: [], pauseAfter: false };
-    return { name, members: { hosts: [], labels: [], share: undefined }, ...defaultGates(index, 2), ...rest, soakMs: 0 };
-  }),
-};
+const POLICY = policyOfRings(['canary', 'all'], () => ({ soakMs: 0 }));
 const [canary, second, other] = ['canary', 'second', 'other'] as readonly string[] as readonly [HostName, HostName, HostName];
 const RINGS = new Map([
   [canary, 0],
@@ -66,35 +48,9 @@ function isRingPromotedIn(course: RolloutCourse, host: HostName): boolean {
 
 /** What the hosts are to have after a decision, with which the server came late or not. */
 async function told(course: RolloutCourse, states: Readonly<Record<string, 'IDLE' | 'SUCCEEDED' | 'ROLLED_BACK'>>, isSaved: boolean) {
-  const rollout: CurrentRollout = {
-    id: 'rollout',
-    revisionId: 'revision',
-    startedAt: 1,
-    version: 1,
-    state: course.state,
-    course,
-    policy: POLICY,
-    orders: NO_ORDERS,
-    rings: RINGS,
-    weaker: [],
-  };
-  const engine = new RolloutEngine({
-    forge: 'github',
-    clock: { ...systemClock, now: () => NOW },
-    logger: silentLogger,
-    store: {
-      rollouts: {
-        save: async () => await Promise.resolve(isSaved),
-        lastComplete: async () => await Promise.resolve(undefined),
-        lostComplete: async () => await Promise.resolve(undefined),
-        authorsOf: async () => await Promise.resolve(undefined),
-      },
-      revisions: { get: async () => await Promise.resolve(undefined), evaluations: async () => await Promise.resolve([]) },
-      decide: async () => await Promise.reject(new Error('nothing waits to begin')),
-    },
-  });
+  const engine = engineOver({ now: NOW, save: () => isSaved });
   const hosts = [canary, second, other].map((host) => hostOf(host, course, states[host] ?? 'IDLE'));
-  const { fleet, isMoved } = await engine.tick({ rollout, hosts });
+  const { fleet, isMoved } = await engine.tick({ rollout: rolloutAt(course, POLICY, { rings: RINGS }), hosts });
   const because = fleet.hosts.map(({ row, desired }) => `${row.host} ${desired.kind === 'release' ? desired.because : desired.kind}`);
   return { state: `${fleet.rollout?.state} ${fleet.rollout?.course.ring}`, isMoved, because };
 }

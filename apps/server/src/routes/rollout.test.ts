@@ -38,7 +38,6 @@ interface Given {
 /** The app with one rollout of two rings, and what is stored of it. */
 function withRollout(given: Given | undefined) {
   const stored: (NewRolloutOrder | object)[] = [];
-  /** Of what is stored, the entries in the log of decisions. */
   const course: RolloutCourse = {
     state: 'WAITING_APPROVAL',
     ring: 0,
