@@ -70,11 +70,11 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {
-    bound: 'one of each release of the host',
+    bound: 'one of each release of a host, also of one that was forgotten',
     keepMs: 365 * DAY_MS,
     prune: async (store, before) => await store.hosts.pruneQuarantines(before),
   },
-  quarantine_orders: { bound: 'one of each host and commit, by whoever ordered it last; of a host they go with it' },
+  quarantine_orders: { bound: 'one of each host and commit, by whoever ordered it last, until somebody lifts it' },
   acknowledgements: { bound: 'one of each system that failed on a host, by whoever resumed; they go with their host' },
   rollout_orders: { bound: 'a row per decision of a person about a rollout; they go with it' },
   probe_answers: { bound: 'one of each ring and probe of a rollout; they go with it' },

@@ -23,13 +23,14 @@ const REVISIONS = 20;
 const ROLLOUTS = 3;
 
 const ALL: readonly PgTable[] = Object.values(tables).filter((table) => is(table, PgTable));
-/** The tables with rows about a host, by their references to it: a new one is in the marks by itself. */
+/** The tables with rows about a host, by their references to it: a new one is in the marks by itself. One outlives its host, and has none. */
 const OF_HOSTS = ALL.filter(
   (table) =>
-    table !== tables.hosts &&
-    !HISTORY.has(table) &&
-    getTableConfig(table).foreignKeys.some((key) => key.reference().foreignTable === tables.hosts) &&
-    'host' in getTableColumns(table),
+    table === tables.quarantines ||
+    (table !== tables.hosts &&
+      !HISTORY.has(table) &&
+      getTableConfig(table).foreignKeys.some((key) => key.reference().foreignTable === tables.hosts) &&
+      'host' in getTableColumns(table)),
 );
 
 /** Whether each of its times has passed: an end that comes changes no row. */

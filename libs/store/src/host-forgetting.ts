@@ -4,15 +4,15 @@ import type { Database } from './database.ts';
 import { notifyHosts } from './hints.ts';
 import { isOneOf } from './rows.ts';
 import type { HostStore } from './store.ts';
-import { acknowledgements, deploys, directives, evaluations, hosts, pins, quarantines, reports, revisions } from './tables/index.ts';
+import { acknowledgements, deploys, directives, evaluations, hosts, pins, reports, revisions } from './tables/index.ts';
 
 /**
  * Removes these rows with everything that refers to them, including the reports: a host of the same name that is enrolled later
- * numbers its reports from 1 again. Releases and evaluations are history, and stay. So does what people quarantined: only they lift it.
+ * numbers its reports from 1 again. Releases and evaluations are history, and stay. So do quarantines: to forget a host lifts none.
  */
 export async function removeHosts(tx: Database, names: readonly HostName[]): Promise<void> {
   if (names.length === 0) return;
-  for (const table of [pins, deploys, quarantines, acknowledgements, directives, reports]) await tx.delete(table).where(isOneOf(table.host, names));
+  for (const table of [pins, deploys, acknowledgements, directives, reports]) await tx.delete(table).where(isOneOf(table.host, names));
   await tx.delete(hosts).where(isOneOf(hosts.host, names));
   await notifyHosts(tx, names);
 }

@@ -72,7 +72,9 @@ test('after a rename no row of any table has the old name: also not of a table t
     `insert into submissions (host, id, repository_id, toplevel, "by", reason, at, state) values ('${OLD}', 's', '${repository.id}', '${path('x')}', 'ada', 'why', 1, 'over')`,
   );
   await query(`insert into deploys (host, epoch, level, reason, "by", created_at, expires_at) values ('${OLD}', 1, 'now', 'why', 'ada', 1, 2)`);
-  await query(`insert into quarantines (host, toplevel, reason, created_at) values ('${OLD}', '${path('bad')}', 'why', 1)`);
+  await query(
+    `insert into quarantines (host, toplevel, reason, created_at) values ('${OLD}', '${path('bad')}', 'of old', 1), ('${NEW}', '${path('bad')}', 'of new', 1), ('${NEW}', '${path('worse')}', 'of new', 1)`,
+  );
   await query(`insert into acknowledgements (host, toplevel, "by", reason, at) values ('${OLD}', '${path('bad')}', 'ada', 'why', 1)`);
   await query(`insert into directives (host, epoch, release_id, mode, issued_at) values ('${OLD}', 1, ${release}, 'activate', 1)`);
   await query(`insert into reports (host, series, seq, epoch, state, observed, at, received_at) values ('${OLD}', 0, 1, 1, 'IDLE', '{}', 1, 1)`);
@@ -115,10 +117,14 @@ test('after a rename no row of any table has the old name: also not of a table t
   expect(await store.hosts.get(NEW)).toMatchObject({ publicKey: KEY, machineId: 'm', epoch: 3, reportSeq: 8, enrolledAt: 10 });
   expect(await store.hosts.get(OLD)).toBeUndefined();
   for (const name of [OLD, 'ws-first-name' as HostName]) expect(await store.hosts.renamed(name)).toMatchObject({ host: NEW });
-  // A rename lifts nothing that people ordered, of either name.
+  // A rename lifts no quarantine of either name.
   expect(await query(`select subject, "commit" from quarantine_orders order by "commit"`)).toEqual([
     { subject: NEW, commit: commit('1') },
     { subject: NEW, commit: commit('2') },
+  ]);
+  expect(await query(`select host, toplevel, reason from quarantines order by toplevel`)).toEqual([
+    { host: NEW, toplevel: path('bad'), reason: 'of new' },
+    { host: NEW, toplevel: path('worse'), reason: 'of new' },
   ]);
   // Its own release of the commit that had both is what it ran; nobody was told the other one. The newest one is that of the new name.
   expect(await query(`select sequence::int, toplevel from releases where host = '${NEW}' order by sequence`)).toEqual([

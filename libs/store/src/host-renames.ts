@@ -6,7 +6,18 @@ import { removeHosts } from './host-forgetting.ts';
 import { toHostRow } from './host-rows.ts';
 import { isOneOf } from './rows.ts';
 import type { HostRenames, HostRenaming } from './rename-contract.ts';
-import { enrolmentTokens, evaluations, formerHosts, hosts, quarantineOrders, releases, reports, rollouts, signingRequests } from './tables/index.ts';
+import {
+  enrolmentTokens,
+  evaluations,
+  formerHosts,
+  hosts,
+  quarantineOrders,
+  quarantines,
+  releases,
+  reports,
+  rollouts,
+  signingRequests,
+} from './tables/index.ts';
 
 /** Tables with a foreign key to a host follow it by themselves; these have none. */
 async function moveRows(tx: Database, from: HostName, to: HostName): Promise<void> {
@@ -29,11 +40,14 @@ async function moveRows(tx: Database, from: HostName, to: HostName): Promise<voi
   await tx.delete(signingRequests).where(isOneOf(signingRequests.host, [from, to]));
 }
 
-/** What people said does not run stays said, of either name: a rename lifts no quarantine. Of two about one commit that of `to` stays. */
-async function moveOrders(tx: Database, from: HostName, to: HostName): Promise<void> {
-  const other = sql`exists (select from quarantine_orders o where o.repository_id = ${quarantineOrders.repositoryId} and o.commit = ${quarantineOrders.commit} and o.subject = ${to})`;
-  await tx.delete(quarantineOrders).where(and(eq(quarantineOrders.subject, from), other));
+/** A rename lifts no quarantine of either name. Of two about one commit or system that of `to` stays. */
+async function moveQuarantines(tx: Database, from: HostName, to: HostName): Promise<void> {
+  const sameOrder = sql`exists (select from quarantine_orders o where o.repository_id = ${quarantineOrders.repositoryId} and o.commit = ${quarantineOrders.commit} and o.subject = ${to})`;
+  await tx.delete(quarantineOrders).where(and(eq(quarantineOrders.subject, from), sameOrder));
   await tx.update(quarantineOrders).set({ subject: to }).where(eq(quarantineOrders.subject, from));
+  const sameSystem = sql`exists (select from quarantines q where q.toplevel = ${quarantines.toplevel} and q.host = ${to})`;
+  await tx.delete(quarantines).where(and(eq(quarantines.host, from), sameSystem));
+  await tx.update(quarantines).set({ host: to }).where(eq(quarantines.host, from));
 }
 
 /** The frozen rings and the pauses of rollouts name hosts. */
@@ -87,10 +101,9 @@ async function rename(
     if (taken !== undefined && taken.publicKey !== null) return 'taken';
     if (!isRestored && (await highestRelease(tx, to)) <= (await highestRelease(tx, from))) return 'no-release';
     await beforeMove?.();
-    await moveOrders(tx, to, from);
     await removeHosts(tx, [to]);
     await moveRows(tx, from, to);
-    await moveOrders(tx, from, to);
+    await moveQuarantines(tx, from, to);
     await moveInRollouts(tx, from, to);
     // Who is connected has the earlier name; it is back at once.
     await tx.update(hosts).set({ host: to, enrolledAt: at, isConnected: false, sessionId: null }).where(eq(hosts.host, from));

@@ -70,7 +70,7 @@ export function createQuarantineOrders(db: Database): Pick<QuarantineStore, 'ord
     async orderQuarantine({ repositoryId, host, commit, reason, by, at }: QuarantineOrder) {
       const set = { reason: storableText(reason, 2_000), by, createdAt: at };
       return await db.transaction(async (tx) => {
-        // Locked, so that it is not forgotten before the insert: a later host of that name would have the order.
+        // Locked, so that it is not forgotten before the insert: whoever orders it is told that it is gone.
         if (host !== undefined && (await tx.select({ host: hosts.host }).from(hosts).where(eq(hosts.host, host)).for('key share')).length === 0)
           return false;
         await tx

@@ -101,7 +101,7 @@ export function decisionWords(decision: Decision): DecisionWords {
       return {
         verb: 'Forget',
         question: `Forget ${decision.host}?`,
-        effect: 'Its row and its reports are removed; the audit log keeps your reason.',
+        effect: 'Its row and its reports are removed; its quarantines stay, and the audit log keeps your reason.',
         done: `${decision.host} is forgotten.`,
         isFinal: true,
       };

@@ -37,8 +37,9 @@ Example:
     .addHelpText(
       'after',
       `
-Its row and its reports are removed; the audit log keeps your reason. A host that was never enrolled disappears by itself
-when a commit removes it from the flake.
+Its row and its reports are removed; the audit log keeps your reason. Quarantines stay: what it rolled back, and what was
+quarantined on it, does not run on a machine that is enrolled under this name later. A host that was never enrolled
+disappears by itself when a commit removes it from the flake.
 
 Example:
   $ floe forget ws0001 --reason "scrapped"`,

@@ -219,12 +219,11 @@ export const deploys = pgTable('deploys', {
   expiresAt: at('expires_at').notNull(),
 });
 
+/** What a host rolled back. Without a reference to the host: it is still there when a host of that name is enrolled after it was forgotten (SPEC O35). */
 export const quarantines = pgTable(
   'quarantines',
   {
-    host: hostName('host')
-      .notNull()
-      .references(() => hosts.host, { onUpdate: 'cascade' }),
+    host: hostName('host').notNull(),
     toplevel: storePath('toplevel').notNull(),
     reason: text('reason').notNull(),
     createdAt: at('created_at').notNull(),

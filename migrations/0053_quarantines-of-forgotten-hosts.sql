@@ -1,0 +1,1 @@
+ALTER TABLE "quarantines" DROP CONSTRAINT "quarantines_host_hosts_host_fk";
