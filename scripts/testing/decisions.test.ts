@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { METHOD_KINDS } from '@floe/store';
 import { execInTest } from '@floe/runtime';
 import { expect, test } from 'vitest';
@@ -11,6 +11,13 @@ const ROOT = join(import.meta.dirname, '../..');
 
 /** They open the store, or hand it on. */
 const MAY_HAVE_ALL = new Set(['apps/server/src/context.ts', 'libs/pipeline/src/builder/open-store.ts']);
+
+/** Who writes an entry without a decision of the store: of what is no row there. */
+const LOG_ALONE: Readonly<Record<string, string>> = {
+  'cache-gc.ts': 'removes files: before it begins, and again with the result',
+  'notifications.ts': 'a test message, with its result',
+  'probes.ts': 'a probe that is asked about nothing, with its answer',
+};
 
 /** What a request writes that decides nothing. */
 const WRITES_OF_ROUTES: Readonly<Record<string, string>> = {
@@ -70,4 +77,10 @@ test('what people ask for writes nothing that is no decision, but for what is li
   const writes = named.filter((method) => kindOf(method) === 'write');
   expect([...new Set(writes)].filter((method) => !Object.hasOwn(WRITES_OF_ROUTES, method))).toEqual([]);
   expect(named.filter((method) => kindOf(method) === undefined)).toEqual([]);
+});
+
+test('what people ask for is in the log by its decision, but for what is listed', async () => {
+  const routes = await sources('apps/server/src/routes');
+  const alone = routes.filter(({ text }) => partsOf(text).some((method) => kindOf(method) === 'logged')).map(({ path }) => basename(path));
+  expect(alone.toSorted()).toEqual(Object.keys(LOG_ALONE).toSorted());
 });

@@ -307,13 +307,10 @@ export async function createServerContext(
         ),
     ),
     notices: () => notices.list(),
-    async acceptClock() {
-      const accepted = clock.accept();
-      if (accepted === undefined) return undefined;
-      if (accepted.was !== 'DIFFERS') await store.server.setClockHigh(accepted.now);
-      // Not only with the next beat: who asks right after this is told the truth.
-      if (notices.set(`CLOCK_${accepted.was}`, undefined, accepted.now)) announcer.mark(new Set());
-      return accepted;
+    serverClock: clock,
+    // Not only with the next beat: who asks right after this is told the truth.
+    onClockAccepted({ was, now }) {
+      if (notices.set(`CLOCK_${was}`, undefined, now)) announcer.mark(new Set());
     },
   });
 

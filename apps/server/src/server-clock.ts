@@ -66,20 +66,17 @@ export class ServerClock implements Clock {
   }
 
   /**
-   * An administrator accepts the machine's clock: ends the current problem, and returns it. A difference from the database's
-   * clock is then expected, until it changes or the server is restarted.
+   * An administrator accepts the machine's clock, which had this trouble: that ends. A difference from the database's clock is then expected,
+   * until it changes or the server is restarted.
    */
-  accept(): { readonly was: ClockTrouble['kind']; readonly now: number } | undefined {
-    const trouble = this.trouble();
-    if (trouble === undefined) return undefined;
+  accept(trouble: ClockTrouble): void {
     if (trouble.kind === 'DIFFERS') {
       this.#expectedDifferenceMs = trouble.database - trouble.shown;
-      return { was: trouble.kind, now: trouble.shown };
+      return;
     }
     this.#good = { now: this.#machine.now(), sinceBoot: this.#machine.sinceBoot() };
     this.#high = this.#good;
     this.#highest = this.#good.now;
-    return { was: trouble.kind, now: this.#good.now };
   }
 
   noteDatabase(now: number): void {

@@ -46,7 +46,13 @@ const orderOf = (about: Subject) => ({ rolloutId: about.rolloutId, kind: 'hotfix
 const enrolmentOf = ({ host, repository }: Subject) => ({ host, repositoryId: repository.id, machineId: 'm', publicKey: 'another key', at: 7 });
 
 const CASES: Cases = {
-  server: {},
+  server: {
+    async setClockHigh({ store }) {
+      const keys = { releaseKey: 'release', serverKey: 'server', mayReplaceKeys: false };
+      await store.server.claim({ ...keys, place: 'here', process: 'one', description: 'a server', now: 5, deadBeats: undefined });
+      return async ({ server }) => await server.setClockHigh(7);
+    },
+  },
   deliveries: {},
   releases: {},
   stable: {},

@@ -8,8 +8,8 @@ import type { Decided, DecisionStore, Store } from './store.ts';
  * `read`: changes nothing.
  * `write`: stores what happened, or what Floe has to remember of its own work.
  * `decision`: stores what somebody decided, or what Floe decided in a person's place. Only `Store.decide` reaches it.
- * `logged`: the same, and takes the entry of the log as an argument, because only it knows whether something was decided.
- * A method without a kind does not compile. A test looks that what people ask for calls nothing that is a `write` but for what it lists.
+ * `logged`: writes the entry itself: it takes it as an argument, because only it knows whether something was decided.
+ * A method without a kind does not compile. A test lists each `write` and `logged` that a route may call, with the reason.
  */
 export const METHOD_KINDS = {
   server: {
@@ -17,7 +17,7 @@ export const METHOD_KINDS = {
     claim: 'write',
     beat: 'write',
     leave: 'write',
-    setClockHigh: 'write',
+    setClockHigh: 'decision',
     probe: 'write',
     tidy: 'write',
   },
@@ -267,15 +267,15 @@ export type DecisionIn<Group extends keyof Store> = Group extends StoreGroup
     }[keyof Store[Group]]
   : never;
 
-/** The store for those who do not test it: without a decision that would not be in the log. */
+/** The store outside of its own tests: a decision can only be made in `decide`, which logs it. */
 export type PlainStore = Omit<
   { readonly [Name in keyof Store]: Name extends StoreGroup ? Omit<Store[Name], DecisionIn<Name>> : Store[Name] },
   'underLease'
 > & { underLease(lease: Lease): PlainStore };
 
 /**
- * The part of the store that has these methods: `StorePart<{ hosts: 'get' | 'fleet'; audit: 'append' }>`. What is a decision is not among them: that
- * is made in `Store.decide`.
+ * The part of the store that has these methods: `StorePart<{ hosts: 'get' | 'fleet'; audit: 'append' }>`. Decisions are not among them: they are
+ * made in `Store.decide`.
  */
 export type StorePart<Methods extends { readonly [Group in keyof Store]?: Exclude<keyof Store[Group], DecisionIn<Group>> }> = {
   readonly [Group in keyof Methods & keyof Store]: Pick<Store[Group], Methods[Group] & keyof Store[Group]>;

@@ -137,7 +137,8 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     collectCache: async () => await Promise.reject(new Error('the test does not say what the cache has')),
     cacheElsewhere: undefined,
     keepInCache: async () => await Promise.resolve(true),
-    acceptClock: async () => await Promise.resolve(undefined),
+    serverClock: { trouble: () => undefined, accept: () => undefined },
+    onClockAccepted: () => undefined,
     ...rest,
     store,
     reader: {
