@@ -1,4 +1,4 @@
-import { background } from '@floe/runtime';
+import { background, narrow } from '@floe/runtime';
 
 interface Waiting<Item, Answer> {
   readonly item: Item;
@@ -18,8 +18,8 @@ interface Gathering<Item, Answer> {
 }
 
 /**
- * Runs together what is asked for while other runs are under way: alone each waits for nobody, and of thousands hundreds share a
- * transaction. What one of them is refused for concerns none of the others: then halves are run, until it is alone.
+ * Runs together what is asked for while other runs are under way: one alone waits for nobody, and of thousands hundreds share a
+ * transaction. Where one is refused, the others are run without it (`narrow()`).
  */
 export class Gathered<Item, Answer> {
   readonly #how: Gathering<Item, Answer>;
@@ -33,7 +33,7 @@ export class Gathered<Item, Answer> {
   async ask(item: Item): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     this.#waiting.push({ item, resolve, reject });
-    // Whoever asks first runs also what comes meanwhile, and has its own answer as soon as that is there.
+    // Runs also what comes meanwhile.
     if (this.#running < this.#how.atOnce) background(this.#runAll(), reject);
     return await promise;
   }
@@ -46,19 +46,22 @@ export class Gathered<Item, Answer> {
   }
 
   async #run(some: readonly Waiting<Item, Answer>[]): Promise<void> {
-    let answers: readonly Answer[];
     try {
-      answers = await this.#how.run(some.map(({ item }) => item));
+      const refused = await narrow(
+        some,
+        async (part) => await this.#answer(part),
+        (error) => !this.#how.isOfAll(error),
+        some.length,
+      );
+      for (const { item, error } of refused) item.reject(error);
     } catch (error) {
-      if (some.length <= 1 || this.#how.isOfAll(error)) {
-        for (const { reject } of some) reject(error);
-        return;
-      }
-      const middle = Math.ceil(some.length / 2);
-      await this.#run(some.slice(0, middle));
-      await this.#run(some.slice(middle));
-      return;
+      // Whoever has an answer keeps it.
+      for (const { reject } of some) reject(error);
     }
+  }
+
+  async #answer(some: readonly Waiting<Item, Answer>[]): Promise<void> {
+    const answers = await this.#how.run(some.map(({ item }) => item));
     for (const [index, { resolve, reject }] of some.entries()) {
       const answer = answers[index];
       if (answer === undefined) reject(new RangeError('an item got no answer'));

@@ -1,6 +1,6 @@
 import { isTerminalAgentState, type HostName } from '@floe/model';
 import { HostReport, open, type Envelope } from '@floe/protocol';
-import { verifySignature, type Clock, type Logger } from '@floe/runtime';
+import { isAboutSubject, narrow, verifySignature, type Clock, type Logger } from '@floe/runtime';
 import type { SavedHostStatement, StorePart } from '@floe/store';
 
 /** So long one waits for others, in ms: a fleet that comes back says all at once. */
@@ -94,7 +94,10 @@ export class SignedReportWriter implements AsyncDisposable {
     while (this.#waiting.size > 0) {
       const batch = [...this.#waiting].slice(0, MAX_BATCH);
       try {
-        await store.hostStatements.save(batch.map(([, statement]) => statement));
+        const save = async (some: readonly (typeof batch)[number][]): Promise<void> =>
+          await store.hostStatements.save(some.map(([, statement]) => statement));
+        for (const { item, error } of await narrow(batch, save, isAboutSubject))
+          logger.warn('the database does not take a signed report', { host: item[1].host, error });
         for (const [key, statement] of batch) if (this.#waiting.get(key) === statement) this.#forget(key);
       } catch (error) {
         if (signal.aborted) break; // Said again by the hosts.
