@@ -37,7 +37,6 @@ export type SimulatedStore = Pick<Store, 'decide'> &
       | 'claimProbe'
       | 'answerProbe';
     revisions: 'evaluations' | 'get';
-    audit: 'append';
   }>;
 
 export interface NewHost {
@@ -82,7 +81,7 @@ export function killable(store: SimulatedStore, isKilled: () => boolean): Simula
         };
       },
     });
-  const { hosts, reports, rollouts, revisions, audit } = store;
+  const { hosts, reports, rollouts, revisions } = store;
   const { decide } = group({ decide: store.decide });
-  return { decide, hosts: group(hosts), reports: group(reports), rollouts: group(rollouts), revisions: group(revisions), audit: group(audit) };
+  return { decide, hosts: group(hosts), reports: group(reports), rollouts: group(rollouts), revisions: group(revisions) };
 }

@@ -320,7 +320,6 @@ export class MemoryStore implements FleetStore {
           }),
         ),
     },
-    audit: { append: async () => await Promise.resolve() },
   };
 
   /** What the commit has for the host. */
