@@ -16,7 +16,7 @@ export interface FleetMarks {
 }
 
 /** They only grow, and decide nothing. */
-const HISTORY: ReadonlySet<unknown> = new Set([tables.reports, tables.directives]);
+const HISTORY: ReadonlySet<unknown> = new Set([tables.reports, tables.directives, tables.hostStatements]);
 /** So many revisions, the newest ones, with their rollouts and what people asked of those. */
 const REVISIONS = 20;
 /** Of so many rollouts, the newest ones, what their revisions came to for each host: hosts may follow one that is not the newest. */

@@ -116,8 +116,6 @@ const CALLS: Readonly<Record<string, (stores: Stores, last: number) => Promise<u
   'a page of what hosts signed': async ({ hostStatements }) => await hostStatements.page(LISTED),
   'a later page of what hosts signed': async ({ hostStatements }, last) =>
     await hostStatements.page(LISTED, { host: hostOf(7), kind: 'end', epoch: last }),
-  'what hosts signed': async ({ hostStatements }, last) =>
-    await hostStatements.save([{ host: hostOf(7), kind: 'end', epoch: last + 1, seq: 1, publicKey: 'key', envelope: '{}', at: 1 }]),
   'a page of the audit log': async ({ audit }) => await audit.page(LISTED),
   'a later page of the audit log': async ({ audit }, last) => await audit.page(LISTED, last - 1),
   'the statuses that are due': async ({ outbox }) => await outbox.claimDue({ now: 1e9, limit: 10, leaseMs: 1 }),
