@@ -1,21 +1,16 @@
-import { DEFAULT_POLICY, type CommitSha, type HostName } from '@floe/model';
+import { AWAY_GRACE_MS, DEFAULT_POLICY, VERDICT_MS, type CommitSha, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { getTableColumns, is, sql, type SQL } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readFleet } from './fleet.ts';
-import { createHostStore } from './hosts.ts';
 import { KeptFleets } from './kept-fleets.ts';
-import { createReleaseStore } from './releases.ts';
-import { createReportStore } from './reports.ts';
-import { createRepositoryStore } from './repositories.ts';
-import { createRevisionStore } from './revisions.ts';
-import { createRolloutStore } from './rollouts.ts';
 import type { Fleet } from './records.ts';
-import type { Store } from './store.ts';
+import { KnownRingHosts, ringHosts } from './ring-hosts.ts';
 import * as tables from './tables/index.ts';
 import { COUNTED_DATABASES, type CountedDatabase } from './test/counted-database.ts';
+import { storesOn, type StoresOn } from './test/stores-on.ts';
 import { commit, newRelease, path, presence, receive, report, toBuilding } from './test/test-store.ts';
 import { LeftOutRows } from './unreadable.ts';
 
@@ -37,6 +32,8 @@ type Step =
   | { readonly kind: 'change'; readonly of: (typeof COLUMNS)[number]; readonly row: number; readonly value: number }
   | { readonly kind: 'delete'; readonly table: string; readonly row: number }
   | { readonly kind: 'pass'; readonly ms: number }
+  | { readonly kind: 'back up' }
+  | { readonly kind: 'restore' }
   | { readonly kind: 'do'; readonly what: number; readonly host: number };
 
 const step = fc.oneof(
@@ -50,37 +47,31 @@ const step = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.oneof(fc.nat(300), fc.nat(4_000)) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(14), host: fc.nat(HOSTS - 1) }) },
+  // A clock that is set.
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(-1, -200, -4_000, AWAY_GRACE_MS, -AWAY_GRACE_MS, VERDICT_MS) }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'back up' as const }, { kind: 'restore' as const }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('do' as const), what: fc.nat(16), host: fc.nat(HOSTS - 1) }) },
 ) satisfies fc.Arbitrary<Step>;
 
 describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name', (kind) => {
   let database: CountedDatabase;
-  let store: Pick<Store, 'repositories' | 'revisions' | 'releases' | 'rollouts' | 'hosts' | 'reports'>;
+  let store: StoresOn;
   let now = 1_000;
   let rounds = 0;
   beforeAll(async () => {
     database = await kind.open();
-    const { db } = database;
-    await db.execute(sql`set client_min_messages = warning`);
-    const leftOut = new LeftOutRows();
-    const clock = { ...systemClock, now: () => now };
-    const rollouts = { ...createRolloutStore(db, 'test'), stories: async () => await Promise.resolve([]) } as unknown as Store['rollouts'];
-    store = {
-      repositories: createRepositoryStore(db, clock, Number.MAX_SAFE_INTEGER),
-      revisions: createRevisionStore(db, leftOut),
-      releases: createReleaseStore(db, leftOut),
-      rollouts,
-      hosts: createHostStore(db, { clock, leftOut, origin: 'test' }),
-      reports: createReportStore(db, 'test'),
-    };
+    store = storesOn(database.db, { ...systemClock, now: () => now });
   });
   afterAll(async () => await database[Symbol.asyncDispose]());
 
   async function publish(repositoryId: string, hosts: readonly HostName[]): Promise<void> {
     rounds += 1;
     const repository = await store.repositories.get(repositoryId);
-    const revision = await receive(store as Store, repository, commit(String(rounds).padStart(40, '0')));
-    await toBuilding(store as Store, revision.id);
+    const revision = await receive(store, repository, commit(String(rounds).padStart(40, '0')));
+    await toBuilding(store, revision.id);
     await store.revisions.savePolicy(revision.id, { ...DEFAULT_POLICY, rings: DEFAULT_POLICY.rings.map((ring) => ({ ...ring, probes: [PROBE] })) });
     await store.revisions.saveEvaluations(
       revision.id,
@@ -128,6 +119,8 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
         if (probe && claim !== undefined) await rollouts.answerProbe(probe, claim, { ...measured, verdict: 'bad', askedAt: now });
       },
       async () => await hosts.enrol({ host, repositoryId, machineId: host, publicKey: `${host}-${now}`, at: now }),
+      async () => release && (await hosts.quarantine(host, release.toplevel, 'why', now)),
+      async () => await hosts.pruneQuarantines(now),
     ];
     return await acts[what]?.();
   }
@@ -145,7 +138,9 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
   };
 
   async function take(repositoryId: string, each: Step): Promise<void> {
-    if (each.kind === 'pass') now += each.ms;
+    if (each.kind === 'pass') now = Math.max(1, now + each.ms);
+    else if (each.kind === 'back up') await database.backUp();
+    else if (each.kind === 'restore') await database.restore();
     else if (each.kind === 'do') await act(repositoryId, each.what, ALL[each.host] ?? ('host0' as HostName)).catch(() => undefined);
     else {
       const table = each.kind === 'delete' ? each.table : each.of.table;
@@ -165,15 +160,23 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
       fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 25 }), async (steps) => {
         round += 1;
         const { id } = await store.repositories.ensure({ url: `https://forge.example/${round}.git`, branch: 'main', now });
-        await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+        await database.empty();
         await store.hosts.ensure(id, ALL);
         await publish(id, ALL);
+        await database.backUp();
         const kept = new KeptFleets(0);
+        // What the server keeps beside it, of the hosts that were not read again.
+        const known = new KnownRingHosts();
+        const look = async (): Promise<Fleet> => {
+          const fleet = await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
+          if (fleet.rollout === undefined) return fleet;
+          expect(known.of(fleet.rollout, fleet.hosts, now)).toEqual(ringHosts(fleet.rollout, fleet.hosts, now));
+          return fleet;
+        };
+        await look();
         for (const each of steps) {
-          await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
           await take(id, each);
-          const looked = await kept.read(database.db, { repositoryId: id, now }, new LeftOutRows());
-          expect(looked, JSON.stringify(each)).toEqual(await readFleet(database.db, { repositoryId: id, now }));
+          expect(await look(), JSON.stringify(each)).toEqual(await readFleet(database.db, { repositoryId: id, now }));
         }
       }),
       { numRuns, endOnFailure: true },
@@ -181,7 +184,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
   });
 
   test(`costs one statement while nothing happens, and at most ${MOST_STATEMENTS} when hosts changed`, async () => {
-    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    await database.empty();
     const { id } = await store.repositories.ensure({ url: 'https://forge.example/counted.git', branch: 'main', now });
     const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
     await store.hosts.ensure(id, many);
@@ -198,7 +201,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
   });
 
   test(`costs at most ${MOST_STATEMENTS} with authors, label stops, pins and trials, while hosts are still built`, async () => {
-    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    await database.empty();
     const { id } = await store.repositories.ensure({ url: 'https://forge.example/all.git', branch: 'main', now });
     const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
     await store.hosts.ensure(id, many);
@@ -230,7 +233,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
   });
 
   test('is read again part by part though nothing happens, and none of a host is read because the rollout moved', async () => {
-    await database.db.execute(sql`truncate hosts, releases, revisions, rollouts, rollout_orders, freezes cascade`);
+    await database.empty();
     const { id } = await store.repositories.ensure({ url: 'https://forge.example/parts.git', branch: 'main', now });
     const many = Array.from({ length: 300 }, (_, index) => `host${index}` as HostName);
     await store.hosts.ensure(id, many);
