@@ -7,6 +7,8 @@ export interface LabHost {
   readonly policy?: object;
   /** Systems may be tried on it. */
   readonly trials?: boolean;
+  /** Its name before it was renamed. */
+  readonly formerHost?: string;
   readonly etc?: Readonly<Record<string, string>>;
   readonly kernel?: string;
   readonly specialisations?: Readonly<Record<string, LabHost>>;

@@ -166,14 +166,20 @@ export class LabFleet implements AsyncDisposable {
     return guest;
   }
 
-  /** Changes what hosts are to be, and pushes that; returns the commit. */
-  async push(message: string, changes: Readonly<Record<string, LabHost>>): Promise<string> {
-    const files: Record<string, string> = {};
+  /** Changes what hosts are to be (null: removed), and pushes that; returns the commit. */
+  async push(message: string, changes: Readonly<Record<string, LabHost | null>>): Promise<string> {
+    const files: Record<string, string | null> = {};
     for (const [name, host] of Object.entries(changes)) {
-      this.#hosts.set(name, host);
-      Object.assign(files, hostFiles(name, host, this.#trust));
+      this.#hosts.set(name, host ?? {});
+      for (const [path, text] of Object.entries(hostFiles(name, host ?? {}, this.#trust))) files[path] = host === null ? null : text;
     }
     return await this.fleet.push(message, files);
+  }
+
+  /** The machine has this name from now on. */
+  isNamed(former: string, name: string): void {
+    this.guests.set(name, this.guest(former));
+    this.guests.delete(former);
   }
 
   /** Pushes what a host is to be, and waits until that is published; gives what it ran, and what it is to run. */

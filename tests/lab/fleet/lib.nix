@@ -1,4 +1,4 @@
-# Hosts are sets { units, health, policy, trials, etc, kernel, specialisations, env, agent }: what a test sets of a machine.
+# Hosts are sets { units, health, policy, trials, formerHost, etc, kernel, specialisations, env, agent }: what a test sets of a machine.
 let
   inherit (builtins) attrNames concatStringsSep filter head listToAttrs match readDir toFile;
 
@@ -7,6 +7,7 @@ let
     health = [ ];
     policy = { };
     trials = false;
+    formerHost = null;
     etc = { };
     kernel = "6.12.1";
     specialisations = { };
@@ -57,6 +58,13 @@ in
         name = head (match "(.*)\\.nix" file);
         host = defaults // import (folder + "/${file}");
       in
-      { inherit name; value.config = { networking.hostName = name; system.build.toplevel = toplevel name host; }; })
+      {
+        inherit name;
+        value.config = {
+          networking.hostName = name;
+          services.floe.agent = { inherit (host) formerHost; };
+          system.build.toplevel = toplevel name host;
+        };
+      })
     (filter (file: match ".*\\.nix" file != null) (attrNames (readDir folder))));
 }
