@@ -100,6 +100,9 @@ export class LabGuest implements AsyncDisposable {
     const enter =
       'for group in "$@"; do [ "$group" != -- ] || break; shift; mkdir -p "$group" 2>/dev/null && echo $$ >"$group/cgroup.procs" 2>/dev/null || :; done; shift; exec "$@"';
     const nspawn = [
+      // Ends with the tests, also when those are killed: nobody else would turn it off.
+      'setpriv',
+      '--pdeathsig=KILL',
       'systemd-nspawn',
       '--quiet',
       '--register=no',
