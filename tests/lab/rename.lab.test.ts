@@ -10,7 +10,7 @@ const { isReady, why } = await isLabReady();
 describe.skipIf(!isReady)(`a machine gets another name${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
-    lab = await LabFleet.create(13, { ada: another(), bob: another() });
+    lab = await LabFleet.create(16, { ada: another(), bob: another() });
   });
   afterEach(async () => {
     await lab.restingAreTidy();
