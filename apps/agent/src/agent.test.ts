@@ -335,7 +335,7 @@ test.each([
     await startAgent(changes);
     await connected();
     offer({ directive: { mode: 'boot' } });
-    await until(async () => (await savedJournal()).detail?.code === 'AWAITS_RESTART');
+    await until(async () => (await savedJournal()).state === 'BOOT_STAGED');
     expect((await savedJournal()).before?.network).toEqual({ proxy: null, routers: [HOME] });
     await stopAgent();
 
