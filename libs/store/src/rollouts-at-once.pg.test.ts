@@ -57,7 +57,7 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     const labels = Array.from({ length: 6 }, (_, index) => `new-${index}`);
     for (let round = 0; round < ROUNDS; round += 1) {
       const taken = await Promise.all(labels.map(async (label) => await store.rollouts.stopLabel(id, stop(label))));
-      expect(taken.filter(Boolean)).toHaveLength(1);
+      expect(taken.filter((each) => each !== 'too-many')).toHaveLength(1);
       for (const label of labels) await store.rollouts.startLabel(id, stop(label));
     }
   });
