@@ -50,7 +50,7 @@ describe.skipIf(!isReady)(`a machine gets another name${isReady ? '' : ` (skippe
 
   test('renamed and killed while a system of the old name is verified: its verdict is that of the new name', async () => {
     await lab.pauseAt('bob', 'health');
-    const { old } = await lab.change('bob', another({ health: [pausedCheck('fails', 600)] }));
+    await lab.change('bob', another({ health: [pausedCheck('fails', 600)] }));
     await lab.isAt('bob', 'health');
     const sha = await lab.push('Rename bob', { bob: null, archive: renamed('bob') });
     const wanted = (await lab.published(sha)).get('archive') ?? '';
@@ -58,7 +58,6 @@ describe.skipIf(!isReady)(`a machine gets another name${isReady ? '' : ` (skippe
     lab.isNamed('bob', 'archive');
     await lab.killAgent('archive');
     await lab.goOn('archive', 'health');
-    await lab.told('archive', 'was rolled back, or is on', ({ observed }) => observed.current === old || observed.current === wanted);
     await lab.runs('archive', wanted);
     await lab.isTidy('archive');
     const reports = (await (await lab.fleet.request('/api/hosts/archive/reports?limit=200')).json()) as { state: string; toplevel: string | null }[];

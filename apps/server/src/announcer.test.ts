@@ -9,6 +9,7 @@ import { FleetFeed } from './feed.ts';
 import { FleetReader } from './fleet-reader.ts';
 import { Notices } from './notices.ts';
 import { FAKE_REPOSITORY } from './test/fake-app.ts';
+import { rolloutAt } from './test/rollouts.ts';
 
 const ada = 'ada' as HostName;
 const system = (sequence: number): StorePath => `/nix/store/${String(sequence).padStart(32, '0')}-system` as StorePath;
@@ -32,9 +33,8 @@ interface Given {
 function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
   const course = { state, ring: 0, since: 1, ringSince: 1, pause: undefined, provedRing: undefined };
   const id = `rollout${sequence}`;
-  const rest = { policy: DEFAULT_POLICY, orders: NO_ORDERS, rings: undefined, weaker: [], version: 0 };
   const waitingSince = state === 'NEXT' ? 1 : undefined;
-  return { id, revisionId: `r${sequence}`, state, startedAt: 1, course, waitingSince, ...rest };
+  return rolloutAt(course, DEFAULT_POLICY, { id, revisionId: `r${sequence}`, version: 0, waitingSince });
 }
 
 /** An announcer over one host, ada, and what comes of its passes. */

@@ -83,7 +83,7 @@ async function choose(action: string): Promise<void> {
 async function calls(): Promise<string[]> {
   return (await readFile(join(dir, 'calls'), 'utf8')).split('\n').filter((line) => line !== '');
 }
-/** Time passes until it is so. Several wait for the clock: none of them may be behind when it moves, so it moves on for those that are. */
+/** Lets time pass until it is so: several sleep by the clock, and one may begin to sleep only after it moved. */
 async function comesWithTime(isSo: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isSo())) await clock.passed(20_000);
 }

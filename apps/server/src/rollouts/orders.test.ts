@@ -20,6 +20,7 @@ import {
 import { whyWords } from '@floe/views';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { rolloutAt } from '../test/rollouts.ts';
 import { judgeAbort, judgeApproval, judgeHotfix, judgeResume, type AskedRollout, type Judged } from './orders.ts';
 
 // What somebody is told who decides something at night, and has nobody to ask.
@@ -52,18 +53,7 @@ function asked(hosts: readonly string[], course: Partial<RolloutCourse>, orders:
   const people = { ...NO_ORDERS, ...orders };
   return {
     sha: COMMIT,
-    rollout: {
-      id: 'rollout',
-      revisionId: 'revision',
-      startedAt: 1,
-      version: 1,
-      state: now.state,
-      course: now,
-      policy: POLICY,
-      orders: people,
-      weaker: [],
-      rings: new Map(),
-    },
+    rollout: rolloutAt(now, POLICY, { orders: people, rings: new Map() }),
     facts: {
       policy: POLICY,
       hosts: hosts.map(hostOf),

@@ -2,7 +2,6 @@ import {
   beginRollout,
   DEFAULT_POLICY,
   defaultGates,
-  NO_ORDERS,
   NOTHING_OBSERVED,
   type HostName,
   type LabelStop,
@@ -10,9 +9,10 @@ import {
   type RingWindow,
   type StorePath,
 } from '@floe/model';
-import type { CurrentRollout, Fleet, FleetHost } from '@floe/store';
+import type { Fleet, FleetHost } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { rolloutAt } from '../test/rollouts.ts';
 import { viewPlan } from './plan.ts';
 
 const [only] = DEFAULT_POLICY.rings;
@@ -35,18 +35,8 @@ function fleetWith(windows: readonly RingWindow[], now: number): Fleet {
     ['bob', 0],
     ['eve', 1],
   ];
-  const rollout: CurrentRollout = {
-    id: 'rollout',
-    revisionId: 'revision',
-    startedAt: now,
-    version: 1,
-    state: 'WAITING_APPROVAL',
-    course: beginRollout(now),
-    policy: { ...DEFAULT_POLICY, rings },
-    orders: NO_ORDERS,
-    weaker: [],
-    rings: new Map(names.map(([name, ring]) => [name as HostName, ring])),
-  };
+  const ofHosts = new Map(names.map(([name, ring]) => [name as HostName, ring]));
+  const rollout = rolloutAt(beginRollout(now), { ...DEFAULT_POLICY, rings }, { startedAt: now, rings: ofHosts });
   return { rollout, hosts: names.map(([name]) => hostOf(name, name !== 'bob')) };
 }
 

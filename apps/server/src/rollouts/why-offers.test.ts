@@ -17,11 +17,12 @@ import {
   type RolloutPause,
   type StorePath,
 } from '@floe/model';
-import type { CurrentRollout, Evaluation, FleetHost, HostRow, NextOfFleet, RevisionInList } from '@floe/store';
+import type { Evaluation, FleetHost, HostRow, NextOfFleet, RevisionInList } from '@floe/store';
 import { todoOfRollout } from '@floe/views';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { judgeResume as judgeHostResume, judgeRetry } from '../decisions.ts';
+import { rolloutAt } from '../test/rollouts.ts';
 import { rolloutFacts } from './facts.ts';
 import { judgeAbort, judgeApproval, judgeHotfix, judgeResume, type AskedRollout } from './orders.ts';
 import { viewDetail } from './view.ts';
@@ -161,22 +162,14 @@ function worldOf(given: World) {
     situation: { ...ringOf(1), pin: undefined, hold: undefined, rollout: undefined, stable: undefined, directed: undefined, quarantined: new Set() },
     row: given.rename === 'from' ? {} : { publicKey: undefined },
   });
-  const rollout: CurrentRollout = {
-    id: 'rollout',
-    revisionId: 'revision',
-    startedAt: 1,
-    version: 1,
-    state: course.state,
-    course,
-    policy: POLICY,
+  const rollout = rolloutAt(course, POLICY, {
     orders: { ...NO_ORDERS, freeze: given.isFrozen ? FREEZE : undefined, ...(stops.length === 0 ? {} : { stops }) },
-    weaker: [],
     rings: new Map([
       [ADA, given.ring],
       ['bob' as HostName, 0],
     ]),
     people: { authors: ['zoe'], unmapped: [], unmappedSigners: [], hasOtherAdministrator: true },
-  };
+  });
   const train = { since: NOW, hasNews: true, isHotfix: false, superseded: { count: 3, since: 0 } };
   const next: NextOfFleet = { id: 'next', version: 1, revisionId: 'waiting', sha: NEXT, sequence: 3, after: SHA, orders: NO_ORDERS, ...train };
   const { outcome } = given;

@@ -15,6 +15,7 @@ import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
+import { rolloutAt } from '../test/rollouts.ts';
 
 const COMMIT = 'c'.repeat(40);
 const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
@@ -47,19 +48,11 @@ function withRollout(given: Given | undefined) {
     provedRing: undefined,
     ...given?.course,
   };
-  const rollout = {
-    id: 'rollout',
-    revisionId: 'revision',
-    startedAt: 1,
-    version: 1,
-    state: course.state,
-    course,
-    policy: given?.policy ?? POLICY,
+  const rollout = rolloutAt(course, given?.policy ?? POLICY, {
     orders: { ...NO_ORDERS, ...given?.orders },
-    weaker: [],
     rings: new Map([[ada, 0]]),
     unreadable: given?.unreadable,
-  } satisfies CurrentRollout;
+  });
   const release = { id: 'release', host: ada, sequence: 3, toplevel };
   const host = {
     row: {
