@@ -64,7 +64,7 @@ export async function showIdentity(
   if ((options.keyFile ?? record?.keyFile) === undefined && pem === undefined)
     throw new FloeError('NO_STATE', `no agent has run here yet: there is no ${paths.key}`);
   const { root, keyFile } = options;
-  const { used: key } = await readable(loadKeys({ keyId: 'host', root, keyFile, paths, logger: silentLogger }));
+  const { used: key } = await readable(loadKeys({ root, keyFile, paths, logger: silentLogger }));
   const facts = { publicKey: key.signer.publicKey, machineId: key.machineId, keyFile: key.keyFile ?? paths.key, isEnrolled: record !== undefined };
   if (options.isJson) return `${JSON.stringify(facts)}\n`;
   return table([

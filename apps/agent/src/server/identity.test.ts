@@ -1,8 +1,10 @@
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Envelope, HostName, seal } from '@floe/protocol';
 import { generateKeyPem, isFloeError, silentLogger, signerFromPem, verifySignature } from '@floe/runtime';
 import fc from 'fast-check';
+import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { makeStateFolder, statePaths } from '../state/state-folder.ts';
 import { HOST, SYSTEM } from '../test/fixtures.ts';
@@ -33,9 +35,32 @@ async function identity(keyFile?: string): Promise<AgentIdentity> {
 async function record(more: object = {}): Promise<void> {
   await writeFile(paths().enrolment, JSON.stringify({ host: HOST, serverUrl: 'https://floe', tokenHash: '', enrolledAt: 1, ...more }));
 }
+
+test('what a machine of any name signs is an envelope that its server takes', async () => {
+  const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+  const names = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
+  await fc.assert(
+    fc.asyncProperty(names, fc.boolean(), async (name, hasFile) => {
+      const host = v.parse(HostName, name.slice(0, 253).replace(/[.-]+$/, ''));
+      const made = new AgentIdentity({
+        host,
+        root: dir,
+        paths: paths(),
+        bootId: 'boot',
+        system: SYSTEM,
+        keyFile: hasFile ? file : undefined,
+        logger: silentLogger,
+      });
+      await made.load();
+      expect(v.is(Envelope, seal(made.signer, 'floe/report', { host }))).toBe(true);
+    }),
+    { numRuns: 30, examples: [['a'.repeat(63), false], [Array.from({ length: 4 }, () => 'b'.repeat(62)).join('.'), true]] },
+  );
+});
+
 describe('the key of a file', () => {
   test('of SSH is the same whenever it is read, signs, and is not the SSH key itself', async () => {
-    const [one, other] = [await readKeyFile(file, 'ada'), await readKeyFile(file, 'ada')];
+    const [one, other] = [await readKeyFile(file), await readKeyFile(file)];
     expect([one.signer.publicKey, one.machineId]).toEqual([other.signer.publicKey, other.machineId]);
     // Whoever changes how it is derived shuts out every machine that has one.
     expect([one.signer.publicKey, one.machineId]).toEqual(['g0JHVbqDDKjhOt9vlWG+q9RkD9xNtjyCkDveWgkasnw=', '6a07a504d98f214c29fa8f58cef7fe08']);
@@ -47,18 +72,18 @@ describe('the key of a file', () => {
   test('of PEM is used as it is', async () => {
     const pem = generateKeyPem();
     await writeFile(file, pem);
-    expect((await readKeyFile(file, 'ada')).signer.publicKey).toBe(signerFromPem('ada', pem).publicKey);
+    expect((await readKeyFile(file)).signer.publicKey).toBe(signerFromPem('ada', pem).publicKey);
   });
 
   test('that is bent in any way is refused in words, and never read as another key', async () => {
-    const { signer } = await readKeyFile(file, 'ada');
+    const { signer } = await readKeyFile(file);
     const bytes = Buffer.from(SSH_KEY.replace(/-----[^-]+-----/g, ''), 'base64');
     await fc.assert(
       fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), async (at, change, isCut) => {
         const bent = Buffer.from(isCut ? bytes.subarray(0, at) : bytes);
         if (!isCut) bent[at] = (bent[at] ?? 0) ^ change;
         await writeFile(file, armoured(bent));
-        const read = await readKeyFile(file, 'ada').then(
+        const read = await readKeyFile(file).then(
           (bentKey) => bentKey.signer.publicKey,
           (error: unknown) => isFloeError(error, 'KEY_UNREADABLE'),
         );
@@ -70,9 +95,9 @@ describe('the key of a file', () => {
 
   test('that everybody can read, or that is missing, is refused with what to do', async () => {
     await chmod(file, 0o644);
-    await expect(readKeyFile(file, 'ada')).rejects.toThrow(`chmod 600 ${file}`);
+    await expect(readKeyFile(file)).rejects.toThrow(`chmod 600 ${file}`);
     await rm(file);
-    await expect(readKeyFile(file, 'ada')).rejects.toThrow('services.floe.agent.identity.keyFile');
+    await expect(readKeyFile(file)).rejects.toThrow('services.floe.agent.identity.keyFile');
   });
 
   test.each([
@@ -80,7 +105,7 @@ describe('the key of a file', () => {
     ['in what is no folder', () => join(file, 'key'), 'IDENTITY_KEY_MISSING'],
     ['with a name that is too long', () => join(dir, 'a'.repeat(300)), 'KEY_UNREADABLE'],
   ])('that is %s is refused by name', async (_kind, path, code) => {
-    await expect(readKeyFile(path(), 'ada')).rejects.toMatchObject({ code, message: expect.stringContaining(path()) as string });
+    await expect(readKeyFile(path())).rejects.toMatchObject({ code, message: expect.stringContaining(path()) as string });
   });
 });
 

@@ -5,7 +5,7 @@ import { FloeError, loadOrCreateSigner, readFileIfPresent, type Logger, type Sig
 import * as v from 'valibot';
 import type { StatePaths } from '../state/state-folder.ts';
 import { readRecord } from './enrolment-record.ts';
-import { readKeyFile, type HostKey } from './key-file.ts';
+import { HOST_KEY_ID, readKeyFile, type HostKey } from './key-file.ts';
 
 /** The agent's name, key and machine. */
 export interface Identity {
@@ -31,8 +31,6 @@ export function nixSystem(arch: string, platform: string): string {
 }
 
 interface KeyOptions {
-  /** What the key is called. */
-  readonly keyId: string;
   readonly root: string | undefined;
   readonly paths: StatePaths;
   /** The file of the machine's key, by its configuration; undefined: a key of its own in the state folder. */
@@ -40,7 +38,7 @@ interface KeyOptions {
   readonly logger: Logger;
 }
 
-type IdentityOptions = Omit<KeyOptions, 'keyId'> & Pick<Identity, 'host' | 'formerHost' | 'bootId' | 'system'>;
+type IdentityOptions = KeyOptions & Pick<Identity, 'host' | 'formerHost' | 'bootId' | 'system'>;
 
 interface LoadedKey extends HostKey {
   /** Undefined: the state folder's own. */
@@ -101,7 +99,7 @@ export class AgentIdentity implements Identity {
    */
   async load(): Promise<void> {
     if (this.#used !== undefined) return;
-    ({ keys: this.#keys, used: this.#used } = await loadKeys({ ...this.#options, keyId: this.#options.host }));
+    ({ keys: this.#keys, used: this.#used } = await loadKeys(this.#options));
   }
 
   /** From here on, the key that is to be enrolled: the file's where there is one. */
@@ -124,13 +122,13 @@ export class AgentIdentity implements Identity {
 
 /** The keys that this machine has, that of a file first, and the one that it uses until the server says otherwise. As {@link AgentIdentity.load}. */
 export async function loadKeys(options: KeyOptions): Promise<{ readonly keys: readonly LoadedKey[]; readonly used: LoadedKey }> {
-  const { keyId, keyFile, paths, logger } = options;
+  const { keyFile, paths, logger } = options;
   const record = await readRecord(paths);
   const file = keyFile ?? record?.keyFile;
   if (file === undefined) return onlyKey(await ownKey(options));
   const own = (await readFileIfPresent(paths.key)) === undefined ? undefined : await ownKey(options);
   try {
-    const ofFile: LoadedKey = { ...(await readKeyFile(file, keyId)), keyFile: file };
+    const ofFile: LoadedKey = { ...(await readKeyFile(file)), keyFile: file };
     if (own === undefined) return onlyKey(ofFile);
     // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
     const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
@@ -146,8 +144,8 @@ function onlyKey(key: LoadedKey): { readonly keys: readonly LoadedKey[]; readonl
   return { keys: [key], used: key };
 }
 
-async function ownKey({ keyId, root, paths }: KeyOptions): Promise<LoadedKey> {
-  const [machineId, signer] = await Promise.all([readMachineId(root), loadOrCreateSigner(paths.key, keyId)]);
+async function ownKey({ root, paths }: KeyOptions): Promise<LoadedKey> {
+  const [machineId, signer] = await Promise.all([readMachineId(root), loadOrCreateSigner(paths.key, HOST_KEY_ID)]);
   return { machineId, signer, keyFile: undefined };
 }
 

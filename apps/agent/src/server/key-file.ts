@@ -9,6 +9,9 @@ export interface HostKey {
   readonly machineId: MachineId;
 }
 
+/** What each machine's key is called. Not by its host: a host's name may be longer than what a key may be called, and it may change. */
+export const HOST_KEY_ID = 'host';
+
 const NO_SALT = '';
 const KEY_USE = 'floe agent key 1';
 const MACHINE_USE = 'floe machine id 1';
@@ -25,7 +28,7 @@ const ANYBODY = 0o007;
  * The key of a file that an administrator keeps on this machine. From an SSH key a key of Floe's own is derived, so that neither is ever used
  * for what the other is for; a PEM key is used as it is. Throws `FloeError`s that say what to do.
  */
-export async function readKeyFile(path: string, keyId: string): Promise<HostKey> {
+export async function readKeyFile(path: string): Promise<HostKey> {
   const text = await textOf(path);
   if (text === undefined) {
     throw new FloeError(
@@ -38,7 +41,7 @@ export async function readKeyFile(path: string, keyId: string): Promise<HostKey>
     throw new FloeError('IDENTITY_KEY_OPEN', `every user of this machine can read its key: chmod 600 ${path}`, { data: { path } });
   }
   const seed = seedOfOpenSsh(text, path);
-  const signer = signerFromPem(keyId, seed === undefined ? text : pemOf(Buffer.from(hkdfSync('sha256', seed, NO_SALT, KEY_USE, 32))));
+  const signer = signerFromPem(HOST_KEY_ID, seed === undefined ? text : pemOf(Buffer.from(hkdfSync('sha256', seed, NO_SALT, KEY_USE, 32))));
   return { signer, machineId: machineIdOf(signer) };
 }
 
