@@ -54,7 +54,13 @@ test('what a machine of any name signs is an envelope that its server takes', as
       await made.load();
       expect(v.is(Envelope, seal(made.signer, 'floe/report', { host }))).toBe(true);
     }),
-    { numRuns: 30, examples: [['a'.repeat(63), false], [Array.from({ length: 4 }, () => 'b'.repeat(62)).join('.'), true]] },
+    {
+      numRuns: 30,
+      examples: [
+        ['a'.repeat(63), false],
+        [Array.from({ length: 4 }, () => 'b'.repeat(62)).join('.'), true],
+      ],
+    },
   );
 });
 
