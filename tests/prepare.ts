@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { prepareEmbedded } from '../libs/store/src/test/prepared-embedded.ts';
 import { keep } from '../libs/testkit/src/prepared-databases.ts';
@@ -9,9 +10,11 @@ const ROOT = join(import.meta.dirname, '..');
 export async function setup(): Promise<void> {
   // What Node compiled: the programs that tests start need not do so again.
   process.env['NODE_COMPILE_CACHE'] ??= join(ROOT, '.tools/compile-cache');
-  // Empty databases, of which tests take copies (prepared-databases.ts of testkit).
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'node_modules/@electric-sql/pglite/package.json'), 'utf8')) as { version: string };
-  const folder = join(ROOT, `.tools/test-databases-${version}`);
-  if (!existsSync(folder)) await keep(folder, prepareEmbedded);
+  // Databases with tables and no rows, of which tests take copies (prepared-databases.ts of testkit).
+  const migrationsDir = join(ROOT, 'migrations');
+  const made = createHash('sha256').update(readFileSync(join(ROOT, 'node_modules/@electric-sql/pglite/package.json')));
+  for (const file of globSync('**/*.{sql,json}', { cwd: migrationsDir }).toSorted()) made.update(readFileSync(join(migrationsDir, file)));
+  const folder = join(ROOT, `.tools/test-databases-${made.digest('hex').slice(0, 16)}`);
+  if (!existsSync(folder)) await keep(folder, async (place) => await prepareEmbedded(place, migrationsDir));
   process.env['FLOE_TEST_DATABASES'] = folder;
 }

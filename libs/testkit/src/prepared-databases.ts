@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { execInTest } from '@floe/runtime';
 
 /**
- * Empty databases that were made once. A new one costs seconds of processor time, a copy a tenth of that, and hundreds of tests need
+ * Databases without rows, which were made once. A new one costs seconds of processor time, a copy a tenth of that, and hundreds of tests need
  * one. Vitest's set-up names the folder; without it (demo, bench) every database is created.
  */
 const FOLDER = 'FLOE_TEST_DATABASES';

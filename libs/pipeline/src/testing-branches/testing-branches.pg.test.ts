@@ -9,6 +9,7 @@ import { openStore, type Repository, type Store } from '@floe/store';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { openStatementLog } from '../statements/statement-log.ts';
 import { TestingBranches, type TestingPipelineDeps } from './testing-branches.ts';
 
@@ -25,7 +26,10 @@ let store: Store;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'floe-testing-'));
   origin = await startGitOrigin();
-  store = await openStore({ kind: 'pglite', dataDir: undefined }, { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR });
+  store = await openStore(
+    { kind: 'pglite', dataDir: undefined, image: await preparedImage() },
+    { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR },
+  );
 });
 afterAll(async () => {
   await store[Symbol.asyncDispose]();
