@@ -36,7 +36,7 @@ async function isServed(toplevel: string): Promise<boolean> {
 }
 
 beforeAll(async () => {
-  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
+  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings, hasPostgres: true });
   await fleet.startServer();
   for (const host of ['ada', 'bob']) await fleet.addMachine(host);
   const sha = await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD');

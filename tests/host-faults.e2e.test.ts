@@ -7,6 +7,7 @@ let files: Record<string, string>;
 beforeAll(async () => {
   files = await exampleFleetFiles();
   fleet = await TestFleet.create({
+    hasPostgres: true,
     files,
     nixConfig: testNixSettings,
     serverEnv: { FLOE_EVALUATION_TIMEOUT_SECONDS: '4', FLOE_EVALUATION_MEMORY_MIB: '1024', FLOE_BUILD_TIMEOUT_SECONDS: '4' },

@@ -48,7 +48,7 @@ beforeAll(async () => {
     .replace('\nin\n{\n', '\nin\n{\n  inherit host;\n')
     .replace('system-${hostName}-', 'system-${builtins.substring 0 20 hostName}-');
   const flake = `{ outputs = { self }: let lib = import ./lib.nix; in { nixosConfigurations = { ${attributes.join('\n')} }; }; }\n`;
-  fleet = await TestFleet.create({ files: { ...files, 'lib.nix': lib, 'flake.nix': flake }, nixConfig: testNixSettings });
+  fleet = await TestFleet.create({ files: { ...files, 'lib.nix': lib, 'flake.nix': flake }, nixConfig: testNixSettings, hasPostgres: true });
   env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };
   await fleet.startServer();
 });

@@ -11,7 +11,7 @@ let files: Record<string, string>;
 
 beforeAll(async () => {
   files = await exampleFleetFiles();
-  fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 10_000 });
+  fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 10_000, hasPostgres: true });
   await fleet.startServer();
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
 });

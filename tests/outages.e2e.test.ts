@@ -182,7 +182,7 @@ describe('Nix', () => {
     const files = await exampleFleetFiles();
     // Systems that were never built on this machine.
     const module = (files['modules/base.nix'] ?? '').replace('This machine', `This machine ${randomUUID()}`);
-    fleet = await start({ files: { ...files, 'modules/base.nix': module } });
+    fleet = await start({ hasPostgres: true, files: { ...files, 'modules/base.nix': module } });
     await fleet.startServer({ NIX_CONFIG: `${testNixSettings}\nbuild-users-group = no-such-group` });
     const on = fleet;
     const sha = await on.git('-C', on.workTree, 'rev-parse', 'HEAD');
@@ -202,7 +202,7 @@ describe('Nix', () => {
 
 describe('the cache', () => {
   it.skipIf(!mayMount)('whose disk is full: the revision says so, and goes on when there is room', async () => {
-    fleet = await start();
+    fleet = await start({ hasPostgres: true });
     const cache = join(fleet.dir, 'server/cache');
     await mkdir(cache, { recursive: true });
     await mount('-t', 'tmpfs', '-o', 'size=600k', 'floe-test', cache);
@@ -226,7 +226,7 @@ describe('the cache', () => {
   });
 
   it('with a tampered archive: the agent refuses it, and accepts the original later', async () => {
-    fleet = await start();
+    fleet = await start({ hasPostgres: true });
     await fleet.startServer();
     await converged1(fleet);
     const sha = await pushed(fleet);

@@ -20,7 +20,7 @@ function commandLines(): string {
 
 it('a private input without a key fails the commit with what to do; with the key it is released', { timeout: 180_000 }, async () => {
   const files = await exampleFleetFiles();
-  await using fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1 });
+  await using fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1, hasPostgres: true });
   await using origin = await startGitOrigin();
   await using ssh = await startSshServer(join(fleet.dir, 'sshd'));
   const lib = await origin.repository('lib');

@@ -9,7 +9,7 @@ const OLD = 'refs/heads/main';
 
 it('machines follow the new name of the branch with what they have; one that pins the old name keeps what it runs, and says so', async () => {
   const files = await exampleFleetFiles();
-  await using fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1 });
+  await using fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1, hasPostgres: true });
   const inSync = async (host: string, commit: string): Promise<void> =>
     void (await eventually(
       `${host} runs ${commit.slice(0, 7)}`,

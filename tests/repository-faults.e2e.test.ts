@@ -12,7 +12,7 @@ let files: Record<string, string>;
 
 beforeAll(async () => {
   files = await exampleFleetFiles();
-  fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1 });
+  fleet = await TestFleet.create({ files, nixConfig: testNixSettings, pollSeconds: 1, hasPostgres: true });
   await fleet.startServer();
   await fleet.settled(await headOfWorkTree());
 });

@@ -33,7 +33,7 @@ beforeAll(async () => {
   browser = await launchBrowser();
   stack.defer(async () => await browser.close());
   const files = { ...(await exampleFleetFiles()), 'modules/base.nix': base(), 'hosts/dan.nix': `{ config, ... }: { ${file('dan')} }\n` };
-  fleet = stack.use(await TestFleet.create({ files, nixConfig: testNixSettings }));
+  fleet = stack.use(await TestFleet.create({ files, nixConfig: testNixSettings, hasPostgres: true }));
   await fleet.startServer();
   await Promise.all(HOSTS.map(async (host) => await fleet.addMachine(host)));
   for (const role of ['viewer', 'approver', 'administrator'] as const) {

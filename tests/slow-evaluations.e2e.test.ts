@@ -16,7 +16,7 @@ let fleet: TestFleet;
 let ada: TestMachine;
 
 beforeAll(async () => {
-  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
+  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings, hasPostgres: true });
   await fleet.startServer();
   ada = await fleet.addMachine('ada');
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));

@@ -27,7 +27,7 @@ async function refusalOf(
 }
 
 beforeAll(async () => {
-  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings });
+  fleet = await TestFleet.create({ files: await exampleFleetFiles(), nixConfig: testNixSettings, hasPostgres: true });
   await fleet.startServer();
   await fleet.settled(await fleet.git('-C', fleet.workTree, 'rev-parse', 'HEAD'));
   expect((await enrol(ada)).status).toBe(201);

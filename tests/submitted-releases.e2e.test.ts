@@ -15,7 +15,7 @@ beforeAll(async () => {
   const build = 'scripts/build.sh';
   // What is submitted has to look like NixOS; that of the example is less.
   const marks = 'printf "%s" "$system" >"$out/system"; echo >"$out/activate"';
-  fleet = await TestFleet.create({ files: { ...files, [build]: `${files[build]}\n${marks}\n` }, nixConfig: testNixSettings });
+  fleet = await TestFleet.create({ files: { ...files, [build]: `${files[build]}\n${marks}\n` }, nixConfig: testNixSettings, hasPostgres: true });
   await fleet.startServer();
   for (const host of ['ada', 'bob']) await fleet.addMachine(host);
   env = { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], HOME: join(fleet.dir, 'home'), NO_COLOR: '1' };

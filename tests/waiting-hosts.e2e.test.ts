@@ -74,6 +74,7 @@ async function decide(path: string): Promise<[number, string]> {
 
 beforeAll(async () => {
   fleet = await TestFleet.create({
+    hasPostgres: true,
     files: await exampleFleetFiles(),
     nixConfig: testNixSettings,
     serverEnv: { FLOE_REPOSITORY_TESTING_BRANCHES: '5' },

@@ -207,7 +207,7 @@ export class LabFleet implements AsyncDisposable {
         if (revision?.publishedAt == null) return undefined;
         return new Map(revision.hosts.map(({ host, toplevel }) => [host, toplevel ?? '']));
       },
-      { everyMs: 100, explain: () => this.fleet.server.log().slice(-3_000) },
+      { explain: () => this.fleet.server.log().slice(-3_000) },
     );
   }
 
@@ -235,7 +235,6 @@ export class LabFleet implements AsyncDisposable {
       },
       {
         timeoutMs,
-        everyMs: 100,
         explain: async () => `${JSON.stringify(await this.fleet.hostView(name), null, 1)}\n${await this.guest(name).log()}`,
       },
     );
@@ -333,7 +332,6 @@ export class LabFleet implements AsyncDisposable {
   async logs(name: string, pattern: string): Promise<void> {
     const look = `journalctl --unit=floe-agent --output=cat --no-pager | grep -q '${pattern}'`;
     await eventually(`${name} logs ${pattern}`, async () => ((await this.guest(name).run('/bin/sh', '-c', look)).exitCode === 0 ? true : undefined), {
-      everyMs: 200,
       explain: async () => await this.guest(name).log(),
     });
   }
@@ -359,7 +357,7 @@ export class LabFleet implements AsyncDisposable {
       const status = JSON.parse(await this.agentCommand(name, 'status --json')) as LocalStatus;
       return (await isSo(status)) ? true : undefined;
     };
-    await eventually(`${name}'s agent ${what}`, look, { everyMs: 200, explain: async () => await this.guest(name).log() });
+    await eventually(`${name}'s agent ${what}`, look, { explain: async () => await this.guest(name).log() });
   }
 
   /** Another switch seems to be under way. */
@@ -388,7 +386,7 @@ export class LabFleet implements AsyncDisposable {
         if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
         return true;
       },
-      { timeoutMs: 10_000, everyMs: 200 },
+      { timeoutMs: 10_000 },
     );
   }
 

@@ -104,15 +104,23 @@ export class ServiceProcess implements AsyncDisposable {
   }
 }
 
-/** Waits until `look` gives something; throws with `what` (and what `explain` says) after `timeoutMs` of an idle machine. */
+const MIN_PAUSE_MS = 25;
+const MAX_PAUSE_MS = 250;
+
+/**
+ * Waits until `look` gives something; throws with `what` (and what `explain` says) after `timeoutMs` of an idle machine. Looks more rarely the
+ * longer it takes, unless `everyMs` says how often: for what lasts for moments.
+ */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined> | T | undefined,
   options: { readonly timeoutMs?: number; readonly everyMs?: number; readonly explain?: () => Promise<string> | string } = {},
 ): Promise<T> {
   const patience = new Patience(options.timeoutMs ?? 60_000);
+  const startedAt = performance.now();
   let last: unknown;
   for (;;) {
+    const lookedAt = performance.now();
     try {
       const found = await look();
       if (found !== undefined) return found;
@@ -123,6 +131,9 @@ export async function eventually<T>(
       const explanation = options.explain === undefined ? '' : `\n${await options.explain()}`;
       throw new Error(`waited in vain until ${what}${explanation}`, { cause: last });
     }
-    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? 25));
+    const now = performance.now();
+    // A look takes time from what it waits for: at most a third of one processor.
+    const pauseMs = Math.max(2 * (now - lookedAt), Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, (now - startedAt) / 20)));
+    await new Promise((resolve) => setTimeout(resolve, options.everyMs ?? pauseMs));
   }
 }

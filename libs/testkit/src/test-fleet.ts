@@ -7,6 +7,7 @@ import { execInTest } from '@floe/runtime';
 import * as v from 'valibot';
 import { ISOLATED_GIT_ENV } from './git-http-server.ts';
 import { LocalForge } from './local-forge.ts';
+import { startPostgres, type PostgresServer } from './pg-server.ts';
 import { placeEmbeddedDatabase } from './prepared-databases.ts';
 import { eventually, ServiceProcess } from './service-process.ts';
 
@@ -21,6 +22,8 @@ export interface TestFleetOptions {
   readonly dir?: string;
   /** Default: embedded PGlite. */
   readonly databaseUrl?: string;
+  /** A Postgres of its own, which takes less processor time: for tests of what goes on beside the database. */
+  readonly hasPostgres?: boolean;
   /** Added to the server's environment. */
   readonly serverEnv?: Readonly<Record<string, string>>;
   /** A builder as a process of its own, beside a server without the release key; needs a database of Postgres. */
@@ -66,9 +69,14 @@ export class TestFleet implements AsyncDisposable {
   readonly workTree: string;
   readonly #options: TestFleetOptions;
   readonly #isTemporary: boolean;
+  readonly #postgres: PostgresServer | undefined;
 
-  private constructor(options: TestFleetOptions, dir: string, forge: LocalForge, serverPort: number) {
+  private constructor(
+    options: TestFleetOptions,
+    { dir, forge, serverPort, postgres }: { dir: string; forge: LocalForge; serverPort: number; postgres: PostgresServer | undefined },
+  ) {
     this.#options = options;
+    this.#postgres = postgres;
     this.#isTemporary = options.dir === undefined;
     this.dir = dir;
     this.forge = forge;
@@ -118,7 +126,9 @@ export class TestFleet implements AsyncDisposable {
   }
 
   /** Makes the forge with the first commit; the server is not started yet. */
-  static async create(options: TestFleetOptions): Promise<TestFleet> {
+  static async create({ hasPostgres = false, ...others }: TestFleetOptions): Promise<TestFleet> {
+    const postgres = hasPostgres ? await startPostgres() : undefined;
+    const options = postgres === undefined ? others : { ...others, databaseUrl: postgres.url };
     const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'floe-fleet-')));
     const repositories = join(dir, 'forge');
     await mkdir(join(dir, 'secrets'), { recursive: true, mode: 0o700 });
@@ -130,7 +140,7 @@ export class TestFleet implements AsyncDisposable {
     const port = options.serverPort ?? (await freePort());
     const forge = new LocalForge({ projectRoot: repositories, repository: 'family/fleet', webhookSecret: WEBHOOK_SECRET, token: FORGE_TOKEN });
     await forge.listen();
-    const fleet = new TestFleet(options, dir, forge, port);
+    const fleet = new TestFleet(options, { dir, forge, serverPort: port, postgres });
     forge.webhookUrl = `${fleet.serverUrl}/webhooks/github`;
     await fleet.git('init', '-q', '--bare', '-b', 'main', forge.bareDir);
     await fleet.git('-C', forge.bareDir, 'config', 'http.receivepack', 'true');
@@ -326,6 +336,7 @@ export class TestFleet implements AsyncDisposable {
     await this.server[Symbol.asyncDispose]();
     await this.builder?.[Symbol.asyncDispose]();
     await this.forge[Symbol.asyncDispose]();
+    await this.#postgres?.[Symbol.asyncDispose]();
     if (!this.#isTemporary) return;
     // Store paths are read-only folders.
     await execInTest('chmod', ['-R', 'u+w', this.dir]);
