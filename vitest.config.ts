@@ -60,6 +60,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/**/*.e2e.test.ts'],
+          globalSetup: ['tests/programs.ts'],
           setupFiles,
           expect,
           maxWorkers: 3,
@@ -73,6 +74,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: ['tests/**/*.lab.test.ts'],
+          globalSetup: ['tests/programs.ts'],
           setupFiles,
           expect,
           // Machines mostly wait for each other: a file takes less than half a processor.
@@ -87,7 +89,7 @@ export default defineConfig({
         test: {
           name: 'browser',
           include: ['tests/**/*.browser.test.ts'],
-          globalSetup: ['tests/browser/dashboard.ts'],
+          globalSetup: ['tests/programs.ts'],
           setupFiles,
           expect,
           maxWorkers: 3,

@@ -70,4 +70,6 @@ async function bundle(target: string): Promise<void> {
   await cp(join(ROOT, PGLITE), join(target, PGLITE), { recursive: true, filter: (path) => !/\.(map|d\.(c|m)?ts|cjs)$/.test(path) });
 }
 
-await bundle(resolve(process.argv[2] ?? join(ROOT, 'dist')));
+const [, , folder = join(ROOT, 'dist'), ...others] = process.argv;
+if (folder.startsWith('-') || others.length > 0) throw new Error('usage: bundle [FOLDER]');
+await bundle(resolve(folder));

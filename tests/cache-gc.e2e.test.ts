@@ -1,12 +1,12 @@
 import { readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec } from '@floe/runtime';
-import { exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { exampleFleetFiles, TestFleet, testNixSettings, programFile } from '@floe/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 // What hosts had long ago leaves the cache by the command, and a commit that is reverted brings it back.
 
-const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+const CLI = programFile('cli');
 let fleet: TestFleet;
 /** The system that ada had after each commit, and the commit. */
 const had: { readonly sha: string; readonly toplevel: string }[] = [];

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { dataPaths } from '@floe/pipeline';
 import { FleetView, ReportView } from '@floe/protocol';
 import { exec, loadSigner, type ExecResult } from '@floe/runtime';
-import { eventually, exampleFleetFiles, ServiceProcess, TestFleet, testNixSettings } from '@floe/testkit';
+import { eventually, exampleFleetFiles, ServiceProcess, TestFleet, testNixSettings, programFile } from '@floe/testkit';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+const CLI = programFile('cli');
 
 let fleet: TestFleet;
 let env: NodeJS.ProcessEnv;

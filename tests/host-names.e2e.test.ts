@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { HOST_NAME_FORM } from '@floe/model';
 import { exec, type ExecResult } from '@floe/runtime';
-import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings, programFile } from '@floe/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 // Every kind of name that DNS allows, from the flake to the agent: each is evaluated, released, shown, enrolled and served under
 // exactly this name.
 
-const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+const CLI = programFile('cli');
 const LABEL = 'a'.repeat(63);
 const LONGEST = [LABEL, LABEL, LABEL, 'b'.repeat(61)].join('.');
 const NAMES = [

@@ -2,13 +2,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exec, generateKeyPem, signerFromPem } from '@floe/runtime';
-import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings, programFile } from '@floe/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeSigningDevice, NO_TOKEN, type SigningDevice } from './signing-device.ts';
 
 // The server's releases are signed by a program that fails, and works again.
 
-const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+const CLI = programFile('cli');
 const stack = new AsyncDisposableStack();
 const pem = generateKeyPem();
 const { publicKey } = signerFromPem('release-1', pem);

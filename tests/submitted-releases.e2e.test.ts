@@ -1,12 +1,12 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exec, type ExecResult } from '@floe/runtime';
-import { eventually, exampleFleetFiles, TestFleet, testNixSettings } from '@floe/testkit';
+import { eventually, exampleFleetFiles, TestFleet, testNixSettings, programFile } from '@floe/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 // A CI builds, and hands its systems to Floe with the command and a token that can do nothing else.
 
-const CLI = join(import.meta.dirname, '../apps/cli/src/main.ts');
+const CLI = programFile('cli');
 let fleet: TestFleet;
 let env: NodeJS.ProcessEnv;
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger, systemClock } from '@floe/runtime';
 import { openStore, type Repository, type Store } from '@floe/store';
-import { eventually, ServiceProcess, startPostgres } from '@floe/testkit';
+import { eventually, ServiceProcess, startPostgres, programFile } from '@floe/testkit';
 
 const ROOT = join(import.meta.dirname, '../..');
 const REPOSITORY_URL = 'http://127.0.0.1:1/fleet.git';
@@ -38,7 +38,7 @@ export async function startBareServer(): Promise<BareServer> {
   const server = stack.use(
     new ServiceProcess({
       name: 'server',
-      main: join(ROOT, 'apps/server/src/main.ts'),
+      main: programFile('server'),
       env: {
         PATH: process.env['PATH'],
         HOME: dir,

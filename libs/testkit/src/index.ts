@@ -7,6 +7,7 @@ export * from './nix-fleet.ts';
 export * from './pg-bouncer.ts';
 export * from './pg-server.ts';
 export { placeEmbeddedDatabase, preparedFolder } from './prepared-databases.ts';
+export { programFile } from './programs.ts';
 export * from './receivers.ts';
 export * from './service-process.ts';
 export { startSshServer, type SshServer } from './ssh-server.ts';

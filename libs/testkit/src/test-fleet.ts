@@ -9,9 +9,9 @@ import { ISOLATED_GIT_ENV } from './git-http-server.ts';
 import { LocalForge } from './local-forge.ts';
 import { startPostgres, type PostgresServer } from './pg-server.ts';
 import { placeEmbeddedDatabase } from './prepared-databases.ts';
+import { programFile } from './programs.ts';
 import { eventually, ServiceProcess } from './service-process.ts';
 
-const PROJECT = join(import.meta.dirname, '../../..');
 const FORGE_TOKEN = 'local-forge-token';
 const WEBHOOK_SECRET = 'local-webhook-secret';
 
@@ -34,7 +34,7 @@ export interface TestFleetOptions {
   /** Settings for Nix, one `name = value` per line. */
   readonly nixConfig: string;
   readonly pollSeconds?: number;
-  /** The agents' program; default: its source. */
+  /** The agents' program; default: this checkout's. */
   readonly agentMain?: string;
   readonly onLine?: (who: string, line: string) => void;
 }
@@ -87,7 +87,7 @@ export class TestFleet implements AsyncDisposable {
     this.builder = hasOwnBuilder ? this.newBuilder('builder') : undefined;
     this.server = new ServiceProcess({
       name: 'server',
-      main: join(PROJECT, 'apps/server/src/main.ts'),
+      main: programFile('server'),
       env: {
         ...(hasOwnBuilder ? this.#baseEnv() : this.#builderEnv()),
         FLOE_LISTEN: `${address}:${serverPort}`,
@@ -110,7 +110,7 @@ export class TestFleet implements AsyncDisposable {
   newBuilder(name: string, env: NodeJS.ProcessEnv = {}): ServiceProcess {
     return new ServiceProcess({
       name,
-      main: join(PROJECT, 'apps/builder/src/main.ts'),
+      main: programFile('builder'),
       env: {
         ...this.#builderEnv(),
         FLOE_PUBLIC_URL: this.serverUrl,
@@ -269,7 +269,7 @@ export class TestFleet implements AsyncDisposable {
     await writeFile(tokenFile, enrolment.token, { mode: 0o600 });
     const agent = new ServiceProcess({
       name: host,
-      main: this.#options.agentMain ?? join(PROJECT, 'apps/agent/src/main.ts'),
+      main: this.#options.agentMain ?? programFile('agent'),
       args: ['run'],
       env: {
         ...this.#baseEnv(),
