@@ -2,7 +2,7 @@ import { cp, mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execInTest, type ExecResult } from '@floe/runtime';
-import { eventually } from '@floe/testkit';
+import { eventually, placeEmbeddedDatabase } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openStore } from './open.ts';
@@ -20,6 +20,7 @@ let files: string[];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-damage-'));
   sound = join(dir, 'sound');
+  await placeEmbeddedDatabase(sound);
   await using store = await openStore({ kind: 'pglite', dataDir: sound }, storeDeps());
   await newRepository(store);
   await store[Symbol.asyncDispose]();

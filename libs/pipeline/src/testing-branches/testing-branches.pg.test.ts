@@ -5,34 +5,33 @@ import { openMirror, type GitMirror } from '@floe/git';
 import type { CommitSha, HostName, StorePath, TestingStatus } from '@floe/model';
 import { open, ReleaseStatement, parseStored } from '@floe/protocol';
 import { execInTest, FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
-import { openStore, type Repository, type Store } from '@floe/store';
-import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
+import type { Repository, Store } from '@floe/store';
+import { startGitOrigin, startPostgres, type GitOrigin, type OriginRepository, type PostgresServer } from '@floe/testkit';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { openStatementLog } from '../statements/statement-log.ts';
+import { openOnPostgres } from '../test/migrated-postgres.ts';
 import { TestingBranches, type TestingPipelineDeps } from './testing-branches.ts';
 
 // Git is real, over HTTP; Nix is played: a file "broken" does not evaluate, "unbuildable" does not build.
 
-const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 const DAY_MS = 24 * 3600_000;
 const signer = signerFromPem('release-1', generateKeyPem());
 const HOST = 'ada' as HostName;
 
 let folder: string;
 let origin: GitOrigin;
+let postgres: PostgresServer;
 let store: Store;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'floe-testing-'));
   origin = await startGitOrigin();
-  store = await openStore(
-    { kind: 'pglite', dataDir: undefined, image: await preparedImage() },
-    { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR },
-  );
+  postgres = await startPostgres();
+  store = await openOnPostgres(postgres.url);
 });
 afterAll(async () => {
   await store[Symbol.asyncDispose]();
+  await postgres[Symbol.asyncDispose]();
   await origin[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
