@@ -69,6 +69,19 @@ describe('the docs', () => {
     expect(broken.map(({ doc, target }) => `${doc}: ${target}`)).toEqual([]);
   });
 
+  it('say of each code that floe status prints what to do', () => {
+    const ofRepository = [...read('libs/git/src/errors.ts').matchAll(/^ {2}'([A-Z_]+)',$/gm)];
+    const tellers = globSync('apps/server/src/**/*.ts', { cwd: ROOT })
+      .filter((file) => !file.includes('.test.'))
+      .map(read)
+      .filter((text) => /\btellNotice\(|\bnotices\.(?:set|tell)\(/.test(text));
+    const ofServer = tellers.flatMap((text) => [...text.matchAll(/'([A-Z]+(?:_[A-Z]+)+)'/g)]);
+    const codes = new Set([...ofRepository, ...ofServer].map(([, code = '']) => code));
+    expect(codes.size).toBeGreaterThan(20);
+    const incidents = read('docs/incidents.md');
+    expect([...codes].filter((code) => !incidents.includes(`\`${code}\``))).toEqual([]);
+  });
+
   it('have the headings to which messages point', () => {
     const sources = globSync('{apps,libs,nix,scripts}/**/*.{ts,tsx,nix}', {
       cwd: ROOT,
