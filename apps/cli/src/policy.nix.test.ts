@@ -5,6 +5,9 @@ import { execInTest } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeHome, run } from './test/harness.ts';
 
+/** The platform of this machine, and the other one of servers. */
+const [HERE, ELSEWHERE] = process.arch === 'arm64' ? ['aarch64-linux', 'x86_64-linux'] : ['x86_64-linux', 'aarch64-linux'];
+
 let top: string;
 /** The flake is in a folder of its repository. */
 let flake: string;
@@ -17,7 +20,7 @@ async function git(...args: string[]): Promise<void> {
 async function writeFlake(floe: string, hosts: string): Promise<void> {
   await writeFile(
     join(flake, 'flake.nix'),
-    `{ outputs = { self }: {\n${floe}\nchecks.x86_64-linux.unit = throw "not built";\nnixosConfigurations = {\n${hosts}\n}; }; }\n`,
+    `{ outputs = { self }: {\n${floe}\nchecks.${HERE}.unit = throw "not built";\nnixosConfigurations = {\n${hosts}\n}; }; }\n`,
   );
 }
 
@@ -154,6 +157,25 @@ describe('floe policy check, with Nix', () => {
     expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, notes: [said] });
     await git('add', '-A');
     expect(JSON.parse((await run(['policy', 'check', flake, '--json'], {})).stdout)).toMatchObject({ notes: [], rings: [{ name: 'all' }] });
+  });
+
+  test.each([
+    ['of this machine alone', `checks.${HERE}.unit = 1;`, []],
+    ['of both platforms', `checks.${HERE}.unit = 1; checks.${ELSEWHERE}.unit = 1;`, []],
+    ['of a Mac, too', `checks.${HERE}.unit = 1; checks.aarch64-darwin.lint = 1;`, []],
+    ['of one, where the other has checks', `checks.${HERE}.unit = 1; checks.${ELSEWHERE}.lint = 1;`, [ELSEWHERE]],
+    ['of the other platform alone', `checks.${ELSEWHERE}.unit = 1;`, [HERE]],
+    ['of a Mac alone', 'checks.aarch64-darwin.unit = 1;', [HERE]],
+  ])('a server looks below its own platform: a check %s', async (_what, checks, lacking) => {
+    await using plain = await makeHome();
+    const floe = 'floe = { rings = [ { name = "all"; } ]; checks = [ "unit" ]; };';
+    await writeFile(join(plain.folder, 'flake.nix'), `{ outputs = { self }: { ${floe} ${checks} nixosConfigurations.ws1 = { }; }; }`);
+    const { code, stdout } = await run(['policy', 'check', plain.folder, '--json', '--names-only'], {});
+    expect({ code, ...JSON.parse(stdout) }).toMatchObject({
+      code: 0,
+      problems: [],
+      notes: lacking.map((platform) => `checks[0]: there is no checks.${platform}.unit: on a server of that platform the commit fails`),
+    });
   });
 
   test('says that there is no output floe, and what may be meant by another', async () => {

@@ -28,7 +28,8 @@ export function addPolicy(program: Command, cli: Cli): void {
       'after',
       `
 It asks no server, so it does not know the floor of a server's settings, nor the policy of the last complete rollout there: a policy
-without problems may still be below that floor, or wait for an administrator as weaker. The folder is read with Nix, as it is now, and
+without problems may still be below that floor, or wait for an administrator as weaker. Nor does it know the server's platform, for which
+the server builds the policy's checks: notes say for which ones a check is missing. The folder is read with Nix, as it is now, and
 without files that git does not know. Problems are what the server refuses, and what would keep a ring from ever changing; then it ends
 with 1. Notes are what is probably not meant.
 

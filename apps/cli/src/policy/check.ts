@@ -46,6 +46,7 @@ export function checkPolicy(source: FleetSource, now: number): PolicyCheck {
       ...(source.policy === undefined ? [noPolicy(source)] : []),
       ...source.notes,
       ...windows.filter(({ isClosed }) => !isClosed).map(({ message }) => message),
+      ...checksOfOtherPlatforms(policy, source.checks),
       ...(knowsHosts ? [...emptyRings(read), ...unknownNames(read), ...emptyBudgets(read)] : []),
     ],
     read,
@@ -113,8 +114,17 @@ function missingChecks({ checks }: RolloutPolicy, known: FleetSource['checks']):
   if (known === undefined) return [];
   return checks.flatMap((check, index) => {
     if (known.has(check)) return [];
-    return [`checks[${index}]: "${check}" is not a check of the flake${meant(check, [...known])}`];
+    return [`checks[${index}]: "${check}" is not a check of the flake${meant(check, [...known.keys()])}`];
   });
+}
+
+/** Which platform the server has is not known here. */
+function checksOfOtherPlatforms({ checks }: RolloutPolicy, known: FleetSource['checks']): readonly string[] {
+  return checks.flatMap((check, index) =>
+    (known?.get(check) ?? []).map(
+      (platform) => `checks[${index}]: there is no checks.${platform}.${check}: on a server of that platform the commit fails`,
+    ),
+  );
 }
 
 function meant(name: string, names: readonly string[]): string {

@@ -10,8 +10,8 @@ export interface FleetSource {
   readonly outputs?: readonly string[];
   /** Undefined: the file has only the policy. */
   readonly hosts: readonly RingCandidate[] | undefined;
-  /** Names of the flake's checks, of any system; undefined: not known. */
-  readonly checks: ReadonlySet<string> | undefined;
+  /** Names of the flake's checks, each with the platforms of possible servers that lack it; undefined: not known. */
+  readonly checks: ReadonlyMap<string, readonly string[]> | undefined;
   /** Mistakes in the configurations of hosts, which the server refuses. */
   readonly problems: readonly string[];
   /** What could not be read, for people. */

@@ -53,7 +53,7 @@ export async function readFleetFile(file: string, stdin: TextSource): Promise<Fl
     // Nix has no undefined: the command of the help prints null where the flake has no such output.
     policy: floe ?? undefined,
     hosts: candidates?.hosts,
-    checks: checks === undefined ? undefined : new Set(checks),
+    checks: checks === undefined ? undefined : new Map(checks.map((check) => [check, []])),
     problems: candidates?.problems ?? [],
     notes: candidates?.notes ?? [],
   };

@@ -16,7 +16,9 @@ export interface FlakeOptions {
 }
 
 const Metadata = v.object({ path: v.string(), url: v.string(), locked: v.optional(v.nullable(v.object({ rev: v.optional(v.string()) }))) });
-const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: v.array(v.string()), outputs: v.array(v.string()) });
+/** Platform → names. */
+const Checks = v.record(v.string(), v.array(v.string()));
+const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: Checks, outputs: v.array(v.string()) });
 
 /** Some in one process share what they have in common; many would need gigabytes. */
 const HOSTS_PER_PROCESS = 4;
@@ -58,16 +60,30 @@ async function hasFlake(dir: string, place: GitPlace | undefined): Promise<boole
 }
 
 async function readWith(deps: ProgramDeps, flake: FlakeUrl, options: FlakeOptions): Promise<FleetSource> {
-  const outline = `names = set: builtins.attrNames set; checks = flake.checks or { }; in {
+  const outline = `names = set: builtins.attrNames set; in {
     policy = if flake ? floe then ${POLICY_EXPRESSION} else null; hosts = names (flake.nixosConfigurations or { });
-    checks = builtins.concatMap (system: names checks.\${system}) (names checks); outputs = names flake.outputs; }`;
-  const { policy, hosts, checks, outputs } = await evaluate(deps, flake, outline, Outline);
-  const known = { policy: policy === null ? undefined : policyOfAnswer(policy), checks: new Set(checks), outputs };
+    checks = builtins.mapAttrs (_: names) (flake.checks or { }); outputs = names flake.outputs; }`;
+  const [{ policy, hosts, checks, outputs }, here] = await Promise.all([
+    evaluate(deps, flake, outline, Outline),
+    // Pure evaluation does not know it.
+    nix(deps, ['eval', '--raw', '--impure', '--expr', 'builtins.currentSystem']),
+  ]);
+  const known = { policy: policy === null ? undefined : policyOfAnswer(policy), checks: knownChecks(checks, here.trim()), outputs };
   if (!options.readsHosts) return { ...known, ...candidatesOf(hosts.map((name) => [name, {}])) };
   options.onHosts(hosts.length);
   const own = await readOwnEntries(deps, flake, hosts);
   const candidates = candidatesOf(own.entries);
   return { ...known, ...candidates, notes: [...candidates.notes, ...own.notes] };
+}
+
+const SERVER_PLATFORMS = ['x86_64-linux', 'aarch64-linux'];
+
+/** A server builds the checks of its own platform. Which one that is nobody says here: those of the flake, and this machine's, are possible. */
+function knownChecks(checks: v.InferOutput<typeof Checks>, here: string): ReadonlyMap<string, readonly string[]> {
+  const possible = [...new Set([...Object.keys(checks), here])].filter((platform) => SERVER_PLATFORMS.includes(platform)).toSorted();
+  const platforms = possible.length === 0 ? SERVER_PLATFORMS : possible;
+  const names = [...new Set(Object.values(checks).flat())];
+  return new Map(names.map((name) => [name, platforms.filter((platform) => checks[platform]?.includes(name) !== true)]));
 }
 
 const MAX_UNSEEN = 5;
