@@ -39,7 +39,10 @@ const INTRODUCTION = `# Options of the agent's NixOS module
 }
 \`\`\`
 
-The one-time token of \`floe enrol\` may come by any way that makes a file. With sops-nix:
+The one-time token of \`floe enrol\` ends after 15 minutes. So switch the machine to these options first, without a token. Then run
+\`floe enrol HOST\` and type the token into \`/run/floe-enrolment-token\` there: the agent looks for it every 5 seconds.
+
+Any other way that makes a file works too, if the token is encrypted, committed and switched to within these 15 minutes. With sops-nix:
 
 \`\`\`nix
 sops.secrets.floe-enrolment-token = { };
@@ -52,6 +55,8 @@ With agenix:
 age.secrets.floe-enrolment-token.file = ./floe-enrolment-token.age;
 services.floe.agent.enrolmentTokenFile = config.age.secrets.floe-enrolment-token.path;
 \`\`\`
+
+Once \`floe hosts HOST\` shows the machine as enrolled, take the secret and the option out again: the agent has its own key by then.
 
 Health checks and policy are files of the system, \`/etc/floe/health-checks.json\` and \`/etc/floe/agent-policy.json\`: each
 generation brings its own. What else these settings mean is in [configuration.md](configuration.md#floe-agent).
@@ -68,7 +73,7 @@ export async function agentOptionsReference(exec: Exec, env: NodeJS.ProcessEnv, 
 
 function section(entry: Entry): string {
   const facts = [
-    `type: ${entry.type.replaceAll('<', '\\<')}`,
+    `type: \`${entry.type}\``,
     entry.default === undefined ? 'must be set' : `default: ${literal(entry.default)}`,
     ...(entry.example === undefined ? [] : [`example: ${literal(entry.example)}`]),
   ];

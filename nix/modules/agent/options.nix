@@ -74,9 +74,10 @@ in
       default = "/run/floe-enrolment-token";
       example = lib.literalExpression "config.sops.secrets.floe-enrolment-token.path";
       description = ''
-        The one-time token of `floe enrol`. Needed once: the file may be missing afterwards, and may be missing when the
-        service starts. With sops-nix it is `config.sops.secrets.NAME.path`, with agenix `config.age.secrets.NAME.path`;
-        the service starts after theirs. Null: the machine is enrolled.
+        The one-time token of `floe enrol`, which ends after 15 minutes. Needed once: the file may be missing afterwards, and may
+        come after the service has started, which looks for it every 5 seconds until the machine is enrolled. With sops-nix it is
+        `config.sops.secrets.NAME.path`, with agenix `config.age.secrets.NAME.path`; the service starts after theirs. Null: the machine
+        is enrolled.
       '';
     };
 
@@ -119,12 +120,15 @@ in
       type = types.listOf types.nonEmptyStr;
       default = [ ];
       example = [ "https://floe.example.org/cache" ];
-      description = "Nix caches that systems are downloaded from. They are used by Floe alone, beside `nix.settings`.";
+      description = ''
+        Nix caches that the agent downloads systems from. It asks no others: not those of `nix.settings`, which stay as they are for
+        everything else on this machine.
+      '';
     };
 
     trustedPublicKeys = keys {
       example = [ "cache-1:3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ];
-      description = "Keys, as NAME:BASE64, of which one must have signed each download.";
+      description = "Keys, as NAME:BASE64, of which one must have signed each path that the agent downloads. Those of `nix.settings` do not count.";
     };
 
     repository = mkOption {
