@@ -501,4 +501,26 @@ describe('docs/agent-options.md', () => {
     }
     expect(reference).not.toMatch(/\n\n\n/);
   });
+
+  it('has types, defaults and examples as code: Markdown would take the patterns in them for its own', async () => {
+    const facts = (await agentOptionsReference(exec, process.env, LIB)).match(/^- .*$/gm) ?? [];
+    expect(facts.length).toBeGreaterThan(100);
+    expect(facts.filter((fact) => !/^- (?:must be set|(?:type|default|example): `[^`]+`)$/.test(fact))).toEqual([]);
+  });
+});
+
+describe('the examples of docs/agent.md', async () => {
+  const doc = await readFile(join(import.meta.dirname, '../docs/agent.md'), 'utf8');
+  const examples = new Map([...doc.matchAll(/^```nix\n# (\w+)\n((?:.|\n)*?)^```$/gm)].map(([, name = '', nix = '']) => [name, nix]));
+
+  it('are one of a laptop and one of a server', () => {
+    expect([...examples.keys()]).toEqual(['laptop', 'server']);
+  });
+
+  it.each([...examples])('%s: is a configuration without a problem or a warning', async (_name, example) => {
+    const settings = `imports = [ { ${LEAST} } (${example}) ]; users.groups.users = { };`;
+    expect(await problems(settings)).toBe('');
+    expect(await evaluate(settings, 'config.warnings')).toEqual([]);
+    expect(v.parse(AgentPolicy, JSON.parse(await file(settings, 'agent-policy.json')))).not.toEqual(DEFAULT_AGENT_POLICY);
+  });
 });
