@@ -1,7 +1,7 @@
 {
   description = "A fleet of three workstations, in plain Nix: no nixpkgs, so that it builds anywhere in seconds";
 
-  # A real fleet has nixpkgs here and `nixpkgs.lib.nixosSystem` below; see docs/operate.md.
+  # A real fleet has nixpkgs here and `nixpkgs.lib.nixosSystem` below: see README.md, "Set up a fleet".
   inputs = { };
 
   outputs = { self }:
