@@ -159,6 +159,33 @@ describe('a policy', () => {
     await isHeld(await world.push(hosts(8)), 'only 8 of 9 hosts are left in the flake; these would go: host8');
   });
 
+  test('that is held stays so whatever is fetched, is listed again when somebody asks, and is no longer held once it is accepted', async () => {
+    const { repositories } = world.store;
+    const held = async (): Promise<CommitSha | undefined> => (await repositories.get(world.repository.id)).held?.commit;
+    const hosts = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay'];
+    world.commits.push(Object.fromEntries(hosts.map((host) => [host, { evaluates: 1 }])));
+    await world.start(dir);
+    await world.ended('1'.padStart(40, '0') as CommitSha, 'PUBLISHED');
+    const shrunk = await world.push({ ada: { evaluates: 1 } });
+    await eventually('it is held', async () => ((await held()) === shrunk ? true : undefined));
+    const { since } = (await repositories.get(world.repository.id)).held ?? {};
+    const [questions, fetches] = [world.questions, world.fetchedAt.length];
+    // Longer than any pause between two looks at what waits.
+    const seen = new Set<CommitSha | undefined>();
+    await eventually('the branch is fetched often', async () => {
+      seen.add(await held());
+      return world.fetchedAt.length > fetches + 250 ? true : undefined;
+    });
+    expect([...seen]).toEqual([shrunk]);
+    expect(world.questions).toBe(questions);
+    await repositories.wake(world.repository.id);
+    await eventually('its hosts are listed again', () => (world.questions > questions ? true : undefined));
+    expect((await repositories.get(world.repository.id)).held).toMatchObject({ commit: shrunk, since });
+    await repositories.allow(world.repository.id, shrunk);
+    await world.ended(shrunk, 'PUBLISHED');
+    expect(await held()).toBeUndefined();
+  });
+
   test('with windows by each host’s time: a time zone that does not exist is the error of the hosts that go by it, and of no other', async () => {
     const windows = [
       { allow: '0 2 * * *', duration: '1h', timeZone: 'host' },

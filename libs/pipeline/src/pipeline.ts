@@ -23,6 +23,8 @@ import { refusalOf } from './verify.ts';
 const LEASE_MS = 30_000;
 /** Hints may be lost, so the counter behind them is also read at this interval. */
 const HINT_POLL_MS = 5_000;
+/** How long a commit that is held is left alone, unless somebody asks: its hosts are listed by Nix, which takes seconds. */
+const HELD_REST_MS = 10 * 60_000;
 const RETRY = { baseMs: 500, capMs: 60_000 };
 
 /**
@@ -154,6 +156,8 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   async function work(): Promise<void> {
     let attempt = 0;
     const watches = [new SelfWatch(deps), new TraceWatch(deps)];
+    let isAsked = true;
+    let restUntil = 0;
     while (!inner.aborted) {
       running.id = undefined;
       const step = AbortSignal.any([inner, running.controller.signal]);
@@ -162,9 +166,13 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         const repository = await store.repositories.get(repositoryId);
         revision = await store.revisions.nextUnfinished(repositoryId);
         running.id = revision?.id;
-        const isIdle = revision === undefined ? await workWhileIdle(repository, step, watches) : await advance(deps, repository, revision, step);
+        const rests: boolean = revision !== undefined && isHeld(repository, revision) && !isAsked && clock.monotonic() < restUntil;
+        if (!rests) restUntil = clock.monotonic() + HELD_REST_MS;
+        let isIdle: boolean;
+        if (revision === undefined) isIdle = await workWhileIdle(repository, step, watches);
+        else isIdle = rests ? !(await giveWay(deps, revision)) : await advance(deps, repository, revision, step);
         attempt = 0;
-        if (isIdle) await working.wait(HINT_POLL_MS, inner);
+        isAsked = isIdle && (await working.wait(HINT_POLL_MS, inner));
       } catch (error) {
         if (inner.aborted) return;
         if (step.aborted) continue; // superseded by a newer revision
@@ -267,6 +275,11 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   }
 }
 
+/** Whether it waits for an administrator: evaluated again, it would be held again. */
+function isHeld({ held, allowedCommit }: Repository, { sha, state }: Revision): boolean {
+  return state === 'EVALUATING' && held?.commit === sha && allowedCommit !== sha;
+}
+
 /** Advances the revision by one step. Every step can be repeated. Resolves to true when it waits for an administrator. */
 async function advance(deps: PipelineDeps, repository: Repository, revision: Revision, signal: AbortSignal): Promise<boolean> {
   const { store, clock } = deps;
@@ -300,10 +313,11 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       if (outcome.kind === 'held') {
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
-        await store.repositories.recordFetch(repository.id, { now: clock.now(), held: { commit: revision.sha, reason: outcome.reason } });
+        await store.repositories.hold(repository.id, { commit: revision.sha, reason: outcome.reason }, clock.now());
         // What was submitted does not wait for that person either. The commit is taken in again after it, and is held again.
         return !(await giveWay(deps, revision));
       }
+      if (repository.held?.commit === revision.sha) await store.repositories.hold(repository.id, undefined, clock.now());
       if (outcome.kind === 'evaluated') await record('evaluated');
       else if (outcome.kind === 'refused') await record('refused', outcome.error);
       else if (outcome.kind === 'failed') await record('evaluation-failed', outcome.error);

@@ -1,4 +1,4 @@
-import type { CommitSha } from '@floe/model';
+import { isEndedRevision, type CommitSha } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { PipelineDeps } from './deps.ts';
 
@@ -78,8 +78,11 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
     if (repository.held?.commit !== outcome.head) logger.warn('a force-push is held', { head: outcome.head, accepted: outcome.accepted });
     return { kind: 'held', commit: outcome.head };
   }
-  await store.repositories.recordFetch(repositoryId, { now: fetchedAt });
   const newest = await store.revisions.newestOfBranch(repositoryId);
+  const { held } = await store.repositories.get(repositoryId);
+  // One that was taken in is held by its evaluation, which ends that, too.
+  const isTakenIn = newest?.sha === outcome.head && !isEndedRevision(newest.state);
+  await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: isTakenIn && held?.commit === newest.sha ? 'as-before' : undefined });
   // A commit that ended only because a submitted revision went first is taken in again after that.
   const isLost = newest?.state === 'SUPERSEDED' && (await store.revisions.nextUnfinished(repositoryId)) === undefined;
   if (outcome.kind === 'unchanged' && newest?.sha === outcome.head && !isLost) return { kind: 'unchanged' };

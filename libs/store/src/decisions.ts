@@ -33,6 +33,7 @@ export const METHOD_KINDS = {
     lease: 'read',
     unclaim: 'write',
     recordFetch: 'write',
+    hold: 'write',
     noteAdvice: 'write',
     allow: 'decision',
     accept: 'write',

@@ -39,6 +39,8 @@ const WRITES: Readonly<Record<string, Write>> = {
   'repositories.accept': async (store, { repository }, n) => await store.repositories.accept(repository.id, commit(`${n % 10}`)),
   'repositories.recordFetch': async (store, { repository }, n) =>
     await store.repositories.recordFetch(repository.id, { now: n, problem: { code: `P${n}`, message: `${n}` } }),
+  'repositories.hold': async (store, { repository }, n) =>
+    await store.repositories.hold(repository.id, { commit: commit(`${n % 10}`), reason: `${n}` }, n),
   'repositories.noteAdvice': async (store, { repository }, n) => await store.repositories.noteAdvice(repository.id, `advice ${n}`),
   'repositories.raiseSequence': async (store, { repository }, n) => await store.repositories.raiseSequence(repository.id, 100 + n),
   'repositories.wake': async (store, { repository }) => await store.repositories.wake(repository.id),

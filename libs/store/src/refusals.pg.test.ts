@@ -15,6 +15,7 @@ function refusedCalls(store: Store, host: ReturnType<typeof newHost>, repository
     'repositories.claim': async () => await store.repositories.claim(repositoryId, MARKER, TOO_LARGE, 1),
     'repositories.recordFetch': async () =>
       await store.repositories.recordFetch(repositoryId, { now: TOO_LARGE, problem: { code: MARKER, message: MARKER } }),
+    'repositories.hold': async () => await store.repositories.hold(repositoryId, { commit: commit('9'), reason: MARKER }, TOO_LARGE),
     'deliveries.record': async () =>
       await store.deliveries.record({ id: MARKER, forge: 'github', event: MARKER, ref: MARKER, outcome: 'accepted', receivedAt: Number.NaN }),
     'deliveries.record of nobody': async () =>

@@ -1,6 +1,7 @@
 import { boundedTime, storableText } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, exists, gt, isNull, lte, or, sql } from 'drizzle-orm';
+import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
@@ -107,9 +108,23 @@ async function unclaim(db: Database, id: string, owner: string): Promise<void> {
     .where(and(eq(repositories.id, id), eq(repositories.leaseOwner, owner)));
 }
 
+type Held = Parameters<RepositoryStore['hold']>[1];
+
+function heldColumns(held: Held, now: number): PgUpdateSetSource<typeof repositories> {
+  if (held === undefined) return { heldCommit: null, heldReason: null, heldSince: null };
+  const heldSince = sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`;
+  return { heldCommit: held.commit, heldReason: storableText(held.reason), heldSince };
+}
+
+async function hold(db: Database, id: string, held: Held, now: number): Promise<void> {
+  const updated = await db.update(repositories).set(heldColumns(held, now)).where(eq(repositories.id, id)).returning({ id: repositories.id });
+  if (updated.length === 0) throw missingRow('repository', id);
+  await notify(db, { topic: 'repository', id });
+}
+
 async function recordFetch(db: Database, id: string, outcome: Parameters<RepositoryStore['recordFetch']>[1]): Promise<void> {
   const { now, problem, held } = outcome;
-  const keepsHeld = problem !== undefined && held === undefined;
+  const keepsHeld = held === 'as-before' || (problem !== undefined && held === undefined);
   const updated = await db
     .update(repositories)
     .set({
@@ -118,14 +133,7 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
       problemMessage: problem === undefined ? null : storableText(problem.message),
       problemSince:
         problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
-      ...(keepsHeld
-        ? {}
-        : {
-            heldCommit: held?.commit ?? null,
-            heldReason: held === undefined ? null : storableText(held.reason),
-            heldSince:
-              held === undefined ? null : sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`,
-          }),
+      ...(keepsHeld ? {} : heldColumns(held, now)),
     })
     .where(eq(repositories.id, id))
     .returning({ id: repositories.id });
@@ -165,6 +173,7 @@ export function createRepositoryStore(db: Database, clock: Clock, newestMigratio
         await recordFetch(tx, id, outcome);
         await notify(tx, { topic: 'repository', id });
       }),
+    hold: async (id, held, now) => await db.transaction(async (tx) => await hold(tx, id, held, now)),
     noteAdvice: async (id, advice) =>
       await db.transaction(async (tx) => {
         const text = advice === undefined ? null : storableText(advice);

@@ -38,7 +38,7 @@ export interface RepositoryStore {
   /** Gives the lease back, if it is still `owner`'s. */
   unclaim(id: string, owner: string): Promise<void>;
   /**
-   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again.
+   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again, or `as-before`.
    * With a `problem` a held commit stays, since nothing was learned about it. A repeat keeps its `since`.
    */
   recordFetch(
@@ -46,9 +46,11 @@ export interface RepositoryStore {
     outcome: {
       readonly now: Timestamp;
       readonly problem?: { readonly code: string; readonly message: string } | undefined;
-      readonly held?: { readonly commit: CommitSha; readonly reason: string } | undefined;
+      readonly held?: { readonly commit: CommitSha; readonly reason: string } | 'as-before' | undefined;
     },
   ): Promise<void>;
+  /** A commit that was taken in waits for an administrator; undefined: none does any more. A repeat keeps its `since`. */
+  hold(id: string, held: { readonly commit: CommitSha; readonly reason: string } | undefined, now: Timestamp): Promise<void>;
   /** What would make things better, for people; undefined: nothing any more. Tells when that is news. */
   noteAdvice(id: string, advice: string | undefined): Promise<void>;
   /** An administrator accepts a held commit. Wakes the repository. */
