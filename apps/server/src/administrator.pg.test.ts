@@ -1,5 +1,6 @@
 import type { CommitSha, HostAction, StorePath } from '@floe/model';
 import { HostName, HostView } from '@floe/protocol';
+import { eventually } from '@floe/testkit';
 import { decisionRequest } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -92,6 +93,11 @@ describe('the page', () => {
 
 describe('floe evaluate', () => {
   test('tries a commit that waits for something again now', async () => {
+    const { repositories } = server.context.store;
+    // The server's own builder would find that it cannot be evaluated.
+    const lease = await eventually('its builder works', async () => await repositories.lease(server.repository.id));
+    await repositories.unclaim(server.repository.id, lease.owner);
+    await repositories.claim(server.repository.id, 'test', 3600_000, Date.now());
     const revision = await receive('a', {}, 'evaluating');
     expect(await ask('POST', '/api/revisions/aaaaaaa/evaluate')).toEqual({ status: 409, body: refusal('REVISION_UNDER_WAY') });
     await server.context.store.revisions.noteError(revision.id, 'waiting for input nixpkgs');

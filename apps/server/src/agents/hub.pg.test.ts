@@ -63,9 +63,9 @@ describe('order', () => {
       }),
     );
     await eventually('one is left', () => (agents.filter(({ socket }) => socket.readyState === socket.OPEN).length === 1 ? true : undefined));
-    const session = server.context.hub.session(bob.host);
-    expect(session?.isOpen).toBe(true);
-    expect(await server.context.store.hosts.get(bob.host)).toMatchObject({ isConnected: true, sessionId: session?.id });
+    const session = await eventually('it is admitted', () => server.context.hub.session(bob.host));
+    expect(session.isOpen).toBe(true);
+    expect(await server.context.store.hosts.get(bob.host)).toMatchObject({ isConnected: true, sessionId: session.id });
     for (const agent of agents) await agent[Symbol.asyncDispose]();
   });
 
