@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { HealthChecks } from '../apps/agent/src/health/check-form.ts';
 import { parseConfig } from '../apps/agent/src/config.ts';
+import { CLOSED, SWITCH_LOCK } from '../apps/agent/src/machines/nixos/close-lock.ts';
 import { FOREIGN_FOLDERS, OWN_FOLDERS, UPWARD_FOLDERS } from './testing/folders.ts';
 import { agentOptionsReference } from './testing/options-reference.ts';
 
@@ -53,6 +54,11 @@ async function problemsOfMetrics(paths: readonly string[]): Promise<unknown> {
   const result = await exec('nix-instantiate', ['--eval', '--strict', '--json', '--expr', each], { timeoutMs: 60_000 });
   expect(result.exitCode, result.stderr).toBe(0);
   return JSON.parse(result.stdout);
+}
+
+/** Of tmpfiles, with more of services.floe.agent. */
+async function rules(more: string): Promise<readonly string[]> {
+  return v.parse(v.array(v.string()), await evaluate(agent(more), 'config.systemd.tmpfiles.rules'));
 }
 
 async function file(settings: string, name: string): Promise<string> {
@@ -197,11 +203,10 @@ describe('settings', () => {
   });
 
   it('leave a folder of metrics that is there as it is: other programs write into it', async () => {
-    expect(await evaluate(agent('metricsFile = "/var/lib/node-exporter/floe.prom";'), 'config.systemd.tmpfiles.rules')).toEqual([
-      // No mode and no owner: 0755 and root's where it is made.
-      'd /var/lib/node-exporter - - - -',
-    ]);
-    expect(await evaluate(agent(''), 'config.systemd.tmpfiles.rules')).toEqual([]);
+    // No mode and no owner: 0755 and root's where it is made.
+    const rule = 'd /var/lib/node-exporter - - - -';
+    expect(await rules('metricsFile = "/var/lib/node-exporter/floe.prom";')).toContain(rule);
+    expect((await rules('')).join()).not.toContain('node-exporter');
   });
 
   it('open no folder of the whole machine to the unit for its metrics', async () => {
@@ -300,6 +305,12 @@ describe('the units', () => {
       RuntimeDirectoryMode: '0755',
       ReadWritePaths: ['/nix', '-/boot', '-/efi', '-/sys/firmware/efi/efivars'],
     });
+  });
+
+  it('have the lock of switches closed to users from the start of the machine on, and leave one that is open to the agent', async () => {
+    const [folder = '', lock = ''] = (await rules('')).filter((rule) => rule.includes('/run/nixos'));
+    expect(folder).toBe('d /run/nixos 0755 root root -');
+    expect(lock).toBe(`f ${SWITCH_LOCK} :0${CLOSED.toString(8)} root root -`);
   });
 
   it.each([

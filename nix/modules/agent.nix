@@ -10,6 +10,7 @@
     ./agent/metrics.nix
     ./agent/other-masters.nix
     ./agent/service.nix
+    ./agent/switch-lock.nix
     ./agent/boot-guard.nix
     ./agent/notifications.nix
   ];

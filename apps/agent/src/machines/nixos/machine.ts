@@ -141,6 +141,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     const script = `${system}/bin/switch-to-configuration`;
     const afterwards =
       action === 'test' && isRollback !== true ? { afterwards: this.#watchdog.folder(options.activation).file(AFTER_SWITCH_SCRIPT) } : {};
+    await this.#lock.close();
     const result = await unit.run([script, action], { limitMs: switchLimitMs, signal, ...afterwards });
     const outcome = describeSwitch(action, result);
     if (result.end !== 'timed-out' || outcome.kind !== 'failed') return outcome;
@@ -226,6 +227,7 @@ export class NixosMachine extends StoreBacked implements Machine {
     const { exec, env } = this.#deps;
     const limits = ['--service-type=exec', `--property=RuntimeMaxSec=${DRY_ACTIVATE_SECONDS}`];
     const command = [`${path}/bin/switch-to-configuration`, 'dry-activate'];
+    await this.#lock.close();
     // In a unit of its own, like the switch itself: the agent's unit is restricted.
     const result = await exec('systemd-run', ['--quiet', '--collect', '--wait', '--pipe', '--no-ask-password', ...limits, '--', ...command], {
       env,

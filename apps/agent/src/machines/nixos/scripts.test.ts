@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { access, chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,8 @@ import { execInTest } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ActivationPlan } from '../machine.ts';
 import { ActivationWatchdog } from './watchdog.ts';
-import { guardScript, SWITCH_LOCK, trialScript, watchdogScript } from './scripts.ts';
+import { SWITCH_LOCK } from './close-lock.ts';
+import { guardScript, trialScript, watchdogScript } from './scripts.ts';
 
 let root: string;
 let plan: ActivationPlan;
@@ -168,6 +169,38 @@ test('the rollback waits for another switch, and ends one that is stuck', async 
   await once(stuck.stdout, 'data');
   expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
   expect(await ended).toEqual([null, 'SIGKILL']);
+});
+
+test.runIf(process.getuid?.() === 0)('users without root, who had the lock open before, hold up no rollback and no commit', async () => {
+  const lock = join(root, 'lock');
+  await chmod(root, 0o755);
+  // As NixOS's own: with the lock, and without waiting for it.
+  for (const system of ['target', 'before']) {
+    const line = `exec 9>>${lock}; flock --nonblock 9 || exit 1; echo "${system} $1" >>${log()}`;
+    await writeFile(join(root, `${system}/bin/switch-to-configuration`), `#!/bin/sh\n${line}\n`);
+  }
+  const loop = `exec 9<${lock}; echo open; while :; do flock 9; sleep 0.05; flock --unlock 9; done`;
+  const asUser = ['--reuid=65534', '--regid=65534', '--clear-groups', '--', '/bin/sh', '-c', loop];
+  const meddle = async (): Promise<ChildProcess[]> => {
+    await rm(lock, { force: true });
+    await writeFile(lock, '');
+    await chmod(lock, 0o644);
+    const children = Array.from({ length: 3 }, () => spawn('setpriv', asUser, { stdio: ['ignore', 'pipe', 'ignore'] }));
+    await Promise.all(children.map(async ({ stdout }) => await once(stdout, 'data')));
+    return children;
+  };
+  const meddlers: ChildProcess[] = [];
+  try {
+    meddlers.push(...(await meddle()));
+    expect(await play(watchdogScript(plan, folder()), 'target')).toContain('before test');
+    await rm(join(folder(), 'verdict'));
+    await writeFile(join(folder(), 'verdict'), 'passed');
+    meddlers.push(...(await meddle()));
+    expect(await play(watchdogScript(plan, folder()), 'target')).toContain('target boot');
+    expect(meddlers.filter(({ exitCode }) => exitCode !== null)).toEqual([]);
+  } finally {
+    for (const meddler of meddlers) meddler.kill('SIGKILL');
+  }
 });
 
 test('a system that is staged once more is guarded at every moment', async () => {

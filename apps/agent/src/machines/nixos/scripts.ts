@@ -1,4 +1,5 @@
 import type { ActivationPlan } from '../machine.ts';
+import { closeLockScript, SWITCH_LOCK } from './close-lock.ts';
 
 export const SYSTEM_PROFILE = '/nix/var/nix/profiles/system';
 export const WATCHDOG_SCRIPT = 'watchdog.sh';
@@ -18,8 +19,6 @@ export const BOOT_ID = 'boot-id';
 export const RAN_BEFORE = 'ran-before';
 /** The agent's name in the list of what blocks a shutdown. */
 export const INHIBITOR_NAME = 'floe-agent';
-/** The lock of NixOS's `switch-to-configuration`. */
-export const SWITCH_LOCK = '/run/nixos/switch-to-configuration.lock';
 export const REBOOTED_BACK = 'rebooted-back';
 /** The boot guard's unit in a system (nix/modules/agent/boot-guard.nix). */
 export const GUARD_UNIT_FILE = 'etc/systemd/system/floe-boot-guard.service';
@@ -72,8 +71,9 @@ claim_undo() {
   ln "$dir/verdict.script" "$dir/verdict" 2>/dev/null
   sync "$dir"
 }
-has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
+${closeLockScript()}has_passed() { [ "$(cat "$dir/verdict" 2>/dev/null)" = passed ]; }
 finish_commit() {
+  close_lock
   nix-env --profile ${SYSTEM_PROFILE} --set "$target" && ${timeout} "$target/bin/switch-to-configuration" boot
 }
 # Whether $1 or a specialisation of it runs.
@@ -92,13 +92,17 @@ as_it_ran() {
   done
   echo "$before"
 }
-# Waits for another switch up to the limit of a switch; then ends it as stuck.
+# Waits for other switches up to the limit of a switch; then ends them as stuck.
 others_ended() {
-  [ -e ${SWITCH_LOCK} ] || return 0
-  flock --timeout ${Math.ceil(plan.switchMs / 1000)} ${SWITCH_LOCK} true && return
+  for _ in $(seq ${Math.ceil(plan.switchMs / 1000)}); do
+    close_lock
+    flock --timeout 1 ${SWITCH_LOCK} true && return
+  done
   lslocks --noheadings --notruncate --output PID,PATH | while read -r pid path; do
     [ "$path" != ${SWITCH_LOCK} ] || { echo "ending process $pid, which holds ${SWITCH_LOCK}" >&2; kill -KILL "$pid"; }
   done
+  close_lock anyway
+  flock --timeout 10 ${SWITCH_LOCK} true
 }
 # The rollback may hang at a unit that does not stop, as the switch did.
 go_back() {
