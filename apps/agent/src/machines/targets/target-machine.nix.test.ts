@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isOn, type StorePath } from '@floe/model';
@@ -245,6 +245,24 @@ test('a second activation waits for the end of one that a killed agent left runn
   expect(await switched).toEqual(SWITCHED);
   await held;
   expect(await readFile(join(it.root, 'seen'), 'utf8')).toBe('done\n');
+});
+
+test("other users can hold up no activation: they cannot open the lock, whoever made it, also where they can see the agent's folder", async () => {
+  const path = await publish(plain('true'));
+  const it = await newMachine({ FLOE_TARGET: 'profile', FLOE_PROFILE: 'tools' });
+  await download(it, path);
+  const lock = join(it.root, 'state/activation.lock');
+  const mode = async (): Promise<string> => ((await stat(lock)).mode & 0o777).toString(8);
+  const before = process.umask(0o022);
+  try {
+    expect(await it.machine.switchTo(path, 'test', { activation: 1, signal })).toEqual(SWITCHED);
+    expect(await mode()).toBe('600');
+    await chmod(lock, 0o644);
+    expect(await it.machine.switchTo(path, 'test', { activation: 2, signal })).toEqual(SWITCHED);
+    expect(await mode()).toBe('600');
+  } finally {
+    process.umask(before);
+  }
 });
 
 test('an activation that leaves a daemon with its output has ended when its script has, and the daemon goes on', async () => {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { timeLimit, type AgentDetail, type Observed, type StorePath } from '@floe/model';
 import type { Nix } from '@floe/nix';
@@ -141,6 +141,9 @@ export class TargetMachine extends StoreBacked implements Machine {
     const { root, stateDir, platform, exec } = this.#deps;
     const lockFile = join(stateDir, 'activation.lock');
     await mkdir(stateDir, { recursive: true });
+    // Who can read the file can hold the lock.
+    await (await open(lockFile, 'a', 0o600)).close();
+    await chmod(lockFile, 0o600);
     const uid = platform === 'darwin' && step.as !== null && !step.as.isOwn ? await this.#uidOf(step.as) : undefined;
     const { file, args, env } = this.#placeAs(step.as, [`${path}/${step.file}`, ...step.args], uid);
     // The activation of a killed agent goes on; the lock makes the next one wait for it.
