@@ -186,6 +186,22 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     noteOutcome({ fault: 'the switch lock is held forever', where: 'ROLLING_BACK', outcome: 'its holder ended at the limit; old system' });
   });
 
+  test('users without root who hold the switch lock in turn hold up neither a change nor a way back', async () => {
+    await lab.meddleWithSwitchLock('bob');
+    const { wanted } = await lab.change('bob', another());
+    await lab.runs('bob', wanted);
+    await lab.stopMeddling('bob');
+    await lab.pauseAt('cyd', 'health');
+    const { old } = await lab.change('cyd', { health: [pausedCheck('fails')] });
+    await lab.isAt('cyd', 'health');
+    await lab.meddleWithSwitchLock('cyd');
+    await lab.goOn('cyd', 'health');
+    await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
+    await lab.stopMeddling('cyd');
+    noteOutcome({ fault: 'users without root hold the switch lock in turn', where: 'PRECHECK', outcome: 'of no effect; new system' });
+    noteOutcome({ fault: 'users without root hold the switch lock in turn', where: 'ROLLING_BACK', outcome: 'of no effect; old system' });
+  });
+
   test('what was staged survives a garbage collection', async () => {
     // The switch waits for the collection, which takes its time on a busy machine.
     const patient = { settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '600' } };
