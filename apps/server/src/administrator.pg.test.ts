@@ -1,11 +1,10 @@
 import type { CommitSha, HostAction, StorePath } from '@floe/model';
 import { HostName, HostView } from '@floe/protocol';
-import { eventually } from '@floe/testkit';
 import { decisionRequest } from '@floe/views';
 import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MovedClock } from './test/moved-clock.ts';
-import { startTestServer, type TestServer } from './test/test-server.ts';
+import { noBuilder, startTestServer, type TestServer } from './test/test-server.ts';
 
 const HOUR = 3600_000;
 const REASON = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"reason":"because"}' };
@@ -16,7 +15,7 @@ const clock = new MovedClock();
 let server: TestServer;
 // One server for all: each test has hosts and commits of its own, and the clock is set back last.
 beforeAll(async () => {
-  server = await startTestServer({ clock });
+  server = await startTestServer({ clock, runPipeline: noBuilder });
 });
 afterAll(async () => await server[Symbol.asyncDispose]());
 
@@ -93,11 +92,6 @@ describe('the page', () => {
 
 describe('floe evaluate', () => {
   test('tries a commit that waits for something again now', async () => {
-    const { repositories } = server.context.store;
-    // The server's own builder would find that it cannot be evaluated.
-    const lease = await eventually('its builder works', async () => await repositories.lease(server.repository.id));
-    await repositories.unclaim(server.repository.id, lease.owner);
-    await repositories.claim(server.repository.id, 'test', 3600_000, Date.now());
     const revision = await receive('a', {}, 'evaluating');
     expect(await ask('POST', '/api/revisions/aaaaaaa/evaluate')).toEqual({ status: 409, body: refusal('REVISION_UNDER_WAY') });
     await server.context.store.revisions.noteError(revision.id, 'waiting for input nixpkgs');

@@ -110,6 +110,7 @@ export const METHOD_KINDS = {
     claimProbe: 'write',
     answerProbe: 'write',
     freeze: 'decision',
+    freezeOf: 'read',
     unfreeze: 'decision',
     stopLabel: 'decision',
     startLabel: 'decision',

@@ -122,8 +122,7 @@ async function order(
 async function setFreeze(db: Database, repositoryId: string, { by, reason, at, until }: Freeze): Promise<Freeze | undefined> {
   const set = { by, at, until: until ?? null, reason: storableText(reason, MAX_REASON_CHARACTERS) };
   return await db.transaction(async (tx) => {
-    const [row] = await tx.select().from(freezes).where(eq(freezes.repositoryId, repositoryId));
-    const before = row === undefined ? undefined : toFreeze(row);
+    const before = await freezeOf(tx, repositoryId);
     await tx
       .insert(freezes)
       .values({ repositoryId, ...set })
@@ -131,6 +130,11 @@ async function setFreeze(db: Database, repositoryId: string, { by, reason, at, u
     await notify(tx, { topic: 'host', host: '*' });
     return isFrozen({ ...NO_ORDERS, freeze: before }, at) ? before : undefined;
   });
+}
+
+async function freezeOf(db: Database, repositoryId: string): Promise<Freeze | undefined> {
+  const [row] = await db.select().from(freezes).where(eq(freezes.repositoryId, repositoryId));
+  return row === undefined ? undefined : toFreeze(row);
 }
 
 /** Of two people who end it at once, one succeeds; and a new freeze does not end with the one before it. */
@@ -145,10 +149,11 @@ async function endFreeze(db: Database, repositoryId: string, { by, at }: Freeze)
   });
 }
 
-export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'unfreeze' | 'stopLabel' | 'startLabel'> {
+export function createRolloutOrders(db: Database): Pick<RolloutStore, 'order' | 'freeze' | 'freezeOf' | 'unfreeze' | 'stopLabel' | 'startLabel'> {
   return {
     order: async (asked) => await order(db, asked),
     freeze: async (repositoryId, asked) => await setFreeze(db, repositoryId, asked),
+    freezeOf: async (repositoryId) => await freezeOf(db, repositoryId),
     unfreeze: async (repositoryId, seen) => await endFreeze(db, repositoryId, seen),
     ...createLabelStops(db),
   };

@@ -238,6 +238,8 @@ export interface RolloutStore {
   answerProbe(probe: ProbeOfRing, claim: number, answer: AskedAnswer): Promise<boolean>;
   /** Stops all rollouts of a repository; a second freeze replaces the first. Resolves to that one, if it still holds. */
   freeze(repositoryId: string, freeze: Freeze): Promise<Freeze | undefined>;
+  /** The freeze that was asked for last, also before there is a rollout; it may be over. */
+  freezeOf(repositoryId: string): Promise<Freeze | undefined>;
   /** Ends this freeze. False: it was ended or replaced meanwhile, and a freeze that the person did not see stays. */
   unfreeze(repositoryId: string, seen: Freeze): Promise<boolean>;
   /** Stops the hosts of a label; a second stop replaces the first, which is `replaced`. `too-many`: as many labels are stopped as may be. */

@@ -19,6 +19,7 @@ import {
   type RolloutOrders,
   type Word,
   type LabelStop,
+  type Freeze,
 } from '@floe/model';
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
 import { count, describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
@@ -337,11 +338,10 @@ function ownWeakening({ facts: { authors } }: AskedRollout, { person, role }: Or
   return authors.includes(person) ? ` The policy becomes weaker, and ${person} is an author of that: there is no other administrator.` : '';
 }
 
-/** What a person's freeze comes to, in words. */
-export function freezeWords({ rollout }: Pick<AskedRollout, 'rollout'>, until: number | undefined, now: number): string {
+/** What a person's freeze comes to, in words. `before`: it replaces this one. */
+export function freezeWords(until: number | undefined, before: Freeze | undefined): string {
   const end = until === undefined ? 'until somebody runs: floe rollout resume --reason "…"' : `until ${utcTime(until)}`;
-  const { freeze } = rollout.orders;
-  const replaced = freeze !== undefined && isFrozen(rollout.orders, now) ? ` This replaces the pause of ${freeze.by}: ${freeze.reason}` : '';
+  const replaced = before === undefined ? '' : ` This replaces the pause of ${before.by}: ${before.reason}`;
   return `All rollouts are paused ${end}, also those of commits to come. Hosts that have begun finish.${replaced}`;
 }
 

@@ -115,6 +115,17 @@ describe.each(['PGlite', 'Postgres'] as const)('after the loss of a database (%s
     expect(await weakerOf(server)).toEqual([]);
   });
 
+  test('a pause from before the first commit holds that back, until it is over', async () => {
+    const world = new World('paused');
+    await using server = await world.start();
+    expect(await server.ask('POST', 'rollout/pause', { reason: 'rebuilt' })).toMatchObject({ status: 200 });
+    await world.publish(server, 'one');
+    await eventually('the rollout is paused', async () => ((await rolloutOf(server))?.course.pause?.cause === 'freeze' ? true : undefined));
+    expect(await isTold(server, 'one')).toBe(false);
+    expect(await server.ask('POST', 'rollout/resume', { reason: 'looked at it' })).toMatchObject({ status: 200 });
+    await world.complete(server, 'one');
+  });
+
   test('where the last one was the default, it is compared with that, and only what is weaker waits', async () => {
     const world = new World('default');
     {

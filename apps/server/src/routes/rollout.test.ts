@@ -8,6 +8,7 @@ import {
   type RolloutCourse,
   type RolloutOrders,
   type StorePath,
+  type Freeze,
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
 import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
@@ -36,8 +37,8 @@ interface Given {
   readonly ended?: readonly CommitSha[];
 }
 
-/** The app with one rollout of two rings, and what is stored of it. */
-function withRollout(given: Given | undefined) {
+/** The app with one rollout of two rings, and what is stored of it. `early`: a freeze from before the first rollout. */
+function withRollout(given: Given | undefined, early?: Freeze) {
   const stored: (NewRolloutOrder | object)[] = [];
   const course: RolloutCourse = {
     state: 'WAITING_APPROVAL',
@@ -96,6 +97,7 @@ function withRollout(given: Given | undefined) {
           stored.push(freeze);
           return await Promise.resolve(rollout.orders.freeze);
         },
+        freezeOf: async () => await Promise.resolve(given?.orders?.freeze ?? early),
         unfreeze: async (_repository, seen) => {
           stored.push({ unfreeze: seen });
           return await Promise.resolve(given?.unfreeze ?? true);
@@ -301,8 +303,9 @@ test('the plan is of the commit that hosts follow, for every viewer; of another 
 test('before the first rollout there is nothing to decide', async () => {
   const { as, ask } = withRollout(undefined);
   for (const [what, body] of [
-    ['pause', {}],
+    ['pause', { label: 'role=dns' }],
     ['resume', {}],
+    ['resume', { label: 'role=dns' }],
     ['abort', { commit: COMMIT }],
     ['approve', { commit: COMMIT, ring: 'all' }],
     ['hotfix', { commit: COMMIT }],
@@ -310,6 +313,24 @@ test('before the first rollout there is nothing to decide', async () => {
     expect(await as('administrator', what, body), what).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
   expect(await ask('GET', '/api/rollout')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
   expect(await ask('GET', '/api/rollout/plan')).toMatchObject({ status: 404, code: 'NO_ROLLOUT' });
+});
+
+test('before the first rollout what comes can be paused, and that ended', async () => {
+  const { as, stored, audit } = withRollout(undefined);
+  const message = expect.stringMatching(/All rollouts are paused .* also those of commits to come/) as string;
+  expect(await as('operator', 'pause', {})).toMatchObject({ status: 200, body: { outcome: 'done', message } });
+  expect(stored).toMatchObject([{ by: 'a-operator', reason: 'why' }]);
+  expect(audit).toMatchObject([{ action: 'pause-rollout', subject: 'main', detail: 'why' }]);
+  const freeze = { by: 'eve', reason: 'rebuilt', at: 1, until: undefined };
+  const later = withRollout(undefined, freeze);
+  expect((await later.ask('GET', '/api/rollout')).body).toMatchObject({
+    error: { code: 'NO_ROLLOUT', message: expect.stringMatching(/waits for the end of the pause of eve: rebuilt$/) as string },
+  });
+  expect(await later.as('operator', 'resume', {})).toMatchObject({
+    status: 200,
+    body: { message: expect.stringMatching(/^The pause of eve is over/) as string },
+  });
+  expect(later.stored).toEqual([{ unfreeze: freeze }]);
 });
 
 test('a hotfix that waits for the build of another commit ends that, also before the first rollout', async () => {

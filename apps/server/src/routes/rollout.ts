@@ -1,4 +1,4 @@
-import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
+import { isFrozen, MAX_LABEL_STOPS, NO_ORDERS, standingStops, type Action, type LabelStop } from '@floe/model';
 import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore, Repository, StorePart } from '@floe/store';
@@ -48,6 +48,7 @@ export interface RolloutRouteDeps {
   readonly store: StorePart<{
     hosts: 'fleet';
     revisions: 'get' | 'newest' | 'evaluations';
+    rollouts: 'freezeOf';
     tokens: 'listApiTokens';
   }> &
     Pick<PlainStore, 'decide'>;
@@ -70,8 +71,13 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
     return { sha: revision.sha, rollout, facts: rolloutFacts(rollout, hosts, clock.now()), next };
   }
 
-  function refuseNone(c: Context) {
-    return refuse(c, 404, 'NO_ROLLOUT', 'nothing was rolled out yet: the first commit that is published begins a rollout');
+  async function refuseNone(c: Context) {
+    const freeze = await store.rollouts.freezeOf(repository.id);
+    const paused =
+      freeze !== undefined && isFrozen({ ...NO_ORDERS, freeze }, clock.now())
+        ? `, and waits for the end of the pause of ${freeze.by}: ${freeze.reason}`
+        : '';
+    return refuse(c, 404, 'NO_ROLLOUT', `nothing was rolled out yet: the first commit that is published begins a rollout${paused}`);
   }
 
   function words(action: Action, sha: string, reason: string): DecisionWords {
@@ -87,7 +93,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
   /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
   async function ask(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged, how = '') {
     const asked = await current();
-    if (asked === undefined) return refuseNone(c);
+    if (asked === undefined) return await refuseNone(c);
     const { name, role, person } = c.var.actor;
     const by: OrderOfPerson = { by: name, person, role, reason, at: clock.now() };
     const judged = judge(asked, by);
@@ -133,7 +139,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
 
   app.get('/', requireAction('read'), answers('the rollout that hosts follow, with its commit', RevisionView), async (c) => {
     const view = await reader.rollout();
-    return view === undefined ? refuseNone(c) : c.json(view);
+    return view === undefined ? await refuseNone(c) : c.json(view);
   });
 
   app.get(
@@ -154,7 +160,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
         const evaluations = await store.revisions.evaluations(waiting.id);
         return c.json({ sha: waiting.sha, ...viewPlanOfNext(fleet, { next, policy: waiting.policy, evaluations }, now) } satisfies RolloutPlanView);
       }
-      if (followed === undefined) return refuseNone(c);
+      if (followed === undefined) return await refuseNone(c);
       return refuse(
         c,
         404,
@@ -175,33 +181,37 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
       const past = refuseIfPast(c, until, now);
       if (past !== undefined) return past;
       const asked = await current();
-      if (asked === undefined) return refuseNone(c);
-      if (label !== undefined) return await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
-      await decide(
+      if (label !== undefined)
+        return asked === undefined ? await refuseNone(c) : await stop(c, asked, { label, by: c.var.actor.name, reason, at: now, until });
+      // Also before there is a rollout: a server whose database was lost follows the branch from its first moment.
+      const before = await decide(
         deps,
         c,
         async ({ rollouts }) => await rollouts.freeze(repository.id, { by: c.var.actor.name, reason, at: now, until }),
-        (before) => words('pause-rollout', asked.sha, pauseNote({ reason, until }, before)),
+        (replaced) => words('pause-rollout', asked?.sha ?? repository.branch, pauseNote({ reason, until }, replaced)),
       );
-      return answer(c, freezeWords(asked, until, now));
+      return answer(c, freezeWords(until, before));
     },
   );
 
   app.post('/resume', requireAction('resume-rollout'), answers('ends a pause', RolloutAnswer), takes('json', Resume), async (c) => {
     const { reason, since, label } = c.req.valid('json');
     const asked = await current();
-    if (label !== undefined) return asked === undefined ? refuseNone(c) : await start(c, asked, label, reason);
-    const freeze = asked?.rollout.orders.freeze;
-    if (asked === undefined || freeze === undefined || !isFrozen(asked.rollout.orders, clock.now()))
+    if (label !== undefined) return asked === undefined ? await refuseNone(c) : await start(c, asked, label, reason);
+    const freeze = await store.rollouts.freezeOf(repository.id);
+    if (freeze === undefined || !isFrozen({ ...NO_ORDERS, freeze }, clock.now()))
       return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
     const isOver = await decide(
       deps,
       c,
       async ({ rollouts }) => await rollouts.unfreeze(repository.id, freeze),
-      (ended) => (ended ? words('resume-rollout', asked.sha, reason) : undefined),
+      (ended) => (ended ? words('resume-rollout', asked?.sha ?? repository.branch, reason) : undefined),
     );
     if (!isOver) return refuse(c, 409, 'PAUSE_CHANGED', 'somebody else ended or replaced that pause in this moment: look at the rollout again');
-    return answer(c, unfrozenWords(asked));
+    return answer(
+      c,
+      asked === undefined ? `The pause of ${freeze.by} is over: the first commit that is published begins a rollout.` : unfrozenWords(asked),
+    );
   });
 
   app.post(
