@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exec } from '@floe/runtime';
+import { programFile } from '@floe/testkit';
 import type { LabHost } from './hosts.ts';
 
 const FLEET = join(import.meta.dirname, 'fleet');
@@ -18,14 +18,15 @@ const QUICK = {
   FLOE_MIN_FREE_MB: '1',
 };
 
-/** The fleet's repository, without its hosts; `dir` is for what is made on the way. */
-export async function fleetFiles(dir: string): Promise<Record<string, string>> {
+/** The fleet's repository, without its hosts. */
+export async function fleetFiles(): Promise<Record<string, string>> {
   const files = await readTree(FLEET);
   // The agent's own module makes the units.
   for (const folder of ['modules', 'testing']) {
     for (const [path, text] of Object.entries(await readTree(join(PROJECT, 'nix', folder)))) files[`nix/${folder}/${path}`] = text;
   }
-  files['agent/floe-agent.mjs'] = await readFile(await bundledAgent(dir), 'utf8');
+  // As it is shipped, in one file: the tests' set-up has made that (tests/programs.ts).
+  files['agent/floe-agent.mjs'] = await readFile(programFile('agent'), 'utf8');
   return files;
 }
 
@@ -42,12 +43,4 @@ async function readTree(folder: string): Promise<Record<string, string>> {
   const names = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = names.filter((each) => each.isFile()).map(({ parentPath, name }) => join(parentPath, name));
   return Object.fromEntries(await Promise.all(files.map(async (file) => [file.slice(folder.length + 1), await readFile(file, 'utf8')] as const)));
-}
-
-/** The agent as it is shipped: one file. */
-async function bundledAgent(dir: string): Promise<string> {
-  const target = join(dir, 'bundle');
-  const result = await exec(process.execPath, [join(PROJECT, 'scripts/bundle.ts'), target], { timeoutMs: 300_000 });
-  if (result.exitCode !== 0) throw new Error(result.stderr);
-  return join(target, 'floe-agent.mjs');
 }

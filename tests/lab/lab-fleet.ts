@@ -55,7 +55,7 @@ export class LabFleet implements AsyncDisposable {
   static async create(number: number, hosts: Readonly<Record<string, LabMachine>>, options: LabOptions = {}): Promise<LabFleet> {
     const dir = await mkdtemp(join(tmpdir(), 'floe-lab-'));
     const [network, postgres] = await Promise.all([LabNetwork.create(number), startPostgres()]);
-    const files = await fleetFiles(dir);
+    const files = await fleetFiles();
     for (const name of Object.keys(hosts)) Object.assign(files, hostFiles(name, {}, {}));
     const cache = new CacheServer(join(dir, 'fleet/server/cache'), network.address);
     await cache.start();

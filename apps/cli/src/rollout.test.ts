@@ -123,8 +123,17 @@ describe('floe rollout', () => {
     const none = await serving(revisionView({ rollout: null }));
     expect(await none('rollout')).toMatchObject({ code: 5, stderr: expect.stringContaining('is evaluated again') as string });
     await server?.[Symbol.asyncDispose]();
-    const never = await serving(revisionView(), { 'GET /api/rollout': refusal(404, 'NO_ROLLOUT', 'nothing was rolled out yet') });
-    expect(await never('rollout', 'resume', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
+    await server?.[Symbol.asyncDispose]();
+    const notYet = refusal(404, 'NO_ROLLOUT', 'nothing was rolled out yet');
+    const never = await serving(revisionView(), {
+      'GET /api/rollout': notYet,
+      'POST /api/rollout/pause': { json: { outcome: 'done', message: 'All rollouts are paused.' } },
+      'POST /api/rollout/resume': { json: { outcome: 'done', message: 'It is over.' } },
+    });
+    expect(await never('rollout')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
+    expect(await never('rollout', 'abort', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
+    expect(await never('rollout', 'pause', '--reason', 'x')).toMatchObject({ code: 0, stdout: 'All rollouts are paused.\n' });
+    expect(await never('rollout', 'resume', '--reason', 'x')).toMatchObject({ code: 0, stdout: 'It is over.\n' });
   });
 });
 

@@ -107,7 +107,8 @@ Examples:
     )
     .action(async ({ until, label, ...asked }: Asked & { until?: Until; label?: string }) => {
       const at = until?.(cli.deps.clock.now());
-      await decide(cli, 'pause', asked, () => ({ ...(at === undefined ? {} : { until: at }), ...(label === undefined ? {} : { label }) }));
+      const body = { reason: asked.reason, ...(at === undefined ? {} : { until: at }), ...(label === undefined ? {} : { label }) };
+      say(cli, await (await cli.api()).post('/api/rollout/pause', body, RolloutAnswer));
     });
 
   rollout
@@ -126,10 +127,10 @@ Examples:
   $ floe rollout resume --label role=dns --reason "the resolvers are there"`,
     )
     .action(async ({ label, ...asked }: Asked & { label?: string }) => {
-      await decide(cli, 'resume', asked, ({ rollout: { pause, freeze } }) => {
-        if (label !== undefined) return { label };
-        return pause === null || freeze !== null ? {} : { since: pause.since };
-      });
+      const api = await cli.api();
+      const seen = (await readRolloutIfAny(api))?.rollout;
+      const since = seen?.pause == null || seen.freeze !== null ? {} : { since: seen.pause.since };
+      say(cli, await api.post('/api/rollout/resume', { reason: asked.reason, ...(label === undefined ? since : { label }) }, RolloutAnswer));
     });
 
   rollout
@@ -212,6 +213,14 @@ async function readRollout(api: ApiClient): Promise<RolledOut> {
   const { rollout } = revision;
   if (rollout === null) throw new FloeError('NOT_FOUND', `${shortSha(revision.sha)} is evaluated again: its rollout goes on after that`);
   return { ...revision, rollout };
+}
+
+/** Undefined: nothing was rolled out yet. What comes can be paused by then. */
+async function readRolloutIfAny(api: ApiClient): Promise<RolledOut | undefined> {
+  return await readRollout(api).catch((error: unknown) => {
+    if (isFloeError(error) && error.data['serverCode'] === 'NO_ROLLOUT') return undefined;
+    throw error;
+  });
 }
 
 async function decide(cli: Cli, what: string, { reason, commit }: Asked, bodyOf: (seen: RolledOut) => object): Promise<void> {
