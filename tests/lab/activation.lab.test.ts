@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { another, newKernel, pausedCheck } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
+import { holdSwitchLock } from './switch-lock.ts';
 
 const { isReady, why } = await isLabReady();
 
@@ -86,7 +87,7 @@ describe.skipIf(!isReady)(`activation on real systemd machines${isReady ? '' : `
       const { old } = await lab.change('ada', another({ ...QUICK_SWITCH, agent: 'broken' }));
       await lab.isAt('ada', 'test-end');
       // In line behind the switch: it holds the lock from its end on.
-      await lab.holdSwitchLock('ada');
+      await holdSwitchLock(lab.guest('ada'));
       await lab.goOn('ada', 'test-end');
       await lab.putBack('ada', old, 'WATCHDOG', /no verdict in time/, 180_000);
       expect(await lab.guest('ada').sh('systemctl is-active by-hand.service || true')).not.toBe('active');

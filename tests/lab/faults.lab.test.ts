@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { another, oneshot, pausedCheck, service } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
+import { freeSwitchLock, holdSwitchLock, meddleWithSwitchLock, stopMeddling } from './switch-lock.ts';
 
 const { isReady, why } = await isLabReady();
 
@@ -155,16 +156,16 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   });
 
   test('another switch under way is waited for, and who it is is said', async () => {
-    await lab.holdSwitchLock('bob');
+    await holdSwitchLock(lab.guest('bob'));
     const { wanted } = await lab.change('bob', another());
     await lab.told('bob', 'waits for the other switch', ({ detail }) => detail?.code === 'SWITCH_HELD' && detail.message.includes('by-hand.service'));
-    await lab.freeSwitchLock('bob');
+    await freeSwitchLock(lab.guest('bob'));
     await lab.runs('bob', wanted);
     noteOutcome({ fault: 'the switch lock is held', where: 'PRECHECK', outcome: 'holder named; new system when it is free' });
   });
 
   test('another switch that is stuck is ended at the limit', async () => {
-    await lab.holdSwitchLock('bob');
+    await holdSwitchLock(lab.guest('bob'));
     const { wanted } = await lab.change('bob', another({ settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } }));
     await lab.told('bob', 'waits for the other switch', ({ detail }) => detail?.code === 'SWITCH_HELD');
     // The limit is the running system's.
@@ -177,7 +178,7 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
     await lab.pauseAt('cyd', 'health');
     const { old } = await lab.change('cyd', { health: [pausedCheck('fails')], settings: { FLOE_SWITCH_TIMEOUT_SECONDS: '4' } });
     await lab.isAt('cyd', 'health');
-    await lab.holdSwitchLock('cyd');
+    await holdSwitchLock(lab.guest('cyd'));
     await lab.goOn('cyd', 'health');
     await lab.logs('cyd', 'the rollback waits for another switch.*by-hand.service');
     expect((await lab.journal('cyd'))?.state).toBe('ROLLING_BACK');
@@ -187,17 +188,17 @@ describe.skipIf(!isReady)(`faults${isReady ? '' : ` (skipped: ${why})`}`, () => 
   });
 
   test('users without root who hold the switch lock in turn hold up neither a change nor a way back', async () => {
-    await lab.meddleWithSwitchLock('bob');
+    await meddleWithSwitchLock(lab.guest('bob'));
     const { wanted } = await lab.change('bob', another());
     await lab.runs('bob', wanted);
-    await lab.stopMeddling('bob');
+    await stopMeddling(lab.guest('bob'));
     await lab.pauseAt('cyd', 'health');
     const { old } = await lab.change('cyd', { health: [pausedCheck('fails')] });
     await lab.isAt('cyd', 'health');
-    await lab.meddleWithSwitchLock('cyd');
+    await meddleWithSwitchLock(lab.guest('cyd'));
     await lab.goOn('cyd', 'health');
     await lab.putBack('cyd', old, 'HEALTH_CHECK_FAILED', /"slow"/);
-    await lab.stopMeddling('cyd');
+    await stopMeddling(lab.guest('cyd'));
     noteOutcome({ fault: 'users without root hold the switch lock in turn', where: 'PRECHECK', outcome: 'of no effect; new system' });
     noteOutcome({ fault: 'users without root hold the switch lock in turn', where: 'ROLLING_BACK', outcome: 'of no effect; old system' });
   });

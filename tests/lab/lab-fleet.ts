@@ -360,29 +360,6 @@ export class LabFleet implements AsyncDisposable {
     await eventually(`${name}'s agent ${what}`, look, { explain: async () => await this.guest(name).log() });
   }
 
-  /** Another switch seems to be under way. */
-  async holdSwitchLock(name: string): Promise<void> {
-    const hold = 'flock /run/nixos/switch-to-configuration.lock /bin/sleep infinity';
-    await this.guest(name).sh(`mkdir -p /run/nixos; systemd-run --quiet --collect --unit=by-hand ${hold}`);
-  }
-
-  /** A user without root holds the lock in turn with themselves, by a file as NixOS makes it where the agent's module is not there yet. */
-  async meddleWithSwitchLock(name: string): Promise<void> {
-    const file = '/run/nixos/switch-to-configuration.lock';
-    const loop = `exec 9<${file}; while :; do flock 9; sleep 0.1; flock --unlock 9; done`;
-    const start = [1, 2, 3].map((n) => `systemd-run --quiet --collect --unit=meddler-${n} --property=User=nobody /bin/sh -c '${loop}'`).join('; ');
-    await this.guest(name).sh(`mkdir -p /run/nixos; rm -f ${file}; install -m 644 /dev/null ${file}; ${start}`);
-    await this.guest(name).sh(`while flock --nonblock ${file} true; do sleep 0.1; done`);
-  }
-
-  async stopMeddling(name: string): Promise<void> {
-    await this.guest(name).sh("systemctl stop 'meddler-*.service'");
-  }
-
-  async freeSwitchLock(name: string): Promise<void> {
-    await this.guest(name).sh('systemctl stop by-hand.service');
-  }
-
   /** Nothing of an activation is left behind: no unit, no root, no file. */
   async isTidy(name: string): Promise<void> {
     await eventually(

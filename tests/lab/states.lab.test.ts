@@ -5,6 +5,7 @@ import { another } from './hosts.ts';
 import { changeAndKillIn } from './kill-agent.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
+import { freeSwitchLock, holdSwitchLock } from './switch-lock.ts';
 
 const { isReady, why } = await isLabReady();
 const FAULT = 'kill -9 of the agent';
@@ -73,10 +74,10 @@ describe.skipIf(!isReady)(`the agent killed in each state${isReady ? '' : ` (ski
   });
 
   test('in BLOCKED: goes on once nothing is in the way', async () => {
-    await lab.holdSwitchLock('ada');
+    await holdSwitchLock(lab.guest('ada'));
     const { wanted } = await lab.change('ada', another());
     await lab.reaches('ada', 'BLOCKED');
-    await lab.freeSwitchLock('ada');
+    await freeSwitchLock(lab.guest('ada'));
     await lab.killAgent('ada');
     await lab.runs('ada', wanted);
     await lab.isTidy('ada');
