@@ -21,6 +21,7 @@ export * from './flake-address.ts';
 export * from './footprint.ts';
 export * from './ignored-paths.ts';
 export * from './forge-login.ts';
+export * from './sequences.ts';
 export * from './signer-name.ts';
 export * from './host-action.ts';
 export * from './may-try.ts';

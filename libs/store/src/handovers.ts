@@ -17,11 +17,11 @@ import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import type { Handover, HandoverRequested, HandoverStore, HandoverSystems, NamedCommit } from './handover-contract.ts';
-import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
+import { giveSequence } from './next-sequence.ts';
 import type { Revision } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { Int8, StorePathText, withoutNulls } from './rows.ts';
+import { StorePathText, withoutNulls } from './rows.ts';
 import { handovers, repositories, revisions } from './tables/index.ts';
 import { isUnfinishedRevision } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
@@ -118,20 +118,14 @@ async function take(db: Database, id: string, commit: NamedCommit, systems: Hand
       .for('update');
     if (row === undefined) return undefined;
     const { repositoryId } = row;
-    const [repository] = await tx
-      .select({ sequence: highestSequence })
-      .from(repositories)
-      .where(eq(repositories.id, repositoryId))
-      .for('no key update');
-    if (repository === undefined) throw missingRow('repository', repositoryId);
+    await tx.select({ id: repositories.id }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
     const unfinished = await tx
       .select({ id: revisions.id })
       .from(revisions)
       .where(and(eq(revisions.repositoryId, repositoryId), isUnfinishedRevision(revisions.state)))
       .limit(MAX_UNFINISHED);
     if (unfinished.length >= MAX_UNFINISHED) return 'busy';
-    const sequence = v.parse(Int8, repository.sequence) + 1;
-    await tx.update(repositories).set({ sequence }).where(eq(repositories.id, repositoryId));
+    const sequence = await giveSequence(tx, repositoryId);
     const [made] = await tx
       .insert(revisions)
       .values({

@@ -1,17 +1,15 @@
 import type { HostName, StorePath } from '@floe/model';
 import { isFloeError } from '@floe/runtime';
-import { and, asc, eq, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm';
-import * as v from 'valibot';
+import { and, asc, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow, translateError } from './errors.ts';
 import { Gathered } from './gathered.ts';
-import { highestSequence } from './highest-sequence.ts';
 import { notifyHosts, type HintOrigin } from './hints.ts';
 import { handedBefore } from './host-handed.ts';
 import { toHostRow, type StoredHost } from './host-rows.ts';
 import type { HostPresence, HostRow } from './records.ts';
-import { Int8, isOneOf } from './rows.ts';
-import { hosts, repositories, trials } from './tables/index.ts';
+import { isOneOf } from './rows.ts';
+import { hosts, trials } from './tables/index.ts';
 
 // Hosts that say hello. After a restart of the server all come within seconds, and share transactions.
 
@@ -30,31 +28,6 @@ function epochAfter(row: StoredHost, presence: HostPresence, tried: StorePath | 
   const told = tried ?? row.desiredToplevel;
   const isOther = presence.epoch === row.epoch && told !== null && presence.stateToplevel !== told;
   return isAhead || isOther ? presence.epoch + 1 : row.epoch;
-}
-
-/** A host may move the sequence on by so much at once: a lost database is far behind, but a liar must not use it up. */
-const MAX_SEQUENCE_JUMP = 1_000_000;
-
-/**
- * An agent that accepted a sequence which was never given here was told by a database that is gone. The next revision
- * continues above it: the agent refuses everything below.
- */
-async function raiseSequences(db: Database, repositoryId: string, accepted: ReadonlySet<number>): Promise<void> {
-  const [row] = await db
-    .select({ highest: sql<unknown>`${highestSequence}` })
-    .from(repositories)
-    .where(eq(repositories.id, repositoryId));
-  const highest = row === undefined ? 0 : v.parse(Int8, row.highest);
-  // The lowest first: from there the next may be near enough.
-  for (const sequence of [...accepted].filter((each) => each > highest).toSorted((one, other) => one - other))
-    await raiseSequence(db, repositoryId, sequence);
-}
-
-async function raiseSequence(db: Database, repositoryId: string, atLeast: number): Promise<void> {
-  await db
-    .update(repositories)
-    .set({ sequence: atLeast })
-    .where(and(eq(repositories.id, repositoryId), sql`${highestSequence} between ${atLeast - MAX_SEQUENCE_JUMP}::bigint and ${atLeast - 1}::bigint`));
 }
 
 /** A host, and what its hello says. */
@@ -153,7 +126,6 @@ async function connectAll(db: Database, origin: HintOrigin, arrivals: readonly A
       .where(and(isOneOf(trials.host, names), isNull(trials.endedAt)));
     const tried = new Map(open.map(({ host, toplevel }) => [host, toplevel]));
     const rows = new Map(locked.map((row) => [row.host, row]));
-    const accepted = new Map<string, Set<number>>();
     const answers: (HostRow | 'missing')[] = [];
     for (const { host, presence } of arrivals) {
       const before = rows.get(host);
@@ -164,10 +136,8 @@ async function connectAll(db: Database, origin: HintOrigin, arrivals: readonly A
       const row = { ...before, ...(await changesBy(tx, before, presence, tried.get(host))) };
       rows.set(host, row);
       answers.push(toHostRow(row));
-      accepted.set(row.repositoryId, (accepted.get(row.repositoryId) ?? new Set()).add(presence.sequence));
     }
     await write(tx, [...rows.values()]);
-    for (const [repositoryId, sequences] of accepted) await raiseSequences(tx, repositoryId, sequences);
     await notifyHosts(tx, [...rows.keys()], origin);
     return answers;
   });

@@ -1,16 +1,15 @@
 import { boundedTime, DEFAULT_POLICY, MAX_COUNTER, REVISION_STATES, storableText, type RolloutPolicy } from '@floe/model';
 import { and, desc, eq, getTableColumns, gt, inArray, like, lt, ne, or, sql, type SQL } from 'drizzle-orm';
 import { unionAll } from 'drizzle-orm/pg-core';
-import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { noteSigners } from './authors.ts';
 import { missingRow } from './errors.ts';
 import { breakGlass, noteBelowFloor } from './break-glass.ts';
 import { createEvaluationStore } from './evaluations.ts';
 import { endOlder, endOverdue, FINISHED, finishedFirst, isOfBranch, MAX_UNFINISHED, waitsForOlder } from './finished-first.ts';
-import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
+import { giveSequence } from './next-sequence.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import type { ListedRevision, Revision, RevisionInList } from './records.ts';
@@ -18,7 +17,7 @@ import { overtake } from './publish.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
-import { GlassColumn, Int8, WarningsColumn, withoutNulls } from './rows.ts';
+import { GlassColumn, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import type { WaitsForOlder } from './waiting-records.ts';
 import { evaluations, repositories, revisions, rollouts, statusOutbox } from './tables/index.ts';
@@ -141,7 +140,7 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
   const { sha, subject, authorName, authorEmail, committedAt, receivedAt, fetchedAt } = commit;
   return await db.transaction(async (tx) => {
     const [repository] = await tx
-      .select({ sequence: highestSequence, allowedCommit: repositories.allowedCommit, allowedAt: repositories.allowedAt })
+      .select({ allowedCommit: repositories.allowedCommit, allowedAt: repositories.allowedAt })
       .from(repositories)
       .where(eq(repositories.id, repositoryId))
       .for('no key update');
@@ -152,8 +151,8 @@ async function receive(db: Database, repositoryId: string, commit: Parameters<Re
       await tx.update(repositories).set({ acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
       return newest;
     }
-    const sequence = v.parse(Int8, repository.sequence) + 1;
-    await tx.update(repositories).set({ sequence, acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
+    const sequence = await giveSequence(tx, repositoryId);
+    await tx.update(repositories).set({ acceptedCommit: sha }).where(eq(repositories.id, repositoryId));
     const first = await finishedFirst(tx, repositoryId, fetchedAt);
     const unfinished = await tx
       .select({ id: revisions.id })

@@ -4,13 +4,13 @@ import * as v from 'valibot';
 import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
-import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
+import { giveSequence } from './next-sequence.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8 } from './rows.ts';
 import type { SubmissionStore } from './submission-contract.ts';
 import type { Submission } from './submission-records.ts';
-import { hosts, pins, releases, repositories, submissions } from './tables/index.ts';
+import { hosts, pins, releases, submissions } from './tables/index.ts';
 
 const MAX_RESULT_CHARACTERS = 1_000;
 
@@ -77,15 +77,7 @@ async function number(db: Database, id: string): Promise<number | undefined> {
       .for('update');
     if (row === undefined) return undefined;
     if (row.sequence !== null && row.sequence >= 0 && row.sequence <= MAX_COUNTER) return row.sequence;
-    // The same lock as a revision that is received takes: no two get one number.
-    const [repository] = await tx
-      .select({ sequence: highestSequence })
-      .from(repositories)
-      .where(eq(repositories.id, row.repositoryId))
-      .for('no key update');
-    if (repository === undefined) throw missingRow('repository', row.repositoryId);
-    const sequence = v.parse(Int8, repository.sequence) + 1;
-    await tx.update(repositories).set({ sequence }).where(eq(repositories.id, row.repositoryId));
+    const sequence = await giveSequence(tx, row.repositoryId);
     await tx.update(submissions).set({ sequence }).where(eq(submissions.id, id));
     return sequence;
   });

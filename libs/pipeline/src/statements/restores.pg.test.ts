@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { diffFleet, type CommitSha, type HostName, type StorePath } from '@floe/model';
+import { diffFleet, MAX_COUNTER, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock } from '@floe/runtime';
 import type { Repository, Revision, Store } from '@floe/store';
 import type { PostgresServer } from '@floe/testkit';
@@ -288,11 +288,9 @@ test('a lost statement log: the next revision continues above what hosts say tha
     const { id } = await world.repository();
     const told: Agent = { sequence: 57, epoch: 9, toplevel: undefined };
     await world.store.hosts.connect('ada' as HostName, presenceOf(told));
-    expect((await world.repository()).sequence).toBe(57);
-    await world.store.hosts.connect('ada' as HostName, presenceOf({ ...told, sequence: Number.MAX_SAFE_INTEGER }));
-    expect((await world.repository()).sequence, 'a host that reports a false sequence does not exhaust them').toBe(57);
+    await world.store.hosts.connect('bob' as HostName, presenceOf({ ...told, sequence: MAX_COUNTER }));
     world.push([2, 2, 2]);
     await world.takeIn();
-    expect((await world.store.revisions.newest(id))?.sequence).toBe(58);
+    expect((await world.store.revisions.newest(id))?.sequence, 'a host that says a false one does not exhaust them').toBe(58);
   });
 });
