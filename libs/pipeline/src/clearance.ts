@@ -1,7 +1,7 @@
 import type { Revision } from '@floe/store';
 import { failedCheck } from './building/checks.ts';
 import type { PipelineDeps } from './deps.ts';
-import { isSequenceFarAhead } from './far-ahead.ts';
+import { farAhead } from './note-sequence.ts';
 import { unsignedOf } from './commit-signers/refusal.ts';
 
 declare const CLEARED: unique symbol;
@@ -34,13 +34,6 @@ export async function clear(deps: PipelineDeps, revision: Revision, signal: Abor
     (await farAhead(deps, revision)) ??
     (havePassed ? undefined : await failedCheck(deps, revision, signal));
   return why === undefined ? { kind: 'cleared', revision: revision as ClearedRevision } : { kind: 'refused', why };
-}
-
-/** Hosts take nothing below a sequence that they had: one near the end of all numbers would be the last one. */
-async function farAhead({ newestReleased }: Pick<PipelineDeps, 'newestReleased'>, { sequence }: Revision): Promise<string | undefined> {
-  const newest = await newestReleased?.();
-  if (newest === undefined || !isSequenceFarAhead(sequence, newest.sequence)) return undefined;
-  return `its sequence, ${sequence}, is far above ${newest.sequence}, the newest in the statement log: somebody changed the database, restore it from a backup`;
 }
 
 /** The answer of the first call, for all. */

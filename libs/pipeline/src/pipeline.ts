@@ -13,6 +13,7 @@ import { recordEvent } from './record-event.ts';
 import { FreshnessKeeper } from './release.ts';
 import { SelfWatch } from './evaluation/self-use.ts';
 import { TraceWatch } from './evaluation/trace-watch.ts';
+import { noteSequence } from './note-sequence.ts';
 import { logStable } from './statements/stable-statements.ts';
 import { NOT_TAKEN, publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
@@ -289,11 +290,12 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
     return false;
   }
   switch (revision.state) {
-    case 'RECEIVED':
-      // Before anything is done with it, so that an older backup of the database does not reuse this sequence.
-      await deps.statements.noteSequence(revision.sequence);
-      await record('accepted');
+    case 'RECEIVED': {
+      const why = await noteSequence(deps, revision);
+      if (why === undefined) await record('accepted');
+      else await record('refused', why);
       return false;
+    }
     case 'VERIFYING': {
       // Of a submitted one, nothing is read from git.
       const refusal = revision.handoverId === undefined ? await refusalOf(deps, revision) : undefined;

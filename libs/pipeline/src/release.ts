@@ -1,11 +1,11 @@
 import type { HostName } from '@floe/model';
-import { open, ReleaseStatement, sealAsync, storedEnvelope, type FreshnessStatement } from '@floe/protocol';
-import { verifySignature } from '@floe/runtime';
+import { sealAsync, type FreshnessStatement } from '@floe/protocol';
 import type { NewRelease, Repository } from '@floe/store';
 import type { PublishedHost } from './building/build.ts';
 import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { boundedLatest } from './far-ahead.ts';
+import { signedOf } from './signed-of.ts';
 import { keepCheckpoint } from './statements/newest-releases.ts';
 import { signRelease } from './statements/sign-release.ts';
 
@@ -102,13 +102,6 @@ async function signTogether(
  */
 export async function latestTime({ store, clock }: Pick<ReleaseDeps, 'store' | 'clock'>, repository: Repository): Promise<number> {
   return boundedLatest(await store.releases.highestAsOf(repository.id), clock.now());
-}
-
-/** What this key signed of an envelope from the database: whoever can write there gets nothing signed by what stands there. */
-function signedOf({ releaseSigner }: ReleaseDeps, envelope: string): ReleaseStatement | undefined {
-  const stored = storedEnvelope(envelope);
-  const opened = stored && open(stored, 'floe/release', ReleaseStatement, [releaseSigner], verifySignature);
-  return opened?.kind === 'opened' ? opened.statement : undefined;
 }
 
 /** Signs which sequence is the newest as of now. */

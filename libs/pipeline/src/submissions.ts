@@ -6,11 +6,12 @@ import type { PublishedHost } from './building/build.ts';
 import { bugWords } from './bug-words.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';
+import { noteSequence } from './note-sequence.ts';
 import { latestTime } from './release.ts';
 import { signRelease } from './statements/sign-release.ts';
 
 type SubmissionDeps = PublishSystemDeps &
-  Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions' | 'ownEvaluations'>;
+  Pick<PipelineDeps, 'store' | 'statements' | 'releaseSigner' | 'clock' | 'refusesSubmissions' | 'ownEvaluations' | 'newestReleased'>;
 
 /** Why a builder of its own process takes nothing that a server says was submitted. */
 export const NOT_TAKEN =
@@ -72,6 +73,11 @@ async function publishOne(deps: SubmissionDeps, submission: Submission, signal: 
   }
   const sequence = await store.submissions.number(id);
   if (sequence === undefined) return;
+  const far = await noteSequence(deps, { repositoryId: submission.repositoryId, sequence });
+  if (far !== undefined) {
+    await fail(deps, submission, far);
+    return;
+  }
   const repository = await store.repositories.get(submission.repositoryId);
   const published = { ...outcome.published, formerHost: await formerNameOf(deps, repository.id, host) };
   const release = await sign(deps, repository, published, sequence);
@@ -102,8 +108,7 @@ async function formerNameOf({ store, releaseSigner }: SubmissionDeps, repository
 
 /** First in the statement log, as every release. */
 async function sign(deps: SubmissionDeps, repository: Repository, published: PublishedHost, sequence: number): Promise<NewRelease> {
-  const { statements, clock } = deps;
-  await statements.noteSequence(sequence);
+  const { clock } = deps;
   const issuedAt = clock.now();
   const statement: ReleaseStatement = {
     version: 1,

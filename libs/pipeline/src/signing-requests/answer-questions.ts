@@ -1,9 +1,9 @@
-import type { HostName } from '@floe/model';
+import { isSequenceFarAhead, type HostName } from '@floe/model';
 import type { Envelope } from '@floe/protocol';
 import { createWake, type Clock, type Logger } from '@floe/runtime';
 import type { PlainStore, SigningRequest, StorePart } from '@floe/store';
 import type { Releaser } from '../releaser.ts';
-import { isSequenceFarAhead, isTimeFarAhead } from '../far-ahead.ts';
+import { isTimeFarAhead } from '../far-ahead.ts';
 import { parseQuestion, type SigningQuestion } from './request.ts';
 
 const POLL_MS = 5_000;

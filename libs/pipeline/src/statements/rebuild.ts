@@ -1,4 +1,4 @@
-import { isCommit, type HostName } from '@floe/model';
+import { isCommit, isSequenceFarAhead, type HostName } from '@floe/model';
 import { open, EnrolmentStatement, ReleaseStatement, RevocationStatement, type RenameStatement, type TrustedKey } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature, type AsyncSigner, type Clock, type Logger } from '@floe/runtime';
 import type { DecisionStore, PlainStore, Repository } from '@floe/store';
@@ -175,7 +175,10 @@ export async function rebuildFromStatements(
   const highest = highestOf(newest);
   // What was submitted without a commit says nothing of the branch.
   const ofBranch = highestOf(newest.filter(({ commit }) => isCommit(commit)));
-  await store.repositories.raiseSequence(repository.id, notedSequence);
+  // Whatever noted it, nothing that is signed leads there: who continued above it would be refused.
+  if (isSequenceFarAhead(notedSequence, highest?.sequence))
+    logger.error('the sequence in the statement log is far above the newest release in it, and is left out', { sequence: notedSequence });
+  else await store.repositories.raiseSequence(repository.id, notedSequence);
   if (highest !== undefined) {
     const row = await store.repositories.get(repository.id);
     await store.repositories.raiseSequence(repository.id, highest.sequence);

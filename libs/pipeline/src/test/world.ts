@@ -75,6 +75,8 @@ export class World implements AsyncDisposable {
   source: EvaluateSource | undefined;
   /** The builder is a process of its own, and does not believe the database. */
   isApart = false;
+  /** It signs what a server says was submitted all the same. */
+  takesSubmissions = false;
   looksForSelf = false;
   /** Hosts are not evaluated that a commit does not touch. */
   skips = false;
@@ -129,7 +131,9 @@ export class World implements AsyncDisposable {
         policyFloor: this.policyFloor,
         signers: this.signers,
         source: this.source,
-        ...(this.isApart ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: true }) : {}),
+        ...(this.isApart
+          ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: !this.takesSubmissions })
+          : {}),
         looksForSelf: this.looksForSelf,
         traces: this.skips ? await Traces.open(join(folder, 'traces.json'), silentLogger) : undefined,
         footprints: await Footprints.open(join(folder, 'footprints.json'), silentLogger),
