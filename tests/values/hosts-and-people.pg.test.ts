@@ -112,9 +112,10 @@ describe.each(['PGlite', 'Postgres'] as const)('what hosts and people say, on %s
       expect(await ask(ReportLogView, `/api/hosts/${name}/reports/${series}/${newest.seq}/log`)).toEqual({ log: newest.log });
     }
     const decides = newest.seq >= hello.reportSeq ? newest : hello;
+    const given = (await server.context.store.repositories.get(server.repository.id)).sequence;
     expect(await ask(HostView, `/api/hosts/${name}`)).toMatchObject({
       host: name,
-      trouble: null,
+      trouble: hello.sequence > given ? { code: 'SEQUENCE_UNKNOWN' } : null,
       state: decides.state,
       stateToplevel: decides.toplevel,
       observed: decides.observed,

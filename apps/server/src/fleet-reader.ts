@@ -166,6 +166,7 @@ export class FleetReader {
     const isAborted = rollout?.state === 'ABORTED' && rollout.revisionId === finished?.id;
     const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
     const now = this.judgedUntil();
+    const { sequence: newest } = snapshot.repository;
     return (each) => {
       const { row, situation, desired, quarantines, trial, endedTrial, submission, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
@@ -187,7 +188,7 @@ export class FleetReader {
         progress: this.#progress.get(row.host) ?? null,
         orders: ordersOf(each),
         stops: viewStops(each.situation.stops),
-        trouble: troubleOf(row, this.#deps.troubles.of(row.host)),
+        trouble: troubleOf(row, this.#deps.troubles.of(row.host), newest),
       });
     };
   }

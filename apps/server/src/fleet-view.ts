@@ -184,14 +184,31 @@ function joined(texts: readonly (string | null)[]): string | null {
   return some.length === 0 ? null : storableText(some.join('\n'));
 }
 
-/** The problem of a host whose row is unreadable, or whose data the database refused. */
-export function troubleOf(row: HostRow, noted: Trouble | undefined): HostView['trouble'] {
+/**
+ * The problem of a host whose row is unreadable, whose data the database refused, or that accepted what nobody gave. `newest`: the newest sequence
+ * that was given.
+ */
+export function troubleOf(row: HostRow, noted: Trouble | undefined, newest: number): HostView['trouble'] {
   if (row.unreadable !== undefined) return { code: 'ROW_UNREADABLE', message: storableText(row.unreadable), since: row.stateSince ?? 0 };
   if (noted !== undefined) return { ...noted, code: storableText(noted.code, 64), message: storableText(noted.message) };
+  // The row may be read later than the newest sequence: what the host was told is in both.
+  const known = Math.max(newest, row.toldSequence ?? 0, row.desired?.sequence ?? 0);
+  if (isEnrolled(row) && row.acceptedSequence > known) {
+    const message = unknownSequenceWords(row.acceptedSequence, known);
+    return { code: 'SEQUENCE_UNKNOWN', message, since: row.stateSince ?? row.enrolledAt ?? 0 };
+  }
   const { refused } = row;
   if (refused === undefined) return null;
   const what = refused.count === 1 ? 'a report was' : `${refused.count} reports were`;
   return { code: 'REPORTS_REFUSED', message: `${what} set aside, the last of them ${refused.why}`, since: refused.at };
+}
+
+/** Nothing signs what it says. What is near enough is gone on from, by `highestBelieved()`. */
+function unknownSequenceWords(accepted: number, newest: number): string {
+  const claim = `its agent says that it accepted the sequence ${accepted}, and the newest one here is ${newest}`;
+  const causes = 'another server told it so, or one whose database is lost, or it lies';
+  const forget = 'systemctl stop floe-agent, then: floe-agent forget sequence, then: systemctl start floe-agent';
+  return `${claim}: ${causes}; where it is near enough the next commit goes above it, else run on the machine: ${forget}`;
 }
 
 /** What is told beside a repository's row. */
