@@ -565,16 +565,17 @@ describe('signers whose key was taken away', () => {
   test('bring nothing that is not built yet, and what a CI submits for their commit is refused', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     world.buildsAfter.set('ada', promise);
-    world.commits.push({ ada: { evaluates: 1 } });
+    // Two in one push: the first is never evaluated.
+    world.commits.push({ ada: { evaluates: 1 } }, { ada: { evaluates: 1 } });
     await world.start(dir);
     await eventually('it is built', async () => ((await world.store.revisions.newest(world.repository.id))?.state === 'BUILDING' ? true : undefined));
     await world.shutDown();
     world.signers = nobody;
     await world.start(dir);
-    const failed = await world.ended('1'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
+    const failed = await world.ended('2'.padStart(40, '0') as CommitSha, 'BUILD_FAILED');
     expect(failed.error).toContain('it has no signature');
     resolve();
-    const id = await world.submit('ada', 7, 'f'.repeat(40) as CommitSha);
+    const id = await world.submit('ada', 7, '1'.padStart(40, '0') as CommitSha);
     const refused = await eventually('it is refused', async () => {
       const handover = await world.store.handovers.get(id);
       return handover?.state === 'REFUSED' ? handover.result : undefined;

@@ -28,8 +28,11 @@ export type HandoverRequested =
   /** As many wait as may, of that person or of all. */
   | { readonly kind: 'too-many'; readonly whose: 'own' | 'all' };
 
-/** What a handover is of. `signers`: who signed the commit that it names, where somebody has to. */
-export type NamedCommit = CommitInfo & { readonly signers?: readonly string[] | undefined };
+/**
+ * What a handover is of. `signers`: who signed the commit that it names, where somebody has to. `head`: the accepted head of the branch, which was
+ * seen to contain that commit.
+ */
+export type NamedCommit = CommitInfo & { readonly signers?: readonly string[] | undefined; readonly head?: CommitSha | undefined };
 
 export interface HandoverStore {
   /** Stores one that waits, and wakes the repository's worker. */
@@ -48,9 +51,9 @@ export interface HandoverStore {
   refuse(id: string, result: string, at: Timestamp, entry: AuditEntry): Promise<boolean>;
   /**
    * Makes it the newest revision, which supersedes nothing. `systems`: with what each is for. `busy`: two revisions are unfinished.
-   * Undefined: it does not wait any more.
+   * `moved`: the branch has another accepted head than `commit.head`. Undefined: it does not wait any more.
    */
-  take(id: string, commit: NamedCommit, systems: HandoverSystems, at: Timestamp): Promise<Revision | 'busy' | undefined>;
+  take(id: string, commit: NamedCommit, systems: HandoverSystems, at: Timestamp): Promise<Revision | 'busy' | 'moved' | undefined>;
   /** The revision that it became. */
   revisionOf(id: string): Promise<string | undefined>;
   /** Removes those that ended before, and that no revision is of. Returns the number. */

@@ -108,8 +108,17 @@ async function sameAgain(tx: Database, repositoryId: string, contentHash: string
   return isIt && (newest.state === 'PUBLISHED' || !isEndedRevision(newest.state)) ? last.id : undefined;
 }
 
-/** The lock on the repository's row serialises this with the commits that are received: no two get one number. */
-async function take(db: Database, id: string, commit: NamedCommit, systems: HandoverSystems, at: number): Promise<Revision | 'busy' | undefined> {
+/**
+ * The lock on the repository's row serialises this with the commits that are received: no two get one number, and the head of the branch is what it was
+ * when the commit was found in it.
+ */
+async function take(
+  db: Database,
+  id: string,
+  commit: NamedCommit,
+  systems: HandoverSystems,
+  at: number,
+): Promise<Revision | 'busy' | 'moved' | undefined> {
   return await db.transaction(async (tx) => {
     const [row] = await tx
       .select({ repositoryId: handovers.repositoryId, at: handovers.at })
@@ -118,7 +127,12 @@ async function take(db: Database, id: string, commit: NamedCommit, systems: Hand
       .for('update');
     if (row === undefined) return undefined;
     const { repositoryId } = row;
-    await tx.select({ id: repositories.id }).from(repositories).where(eq(repositories.id, repositoryId)).for('no key update');
+    const [repository] = await tx
+      .select({ head: repositories.acceptedCommit })
+      .from(repositories)
+      .where(eq(repositories.id, repositoryId))
+      .for('no key update');
+    if (commit.head !== undefined && repository?.head !== commit.head) return 'moved';
     const unfinished = await tx
       .select({ id: revisions.id })
       .from(revisions)

@@ -60,6 +60,10 @@ beforeAll(async () => {
       if (sha !== COMMIT) throw new FloeError('COMMIT_NOT_FOUND', 'no such commit');
       return await Promise.resolve({ ...ABOUT, sha, parents: [], problem: undefined });
     },
+    async contains(sha: CommitSha, earlier: CommitSha) {
+      if (earlier !== COMMIT) throw new FloeError('COMMIT_NOT_FOUND', 'no such commit');
+      return await Promise.resolve(sha === COMMIT);
+    },
   };
   deps = {
     store,
@@ -350,6 +354,7 @@ describe('is refused as a whole', () => {
 });
 
 test('a commit that is named is one of the branch; one that is not there yet is waited for', async () => {
+  await store.repositories.accept(repository.id, COMMIT);
   const id = await submit(new Map([[ADA, await add()]]), { commit: COMMIT });
   await work();
   expect(await store.handovers.get(id)).toMatchObject({ state: 'TAKEN' });
@@ -374,7 +379,7 @@ test('a commit that is older than one that is released, or built, is refused; wh
   const [older, newer] = ['a', 'b'].map((digit) => `${digit.repeat(39)}1` as CommitSha) as [CommitSha, CommitSha];
   const mirror = {
     commit: async (sha: CommitSha) => await Promise.resolve({ ...ABOUT, sha, parents: [], problem: undefined }),
-    contains: async (sha: CommitSha, earlier: CommitSha) => await Promise.resolve(sha === newer && earlier === older),
+    contains: async (sha: CommitSha, earlier: CommitSha) => await Promise.resolve(sha === earlier || (sha === newer && earlier === older)),
   } as unknown as Deps['mirror'];
   let files = 0;
   const result = async (commit?: CommitSha): Promise<string | undefined> => {

@@ -83,16 +83,23 @@ async function publishOne(deps: HandoverDeps, handover: Handover, signal: AbortS
     await refuse(deps, handover, [...refused.slice(0, NAMED), ...(refused.length > NAMED ? [`and ${refused.length - NAMED} more`] : [])].join('\n'));
     return undefined;
   }
-  // Large systems take minutes to publish: a newer commit may have come.
-  const now = await commitOf(deps, handover, paths.size);
-  if (now.kind === 'refused') {
-    await refuse(deps, handover, now.why);
+  // Large systems take minutes to publish: a newer commit may have come, or the branch was rewritten.
+  for (;;) {
+    const now = await commitOf(deps, handover, paths.size);
+    if (now.kind === 'waits') return now.why;
+    if (now.kind === 'refused') {
+      await refuse(deps, handover, now.why);
+      return undefined;
+    }
+    const revision = await store.handovers.take(id, { ...now.info, signers: now.signers, head: now.head }, systems, clock.now());
+    if (revision === 'moved') {
+      signal.throwIfAborted();
+      continue;
+    }
+    if (revision === 'busy') return 'it is published, and waits until the commits before it are built';
+    if (revision !== undefined) logger.info('what was submitted is a revision', { by, sequence: revision.sequence, hosts: systems.size });
     return undefined;
   }
-  const revision = await store.handovers.take(id, { ...commit.info, signers: commit.signers }, systems, clock.now());
-  if (revision === 'busy') return 'it is published, and waits until the commits before it are built';
-  if (revision !== undefined) logger.info('what was submitted is a revision', { by, sequence: revision.sequence, hosts: systems.size });
-  return undefined;
 }
 
 interface PublishedSystems {

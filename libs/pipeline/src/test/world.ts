@@ -232,7 +232,10 @@ export class World implements AsyncDisposable {
         if (this.unknownCommits.has(sha)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         return { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 } as never;
       },
-      contains: async () => false,
+      contains: async (sha, earlier) => {
+        if (this.unknownCommits.has(earlier)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
+        return this.commits[Number(earlier) - 1] !== undefined && Number(earlier) <= Number(sha);
+      },
       changedPaths: async (from, to) => (await this.changedPaths(from, to)).map((path) => ({ path }) as never),
       changedNodes: async (from, to) =>
         (await this.changedPaths(from, to)).map((path) => ({ path, before: 'file' as const, after: 'file' as const })),
