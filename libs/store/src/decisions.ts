@@ -103,6 +103,7 @@ export const METHOD_KINDS = {
     stories: 'read',
     save: 'logged',
     begin: 'decision',
+    ofRevision: 'read',
     lastComplete: 'read',
     lostComplete: 'read',
     authorsOf: 'read',

@@ -33,13 +33,17 @@ export interface Rollout {
   readonly unreadable?: string | undefined;
 }
 
-/** The rollout that hosts follow, with the policy of its revision. */
-export interface CurrentRollout extends Rollout {
+/** A rollout with the policy of its revision, and what was decided by that. */
+export interface PolicedRollout extends Rollout {
   readonly policy: RolloutPolicy;
   /** The ring of each host, as it was when the rollout began; undefined: all hosts are in the first one. */
   readonly rings: ReadonlyMap<HostName, number> | undefined;
   /** How its policy is weaker than that of the last complete rollout; undefined: not compared yet. */
   readonly weaker: readonly Loosening[] | undefined;
+}
+
+/** The rollout that hosts follow. */
+export interface CurrentRollout extends PolicedRollout {
   /** Undefined: not known, or not asked yet. */
   readonly authors?: RolloutAuthors | undefined;
   /** Hosts that its revision changes and that have no release yet, because they are still built, with the system that they will have; undefined: none. */

@@ -129,11 +129,15 @@ export function isFollowed(): SQL {
 
 /** The rollout of the newest matching revision that hosts follow. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
+  return await newestOf(db, and(where, isFollowed()));
+}
+
+async function newestOf(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
   const [row] = await db
     .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy, revisionState: revisions.state })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
-    .where(and(where, isFollowed(), isReadableCounter(revisions.sequence)))
+    .where(and(where, isReadableCounter(revisions.sequence)))
     .orderBy(desc(revisions.sequence))
     .limit(1);
   if (row === undefined) return undefined;
@@ -351,6 +355,7 @@ async function lastComplete(db: Database, revisionId: string): Promise<CompleteR
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin'> {
   return {
     save: async (decided, at, entries) => await save(db, origin, decided, at, entries),
+    ofRevision: async (revisionId) => await newestOf(db, eq(revisions.id, revisionId)),
     lastComplete: async (revisionId) => await lastComplete(db, revisionId),
     lostComplete: async (revisionId) => await lostComplete(db, revisionId),
     authorsOf: async (revisionId, forge, ring) => await authorsOf(db, revisionId, forge, ring),

@@ -18,6 +18,7 @@ import type {
   NewApiToken,
   Pin,
   PinKind,
+  PolicedRollout,
   ProbeOfRing,
   Revision,
   NewRolloutOrder,
@@ -220,6 +221,8 @@ export interface RolloutStore {
   save(decided: RolloutDecided, at: Timestamp, entries: readonly AuditEntry[]): Promise<boolean>;
   /** Begins the rollout that waits, and ends the one that hosts follow. False: somebody else did, or it waits no more. */
   begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
+  /** That of a revision, whether hosts follow it or not; undefined: it has none. */
+  ofRevision(revisionId: string): Promise<PolicedRollout | undefined>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */
   lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
   /** A rollout was complete before the revision that {@link RolloutStore.lastComplete} does not know, because the database was lost. */
@@ -272,8 +275,8 @@ export interface HostStore extends QuarantineStore, HostRenames {
   markCloned(host: HostName, at: Timestamp): Promise<void>;
   clearCloned(host: HostName): Promise<void>;
   /**
-   * The host is here, as it says. Its epoch and the repository's sequence continue above what the agent ever accepted:
-   * after a restored database a desired release gets a fresh epoch, and the next revision a sequence that hosts take.
+   * The host is here, as it says. Its epoch continues above what the agent ever accepted: after a restored database a desired release gets a
+   * fresh epoch.
    */
   connect(host: HostName, presence: HostPresence): Promise<HostRow>;
   /** False when another session is the current one. */

@@ -148,4 +148,28 @@ test('a failure ends its protection at once', async () => {
   const fix = await publish('3x');
   await answer('other', '3d', 'ROLLED_BACK');
   await follows(fix, 'ROLLING', 0);
+  await answer('canary', '3x', 'SUCCEEDED');
+  await answer('other', '3x', 'SUCCEEDED');
+  await follows(fix, 'COMPLETE', 1);
+});
+
+test('a commit that brings approvals is pinned by an administrator alone, while it waits as when it has begun', async () => {
+  const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+  const guarded: RolloutPolicy = { ...RINGS, rings: RINGS.rings.map((ring) => ({ ...ring, approvals })) };
+  const running = await train('5');
+  const systems = { canary: systemOf('canary', '5x'), other: systemOf('other', '5x') };
+  const waiting = await publishCommit(server, systems, guarded);
+  const token = { name: 'oda', role: 'operator', person: 'oda' } as const;
+  const { token: operator } = JSON.parse((await server.ask('POST', 'tokens', token)).text) as { token: string };
+  const pin = async (as: string): Promise<number> => {
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${as}` };
+    const body = JSON.stringify({ reason: 'a look at it', commit: waiting.sha });
+    return (await fetch(`${server.url}/api/hosts/other/pin`, { method: 'POST', headers, body })).status;
+  };
+  expect(await followed()).toMatchObject({ revisionId: running.id });
+  expect(await pin(operator)).toBe(403);
+  await answer('other', '5d', 'SUCCEEDED');
+  await follows(waiting, 'WAITING_APPROVAL', 0);
+  expect(await pin(operator)).toBe(403);
+  expect(await pin(server.token)).toBe(200);
 });

@@ -33,17 +33,17 @@ export async function commitNamed(
   return { kind: 'found', newest, revisions };
 }
 
-/** The newest release that such a commit has for the host. */
+/** The newest release that such a commit has for the host, and the revision of it that has that. */
 export async function releaseNamed(
   deps: NamedCommitDeps & { readonly store: StorePart<{ releases: 'ofRevision' }> },
   prefix: string,
   host: HostName,
-): Promise<NotNamed | { readonly kind: 'found'; readonly release: ReleaseRef }> {
+): Promise<NotNamed | { readonly kind: 'found'; readonly release: ReleaseRef; readonly revision: Revision }> {
   const named = await commitNamed(deps, prefix);
   if (named.kind === 'refused') return named;
   for (const revision of named.revisions) {
     const release = await deps.store.releases.ofRevision(revision, host);
-    if (release !== undefined) return { kind: 'found', release };
+    if (release !== undefined) return { kind: 'found', release, revision };
   }
   const short = shortSha(named.newest.sha);
   return { kind: 'refused', status: 409, code: 'NO_RELEASE', message: `${short} has no release for ${host}: see why with: floe revisions ${short}` };

@@ -1,6 +1,17 @@
-import { DEFAULT_POLICY, NOTHING_OBSERVED, type CommitSha, type ReleaseRef, type RolloutPolicy, type StorePath } from '@floe/model';
+import {
+  beginRollout,
+  DEFAULT_POLICY,
+  isEndedRollout,
+  isRingPromoted,
+  NOTHING_OBSERVED,
+  ROLLOUT_STATES,
+  type CommitSha,
+  type ReleaseRef,
+  type RolloutPolicy,
+  type StorePath,
+} from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { CurrentRollout, FleetHost, Revision, LostRollout } from '@floe/store';
+import type { CurrentRollout, FleetHost, LostRollout, PolicedRollout, Revision } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
@@ -19,6 +30,10 @@ interface Given {
   /** Of the last complete rollout. */
   readonly before?: RolloutPolicy;
   readonly lost?: LostRollout;
+  /** Of the commit that is named; undefined: it has none. */
+  readonly named?: Partial<PolicedRollout> | undefined;
+  /** Of the commit that is named. */
+  readonly policy?: RolloutPolicy;
   /** The cache has none of it. */
   readonly isGone?: boolean;
 }
@@ -44,8 +59,12 @@ function withHost(given: Given = {}) {
       rollouts: {
         lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }),
         lostComplete: async () => await Promise.resolve(given.lost),
+        ofRevision: async () => await Promise.resolve(('named' in given ? given.named : given.rollout) as PolicedRollout | undefined),
       },
-      revisions: { byShaPrefix: async () => await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha }) as Revision)) },
+      revisions: {
+        byShaPrefix: async () =>
+          await Promise.resolve(shas.map((sha, index) => ({ id: String(index), sha, policy: given.policy ?? DEFAULT_POLICY }) as Revision)),
+      },
       releases: {
         ofRevision: async () => await Promise.resolve(released),
         // As it was released last: another one may have the same system.
@@ -134,6 +153,7 @@ describe('a pin', () => {
       policy,
       rings: new Map([[ada, ring]]),
       state,
+      course: { ...beginRollout(1), state },
       weaker: weaker ?? [],
     });
     const open = policyWith(false, false);
@@ -177,6 +197,88 @@ describe('a pin', () => {
       expect(written.length).toBe(needsAdministrator ? 0 : 1);
       expect(await ask(...PIN, { reason, commit: 'ccccccc' })).toMatchObject({ status: 200 });
     });
+  });
+
+  describe('past the approvals of the very commit that is named', () => {
+    const [ring] = DEFAULT_POLICY.rings;
+    if (ring === undefined) throw new Error('the default policy has a ring');
+    const approvals = { count: 1, role: 'approver', notAuthor: false } as const;
+    /** Three rings; the host is in the second one. */
+    const RING = 1;
+    const policyWith = (...asked: readonly number[]): RolloutPolicy => ({
+      ...DEFAULT_POLICY,
+      rings: [0, 1, 2].map((index) => ({ ...ring, name: `ring${index}`, approvals: asked.includes(index) ? approvals : undefined })),
+    });
+    const POLICIES = { none: policyWith(), before: policyWith(0), own: policyWith(RING), after: policyWith(2) } as const;
+    const at = (state: CurrentRollout['state'], index: number, unapproved?: readonly number[]) => ({
+      state,
+      course: { ...beginRollout(1), state, ring: index, provedRing: index === 0 ? undefined : 0, unapproved },
+    });
+    const row = (key: string, rollout: Partial<PolicedRollout> | undefined, hasPassed = false) => ({ key, rollout, hasPassed });
+    /** What became of the rollout of the commit. `hasPassed`: the host's ring was told it, so it had the approvals. */
+    const NAMED = [
+      row('none', undefined),
+      row('NEXT', { ...at('NEXT', 0), waitingSince: 5, weaker: undefined }),
+      row('SUPERSEDED while it waited', { ...at('SUPERSEDED', 0), waitingSince: 5, weaker: undefined }),
+      ...ROLLOUT_STATES.filter((state) => state !== 'NEXT').flatMap((state) =>
+        [0, 1, 2].map((index) => {
+          const found = at(state, index);
+          return row(`${state} at ring ${index}`, found, state === 'SUPERSEDED' ? index > RING : isRingPromoted(found.course, RING));
+        }),
+      ),
+      row('SUPERSEDED after it passed over the ring', at('SUPERSEDED', 2, [RING])),
+      row('that cannot be read', { ...at('PAUSED', 2), unreadable: 'policy' }),
+    ];
+    const FOLLOWED = ['itself', 'nothing', 'one without approvals', 'one with approvals'] as const;
+
+    const table = NAMED.flatMap(({ key, rollout, hasPassed }) =>
+      Object.entries(POLICIES).flatMap(([where, policy]) =>
+        FOLLOWED.flatMap((followed) =>
+          (['operator', 'approver', 'administrator'] as const).flatMap((role) => {
+            const hasBegun = rollout !== undefined && rollout.waitingSince === undefined;
+            // What hosts follow has begun, and nothing newer did.
+            if (followed === 'itself' && (!hasBegun || rollout.state === 'SUPERSEDED')) return [];
+            if (hasBegun && followed !== 'itself' && rollout.state !== undefined && !isEndedRollout(rollout.state)) return [];
+            // Before it begins nobody knows in which ring the host is.
+            const isAsked = (hasBegun ? where === 'before' || where === 'own' : where !== 'none') || key === 'that cannot be read';
+            const needsAdministrator = (isAsked && !hasPassed) || followed === 'one with approvals';
+            return [{ key, where, followed, role, policy, rollout, hasPassed, isRefused: role !== 'administrator' && needsAdministrator }];
+          }),
+        ),
+      ),
+    );
+
+    test('the table has what matters', () => {
+      expect(table.length).toBeGreaterThan(400);
+      for (const { key } of NAMED) expect(table.map((each) => each.key)).toContain(key);
+    });
+
+    test.each(table)(
+      '$key, approvals: $where, hosts follow $followed, by an $role',
+      async ({ rollout, policy, followed, role, hasPassed, isRefused }) => {
+        const rings = rollout?.waitingSince === undefined ? new Map([[ada, RING]]) : undefined;
+        const named = rollout && { revisionId: 'named', policy, rings, weaker: [], ...rollout };
+        const other = (of: RolloutPolicy) => ({ revisionId: 'other', policy: of, rings: new Map([[ada, RING]]), weaker: [], ...at('ROLLING', 0) });
+        const follows = {
+          itself: named,
+          nothing: undefined,
+          'one without approvals': other(POLICIES.none),
+          'one with approvals': other(POLICIES.own),
+        };
+        const ofRollout = followed === 'itself' ? { rollout: release(5), isRingPromoted: hasPassed } : {};
+        const current = follows[followed];
+        const { ask, written } = withHost({
+          released: release(5),
+          situation: ofRollout,
+          named,
+          policy,
+          ...(current === undefined ? {} : { rollout: current }),
+        });
+        const answered = await ask(...PIN, { reason, commit: 'ccccccc' }, { authorization: `Bearer ${fakeTokenOf(role)}` });
+        expect(answered).toMatchObject(isRefused ? { status: 403, code: 'ROLE_TOO_LOW' } : { status: 200 });
+        expect(written.length).toBe(isRefused ? 0 : 1);
+      },
+    );
   });
 
   test('and a hold end together; where there is none, nothing ends', async () => {

@@ -1,7 +1,7 @@
-import { hasApprovals, ringIn, type HostName as HostNameBrand, type ReleaseRef } from '@floe/model';
+import type { HostName as HostNameBrand } from '@floe/model';
 import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import { sequenceFloor, type CurrentRollout, type FleetHost, type PinKind, type PlainStore, type Repository, type StorePart } from '@floe/store';
+import { sequenceFloor, type FleetHost, type PinKind, type PlainStore, type Repository, type Revision, type StorePart } from '@floe/store';
 import { releaseWords, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -13,6 +13,7 @@ import { releaseNamed } from './named-commit.ts';
 import { notInCache, type KeepInCache } from './in-cache.ts';
 import { nameOfRelease } from './kept-back.ts';
 import { decide } from './decide.ts';
+import { needsApprovals } from './past-approvals.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
@@ -24,7 +25,7 @@ export interface PinDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet';
-    rollouts: 'lastComplete' | 'lostComplete';
+    rollouts: 'ofRevision' | 'lastComplete' | 'lostComplete';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'commitsOf';
   }> &
@@ -57,17 +58,6 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     return (await store.hosts.fleet(repository.id, [host])).hosts[0];
   }
 
-  /** The policy lets nothing reach the host without an approval; of two policies while the newer one is not known to be no weaker, also where the older one is lost. */
-  async function isApprovedFirst(host: HostNameBrand, rollout: CurrentRollout | undefined): Promise<boolean> {
-    if (rollout === undefined) return false;
-    if (hasApprovals(rollout.policy, ringIn(rollout)(host))) return true;
-    if (rollout.state === 'COMPLETE' || rollout.weaker?.length === 0) return false;
-    const lost = await store.rollouts.lostComplete(rollout.revisionId);
-    if (lost !== undefined) return !lost.isDefault;
-    const before = await store.rollouts.lastComplete(rollout.revisionId);
-    return before !== undefined && hasApprovals(before.policy);
-  }
-
   function answer(c: Context, message: string) {
     const body: RolloutAnswer = { outcome: 'done', message };
     return c.json(body);
@@ -84,6 +74,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     const refusal = refusalToOrder(each.row);
     if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
     let wanted = each.situation.directed;
+    let revision: Revision | undefined;
     if (commit === undefined && wanted === undefined)
       return refuse(
         c,
@@ -94,7 +85,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     if (commit !== undefined) {
       const named = await releaseNamed(deps, commit, host);
       if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
-      wanted = named.release;
+      ({ release: wanted, revision } = named);
     }
     if (wanted === undefined) throw new TypeError('one of both is there');
     const order = each.situation.ordered?.get(wanted.toplevel);
@@ -112,7 +103,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         'ROLE_TOO_LOW',
         `${host} was told ${toldName} already, and only an administrator may bring it back to ${name} by a pin: ask one, or revert the commit and push`,
       );
-    if (c.var.actor.role !== 'administrator' && !wasGiven(each, wanted) && (await isApprovedFirst(host, rollout)))
+    if (c.var.actor.role !== 'administrator' && (await needsApprovals(deps, each, wanted, { followed: rollout, revision })))
       return refuse(
         c,
         403,
@@ -182,10 +173,4 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     },
   );
   return app;
-}
-
-/** The host was told it, or is told it now, or a complete rollout gave it: it passed the approvals that it needed. */
-function wasGiven({ situation }: FleetHost, { id }: Pick<ReleaseRef, 'id'>): boolean {
-  const { directed, stable, rollout, isRingPromoted } = situation;
-  return id === directed?.id || id === stable?.id || (isRingPromoted && id === rollout?.id);
 }
