@@ -1,8 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { FairGate } from './fair-gate.ts';
+import { FairGate, type FairGateLimits } from './fair-gate.ts';
 
 const settled = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
+
+function gateOf(places: number, placesOfGroup: number, bounds: Partial<FairGateLimits> = {}): FairGate {
+  return new FairGate({ places, placesOfGroup, waiting: 10_000, waitingOfGroup: 10_000, ...bounds });
+}
 
 /** Work that ends when it is told to; `order` has what was begun. */
 function works(gate: FairGate) {
@@ -22,7 +26,7 @@ describe('a fair gate', () => {
     const visitor = fc.record({ group: fc.constantFrom('a', 'b', 'c'), member: fc.constantFrom('x', 'y'), fails: fc.boolean() });
     await fc.assert(
       fc.asyncProperty(fc.array(visitor, { maxLength: 40 }), fc.array(fc.nat(), { minLength: 1, maxLength: 20 }), async (visitors, picks) => {
-        const gate = new FairGate(4, 2);
+        const gate = gateOf(4, 2);
         const { running, come, order } = works(gate);
         const all = visitors.map(({ group, member }) => come(group, member).catch(() => undefined));
         for (let step = 0; order.length < visitors.length || running.length > 0; step += 1) {
@@ -43,7 +47,7 @@ describe('a fair gate', () => {
   });
 
   test('serves a newcomer next, however many members of another group wait', async () => {
-    const gate = new FairGate(4, 2);
+    const gate = gateOf(4, 2);
     const { order, running, come } = works(gate);
     const flood = Array.from({ length: 1_000 }, (_, n) => come('hostile', String(n)));
     const others = Array.from({ length: 3 }, (_, n) => come(`other ${n}`, 'x'));
@@ -62,7 +66,7 @@ describe('a fair gate', () => {
   });
 
   test('serves the members of one group in turn', async () => {
-    const gate = new FairGate(1, 1);
+    const gate = gateOf(1, 1);
     const { order, running, come } = works(gate);
     const all = [...Array.from({ length: 50 }, () => come('proxy', 'loud')), come('proxy', 'quiet')];
     await settled();
@@ -76,5 +80,65 @@ describe('a fair gate', () => {
       await settled();
     }
     await Promise.all(all);
+  });
+
+  test('lets few wait, refuses the newest of those who have the most, and never the first of a group while another has more', async () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({ kind: fc.constant('come' as const), group: fc.constantFrom(...'aaaabcdefghij'), member: fc.constantFrom(...'xyz') }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('end' as const), which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('give up' as const), which: fc.nat() }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
+        const gate = gateOf(3, 2, { waiting: 8, waitingOfGroup: 4 });
+        const places: Disposable[] = [];
+        const outcomes: string[] = [];
+        const patience: AbortController[] = [];
+        for (const each of steps) {
+          if (each.kind === 'end') places.splice(each.which % Math.max(1, places.length), 1)[0]?.[Symbol.dispose]();
+          else if (each.kind === 'give up') patience[each.which % Math.max(1, patience.length)]?.abort();
+          else {
+            const { group, member } = each;
+            const most = Math.max(...'abcdefghij'.split('').map((name) => gate.waitingOf(name)));
+            const isFirst = gate.waitingOf(group) === 0;
+            const controller = new AbortController();
+            patience.push(controller);
+            const entering = gate.enter(group, member, controller.signal);
+            const isRefused = (await Promise.race([entering, settled()])) === 'crowded';
+            if (isRefused && isFirst) expect({ waiting: gate.waiting, most }).toEqual({ waiting: 8, most: 1 });
+            void entering.then((outcome) => {
+              outcomes.push(typeof outcome === 'string' ? outcome : 'let-in');
+              if (typeof outcome !== 'string') places.push(outcome);
+            });
+          }
+          await settled();
+          expect(gate.waiting).toBeLessThanOrEqual(8);
+          for (const group of 'abcdefghij') {
+            expect(gate.waitingOf(group)).toBeLessThanOrEqual(4);
+            expect(gate.takenOf(group)).toBeLessThanOrEqual(2);
+          }
+        }
+        while (places.length > 0) {
+          places.shift()?.[Symbol.dispose]();
+          await settled();
+        }
+        expect([outcomes.length, gate.waiting]).toEqual([patience.length, 0]);
+      }),
+    );
+  });
+
+  test('tells whoever passes that too many wait, as a failure that passes', async () => {
+    const gate = gateOf(1, 1, { waitingOfGroup: 1 });
+    const { running, come } = works(gate);
+    const all = [come('a', 'x'), come('a', 'x')];
+    await expect(come('a', 'x')).rejects.toMatchObject({ code: 'CROWDED', retryable: true });
+    for (const each of all) {
+      await settled();
+      running.shift()?.end();
+      await each;
+    }
   });
 });

@@ -1,26 +1,45 @@
+import { FloeError } from './errors.ts';
+
+/** `crowded`: too many wait. `gave-up`: the caller's signal came first. */
+type Refusal = 'crowded' | 'gave-up';
+type Waiter = (outcome: 'let-in' | Refusal) => void;
+
 interface Queue {
   /** Waiting callers by member; the member whose turn is next comes first. */
-  readonly waiting: Map<string, (() => void)[]>;
+  readonly waiting: Map<string, Waiter[]>;
   taken: number;
   size: number;
 }
 
+/** A place in a gate, until it is disposed of. */
+export type GatePlace = Disposable;
+
+export interface FairGateLimits {
+  /** How many are let in at a time. */
+  readonly places: number;
+  /** Of one group. */
+  readonly placesOfGroup: number;
+  /** How many may wait. */
+  readonly waiting: number;
+  /** Of one group. */
+  readonly waitingOfGroup: number;
+}
+
 /**
- * A {@link Gate} that serves groups of callers (e.g. by address) in turn, and within a group its members, so that a client with a
+ * A gate that serves groups of callers (e.g. by address) in turn, and within a group its members, so that a client with a
  * thousand requests gets one turn like any other. No group may hold more than its share of the places, so that one group's slow
- * work leaves room for others.
+ * work leaves room for others. When too many wait, the newest of those who have the most is refused: whoever has nothing waiting is not refused
+ * because of others, unless these are as many groups as may wait.
  */
 export class FairGate {
-  readonly #places: number;
-  readonly #placesOfGroup: number;
+  readonly #limits: FairGateLimits;
   /** Groups that hold places or wait; the one whose turn is next comes first. */
   readonly #groups = new Map<string, Queue>();
   #taken = 0;
   #waiting = 0;
 
-  constructor(places: number, placesOfGroup: number) {
-    this.#places = places;
-    this.#placesOfGroup = placesOfGroup;
+  constructor(limits: FairGateLimits) {
+    this.#limits = limits;
   }
 
   /** How many wait. */
@@ -32,32 +51,100 @@ export class FairGate {
     return this.#groups.get(group)?.size ?? 0;
   }
 
-  async pass<T>(group: string, member: string, work: () => Promise<T>): Promise<T> {
-    const queue = this.#groups.get(group) ?? { waiting: new Map(), taken: 0, size: 0 };
+  /** How many places a group holds. */
+  takenOf(group: string): number {
+    return this.#groups.get(group)?.taken ?? 0;
+  }
+
+  /** Waits for a place, until `signal` aborts. */
+  async enter(group: string, member: string, signal?: AbortSignal): Promise<GatePlace | Refusal> {
+    if (signal?.aborted === true) return 'gave-up';
+    const queue = this.#groups.get(group) ?? { waiting: new Map<string, Waiter[]>(), taken: 0, size: 0 };
+    const isFree = this.#taken < this.#limits.places && queue.taken < this.#limits.placesOfGroup;
+    if (!isFree && !this.#makeRoom(queue, member)) return 'crowded';
     this.#groups.set(group, queue);
-    await new Promise<void>((resolve) => {
-      const ahead = queue.waiting.get(member) ?? [];
-      queue.waiting.set(member, ahead);
-      ahead.push(resolve);
-      queue.size += 1;
-      this.#waiting += 1;
-      this.#letIn();
-    });
-    try {
-      return await work();
-    } finally {
-      this.#taken -= 1;
-      queue.taken -= 1;
-      if (queue.taken === 0 && queue.size === 0) this.#groups.delete(group);
-      this.#letIn();
+    const outcome = await this.#wait(queue, member, signal);
+    if (outcome !== 'let-in') {
+      this.#forgetIdle(group, queue);
+      return outcome;
     }
+    return {
+      [Symbol.dispose]: () => {
+        this.#taken -= 1;
+        queue.taken -= 1;
+        this.#forgetIdle(group, queue);
+        this.#letIn();
+      },
+    };
+  }
+
+  /** Does `work` in a place. Throws `FloeError('CROWDED')` when too many wait. */
+  async pass<T>(group: string, member: string, work: () => Promise<T>): Promise<T> {
+    const place = await this.enter(group, member);
+    if (typeof place === 'string') throw new FloeError('CROWDED', 'too many wait for their turn', { retryable: true });
+    using _place = place;
+    return await work();
+  }
+
+  async #wait(queue: Queue, member: string, signal: AbortSignal | undefined): Promise<'let-in' | Refusal> {
+    const { promise, resolve } = Promise.withResolvers<'let-in' | Refusal>();
+    const giveUp = (): void => this.#refuse(queue, member, resolve, 'gave-up');
+    const ahead = queue.waiting.get(member) ?? [];
+    queue.waiting.set(member, ahead);
+    ahead.push(resolve);
+    queue.size += 1;
+    this.#waiting += 1;
+    signal?.addEventListener('abort', giveUp);
+    this.#letIn();
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** False: nobody has more waiting than whoever comes, who is refused then. */
+  #makeRoom(own: Queue, member: string): boolean {
+    const { waiting, waitingOfGroup } = this.#limits;
+    if (own.size >= waitingOfGroup) return this.#refuseNewest(own, (own.waiting.get(member)?.length ?? 0) + 1);
+    if (this.#waiting < waiting) return true;
+    let largest = own;
+    for (const each of this.#groups.values()) if (each.size > largest.size) largest = each;
+    return largest.size > own.size + 1 && this.#refuseNewest(largest, 0);
+  }
+
+  /** Refuses the newest of the member that has the most waiting, if it has more than so many. */
+  #refuseNewest(queue: Queue, moreThan: number): boolean {
+    const [first] = queue.waiting;
+    if (first === undefined) return false;
+    let [longest, waiters] = first;
+    for (const [member, each] of queue.waiting) if (each.length > waiters.length) [longest, waiters] = [member, each];
+    const newest = waiters.at(-1);
+    if (newest === undefined || waiters.length <= moreThan) return false;
+    this.#refuse(queue, longest, newest, 'crowded');
+    return true;
+  }
+
+  #refuse(queue: Queue, member: string, waiter: Waiter, why: Refusal): void {
+    const waiters = queue.waiting.get(member) ?? [];
+    const at = waiters.lastIndexOf(waiter);
+    if (at === -1) return;
+    waiters.splice(at, 1);
+    if (waiters.length === 0) queue.waiting.delete(member);
+    queue.size -= 1;
+    this.#waiting -= 1;
+    waiter(why);
+  }
+
+  #forgetIdle(group: string, queue: Queue): void {
+    if (queue.taken === 0 && queue.size === 0 && this.#groups.get(group) === queue) this.#groups.delete(group);
   }
 
   #letIn(): void {
     if (this.#waiting === 0) return;
     for (const [group, queue] of this.#groups) {
-      if (this.#taken >= this.#places) return;
-      if (queue.size === 0 || queue.taken >= this.#placesOfGroup) continue;
+      if (this.#taken >= this.#limits.places) return;
+      if (queue.size === 0 || queue.taken >= this.#limits.placesOfGroup) continue;
       // To the end of the line: this loop reaches it again while there is room.
       this.#groups.delete(group);
       this.#groups.set(group, queue);
@@ -69,13 +156,13 @@ export class FairGate {
     const [next] = queue.waiting;
     if (next === undefined) return;
     const [member, ahead] = next;
-    const go = ahead.shift();
+    const first = ahead.shift();
     queue.waiting.delete(member);
     if (ahead.length > 0) queue.waiting.set(member, ahead);
     queue.size -= 1;
     queue.taken += 1;
     this.#taken += 1;
     this.#waiting -= 1;
-    go?.();
+    first?.('let-in');
   }
 }

@@ -14,6 +14,8 @@ import { WelcomedSession } from './session.ts';
  */
 const CONCURRENT_HELLOS = 16;
 const CONCURRENT_OF_ADDRESS = 8;
+/** As many as there may be connections without a judged hello: those that were closed meanwhile still wait for their turn. */
+const WAITING_HELLOS = 3_000;
 
 /**
  * Number of admissions that are stored at the same time. The store has few transactions for them, in which it puts together what waits: so many
@@ -54,8 +56,19 @@ interface Guest extends Visitor {
 /** Turns a hello into a session, or refuses it. */
 export class Greeter {
   readonly #deps: GreeterDeps;
-  readonly #gate = new FairGate(CONCURRENT_HELLOS, CONCURRENT_OF_ADDRESS);
-  readonly #admissions = new FairGate(CONCURRENT_ADMISSIONS, CONCURRENT_ADMISSIONS);
+  readonly #gate = new FairGate({
+    places: CONCURRENT_HELLOS,
+    placesOfGroup: CONCURRENT_OF_ADDRESS,
+    waiting: WAITING_HELLOS,
+    waitingOfGroup: WAITING_HELLOS,
+  });
+  readonly #admissions = new FairGate({
+    places: CONCURRENT_ADMISSIONS,
+    placesOfGroup: CONCURRENT_ADMISSIONS,
+    // One at a time for each host.
+    waiting: Infinity,
+    waitingOfGroup: Infinity,
+  });
   /** Hellos with the right key whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
