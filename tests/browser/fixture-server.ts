@@ -4,7 +4,7 @@ import type { FleetHost, HostRow, ListedReport, Revision, TokenHolder } from '@f
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { AddressInfo } from 'node:net';
-import { FAKE_REPOSITORY, fakeApp, type FakeStore } from '../../apps/server/src/test/fake-app.ts';
+import { apiTokenOf, FAKE_REPOSITORY, fakeApp, type FakeStore } from '../../apps/server/src/test/fake-app.ts';
 
 type Change = FleetEvent extends infer E ? (E extends FleetEvent ? Omit<E, 'version' | 'at'> : never) : never;
 
@@ -40,7 +40,7 @@ export class FixtureServer implements AsyncDisposable {
 
   constructor(options: FixtureServerOptions) {
     this.fleet = options.fleet;
-    this.token = options.token ?? 'floe-test-token';
+    this.token = options.token ?? apiTokenOf('test');
     this.#holder = { name: 'ada', role: options.role ?? 'administrator', person: 'ada' };
     this.#dashboardDir = options.dashboardDir;
   }
@@ -144,7 +144,7 @@ export class FixtureServer implements AsyncDisposable {
         findApiToken: async (token) => await Promise.resolve(token === this.token ? this.#holder : undefined),
         findSession: async (secret) => await Promise.resolve(sessions.has(secret) ? this.#holder : undefined),
         createSession: async (secret, token) => await Promise.resolve(token === this.token && sessions.add(secret).has(secret)),
-        endSession: async (secret) => void (await Promise.resolve(sessions.delete(secret))),
+        endSession: async (secret) => await Promise.resolve(sessions.delete(secret)),
         voidEnrolmentTokens: async () => await Promise.resolve(),
       },
       hosts: {

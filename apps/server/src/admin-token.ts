@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { writeFileDurably, type Clock, type Logger } from '@floe/runtime';
 import type { PlainStore, StorePart } from '@floe/store';
 
+/** The form of {@link newApiToken}'s. */
+export const API_TOKEN = /^floe_[\w-]{32}$/;
+
 export function newApiToken(): string {
   return `floe_${randomBytes(24).toString('base64url')}`;
 }

@@ -3,6 +3,7 @@ import type { Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 import { Hono } from 'hono';
 import { createAuth, type AuthDeps } from './auth.ts';
+import { CredentialLooks, type CredentialLooksDeps } from './credential-looks.ts';
 import { answerError, refuse } from './http-error.ts';
 import { BodyBudget } from './http/bodies.ts';
 import type { ClientAddresses } from './http/client-address.ts';
@@ -30,10 +31,10 @@ import { trialRoutes, type TrialDeps } from './routes/trials.ts';
 import { tokenRoutes, type TokenRouteDeps } from './routes/tokens.ts';
 import { webhookRoutes, type WebhookDeps } from './routes/webhooks.ts';
 
-type Made = 'auth' | 'bodies';
+type Made = 'auth' | 'bodies' | 'looks';
 
 interface OwnDeps {
-  readonly store: AuthDeps['store'] & Pick<PlainStore, 'forPeople'>;
+  readonly store: AuthDeps['store'] & { readonly tokens: CredentialLooksDeps['tokens'] } & Pick<PlainStore, 'forPeople'>;
   readonly logger: Logger;
   /** Where people reach the page. */
   readonly publicUrl: string;
@@ -96,8 +97,9 @@ export function createApp(deps: AppDeps): Hono {
   const api = new Hono();
   // Nobody who looks waits for thousands of agents that come back at once.
   api.use(async (_, next) => await deps.store.forPeople(next));
-  const auth = createAuth(deps);
-  const routes = { ...deps, auth, bodies: new BodyBudget(STRANGERS_BYTES) };
+  const looks = new CredentialLooks({ tokens: deps.store.tokens, clock: deps.clock, addresses: deps.addresses });
+  const auth = createAuth({ ...deps, looks });
+  const routes = { ...deps, auth, looks, bodies: new BodyBudget(STRANGERS_BYTES) };
   api.route('/session', sessionRoutes(routes));
   api.route('/', enrolmentRoutes(routes));
   api.route('/', decisionRoutes(routes));

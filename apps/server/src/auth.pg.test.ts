@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newApiToken } from './admin-token.ts';
 import { startTestServer, type TestServer } from './test/test-server.ts';
 
 let server: TestServer;
@@ -46,8 +47,9 @@ describe('the page signs in', () => {
   });
 
   test('until its token is revoked', async () => {
-    await server.context.store.tokens.createApiToken({ name: 'borrowed', role: 'viewer', token: 'token-of-a-guest', at: 1 });
-    const cookie = cookieOf(await signIn('token-of-a-guest'));
+    const token = newApiToken();
+    await server.context.store.tokens.createApiToken({ name: 'borrowed', role: 'viewer', token, at: 1 });
+    const cookie = cookieOf(await signIn(token));
     expect((await withCookie(cookie)).status).toBe(200);
     await server.context.store.tokens.revokeApiToken({ name: 'borrowed', by: 'admin', now: 1 });
     expect((await withCookie(cookie)).status).toBe(401);

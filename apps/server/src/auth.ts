@@ -1,14 +1,13 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { mayDo, roleFor, type Action, type Role } from '@floe/model';
-import { FairGate, Gate, type Clock, type Logger } from '@floe/runtime';
+import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart, TokenHolder } from '@floe/store';
 import type { Context, MiddlewareHandler } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { createMiddleware } from 'hono/factory';
 import { atMostEvery } from './at-most-every.ts';
+import { newSessionSecret, refuseLook, type Credential, type CredentialLooks, type Looked } from './credential-looks.ts';
 import { membersBody } from './http/bodies.ts';
 import { saying } from './openapi/described.ts';
-import type { ClientAddresses } from './http/client-address.ts';
 import { refuse } from './http-error.ts';
 import { LastUses } from './last-uses.ts';
 import { RefusalNotes } from './refusal-notes.ts';
@@ -16,19 +15,6 @@ import { RefusalNotes } from './refusal-notes.ts';
 const SESSION_COOKIE = 'floe_session';
 /** The server ends a session by itself sooner: this only lets the browser forget it. */
 const COOKIE_LIFETIME_S = 30 * 24 * 3600;
-/**
- * So many credentials are looked up at a time, and so many wait: a guess is a look at the database. Those that were good
- * lately have a way of their own, so that nobody who may come in waits behind guesses.
- */
-const CONCURRENT_LOOKS = 8;
-const CONCURRENT_GUESSES = 2;
-const MAX_WAITING_LOOKS = 500;
-/** Guesses take turns by the address that they come from; so many of one may wait, and of all. */
-const CONCURRENT_GUESSES_OF_ADDRESS = 1;
-const MAX_WAITING_GUESSES_OF_ADDRESS = 25;
-const MAX_WAITING_GUESSES = 500;
-/** How many credentials are remembered as good. They are looked up all the same: one that was revoked is worth nothing. */
-const MAX_KNOWN = 1_000;
 /** Names of administrators are looked up at most this often, however many are refused. */
 const ADMINISTRATORS_EVERY_MS = 10_000;
 
@@ -46,12 +32,6 @@ export interface AuthEnv {
   Variables: { actor: Actor; credential: Credential };
 }
 
-/** What a request shows: an API token, or the session of a browser. */
-export interface Credential {
-  readonly kind: 'token' | 'session';
-  readonly secret: string;
-}
-
 type Authentication =
   | { readonly kind: 'authenticated'; readonly actor: Actor; readonly credential: Credential }
   /** The answer. */
@@ -63,52 +43,26 @@ export interface Auth {
    * next to its path; `all-routes.test.ts` finds one that has not.
    */
   readonly requireAction: (action: Action, maxBodyBytes?: number) => MiddlewareHandler<AuthEnv>;
-  /** Whether the credential is still good: for answers that go on for hours. */
-  isGood(credential: Credential): Promise<boolean>;
-  /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. */
-  signIn(c: Context, token: string): Promise<'signed-in' | 'unknown' | 'foreign'>;
-  signOut(c: Context): Promise<'signed-out' | 'foreign'>;
+  /** Whether the credential that `actor` showed is still good: for answers that go on for hours. */
+  isGood(credential: Credential, actor: Actor): Promise<boolean>;
+  /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. False: it is not accepted. */
+  signIn(c: Context, token: string): Promise<Looked<boolean> | { readonly kind: 'foreign' }>;
+  signOut(c: Context): Promise<Looked<boolean> | { readonly kind: 'foreign' }>;
 }
 
 export interface AuthDeps {
-  readonly store: StorePart<{
-    tokens: 'findApiToken' | 'findSession' | 'createSession' | 'endSession' | 'noteUse' | 'administrators';
-    audit: 'countRefusals';
-  }>;
+  readonly store: StorePart<{ tokens: 'noteUse' | 'administrators'; audit: 'countRefusals' }>;
+  readonly looks: CredentialLooks;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Where the page is. */
   readonly publicUrl: string;
-  readonly addresses: ClientAddresses;
 }
 
 /** Who may use the API. */
-export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthDeps): Auth {
+export function createAuth({ store, looks, clock, logger, publicUrl }: AuthDeps): Auth {
   const { tokens } = store;
   const publicOrigin = new URL(publicUrl).origin;
-  const looks = new Gate(CONCURRENT_LOOKS);
-  const guesses = new FairGate(CONCURRENT_GUESSES, CONCURRENT_GUESSES_OF_ADDRESS);
-  /** Hashes, the latest last. */
-  const known = new Set<string>();
-  const hashOf = (secret: string): string => createHash('sha256').update(secret).digest('base64');
-
-  async function find({ kind, secret }: Credential, address: string): Promise<TokenHolder | undefined> {
-    const hash = hashOf(secret);
-    const look = async () => await (kind === 'token' ? tokens.findApiToken(secret, clock.now()) : tokens.findSession(secret, clock.now()));
-    const found = await (known.has(hash) ? looks.pass(look) : guesses.pass(address, hash, look));
-    known.delete(hash);
-    if (found !== undefined) known.add(hash);
-    const [oldest] = known;
-    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest);
-    return found;
-  }
-
-  function isCrowded(credential: Credential | undefined, address: string): boolean {
-    if (credential === undefined) return false;
-    if (known.has(hashOf(credential.secret))) return looks.waiting >= MAX_WAITING_LOOKS;
-    return guesses.waiting >= MAX_WAITING_GUESSES || guesses.waitingOf(address) >= MAX_WAITING_GUESSES_OF_ADDRESS;
-  }
-
   const uses = new LastUses(async (name) => await tokens.noteUse(name, clock.now()), { clock, logger });
 
   /** What a browser was made to send by another site. SameSite keeps it out as well; this holds where that does not. */
@@ -123,13 +77,10 @@ export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthD
   /** Who sends the request: the one place that decides it. */
   async function authenticate(c: Context): Promise<Authentication> {
     const credential = shown(c);
-    const address = addresses.ofRequest(c);
     const refused = (response: Response): Authentication => ({ kind: 'refused', response });
-    if (isCrowded(credential, address)) {
-      c.header('retry-after', '2');
-      return refused(refuse(c, 503, 'LOOKS_TOO_MANY', 'too many requests wait for their credentials to be looked up: try again'));
-    }
-    const found = credential === undefined ? undefined : await find(credential, address);
+    const looked: Looked<TokenHolder> = credential === undefined ? { kind: 'looked', result: undefined } : await looks.holder(c, credential);
+    if (looked.kind !== 'looked') return refused(refuseLook(c, looked));
+    const found = looked.result;
     if (credential === undefined || found === undefined) {
       c.header('www-authenticate', 'Bearer realm="floe"');
       const why =
@@ -183,23 +134,22 @@ export function createAuth({ store, clock, logger, publicUrl, addresses }: AuthD
         }),
       );
     },
-    // It was valid before, so it has to wait only when it was forgotten.
-    isGood: async (credential) => (await find(credential, 'signed in before')) !== undefined,
+    isGood: async (credential, actor) => await looks.isStillGood(credential, actor),
     async signIn(c, token) {
-      if (isForeign(c, false)) return 'foreign';
-      const secret = randomBytes(32).toString('base64url');
-      const address = addresses.ofRequest(c);
-      if (!(await guesses.pass(address, 'sign-in', async () => await tokens.createSession(secret, token, clock.now())))) return 'unknown';
+      if (isForeign(c, false)) return { kind: 'foreign' };
+      const secret = newSessionSecret();
+      const looked = await looks.signIn(c, token, secret);
       const secure = publicOrigin.startsWith('https:');
-      setCookie(c, SESSION_COOKIE, secret, { httpOnly: true, sameSite: 'Strict', secure, path: '/', maxAge: COOKIE_LIFETIME_S });
-      return 'signed-in';
+      if (looked.kind === 'looked' && looked.result === true)
+        setCookie(c, SESSION_COOKIE, secret, { httpOnly: true, sameSite: 'Strict', secure, path: '/', maxAge: COOKIE_LIFETIME_S });
+      return looked;
     },
     async signOut(c) {
-      if (isForeign(c, false)) return 'foreign';
+      if (isForeign(c, false)) return { kind: 'foreign' };
       const secret = getCookie(c, SESSION_COOKIE);
-      if (secret !== undefined) await guesses.pass(addresses.ofRequest(c), 'sign-out', async () => await tokens.endSession(secret));
-      deleteCookie(c, SESSION_COOKIE, { path: '/' });
-      return 'signed-out';
+      const looked: Looked<boolean> = secret === undefined ? { kind: 'looked', result: false } : await looks.signOut(c, secret);
+      if (looked.kind === 'looked') deleteCookie(c, SESSION_COOKIE, { path: '/' });
+      return looked;
     },
   };
 }

@@ -61,7 +61,11 @@ export function createSessions(db: Database): Pick<TokenStore, 'createSession' |
     createSession: async (secret, token, now) => await create(db, secret, token, now),
     findSession: async (secret, now) => await find(db, secret, now),
     async endSession(secret) {
-      await db.delete(sessions).where(eq(sessions.hash, hashToken(secret)));
+      const ended = await db
+        .delete(sessions)
+        .where(eq(sessions.hash, hashToken(secret)))
+        .returning({ hash: sessions.hash });
+      return ended.length > 0;
     },
     async pruneSessions(now) {
       const ended = or(lte(sessions.lastUsedAt, now - IDLE_MS), lte(sessions.createdAt, now - LIFETIME_MS));

@@ -368,7 +368,8 @@ export interface TokenStore {
   createSession(secret: string, token: string, now: Timestamp): Promise<boolean>;
   /** Whose session it is, while it was used lately, is not too old, and its token is accepted and has the role that it had. */
   findSession(secret: string, now: Timestamp): Promise<TokenHolder | undefined>;
-  endSession(secret: string): Promise<void>;
+  /** False: there was none. */
+  endSession(secret: string): Promise<boolean>;
   /** Deletes sessions that were idle for too long or are too old. Returns the number. */
   pruneSessions(now: Timestamp): Promise<number>;
   /** Takes the place of a host's unused tokens: who makes a new one may have lost the old. */

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { describedRoutes } from '../openapi/document.ts';
-import { fakeApp, fakeTokenOf } from '../test/fake-app.ts';
+import { apiTokenOf, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 
 // What holds for every route, also for those that are still to come: they are read from the app.
 
@@ -21,6 +21,9 @@ const OPEN = new Set([
   'POST /webhooks/gitlab',
   'POST /webhooks/forgejo',
 ]);
+
+/** In the form of a session. */
+const SESSION = 's'.repeat(43);
 
 interface Route {
   readonly method: string;
@@ -49,9 +52,11 @@ test('the open routes exist, and there are more', () => {
 describe.each(GUARDED)('$method $path', ({ method, path }) => {
   test.each([
     ['no credential', {}],
-    ['a token that nobody has', { authorization: 'Bearer guessed' }],
+    ['a token that nobody has', { authorization: `Bearer ${apiTokenOf('guessed')}` }],
+    ['what is no token', { authorization: 'Bearer guessed' }],
     ['another scheme', { authorization: 'Basic YWRhOnRoZS10b2tlbg==' }],
-    ['a cookie that nobody has', { cookie: 'floe_session=guessed' }],
+    ['a cookie that nobody has', { cookie: `floe_session=${SESSION}` }],
+    ['what is no session', { cookie: 'floe_session=guessed' }],
   ])('with %s is refused, and asks the store for the credential alone', async (_what, headers) => {
     const { ask, calls } = fakeApp({ store: { tokens: { findSession: async () => await Promise.resolve(undefined) } } });
     const answer = await ask(method, fill(path, 'ada'), {}, { authorization: '', ...headers });
@@ -76,7 +81,7 @@ describe.each(GUARDED.filter(({ method }) => method !== 'GET'))('$method $path',
     const { ask, calls } = fakeApp({
       store: { tokens: { findSession: async () => await Promise.resolve({ name: 'ada', role: 'administrator' as const, person: 'ada' }) } },
     });
-    const headers = { authorization: '', cookie: 'floe_session=good', 'sec-fetch-site': 'cross-site' };
+    const headers = { authorization: '', cookie: `floe_session=${SESSION}`, 'sec-fetch-site': 'cross-site' };
     expect(await ask(method, fill(path, 'ada'), { reason: 'why' }, headers)).toMatchObject({ status: 403, code: 'FOREIGN_ORIGIN' });
     expect(calls).toEqual(['tokens.findSession']);
   });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   CLOSE_CODES,
   EnrolRequest,
@@ -18,27 +17,20 @@ import { answers, takes } from '../openapi/described.ts';
 import * as v from 'valibot';
 import type { AgentHub } from '../agents/hub.ts';
 import type { Auth, AuthEnv } from '../auth.ts';
+import { newEnrolmentToken, refuseLook, type CredentialLooks } from '../credential-looks.ts';
 import { strangersBody, type BodyBudget } from '../http/bodies.ts';
-import type { ClientAddresses } from '../http/client-address.ts';
-import { Tries } from '../http/tries.ts';
 import { refuse } from '../http-error.ts';
 import { decide } from './decide.ts';
 import { Reason } from './validation.ts';
 
 const TOKEN_LIFETIME_MS = 15 * 60_000;
 const MAX_ENROL_BYTES = 4 * 1024;
-/** Refused enrolments of one address; those that succeed do not count. */
-const ENROLMENTS = { burst: 20, perSecond: 0.2 } as const;
 
 export interface EnrolmentDeps {
   readonly auth: Auth;
   readonly bodies: BodyBudget;
-  readonly addresses: ClientAddresses;
-  readonly store: StorePart<{
-    hosts: 'get';
-    tokens: 'consumeEnrolmentToken';
-  }> &
-    Pick<PlainStore, 'decide'>;
+  readonly looks: CredentialLooks;
+  readonly store: StorePart<{ hosts: 'get' }> & Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly statements: Pick<StatementLog, 'appendEnrolment' | 'appendRevocation'>;
   readonly hub: Pick<AgentHub, 'disconnect'>;
@@ -73,7 +65,6 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
   const { store, statements, hub, clock, logger } = deps;
   const app = new Hono<AuthEnv>();
   const { requireAction } = deps.auth;
-  const tries = new Tries(ENROLMENTS, clock);
 
   app.post(
     '/hosts/:host/enrolment-tokens',
@@ -82,7 +73,7 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     takes('param', Host),
     async (c) => {
       const { host } = c.req.valid('param');
-      const token = randomBytes(24).toString('base64url');
+      const token = newEnrolmentToken();
       const expiresAt = clock.now() + TOKEN_LIFETIME_MS;
       await decide(
         deps,
@@ -102,18 +93,14 @@ export function enrolmentRoutes(deps: EnrolmentDeps): Hono<AuthEnv> {
     takes('json', foreign(EnrolRequest)),
     async (c) => {
       const { token, host, machineId, publicKey } = c.req.valid('json');
-      const address = deps.addresses.ofRequest(c);
-      if (!tries.take(address)) {
-        c.header('retry-after', String(1 / ENROLMENTS.perSecond));
-        return refuse(c, 429, 'ENROLMENTS_TOO_MANY', `more than ${ENROLMENTS.burst} enrolments from one address were refused: try again in a while`);
-      }
-      const consumed = await store.tokens.consumeEnrolmentToken(token, host, clock.now());
+      const looked = await deps.looks.enrol(c, { token, host });
+      if (looked.kind !== 'looked') return refuseLook(c, looked);
+      const consumed = looked.result ?? { kind: 'unknown' };
       if (consumed.kind !== 'consumed') {
         const [code, message] = CONSUME_ERRORS[consumed.kind];
         logger.warn('an enrolment was refused', { host, code });
         return refuse(c, 403, code, message);
       }
-      tries.giveBack(address);
       const statement: EnrolmentStatement = { version: 1, host, machineId, publicKey, enrolledAt: clock.now() };
       await statements.appendEnrolment(seal(deps.serverSigner, 'floe/enrolment', statement), statement);
       const enrolment = { host, repositoryId: deps.repository.id, machineId, publicKey, at: statement.enrolledAt };

@@ -210,7 +210,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       mediaType: 'text/event-stream',
     }),
     (c) => {
-      const { credential } = c.var;
+      const { credential, actor } = c.var;
       const counted = streams.open(credential.secret);
       if (typeof counted === 'string') {
         c.header('retry-after', '30');
@@ -221,7 +221,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       async function isAllowed(): Promise<boolean> {
         if (clock.monotonic() - lookedAt < RECHECK_MS) return true;
         lookedAt = clock.monotonic();
-        return await auth.isGood(credential);
+        return await auth.isGood(credential, actor);
       }
       return streamSSE(c, async (stream) => {
         using _counted = counted;

@@ -46,10 +46,14 @@ export interface Answer {
 }
 
 /** Of ada, an administrator. */
-export const FAKE_TOKEN = 'the-token';
+export const FAKE_TOKEN = apiTokenOf('ada');
 /** Of `a-viewer`, `a-operator` and so on. */
 export function fakeTokenOf(role: Role): string {
-  return `the-token-of-${role}`;
+  return apiTokenOf(role);
+}
+/** In the form of an API token: what has another is not looked up. */
+export function apiTokenOf(name: string): string {
+  return `floe_${name.padEnd(32, '-')}`;
 }
 async function fakeHolder(token: string): Promise<TokenHolder | undefined> {
   if (token === FAKE_TOKEN) return await Promise.resolve({ name: 'ada', role: 'administrator', person: 'ada' });
