@@ -117,7 +117,7 @@ describe('what another site makes a browser send', () => {
   });
 });
 
-test('event streams are bounded for each credential, and end when they are closed', async () => {
+test('event streams are bounded for each token, and end when they are closed', async () => {
   const open = async () => await server.request('/api/events');
   const streams = await Promise.all(Array.from({ length: 20 }, open));
   expect(new Set(streams.map(({ status }) => status))).toEqual(new Set([200]));

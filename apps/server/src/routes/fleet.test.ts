@@ -4,7 +4,7 @@ import type { ListedReport, Repository, Revision } from '@floe/store';
 import { fleetView, revisionView, SHA } from '@floe/views/fixtures';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { FAKE_REPOSITORY, FAKE_TOKEN, fakeApp, type FakeStore } from '../test/fake-app.ts';
+import { FAKE_REPOSITORY, FAKE_TOKEN, fakeApp, fakeTokenOf, type FakeStore } from '../test/fake-app.ts';
 
 const OTHER = '0123456789'.repeat(4) as CommitSha;
 const answer =
@@ -196,7 +196,7 @@ describe('a held commit', () => {
   });
 });
 
-test('one credential follows few streams at a time, and each that ends makes room', async () => {
+test('one token follows few streams at a time, and each that ends makes room', async () => {
   const { app } = fakeApp();
   const follow = async (): Promise<Response> => await app.request('/api/events', { headers: { authorization: `Bearer ${FAKE_TOKEN}` } });
   const open: Response[] = [];
@@ -215,4 +215,20 @@ test('one credential follows few streams at a time, and each that ends makes roo
   expect(again.status).toBe(200);
   await again.body?.cancel();
   for (const response of open.slice(1)) await response.body?.cancel();
+});
+
+test('streams are counted by token, however often it signed in, and one token leaves room for others', async () => {
+  const ada = { name: 'ada', role: 'viewer' as const, person: 'ada' };
+  const { app } = fakeApp({ store: { tokens: { findSession: async () => await Promise.resolve(ada) } } });
+  const follow = async (headers: Record<string, string>): Promise<Response> => await app.request('/api/events', { headers });
+  const open: Response[] = [];
+  for (let n = 0; n < 60; n += 1) {
+    // Her token, and three sessions of it.
+    const session = { cookie: `floe_session=${String(n % 4).repeat(43)}` };
+    open.push(await follow(n % 4 === 0 ? { authorization: `Bearer ${FAKE_TOKEN}` } : session));
+  }
+  expect(open.map(({ status }) => status)).toEqual([...Array.from({ length: 20 }, () => 200), ...Array.from({ length: 40 }, () => 429)]);
+  const other = await follow({ authorization: `Bearer ${fakeTokenOf('viewer')}` });
+  expect(other.status).toBe(200);
+  for (const { body } of [...open, other]) await body?.cancel();
 });

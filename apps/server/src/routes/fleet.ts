@@ -211,7 +211,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
     }),
     (c) => {
       const { credential, actor } = c.var;
-      const counted = streams.open(credential.secret);
+      const counted = streams.open(actor.name);
       if (typeof counted === 'string') {
         c.header('retry-after', '30');
         return refuse(c, 429, 'STREAMS_TOO_MANY', counted);
