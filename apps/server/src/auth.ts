@@ -37,12 +37,19 @@ type Authentication =
   /** The answer. */
   | { readonly kind: 'refused'; readonly response: Response };
 
+export interface GuardOptions {
+  /** Where more is to be sent than usual. */
+  readonly maxBodyBytes?: number;
+  /** The answer goes on for as long as its reader takes it. None is begun for who asks for its headers alone: it would never end. */
+  readonly isStream?: boolean;
+}
+
 export interface Auth {
   /**
-   * The guard of a route: requires a credential whose role may do `action`, and bounds the body (`maxBodyBytes`: where more is to be sent). Every route of the API has one
+   * The guard of a route: requires a credential whose role may do `action`, and bounds the body. Every route of the API has one
    * next to its path; `all-routes.test.ts` finds one that has not.
    */
-  readonly requireAction: (action: Action, maxBodyBytes?: number) => MiddlewareHandler<AuthEnv>;
+  readonly requireAction: (action: Action, options?: GuardOptions) => MiddlewareHandler<AuthEnv>;
   /** Whether the credential that `actor` showed is still good: for answers that go on for hours. */
   isGood(credential: Credential, actor: Actor): Promise<boolean>;
   /** Turns an API token into a session of this browser, in a cookie that scripts cannot read and other sites cannot send. False: it is not accepted. */
@@ -119,7 +126,7 @@ export function createAuth({ store, looks, clock, logger, publicUrl }: AuthDeps)
   }
 
   return {
-    requireAction: (action, maxBodyBytes) => {
+    requireAction: (action, { maxBodyBytes, isStream = false } = {}) => {
       const body = membersBody(maxBodyBytes);
       return saying(
         { kind: 'guard', action },
@@ -130,6 +137,7 @@ export function createAuth({ store, looks, clock, logger, publicUrl }: AuthDeps)
           if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
           c.set('actor', actor);
           c.set('credential', credential);
+          if (isStream && c.req.method === 'HEAD') return c.body(null, 200);
           return await body(c, next);
         }),
       );

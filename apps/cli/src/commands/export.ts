@@ -18,7 +18,7 @@ export function addExport(program: Command, cli: Cli): void {
       `
 JSON Lines: what was signed about releases and hosts, what hosts signed themselves, which commits were taken in, and the audit
 log. Each line is chained to the one before by a hash, and the server signs the end. It has no secrets: what a viewer may read.
-The server makes one export at a time. FILE appears when all of it has come.
+The server sends one export at a time to each token. FILE appears when all of it has come.
 
 Examples:
   $ floe export --out fleet.jsonl

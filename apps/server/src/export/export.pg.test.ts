@@ -47,7 +47,7 @@ test('R28: an export is chained line by line and signed by the server, says what
   ).toEqual(Array.from({ length: 450 }, (_, n) => `näh ${n} \u2028`));
 });
 
-test('one export is made at a time, and a reader that leaves ends its own', async () => {
+test('one token is sent one export at a time, and a reader that leaves ends its own', async () => {
   const first = await server.request('/api/export');
   // The first piece of it is there; the rest waits for its reader.
   const reader = first.body?.getReader();

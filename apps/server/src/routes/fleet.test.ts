@@ -232,3 +232,12 @@ test('streams are counted by token, however often it signed in, and one token le
   expect(other.status).toBe(200);
   for (const { body } of [...open, other]) await body?.cancel();
 });
+
+test('who asks for the headers of a stream alone opens none', async () => {
+  const { app } = fakeApp();
+  const headers = { authorization: `Bearer ${FAKE_TOKEN}` };
+  for (let n = 0; n < 30; n += 1) expect((await app.request('/api/events', { method: 'HEAD', headers })).status).toBe(200);
+  const stream = await app.request('/api/events', { headers });
+  expect(stream.status).toBe(200);
+  await stream.body?.cancel();
+});

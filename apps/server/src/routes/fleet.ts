@@ -1,4 +1,3 @@
-import type { HttpBindings } from '@hono/node-server';
 import { isEndedRevision, MAX_COUNTER, type HostName as HostNameBrand, type RevisionState } from '@floe/model';
 import {
   CommitSha,
@@ -23,6 +22,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { commitName } from '../commit-names.ts';
 import type { FleetFeed } from '../feed.ts';
 import type { FleetReader } from '../fleet-reader.ts';
+import { cutAnswer } from '../http/cut-answer.ts';
 import { refuse } from '../http-error.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
@@ -205,7 +205,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
 
   app.get(
     '/events',
-    requireAction('read'),
+    requireAction('read', { isStream: true }),
     answers('the fleet as it is, as the event `snapshot` (a FleetView), then each change as the event `change`', FleetEvent, {
       mediaType: 'text/event-stream',
     }),
@@ -225,9 +225,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       }
       return streamSSE(c, async (stream) => {
         using _counted = counted;
-        // Under @hono/node-server the environment is Node's own request and response; in tests without a port it is not there.
-        const cut = (): void => void (c.env as Partial<HttpBindings> | undefined)?.outgoing?.destroy();
-        await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), isAllowed, cut });
+        await sendFleetEvents(stream, { feed, snapshot: async () => await reader.fleet(), isAllowed, cut: () => cutAnswer(c) });
       });
     },
   );

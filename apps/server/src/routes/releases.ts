@@ -39,7 +39,7 @@ export function releaseRoutes(deps: ReleaseRouteDeps): Hono<AuthEnv> {
 
   app.post(
     '/',
-    auth.requireAction('submit-release', MAX_BODY_BYTES),
+    auth.requireAction('submit-release', { maxBodyBytes: MAX_BODY_BYTES }),
     answers('releases systems that were built elsewhere', ReleaseSubmitted),
     takes('json', Body),
     async (c) => {
