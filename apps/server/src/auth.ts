@@ -7,6 +7,7 @@ import { createMiddleware } from 'hono/factory';
 import { atMostEvery } from './at-most-every.ts';
 import { newSessionSecret, refuseLook, type Credential, type CredentialLooks, type Looked } from './credential-looks.ts';
 import { membersBody } from './http/bodies.ts';
+import { ReadGate } from './http/read-gate.ts';
 import { saying } from './openapi/described.ts';
 import { refuse } from './http-error.ts';
 import { LastUses } from './last-uses.ts';
@@ -40,13 +41,13 @@ type Authentication =
 export interface GuardOptions {
   /** Where more is to be sent than usual. */
   readonly maxBodyBytes?: number;
-  /** The answer goes on for as long as its reader takes it. None is begun for who asks for its headers alone: it would never end. */
+  /** The answer is sent piece by piece, for as long as its reader takes it; its route says how many there may be. None is begun for who asks for its headers alone: it would never end. */
   readonly isStream?: boolean;
 }
 
 export interface Auth {
   /**
-   * The guard of a route: requires a credential whose role may do `action`, and bounds the body. Every route of the API has one
+   * The guard of a route: requires a credential whose role may do `action`, and bounds the body, and how much is read at a time. Every route of the API has one
    * next to its path; `all-routes.test.ts` finds one that has not.
    */
   readonly requireAction: (action: Action, options?: GuardOptions) => MiddlewareHandler<AuthEnv>;
@@ -104,6 +105,7 @@ export function createAuth({ store, looks, clock, logger, publicUrl }: AuthDeps)
     return { kind: 'authenticated', actor: { ...found, kind: credential.kind }, credential };
   }
 
+  const reads = new ReadGate(clock);
   const refusals = new RefusalNotes(store.audit);
   /** Whom to ask: the same for everybody who is refused at the time. */
   const administrators = atMostEvery(clock, ADMINISTRATORS_EVERY_MS, async () => await tokens.administrators(clock.now()));
@@ -137,8 +139,10 @@ export function createAuth({ store, looks, clock, logger, publicUrl }: AuthDeps)
           if (!mayDo(actor.role, action)) return await refuseAction(c, actor, action);
           c.set('actor', actor);
           c.set('credential', credential);
-          if (isStream && c.req.method === 'HEAD') return c.body(null, 200);
-          return await body(c, next);
+          const isRead = c.req.method === 'GET' || c.req.method === 'HEAD';
+          if (!isRead) return await body(c, next);
+          if (isStream) return c.req.method === 'HEAD' ? c.body(null, 200) : await next();
+          return await reads.pass(c, { token: actor.name, secret: credential.secret }, next);
         }),
       );
     },

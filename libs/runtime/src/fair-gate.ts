@@ -51,7 +51,12 @@ export class FairGate {
     return this.#groups.get(group)?.size ?? 0;
   }
 
-  /** How many places a group holds. */
+  /** How many places are held. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** How many of them a group holds. */
   takenOf(group: string): number {
     return this.#groups.get(group)?.taken ?? 0;
   }

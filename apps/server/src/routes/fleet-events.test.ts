@@ -41,7 +41,7 @@ async function startServer(
   app.get('/', (c) =>
     streamSSE(c, async (stream) => {
       const cut = () => c.env.outgoing.destroy();
-      await sendFleetEvents(stream, { feed, snapshot: async () => await Promise.resolve(snapshot), isAllowed, cut }, limits);
+      await sendFleetEvents(stream, { feed, snapshot: async () => await Promise.resolve(JSON.stringify(snapshot)), isAllowed, cut }, limits);
     }),
   );
   return await new Promise((resolve) => {

@@ -1,10 +1,11 @@
-import type { FleetEvent, FleetView } from '@floe/protocol';
+import type { FleetEvent } from '@floe/protocol';
 import type { SSEStreamingApi } from 'hono/streaming';
 import type { FleetFeed } from '../feed.ts';
 
 export interface FleetEventsDeps {
   readonly feed: Pick<FleetFeed, 'subscribe'>;
-  readonly snapshot: () => Promise<FleetView>;
+  /** The fleet as it is, a FleetView in JSON: the same text for all who ask at once, because it is long. */
+  readonly snapshot: () => Promise<string>;
   /** Whether the reader may still see this: asked again and again. */
   readonly isAllowed: () => Promise<boolean>;
   /** Ends the connection under the stream, whether its reader takes anything or not. */
@@ -38,26 +39,30 @@ export async function sendFleetEvents(stream: SSEStreamingApi, { feed, snapshot,
   stream.onAbort(() => notify?.());
 
   async function write(text: string): Promise<void> {
+    const late = setTimeout(cut, limits.stalledMs);
+    try {
+      await stream.write(text);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+  /** JSON on one line needs no further framing (WHATWG HTML, "Server-sent events"). */
+  async function send(event: 'snapshot' | 'change', json: string): Promise<void> {
     // In pieces: a slow reader of a long snapshot takes one after another, a stalled one takes none.
-    for (let start = 0; start < text.length && !stream.aborted; start += PIECE_CHARS) {
-      const late = setTimeout(cut, limits.stalledMs);
-      try {
-        await stream.write(text.slice(start, start + PIECE_CHARS));
-      } finally {
-        clearTimeout(late);
-      }
+    for (let start = 0; start < json.length && !stream.aborted; start += PIECE_CHARS) {
+      const end = start + PIECE_CHARS;
+      await write(`${start === 0 ? `event: ${event}\ndata: ` : ''}${json.slice(start, end)}${end >= json.length ? '\n\n' : ''}`);
     }
   }
 
   while (!stream.aborted && !backlog.isTooLong) {
     if (backlog.isReset) {
       backlog.isReset = false;
-      // JSON on one line needs no further framing (WHATWG HTML, "Server-sent events").
-      await write(`event: snapshot\ndata: ${JSON.stringify(await snapshot())}\n\n`);
+      await send('snapshot', await snapshot());
     }
     for (const event of backlog.events.splice(0)) {
       if (stream.aborted) return;
-      await write(`event: change\ndata: ${JSON.stringify(event)}\n\n`);
+      await send('change', JSON.stringify(event));
     }
     const isNews = await new Promise<boolean>((resolve) => {
       const timer = setTimeout(() => resolve(false), limits.pingMs);
