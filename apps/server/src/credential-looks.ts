@@ -123,7 +123,7 @@ export class CredentialLooks {
     return looked;
   }
 
-  /** Whether a credential of `holder`, who was let in by it, is still good. */
+  /** Whether a credential of `holder`, who was admitted by it, is still good. */
   async isStillGood(credential: Credential, { name }: Pick<TokenHolder, 'name'>): Promise<boolean> {
     const place = await this.#looks.enter(name, hashOf(credential.secret));
     if (typeof place === 'string') return false;

@@ -110,7 +110,7 @@ describe('a fair gate', () => {
             const isRefused = (await Promise.race([entering, settled()])) === 'crowded';
             if (isRefused && isFirst) expect({ waiting: gate.waiting, most }).toEqual({ waiting: 8, most: 1 });
             void entering.then((outcome) => {
-              outcomes.push(typeof outcome === 'string' ? outcome : 'let-in');
+              outcomes.push(typeof outcome === 'string' ? outcome : 'admitted');
               if (typeof outcome !== 'string') places.push(outcome);
             });
           }

@@ -2,7 +2,7 @@ import { FloeError } from './errors.ts';
 
 /** `crowded`: too many wait. `gave-up`: the caller's signal came first. */
 type Refusal = 'crowded' | 'gave-up';
-type Waiter = (outcome: 'let-in' | Refusal) => void;
+type Waiter = (outcome: 'admitted' | Refusal) => void;
 
 interface Queue {
   /** Waiting callers by member; the member whose turn is next comes first. */
@@ -15,7 +15,7 @@ interface Queue {
 export type GatePlace = Disposable;
 
 export interface FairGateLimits {
-  /** How many are let in at a time. */
+  /** How many are admitted at a time. */
   readonly places: number;
   /** Of one group. */
   readonly placesOfGroup: number;
@@ -69,7 +69,7 @@ export class FairGate {
     if (!isFree && !this.#makeRoom(queue, member)) return 'crowded';
     this.#groups.set(group, queue);
     const outcome = await this.#wait(queue, member, signal);
-    if (outcome !== 'let-in') {
+    if (outcome !== 'admitted') {
       this.#forgetIdle(group, queue);
       return outcome;
     }
@@ -91,8 +91,8 @@ export class FairGate {
     return await work();
   }
 
-  async #wait(queue: Queue, member: string, signal: AbortSignal | undefined): Promise<'let-in' | Refusal> {
-    const { promise, resolve } = Promise.withResolvers<'let-in' | Refusal>();
+  async #wait(queue: Queue, member: string, signal: AbortSignal | undefined): Promise<'admitted' | Refusal> {
+    const { promise, resolve } = Promise.withResolvers<'admitted' | Refusal>();
     const giveUp = (): void => this.#refuse(queue, member, resolve, 'gave-up');
     const ahead = queue.waiting.get(member) ?? [];
     queue.waiting.set(member, ahead);
@@ -168,6 +168,6 @@ export class FairGate {
     queue.taken += 1;
     this.#taken += 1;
     this.#waiting -= 1;
-    first?.('let-in');
+    first?.('admitted');
   }
 }
