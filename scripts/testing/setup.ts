@@ -13,6 +13,8 @@ for (const name of ['XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_CONFIG_DIRS', 'XDG
 Object.assign(process.env, {
   HOME: home,
   TZ: 'UTC',
+  // A "dumb" one has no keys to edit a line with.
+  TERM: 'xterm',
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_TERMINAL_PROMPT: '0',
