@@ -250,7 +250,7 @@ it('shows what nobody could be shown when a notification server comes after all'
   await mode('none');
   requests.say(notice('one', { actions: [] }));
   start();
-  await comesWithTime(() => requests.listeners.size === 1 && socket.followerCount() === 0);
+  await comesWithTime(async () => (await calls()).length >= 4 && requests.listeners.size === 1 && socket.followerCount() === 0);
   expect(await calls()).toHaveLength(4);
   await mode('actions');
   await owner(':1.5');
