@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { COMMIT_SHA_FORM } from '@floe/model';
-import { OWN_SETTINGS, POLICY_EXPRESSION, policyOfAnswer } from '@floe/nix';
+import { mapOf, OWN_SETTINGS, POLICY_EXPRESSION, policyOfAnswer } from '@floe/nix';
 import { FloeError, isFloeError, nixString } from '@floe/runtime';
 import * as v from 'valibot';
 import { shellWord } from '../view/enrolment.ts';
@@ -17,7 +17,7 @@ export interface FlakeOptions {
 
 const Metadata = v.object({ path: v.string(), url: v.string(), locked: v.optional(v.nullable(v.object({ rev: v.optional(v.string()) }))) });
 /** Platform → names. */
-const Checks = v.record(v.string(), v.array(v.string()));
+const Checks = mapOf(v.array(v.string()));
 const Outline = v.object({ policy: v.nullable(v.unknown()), hosts: v.array(v.string()), checks: Checks, outputs: v.array(v.string()) });
 
 /** Some in one process share what they have in common; many would need gigabytes. */
@@ -80,10 +80,10 @@ const SERVER_PLATFORMS = ['x86_64-linux', 'aarch64-linux'];
 
 /** A server builds the checks of its own platform. Which one that is nobody says here: those of the flake, and this machine's, are possible. */
 function knownChecks(checks: v.InferOutput<typeof Checks>, here: string): ReadonlyMap<string, readonly string[]> {
-  const possible = [...new Set([...Object.keys(checks), here])].filter((platform) => SERVER_PLATFORMS.includes(platform)).toSorted();
+  const possible = [...new Set([...checks.keys(), here])].filter((platform) => SERVER_PLATFORMS.includes(platform)).toSorted();
   const platforms = possible.length === 0 ? SERVER_PLATFORMS : possible;
-  const names = [...new Set(Object.values(checks).flat())];
-  return new Map(names.map((name) => [name, platforms.filter((platform) => checks[platform]?.includes(name) !== true)]));
+  const names = [...new Set([...checks.values()].flat())];
+  return new Map(names.map((name) => [name, platforms.filter((platform) => checks.get(platform)?.includes(name) !== true)]));
 }
 
 const MAX_UNSEEN = 5;
