@@ -10,7 +10,7 @@ import { SILENCE_MS } from '../fleet-stream.ts';
 import { runCli } from '../program.ts';
 import { NOW } from './fixtures.ts';
 
-export const TOKEN = 'a-good-token-0123456789';
+export const TOKEN = 'floe_a-good-token-0123456789---------';
 
 export interface Seen {
   readonly method: string;
