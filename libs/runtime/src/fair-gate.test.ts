@@ -86,7 +86,11 @@ describe('a fair gate', () => {
     const step = fc.oneof(
       {
         weight: 6,
-        arbitrary: fc.record({ kind: fc.constant('come' as const), group: fc.constantFrom(...'aaaabcdefghij'), member: fc.constantFrom(...'xyz') }),
+        arbitrary: fc.record({
+          kind: fc.constant('come' as const),
+          group: fc.constantFrom(...'aaaabcdefghij'.split('')),
+          member: fc.constantFrom(...'xyz'.split('')),
+        }),
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('end' as const), which: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('give up' as const), which: fc.nat() }) },

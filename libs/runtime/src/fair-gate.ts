@@ -47,6 +47,7 @@ export class FairGate {
     return this.#waiting;
   }
 
+  /** How many of them are of a group. @uncalled Tests look at what is fair. */
   waitingOf(group: string): number {
     return this.#groups.get(group)?.size ?? 0;
   }

@@ -2,7 +2,7 @@ import { HOST_ACTIONS, HOST_STANDINGS, needsAction, ROLES, type Role } from '@fl
 import { describe, expect, test } from 'vitest';
 import { attentionOf, sameAttention, verdictOf } from './attention.ts';
 import { fleetView, hostView, NOW, revisionView, SHA } from './fixtures.ts';
-import { todoOfRollout } from './rollout-words.ts';
+import { ringStateWords, todoOfRollout } from './rollout-words.ts';
 import { shortTodoOf, todoOf } from './todo.ts';
 
 const calm = { revision: revisionView({ rollout: null }) };
@@ -57,6 +57,25 @@ test('a commit with far fewer hosts and a rewritten branch are held alike, each 
   });
 });
 
+const COUNTS = { eligible: 1, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 1, away: 0 };
+/** A ring that was begun and waits for nothing. */
+const RING = {
+  name: 'canary',
+  state: 'current' as const,
+  missingApprovals: null,
+  counts: COUNTS,
+  needed: 1,
+  building: 0,
+  evaluating: 0,
+  downloaded: 0,
+  untried: null,
+  soakMs: 0,
+  soakUntil: null,
+  deadlineAt: null,
+  opensAt: null,
+  probes: [],
+};
+
 test.each([
   ['PAUSED', 'the rollout of commit 3f9c2ab1d0 is paused', 'run: floe rollout resume --reason "…"'],
   ['WAITING_APPROVAL', 'the rollout of commit 3f9c2ab1d0 waits for approval', 'look at what it changes, and run: floe rollout approve --reason "…"'],
@@ -66,9 +85,14 @@ test.each([
 ] as const)('a rollout that is %s needs a person exactly when it does not go on by itself', (state, words, todo) => {
   const { rollout } = revisionView();
   if (rollout === null) throw new Error('the fixture has a rollout');
-  const [item] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state } }) }));
+  const missingApprovals = { count: 1, role: 'approver' as const, notAuthor: false, weaker: [], notAsked: [] };
+  const rings = [{ ...RING, missingApprovals: state === 'WAITING_APPROVAL' ? missingApprovals : null }];
+  const [item] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state, rings } }) }));
   expect([item?.words, item?.todo]).toEqual([words, todo]);
-  for (const role of ROLES) expect(todoOfRollout({ state, pause: null, rings: [] }, role) === null, role).toBe(words === undefined);
+  for (const role of ROLES) expect(todoOfRollout({ state, pause: null, rings }, role) === null, role).toBe(words === undefined);
+  // Where nobody's approval is missing it begins with the next look.
+  const [early] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state, rings: [RING] } }) }));
+  if (state !== 'PAUSED') expect([early, ringStateWords(RING, { state })]).toEqual([undefined, expect.not.stringContaining('approval')]);
 });
 
 test.each([
@@ -117,26 +141,12 @@ test('whoever needs a person is told what to do, and hosts with one trouble are 
 });
 
 test('whoever is asked to approve may: an administrator where the policy became weaker', () => {
-  const counts = { eligible: 1, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 1, away: 0 };
-  const rest = {
-    counts,
-    needed: 1,
-    building: 0,
-    evaluating: 0,
-    downloaded: 0,
-    untried: null,
-    soakMs: 0,
-    soakUntil: null,
-    deadlineAt: null,
-    opensAt: null,
-    probes: [],
-  };
   const todo = (role: Role, missing: { readonly role: Role; readonly weaker: string[] }): string | null =>
     todoOfRollout(
       {
         state: 'WAITING_APPROVAL',
         pause: null,
-        rings: [{ name: 'canary', state: 'current', ...rest, missingApprovals: { count: 1, notAuthor: false, notAsked: [], ...missing } }],
+        rings: [{ ...RING, missingApprovals: { count: 1, notAuthor: false, notAsked: [], ...missing } }],
       },
       role,
     );

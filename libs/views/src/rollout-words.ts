@@ -31,22 +31,23 @@ export function emptyRingWords(ring: Pick<RingView, 'building' | 'evaluating'>):
   return stillMade(ring).join(', ') || 'no host of it changes';
 }
 
-/** A person has to approve it. Without that, a rollout in the same state waits for hosts that are still evaluated, or of its ring and still built. */
+/**
+ * A person has to approve it. Without that, a rollout in the same state waits for hosts that are still evaluated, or of its ring and still built, or is
+ * about to begin.
+ */
 export function waitsForPeople({ state, rings }: Pick<RolloutView, 'state' | 'rings'>): boolean {
-  // Without rings, nothing was decided yet.
   const current = rings.find((ring) => ring.state === 'current');
-  return state === 'WAITING_APPROVAL' && (current === undefined || asksPeople(current));
+  return state === 'WAITING_APPROVAL' && current !== undefined && current.missingApprovals !== null;
 }
 
-function asksPeople({ missingApprovals, building, evaluating }: Pick<RingView, 'missingApprovals' | 'building' | 'evaluating'>): boolean {
-  return missingApprovals !== null || building + evaluating === 0;
-}
+const BEGINS = 'is about to begin';
 
 /** The words of {@link rolloutStateWords}, of what is seen. */
 export function rolloutWords(rollout: Pick<RolloutView, 'state' | 'rings'>): string {
   if (rollout.state !== 'WAITING_APPROVAL' || waitsForPeople(rollout)) return STATES[rollout.state];
-  const isBuilt = rollout.rings.every((ring) => ring.state !== 'current' || ring.building === 0);
-  return `waits for hosts that are being ${isBuilt ? 'evaluated' : 'built'}`;
+  const current = rollout.rings.find((ring) => ring.state === 'current');
+  if (current === undefined || current.building + current.evaluating === 0) return BEGINS;
+  return `waits for hosts that are being ${current.building === 0 ? 'evaluated' : 'built'}`;
 }
 
 export function rolloutStateWords(state: RolloutState): string {
@@ -79,7 +80,9 @@ export function ringStateWords(
 ): string {
   if (ring.state === 'passed') return 'passed';
   if (ring.state === 'to-come') return isEndedRollout(state) ? 'not begun' : 'to come';
-  return state === 'WAITING_APPROVAL' && !asksPeople(ring) ? 'waits for hosts' : STATES[state].replace(/^(?:is|was) /, '');
+  const words =
+    state !== 'WAITING_APPROVAL' || ring.missingApprovals !== null ? STATES[state] : ring.building + ring.evaluating > 0 ? 'waits for hosts' : BEGINS;
+  return words.replace(/^(?:is|was) /, '');
 }
 
 /** What the hosts of a ring do. */

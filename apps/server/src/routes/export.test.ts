@@ -22,7 +22,7 @@ function exporting(pieces: number) {
   });
   return {
     pass: (ms: number) => void (now += ms),
-    async ask(name: string, method = 'GET') {
+    ask: async (name: string, method = 'GET') => {
       const response = await app.request('/api/export', { method, headers: { authorization: `Bearer ${apiTokenOf(name)}` } });
       const { status, body } = response;
       const refusal = status === 200 ? undefined : ((await response.json()) as { error: { code: string; message: string } }).error;

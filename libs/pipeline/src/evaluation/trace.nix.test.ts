@@ -68,7 +68,7 @@ const PIECES = [
   'builtins.readFile "${self}/data/f.txt"',
 ];
 const HOSTS = ['ada', 'bob', 'cyd'] as HostName[];
-const piece = (text: string): number => PIECES.findIndex((each) => each.includes(text));
+const pieceWith = (text: string): number => PIECES.findIndex((each) => each.includes(text));
 
 function flake(pieces: readonly (readonly number[])[]): string {
   const hosts = HOSTS.map((host, index) => {
@@ -171,7 +171,9 @@ test('a trace misses no file whose change changes the host, whatever was edited,
     }),
     {
       numRuns: 3,
-      examples: [[[[piece('./data/f.txt')], [piece('self.rev')], [piece('./lib/x.nix')]], false, [{ 'data/f.txt': '"one"' }, { other: '"two"' }]]],
+      examples: [
+        [[[pieceWith('./data/f.txt')], [pieceWith('self.rev')], [pieceWith('./lib/x.nix')]], false, [{ 'data/f.txt': '"one"' }, { other: '"two"' }]],
+      ],
     },
   );
   expect({ count, areAll: Object.values(count).every((each) => each > 0) }).toMatchObject({ areAll: true });
