@@ -66,7 +66,8 @@ afterEach(async () => {
   stopping.abort();
   await running;
   await socket[Symbol.asyncDispose]();
-  await rm(dir, { recursive: true });
+  // What was started for a notice may still write.
+  await rm(dir, { recursive: true, maxRetries: 20 });
 });
 
 async function serve(): Promise<UserSocket> {
