@@ -169,6 +169,12 @@ describe('a policy', () => {
     const shrunk = await world.push({ ada: { evaluates: 1 } });
     await eventually('it is held', async () => ((await held()) === shrunk ? true : undefined));
     const { since } = (await repositories.get(world.repository.id)).held ?? {};
+    const fetchesLater = async (count: number): Promise<unknown> => {
+      const before = world.fetchedAt.length;
+      return await eventually('the branch is fetched often', () => (world.fetchedAt.length > before + count ? true : undefined));
+    };
+    // The push itself may ask once more.
+    await fetchesLater(50);
     const [questions, fetches] = [world.questions, world.fetchedAt.length];
     // Longer than any pause between two looks at what waits.
     const seen = new Set<CommitSha | undefined>();

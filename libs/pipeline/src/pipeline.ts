@@ -157,6 +157,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
   async function work(): Promise<void> {
     let attempt = 0;
     const watches = [new SelfWatch(deps), new TraceWatch(deps)];
+    /** Somebody asked to look again, as a webhook does. */
     let isAsked = true;
     let restUntil = 0;
     while (!inner.aborted) {
@@ -171,7 +172,9 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         if (!rests) restUntil = clock.monotonic() + HELD_REST_MS;
         let isIdle: boolean;
         if (revision === undefined) isIdle = await workWhileIdle(repository, step, watches);
-        else isIdle = rests ? !(await giveWay(deps, revision)) : await advance(deps, repository, revision, step);
+        // One that rests makes room for what comes after it all the same.
+        else if (rests) isIdle = !(await giveWay(deps, revision));
+        else isIdle = await advance(deps, repository, revision, step);
         attempt = 0;
         isAsked = isIdle && (await working.wait(HINT_POLL_MS, inner));
       } catch (error) {

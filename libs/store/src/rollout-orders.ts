@@ -128,7 +128,7 @@ async function setFreeze(db: Database, repositoryId: string, { by, reason, at, u
       .values({ repositoryId, ...set })
       .onConflictDoUpdate({ target: freezes.repositoryId, set });
     await notify(tx, { topic: 'host', host: '*' });
-    return isFrozen({ ...NO_ORDERS, freeze: before }, at) ? before : undefined;
+    return isFrozen({ freeze: before }, at) ? before : undefined;
   });
 }
 

@@ -16,9 +16,16 @@ const STATES: Readonly<Record<RolloutState, string>> = {
   SUPERSEDED: 'was superseded',
 };
 
+/** Said of one that is WAITING_APPROVAL for nobody and nothing: the next look goes on. */
+const BEGINS = 'is about to begin';
+
 /** The hosts of a ring, or a rollout, that are in no count yet: "2 being built". */
 export function stillMade({ building, evaluating }: Pick<RingView, 'building' | 'evaluating'>): readonly string[] {
   return [...(building === 0 ? [] : [`${building} being built`]), ...(evaluating === 0 ? [] : [`${evaluating} being evaluated`])];
+}
+
+function isStillMade({ building, evaluating }: Pick<RingView, 'building' | 'evaluating'>): boolean {
+  return building + evaluating > 0;
 }
 
 /** No host of it changes, and none of those that are still made will. */
@@ -40,13 +47,11 @@ export function waitsForPeople({ state, rings }: Pick<RolloutView, 'state' | 'ri
   return state === 'WAITING_APPROVAL' && current !== undefined && current.missingApprovals !== null;
 }
 
-const BEGINS = 'is about to begin';
-
 /** The words of {@link rolloutStateWords}, of what is seen. */
 export function rolloutWords(rollout: Pick<RolloutView, 'state' | 'rings'>): string {
   if (rollout.state !== 'WAITING_APPROVAL' || waitsForPeople(rollout)) return STATES[rollout.state];
   const current = rollout.rings.find((ring) => ring.state === 'current');
-  if (current === undefined || current.building + current.evaluating === 0) return BEGINS;
+  if (current === undefined || !isStillMade(current)) return BEGINS;
   return `waits for hosts that are being ${current.building === 0 ? 'evaluated' : 'built'}`;
 }
 
@@ -80,8 +85,8 @@ export function ringStateWords(
 ): string {
   if (ring.state === 'passed') return 'passed';
   if (ring.state === 'to-come') return isEndedRollout(state) ? 'not begun' : 'to come';
-  const words =
-    state !== 'WAITING_APPROVAL' || ring.missingApprovals !== null ? STATES[state] : ring.building + ring.evaluating > 0 ? 'waits for hosts' : BEGINS;
+  if (state === 'WAITING_APPROVAL' && ring.missingApprovals === null && isStillMade(ring)) return 'waits for hosts';
+  const words = state === 'WAITING_APPROVAL' && ring.missingApprovals === null ? BEGINS : STATES[state];
   return words.replace(/^(?:is|was) /, '');
 }
 

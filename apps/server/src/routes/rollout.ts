@@ -1,4 +1,4 @@
-import { isFrozen, MAX_LABEL_STOPS, NO_ORDERS, standingStops, type Action, type LabelStop } from '@floe/model';
+import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
 import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore, Repository, StorePart } from '@floe/store';
@@ -74,9 +74,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
   async function refuseNone(c: Context) {
     const freeze = await store.rollouts.freezeOf(repository.id);
     const paused =
-      freeze !== undefined && isFrozen({ ...NO_ORDERS, freeze }, clock.now())
-        ? `, and waits for the end of the pause of ${freeze.by}: ${freeze.reason}`
-        : '';
+      freeze !== undefined && isFrozen({ freeze }, clock.now()) ? `, and waits for the end of the pause of ${freeze.by}: ${freeze.reason}` : '';
     return refuse(c, 404, 'NO_ROLLOUT', `nothing was rolled out yet: the first commit that is published begins a rollout${paused}`);
   }
 
@@ -199,8 +197,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
     const asked = await current();
     if (label !== undefined) return asked === undefined ? await refuseNone(c) : await start(c, asked, label, reason);
     const freeze = await store.rollouts.freezeOf(repository.id);
-    if (freeze === undefined || !isFrozen({ ...NO_ORDERS, freeze }, clock.now()))
-      return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
+    if (freeze === undefined || !isFrozen({ freeze }, clock.now())) return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
     const isOver = await decide(
       deps,
       c,

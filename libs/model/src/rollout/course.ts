@@ -119,7 +119,7 @@ export interface RolloutOrders {
 export const NO_ORDERS: RolloutOrders = { freeze: undefined, resume: undefined, abort: undefined, hotfix: undefined, approvals: [] };
 
 /** A person stopped all rollouts, and that has not ended. */
-export function isFrozen({ freeze }: RolloutOrders, now: number): boolean {
+export function isFrozen({ freeze }: Pick<RolloutOrders, 'freeze'>, now: number): boolean {
   return freeze !== undefined && (freeze.until === undefined || now < freeze.until);
 }
 
