@@ -347,6 +347,7 @@ describe('floe deploy', () => {
 describe('what people ask of a rollout', () => {
   test.each([
     [['approve'], { commit: SHA, ring: 'canary' }],
+    [['approve', '--seen=-abcdefg'], { commit: SHA, ring: 'canary', seen: '-abcdefg' }],
     [['approve', '--ring', 'all', '--commit', SHA.slice(0, 8)], { commit: SHA, ring: 'all' }],
     [['pause'], {}],
     [['pause', '--until', '2h'], { until: NOW + 120 * MINUTE }],
@@ -391,6 +392,7 @@ describe('what people ask of a rollout', () => {
   test.each([
     [['approve']],
     [['approve', '--reason', ' ']],
+    [['approve', '--reason', 'x', '--seen', 'short']],
     [['approve', '--reason', 'x', '--ring', 'no such ring!']],
     [['abort', '--reason', 'x', '--commit', 'HEAD']],
     [['pause', '--reason', 'x', '--until', 'tomorrow']],

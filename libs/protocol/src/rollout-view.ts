@@ -41,6 +41,9 @@ const RingCountsView = v.object(
   v.entriesFromList(['eligible', 'verified', 'failed', 'acknowledged', 'inFlight', 'waiting', 'toCome', 'away'], Counter),
 );
 
+/** What somebody saw who approves: the id, or the beginning of it, of the commit's policy and of all systems that it brings. */
+export const SeenId = v.pipe(v.string(), v.regex(/^[\w-]{8,64}$/, 'an id as floe rollout shows it: at least 8 letters, digits, - or _'));
+
 /** The approvals that a ring still needs. */
 export const MissingApprovalsView = v.object({
   /** People who still have to approve. */
@@ -53,6 +56,8 @@ export const MissingApprovalsView = v.object({
   weaker: list(prose(), MAX_WEAKER_SHOWN),
   /** People whose word would change nothing: they gave it, or they are authors. */
   notAsked: v.optional(list(prose(64), MAX_NOT_ASKED_SHOWN), []),
+  /** What there is to approve, as an id: an approval that names it is refused once there is something else. Absent: nobody can approve yet. */
+  seen: v.optional(SeenId),
 });
 
 /** A probe of a ring. */

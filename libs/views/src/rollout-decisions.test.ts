@@ -38,9 +38,18 @@ describe('a hotfix --now', () => {
 test('an approval is offered to whoever may give one, but to nobody whose word would change nothing', () => {
   const { sha, rollout } = revisionView();
   if (rollout === null) throw new Error('no rollout');
-  const missingApprovals: RingView['missingApprovals'] = { count: 1, role: 'approver', notAuthor: true, weaker: [], notAsked: ['grace'] };
+  const seenId = '-q3Vv0a8Kx_2e4Tz';
+  const missingApprovals: RingView['missingApprovals'] = {
+    count: 1,
+    role: 'approver',
+    notAuthor: true,
+    weaker: [],
+    notAsked: ['grace'],
+    seen: seenId,
+  };
   const waiting = { ...rollout, state: 'WAITING_APPROVAL' as const, rings: [{ ...ring('canary', 'current'), missingApprovals }] };
-  const approve = { kind: 'approve-rollout', commit: SHA, ring: 'canary' } as const;
+  const approve = { kind: 'approve-rollout', commit: SHA, ring: 'canary', seen: seenId } as const;
+  expect(decisionCommand(approve)).toBe('floe rollout approve --seen=-q3Vv0a8Kx_2 --reason "…"');
   expect(rolloutDecisions({ sha, rollout: waiting }, 'ada')).toContainEqual(approve);
   expect(rolloutDecisions({ sha, rollout: waiting })).toContainEqual(approve);
   expect(rolloutDecisions({ sha, rollout: waiting }, 'grace')).not.toContainEqual(approve);

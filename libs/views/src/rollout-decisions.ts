@@ -8,7 +8,8 @@ export type RolloutDecision =
   | { readonly kind: 'pause-rollout'; readonly until?: number | undefined; readonly label?: string }
   /** `since`: of the pause that the person saw, where the rollout paused by itself. `label`: ends the pause of its hosts alone. */
   | { readonly kind: 'resume-rollout'; readonly since?: number | undefined; readonly label?: string }
-  | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string }
+  /** `seen`: what the person saw that there is to approve. */
+  | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string; readonly seen?: string | undefined }
   /** `revert`: hosts that were told it go back to stable. */
   | { readonly kind: 'abort-rollout'; readonly commit: string; readonly revert: boolean }
   /** `now`: it does not wait for verified hosts either. */
@@ -18,6 +19,9 @@ export type RolloutDecision =
 
 /** A pause of a label that the person has yet to name. */
 export const ANY_LABEL = '';
+
+/** So many characters of what was seen tell it from what comes after it. */
+const SEEN_CHARACTERS = 12;
 
 type Kind = Extract<Action, RolloutDecision['kind']>;
 
@@ -41,13 +45,15 @@ export function rolloutCommand(decision: {
   readonly revert?: boolean;
   readonly now?: true;
   readonly label?: string;
+  readonly seen?: string | undefined;
 }): string {
-  const { kind, commit, revert, now, label } = decision;
+  const { kind, commit, revert, now, label, seen } = decision;
   const words = [
     VERBS[kind],
     ...(kind === 'break-glass' && commit !== undefined ? [shortSha(commit)] : []),
     ...(revert === true ? ['--revert'] : []),
     ...(now === true ? ['--now'] : []),
+    ...(seen === undefined ? [] : [`--seen=${seen.slice(0, SEEN_CHARACTERS)}`]),
     ...(label === undefined ? [] : [`--label ${label === ANY_LABEL ? 'LABEL' : label}`]),
   ];
   return `floe rollout ${words.join(' ')} --reason "…"`;
@@ -68,7 +74,7 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
   const decisions: RolloutDecision[] = [];
   const missing = current?.missingApprovals ?? null;
   if (!isOver && current !== undefined && missing !== null && (person === undefined || !missing.notAsked.includes(person)))
-    decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name });
+    decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name, seen: missing.seen });
   if (freeze !== null || (state === 'PAUSED' && pause !== null))
     decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
   for (const { label } of stops) decisions.push({ kind: 'resume-rollout', label });

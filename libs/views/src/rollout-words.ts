@@ -180,7 +180,9 @@ export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state'
     const missing = rings.find((ring) => ring.state === 'current')?.missingApprovals;
     const needed: Role = (missing?.weaker.length ?? 0) > 0 ? 'administrator' : (missing?.role ?? roleFor('approve-rollout'));
     const isEnough = role === undefined || ROLES.indexOf(role) >= ROLES.indexOf(needed);
-    return isEnough ? `look at what it changes, and run: ${rolloutCommand({ kind: 'approve-rollout' })}` : `ask an ${needed} to approve it`;
+    return isEnough
+      ? `look at what it changes, and run: ${rolloutCommand({ kind: 'approve-rollout', seen: missing?.seen })}`
+      : `ask an ${needed} to approve it`;
   }
   if (state !== 'PAUSED') return null;
   const ask = may(role, 'resume-rollout')

@@ -7,6 +7,7 @@ import {
   ProbeName,
   RingName,
   Role,
+  SeenId,
   StorePath,
   TargetName,
   TokenLifetime,
@@ -130,6 +131,10 @@ export function limitArgument(text: string): number {
 /** A ring's name, or a usage error. */
 export function ringArgument(text: string): v.InferOutput<typeof RingName> {
   return parsed(RingName, text);
+}
+
+export function seenArgument(text: string): v.InferOutput<typeof SeenId> {
+  return parsed(SeenId, text);
 }
 
 /** A time, as seen from now. */

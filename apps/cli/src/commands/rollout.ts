@@ -1,5 +1,5 @@
 import { isEndedRollout } from '@floe/model';
-import { ActorView, RevisionView, RolloutAnswer, RolloutPlanView, type RingName } from '@floe/protocol';
+import { ActorView, RevisionView, RolloutAnswer, RolloutPlanView, type RingName, type SeenId } from '@floe/protocol';
 import { FloeError, isFloeError } from '@floe/runtime';
 import { duration, shortSha, todoOfRollout } from '@floe/views';
 import type { Command } from 'commander';
@@ -10,7 +10,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
-import { commitPrefixArgument, labelArgument, REASON, ringArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
+import { commitPrefixArgument, labelArgument, REASON, ringArgument, seenArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
 
 const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
 
@@ -68,6 +68,7 @@ Examples:
     .description('let a ring begin that waits for approval')
     .requiredOption(...REASON)
     .option('--ring <name>', 'the ring; by default the one that waits', ringArgument)
+    .option('--seen <id>', 'what floe rollout showed: refused once there is something else to approve', seenArgument)
     .option(...COMMIT)
     .addHelpText(
       'after',
@@ -75,13 +76,18 @@ Examples:
 An approval is for one ring of one commit. It counts by person: several tokens of yours count once (see: floe token set --help). An
 administrator can make more tokens and people, so several approvals protect against mistakes, not against an administrator.
 
-Example:
-  $ floe rollout approve --reason "tried it on my machine"`,
+It is for the commit's policy and for the system of each host, as they are when the server gets it. A host that is added later, or whose
+system becomes another, needs it again. With --seen, which floe rollout shows, it is for nothing but what you looked at.
+
+Examples:
+  $ floe rollout approve --reason "tried it on my machine"
+  $ floe rollout approve --seen=q3Vv0a8Kx_2e --reason "read the whole difference"`,
     )
-    .action(async ({ ring, ...asked }: Asked & { ring?: v.InferOutput<typeof RingName> }) => {
+    .action(async ({ ring, seen, ...asked }: Asked & { ring?: v.InferOutput<typeof RingName>; seen?: v.InferOutput<typeof SeenId> }) => {
       await decide(cli, 'approve', asked, ({ sha, rollout: { rings } }) => ({
         commit: sha,
         ring: ring ?? rings.find(({ state }) => state === 'current')?.name ?? rings.at(-1)?.name ?? '',
+        ...(seen === undefined ? {} : { seen }),
       }));
     });
 

@@ -254,7 +254,14 @@ function nowWords({ facts }: AskedRollout, isFollowed: boolean, now: readonly Wo
 }
 
 /** `floe rollout approve`: one person's word for one ring of one commit. Pure. */
-export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly commit: string; readonly ring: string }, by: OrderOfPerson): Judged {
+/** What somebody approves. `seen`: the beginning of what it was bound to when the person looked; undefined: of whatever there is. */
+export interface WantedApproval {
+  readonly commit: string;
+  readonly ring: string;
+  readonly seen?: string | undefined;
+}
+
+export function judgeApproval(asked: AskedRollout, { commit, ring, seen }: WantedApproval, by: OrderOfPerson): Judged {
   const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
   if (other !== undefined) return other;
   const { rollout, facts } = asked;
@@ -274,6 +281,11 @@ export function judgeApproval(asked: AskedRollout, { commit, ring }: { readonly 
     return refused(
       'STILL_EVALUATED',
       `${count(evaluating, 'host')} of ${shortSha(commit)} ${evaluating === 1 ? 'is' : 'are'} still evaluated, and an approval is for all that a commit changes: approve when floe rollout asks for it`,
+    );
+  if (seen !== undefined && facts.binds?.startsWith(seen) === false)
+    return refused(
+      'APPROVAL_CHANGED',
+      `${shortSha(commit)} brings something else than what you saw: hosts were added or their systems changed since. Look at floe rollout again, and decide again`,
     );
   const before = missingApprovals(course, facts);
   const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];

@@ -157,7 +157,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     deadlineAt: (isChanging && deadlineMs !== undefined ? timeAfterOpenMs(windows, course.ringSince, deadlineMs) : undefined) ?? null,
     opensAt: (window.isOpen ? undefined : window.changesAt) ?? null,
     probes: probes.map(viewProbe),
-    missingApprovals: viewMissing(ring.missingApprovals, ring.notAsked),
+    missingApprovals: viewMissing(ring.missingApprovals, ring),
   };
 }
 
@@ -165,10 +165,10 @@ function viewProbe({ name, answer }: RingOverview['probes'][number]): RingView['
   return { name, verdict: answer?.verdict ?? null, text: storableText(probeWords(name, answer)) };
 }
 
-export function viewMissing(missing: MissingApprovals | undefined, people: readonly string[] = []): RingView['missingApprovals'] {
+export function viewMissing(missing: MissingApprovals | undefined, current?: Pick<RingOverview, 'notAsked' | 'binds'>): RingView['missingApprovals'] {
   if (missing === undefined) return null;
-  const notAsked = people.slice(0, MAX_NOT_ASKED_SHOWN).map((person) => storableText(person, 64));
-  return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)), notAsked };
+  const notAsked = (current?.notAsked ?? []).slice(0, MAX_NOT_ASKED_SHOWN).map((person) => storableText(person, 64));
+  return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)), notAsked, seen: current?.binds };
 }
 
 interface PauseNow {

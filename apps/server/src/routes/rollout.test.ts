@@ -130,6 +130,17 @@ describe('an approval', () => {
     });
   });
 
+  test('of what the person saw is refused once there is something else', async () => {
+    const { as, stored } = withRollout({});
+    await as('approver', 'approve', wanted);
+    const { binds: seen } = v.parse(v.looseObject({ binds: v.string() }), stored[0]);
+    const other = `${seen.startsWith('A') ? 'B' : 'A'}${seen.slice(1)}`;
+    expect(await as('approver', 'approve', { ...wanted, seen: other })).toMatchObject({ status: 409, code: 'APPROVAL_CHANGED' });
+    expect(stored).toHaveLength(1);
+    expect(await as('approver', 'approve', { ...wanted, seen: seen.slice(0, 12) })).toMatchObject({ status: 200 });
+    expect(stored).toHaveLength(2);
+  });
+
   test('of the same person counts once, and says so', async () => {
     const { as, stored, audit } = withRollout({ orders: { approvals: [{ ...order, by: 'a-approver', ring: 0 }] } });
     expect(await as('approver', 'approve', wanted)).toMatchObject({

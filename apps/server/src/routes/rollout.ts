@@ -1,5 +1,5 @@
 import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
-import { CommitSha, foreign, HostLabel, RingName, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
+import { CommitSha, foreign, HostLabel, RingName, SeenId, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
@@ -41,7 +41,7 @@ const Planned = v.object({ commit: v.optional(ShaPrefix) });
 /** `now`: it does not wait for verified hosts either. */
 const Hotfix = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, now: v.optional(v.boolean(), false) }));
 const Glass = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
-const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName }));
+const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName, seen: v.optional(SeenId) }));
 
 export interface RolloutRouteDeps {
   readonly auth: Auth;

@@ -33,6 +33,8 @@ export interface RingOverview {
   readonly missingApprovals: MissingApprovals | undefined;
   /** Whose approval would change nothing, in the ring that it is at. */
   readonly notAsked: readonly string[];
+  /** What an approval given now is bound to, in the ring that it is at. */
+  readonly binds: string | undefined;
 }
 
 /** What came of a ring: what is kept of it. */
@@ -71,6 +73,7 @@ export function overviewOfRings(course: RolloutCourse, facts: RolloutFacts): rea
           : [],
       // What the policy loosens is asked for once, where it is now.
       notAsked: state === 'current' ? peopleNotAsked(at, facts) : [],
+      binds: state === 'current' ? facts.binds : undefined,
       // While hosts are evaluated nobody is asked: who approved then would be asked again.
       missingApprovals:
         state === 'passed' || (state === 'current' && isEvaluating(facts))
