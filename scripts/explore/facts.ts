@@ -94,7 +94,18 @@ export function factsOf(state: State, scene: Scene): RolloutFacts {
   const windows = scene.policy.rings.map(() => ({ isOpen: true, openMs: 0 }));
   const binds = hasApprovals(scene.policy) ? bindsOf(state) : undefined;
   const { answers: probes } = state.probe;
-  return { policy: scene.policy, hosts, windows, orders: ordersOf(state), probes, binds, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+  return {
+    policy: scene.policy,
+    hosts,
+    windows,
+    orders: ordersOf(state),
+    probes,
+    binds,
+    authors: ['eve'],
+    hasUnknownAuthor: false,
+    hasOtherAdministrator: true,
+    weaker: [],
+  };
 }
 
 /** A trial, a pin or a hold. */

@@ -74,6 +74,7 @@ export class StoredHost {
   /** A person has it try again what it rolled back. */
   retry(toplevel: StorePath): number {
     this.#quarantines.delete(toplevel);
+    this.#acknowledged.delete(toplevel);
     const epoch = this.#nextEpoch();
     this.write({ retryEpoch: epoch });
     return epoch;

@@ -186,7 +186,17 @@ export class MemoryStore implements FleetStore {
     }
   }
 
-  #order({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [], answers = [], ...rest }: NewRolloutOrder): void {
+  #order({ version, ...asked }: NewRolloutOrder): boolean {
+    const of = this.#next?.id === asked.rolloutId ? this.#next : this.#current;
+    if (version !== undefined && of?.version !== version) return false;
+    this.#takeOrder(asked);
+    if (version === undefined) return true;
+    if (this.#next !== undefined && of?.id === this.#next.id) this.#next = { ...this.#next, version: version + 1 };
+    else if (this.#current !== undefined) this.#current = { ...this.#current, version: version + 1 };
+    return true;
+  }
+
+  #takeOrder({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [], answers = [], ...rest }: NewRolloutOrder): void {
     if (this.#next?.id === rolloutId) {
       this.#next = {
         ...this.#next,

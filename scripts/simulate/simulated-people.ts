@@ -226,7 +226,14 @@ export class SimulatedPeople {
     const [draw, isRevert] = [random.next(), random.chance(0.5)];
     const isAborted = draw < (isBad && rollout.state === 'PAUSED' ? 0.4 : 0.04);
     if (!isAborted && (isBad || draw > 0.14)) return;
-    const said = { rolloutId: rollout.id, by: 'bob', role: 'administrator', reason: 'it has to be', at: timeline.now } as const;
+    const said = {
+      rolloutId: rollout.id,
+      version: rollout.version,
+      by: 'bob',
+      role: 'administrator',
+      reason: 'it has to be',
+      at: timeline.now,
+    } as const;
     await fleetStore.store.rollouts.order(isAborted ? { ...said, kind: 'abort', subject: isRevert ? 1 : undefined } : { ...said, kind: 'hotfix' });
     if (isAborted) this.counts.aborts += 1;
     else this.counts.hotfixes += 1;
@@ -262,7 +269,15 @@ export class SimulatedPeople {
     this.counts[isWeaker ? 'loosenings' : 'approvals'] += 1;
     const loosens = isWeaker ? facts.weaker.map(({ id }) => id) : [];
     const said = { by, role: isWeaker ? 'administrator' : 'approver', reason: 'it looks good', at: now } as const;
-    await fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'approve', subject: ring, binds: facts.binds, loosens, ...said });
+    await fleetStore.store.rollouts.order({
+      rolloutId: rollout.id,
+      version: rollout.version,
+      kind: 'approve',
+      subject: ring,
+      binds: facts.binds,
+      loosens,
+      ...said,
+    });
     this.#deps.hint();
   }
 
@@ -298,7 +313,15 @@ export class SimulatedPeople {
     const answers = pause?.cause === 'probe' ? pause.answers.map(({ name, number }) => ({ name, number, ring })) : [];
     const said = { by: 'ada', role: 'operator', reason: 'they failed by themselves', at: now } as const;
     this.counts.resumes += 1;
-    await fleetStore.store.rollouts.order({ rolloutId: rollout.id, kind: 'resume', subject: since, acknowledged, answers, ...said });
+    await fleetStore.store.rollouts.order({
+      rolloutId: rollout.id,
+      version: rollout.version,
+      kind: 'resume',
+      subject: since,
+      acknowledged,
+      answers,
+      ...said,
+    });
     this.#deps.hint();
   }
 }

@@ -73,7 +73,7 @@ describe('floe rollout', () => {
   test.each([
     [
       'operator',
-      'push a fix, or run: floe rollout resume --reason "…", or floe rollout abort --reason "…", or floe rollout abort --revert --reason "…", or floe retry ws2 --reason "…"',
+      `push a fix, or run: floe rollout resume --seen=${NOW - 5 * MINUTE} --reason "…", or floe rollout abort --reason "…", or floe rollout abort --revert --reason "…", or floe retry ws2 --reason "…"`,
     ],
     ['viewer', 'push a fix, or ask an operator to resume or abort it'],
   ])('names what failed, and what a %s can do', async (role, todo) => {
@@ -352,6 +352,7 @@ describe('what people ask of a rollout', () => {
     [['pause'], {}],
     [['pause', '--until', '2h'], { until: NOW + 120 * MINUTE }],
     [['resume'], { since: NOW - 5 * MINUTE }],
+    [['resume', '--seen=70'], { since: 70 }],
     [['abort'], { commit: SHA }],
     [['hotfix'], { commit: SHA }],
     [['hotfix', '--now'], { commit: SHA, now: true }],
@@ -393,6 +394,7 @@ describe('what people ask of a rollout', () => {
     [['approve']],
     [['approve', '--reason', ' ']],
     [['approve', '--reason', 'x', '--seen', 'short']],
+    [['resume', '--reason', 'x', '--seen', 'yesterday']],
     [['approve', '--reason', 'x', '--ring', 'no such ring!']],
     [['abort', '--reason', 'x', '--commit', 'HEAD']],
     [['pause', '--reason', 'x', '--until', 'tomorrow']],

@@ -38,8 +38,9 @@ export async function authorsOf(
   const commits: CommitsOf = { ...revision, since };
   const pushers = await pushersOf(db, commits, forge);
   const signers = pushers === undefined ? undefined : await signersOf(db, revisionId, commits);
-  if (pushers === undefined || signers === undefined || pushers.length > MAX_AUTHORS) return undefined;
-  return { ring: ring.index, since, pushers, signers };
+  if (pushers === undefined || signers === undefined) return undefined;
+  const { logins, isUntold } = pushers;
+  return { ring: ring.index, since, pushers: logins.slice(0, MAX_AUTHORS), isUntold: isUntold || logins.length > MAX_AUTHORS, signers };
 }
 
 const Names = v.fallback(v.array(v.unknown()), []);
@@ -123,7 +124,7 @@ const Submitters = v.nullable(v.array(v.string()));
 /** The people with these logins and signatures, by the tokens that name them, those included that have ended; and those who submitted. */
 export async function readPeople(
   db: Database,
-  { pushers, signers }: Pick<RolloutAuthors, 'pushers' | 'signers'>,
+  { pushers, isUntold, signers }: Pick<RolloutAuthors, 'pushers' | 'isUntold' | 'signers'>,
   submitted: CommitsOf,
   now: number,
 ): Promise<RolloutPeople> {
@@ -146,6 +147,7 @@ export async function readPeople(
   const isOver = (end: number | null): boolean => end !== null && end <= now;
   return {
     authors,
+    isUntold,
     unmapped: pushers.filter((login) => !known.some((row) => row.forgeLogin === login)),
     unmappedSigners: signers.filter((each) => !known.some((row) => row.signer === each)),
     hasOtherAdministrator: rows.some((row) => row.role === 'administrator' && !isOver(row.expiresAt) && !authors.includes(personOf(row))),

@@ -12,7 +12,7 @@ import { takeSlot } from './host-slots.ts';
 import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
 import type { Deploy, DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
-import { deploys, hosts, quarantines } from './tables/index.ts';
+import { acknowledgements, deploys, hosts, quarantines } from './tables/index.ts';
 import type { LeftOutRows } from './unreadable.ts';
 
 const Desired = v.object({ host: HostNameText, epoch: Int8 });
@@ -59,6 +59,8 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Desired
 async function retry(db: Database, host: HostName, toplevel: StorePath): Promise<number> {
   return await db.transaction(async (tx) => {
     await tx.delete(quarantines).where(and(eq(quarantines.host, host), eq(quarantines.toplevel, toplevel)));
+    // Somebody saw the failure before it, not the next one.
+    await tx.delete(acknowledgements).where(and(eq(acknowledgements.host, host), eq(acknowledgements.toplevel, toplevel)));
     const [row] = await tx
       .update(hosts)
       .set({ epoch: sql`${hosts.epoch} + 1`, retryEpoch: sql`${hosts.epoch} + 1`, desiredMode: null })

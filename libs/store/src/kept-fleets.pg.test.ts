@@ -212,7 +212,7 @@ describe.each(COUNTED_DATABASES)('a fleet that is kept between looks, on $name',
     const [first, second, third] = hosts;
     if (rollout === undefined || first?.situation.rollout === undefined || second === undefined || third === undefined) throw new Error('no rollout');
     const said = { by: 'ada', reason: 'why' } as const;
-    const authors = { ring: 0, since: 0, pushers: ['ada'], signers: [] };
+    const authors = { ring: 0, since: 0, pushers: ['ada'], isUntold: false, signers: [] };
     await store.rollouts.save({ ...rollout, authors, left: undefined }, now, []);
     await database.db.execute(sql`update revisions set state = 'BUILDING'`);
     await store.rollouts.stopLabel(id, { ...said, label: 'even', at: now, until: undefined });

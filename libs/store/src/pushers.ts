@@ -14,6 +14,12 @@ export interface CommitsOf {
   /** Of the revision. */
   readonly sequence: number;
 }
+/** `isUntold`: of some push it was not told, or not by whom. */
+export interface Pushers {
+  readonly logins: readonly string[];
+  readonly isUntold: boolean;
+}
+
 const Push = v.object({ pusher: v.nullable(v.string()), isReached: v.boolean() });
 
 /**
@@ -21,7 +27,7 @@ const Push = v.object({ pusher: v.nullable(v.string()), isReached: v.boolean() }
  * from one commit to the next. Whatever commit the revision has and the complete one has not was brought by one of them, also when the
  * branch was rewritten on the way. Only this forge is believed: a login of another one is somebody else's. So nothing is asked of git, nor of the author lines that anybody can write.
  */
-export async function pushersOf(db: Database, { repositoryId, since, sequence }: CommitsOf, forge: string): Promise<readonly string[] | undefined> {
+export async function pushersOf(db: Database, { repositoryId, since, sequence }: CommitsOf, forge: string): Promise<Pushers | undefined> {
   const head = await commitAt(db, repositoryId, sequence);
   const base = await publishedAt(db, repositoryId, since);
   if (head === undefined || base === undefined) return undefined;
@@ -40,12 +46,11 @@ export async function pushersOf(db: Database, { repositoryId, since, sequence }:
     from (select commit from back limit ${MAX_PUSHES + 1}) back left join ${d} d on ${isPush}
     where back.commit <> ${base} limit ${MAX_PUSHES + 1}`),
   );
-  // Pushes that move the branch forth and back explain each other, and hide one that was not told: some way has to lead to the complete one.
-  if (pushes.some(({ isReached }) => !isReached)) return undefined;
-  const logins = pushes.map(({ pusher }) => pusher);
-  // A commit that no push explains has null as well.
-  if (logins.length > MAX_PUSHES || !logins.every((login) => login !== null && FORGE_LOGIN_FORM.test(login))) return undefined;
-  return [...new Set(logins.filter((login) => login !== null))].toSorted();
+  const told = pushes.flatMap(({ pusher }) => (pusher !== null && FORGE_LOGIN_FORM.test(pusher) ? [pusher] : []));
+  // A commit that no push explains has no pusher. Pushes that move the branch forth and back explain each other, and hide one that was not told:
+  // some way has to lead to the complete one.
+  const isUntold = told.length < pushes.length || pushes.length > MAX_PUSHES || pushes.some(({ isReached }) => !isReached);
+  return { logins: [...new Set(told)].toSorted(), isUntold };
 }
 
 /** The commits of the branch that what was submitted names: a CI may be faster than the fetch. */

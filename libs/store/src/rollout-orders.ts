@@ -22,7 +22,7 @@ import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf, storedText } from './rows.ts';
-import { acknowledgements, freezes, hosts, repositories, rolloutOrders } from './tables/index.ts';
+import { acknowledgements, freezes, hosts, repositories, rolloutOrders, rollouts } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
@@ -100,9 +100,10 @@ export async function readSaid(
 
 async function order(
   db: Database,
-  { rolloutId, kind, subject = 0, by, person, binds, loosens, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
-): Promise<void> {
-  await db.transaction(async (tx) => {
+  { rolloutId, version, kind, subject = 0, by, person, binds, loosens, role, reason, at, acknowledged = [], answers = [] }: NewRolloutOrder,
+): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    if (version !== undefined && !(await isStillAt(tx, rolloutId, version))) return false;
     const said = { by, reason: storableText(reason, MAX_REASON_CHARACTERS), at };
     await tx.insert(rolloutOrders).values({ rolloutId, kind, subject, role, person, binds, loosens, ...said });
     // One that the pause names may have been forgotten meanwhile; the others are not forgotten before this is stored.
@@ -116,7 +117,18 @@ async function order(
       answers.map((each) => ({ ...each, rolloutId })),
     );
     await notify(tx, { topic: 'host', host: '*' });
+    return true;
   });
+}
+
+/** Takes the next version, so that whoever decides by the one before it looks again, and hears the order. */
+async function isStillAt(tx: Database, id: string, version: number): Promise<boolean> {
+  const moved = await tx
+    .update(rollouts)
+    .set({ version: version + 1 })
+    .where(and(eq(rollouts.id, id), eq(rollouts.version, version)))
+    .returning({ id: rollouts.id });
+  return moved.length > 0;
 }
 
 async function setFreeze(db: Database, repositoryId: string, { by, reason, at, until }: Freeze): Promise<Freeze | undefined> {

@@ -64,8 +64,10 @@ export interface RolloutAuthors {
   readonly ring: number;
   /** They are the commits after this sequence: of the last complete rollout that was not without the ring. */
   readonly since: number;
-  /** Who pushed them, logins at the forge. */
+  /** Who pushed them, logins at the forge, as far as the forge told it. */
   readonly pushers: readonly string[];
+  /** Of some push among them it was not told, or not by whom. */
+  readonly isUntold: boolean;
   /** Who signed them, where the settings name signers. */
   readonly signers: readonly string[];
 }
@@ -74,6 +76,8 @@ export interface RolloutAuthors {
 export interface RolloutPeople {
   /** The people who pushed, signed or submitted. */
   readonly authors: readonly string[];
+  /** As {@link RolloutAuthors.isUntold}. */
+  readonly isUntold: boolean;
   /** Logins that belong to no token: each may be anybody. */
   readonly unmapped: readonly string[];
   /** The same of signers. */
@@ -147,6 +151,11 @@ export interface NewRolloutOrder extends Order {
   /** Of an approval: the loosenings that it was given for, by id. */
   readonly loosens?: readonly string[] | undefined;
   readonly rolloutId: string;
+  /**
+   * As somebody looked at the rollout who judged the order: it is stored only if nothing was decided since, and what is being decided meanwhile
+   * is not. Undefined: whatever the rollout is at.
+   */
+  readonly version?: number | undefined;
   readonly kind: RolloutOrderKind;
   readonly subject?: number | undefined;
   /** With a resume: the failures that the person saw. */

@@ -96,7 +96,8 @@ const WeakerColumn = v.pipe(
   v.maxLength(MAX_LOOSENINGS),
 );
 
-const PushersColumn = v.pipe(v.array(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM))), v.maxLength(MAX_AUTHORS));
+/** Null stands for pushes that were not told of. */
+const PushersColumn = v.pipe(v.array(v.nullable(v.pipe(v.string(), v.regex(FORGE_LOGIN_FORM)))), v.maxLength(MAX_AUTHORS + 1));
 
 type Row = typeof rollouts.$inferSelect;
 /** {@link Row} without what may be large: lists do not read it. */
@@ -158,13 +159,13 @@ function readAuthors(row: Row, reader: RowReader): RolloutAuthors | undefined {
   const ring = reader.counterOrNone('authors_ring', row.authorsRing);
   // From before their ring was recorded: it is asked again.
   if (pushers === undefined || signers === undefined || since === undefined || ring === undefined) return undefined;
-  return { ring, since, pushers, signers };
+  return { ring, since, pushers: pushers.filter((login) => login !== null), isUntold: pushers.includes(null), signers };
 }
 
 function columnsOfAuthors(authors: RolloutAuthors | 'unknown') {
   if (authors === 'unknown') return { pushers: null, signers: null, authorsSince: null, authorsRing: null };
-  const { pushers, signers, since, ring } = authors;
-  return { pushers: [...pushers], signers: [...signers], authorsSince: since, authorsRing: ring };
+  const { pushers, isUntold, signers, since, ring } = authors;
+  return { pushers: [...pushers, ...(isUntold ? [null] : [])], signers: [...signers], authorsSince: since, authorsRing: ring };
 }
 
 /** A rollout whose row cannot be read is left alone: it is PAUSED, and nobody is told to run it. */

@@ -234,7 +234,7 @@ export interface RolloutStore {
    */
   authorsOf(revisionId: string, forge: string, ring: { readonly index: number; readonly name: string }): Promise<RolloutAuthors | undefined>;
   /** Stores what a person asks. */
-  order(order: NewRolloutOrder): Promise<void>;
+  order(order: NewRolloutOrder): Promise<boolean>;
   /** Of the servers that want to ask a probe, one gets a claim until `now + leaseMs`. Undefined: somebody else asks it. */
   claimProbe(probe: ProbeOfRing, now: Timestamp, leaseMs: number): Promise<number | undefined>;
   /** Stores what a probe came to. False: the claim was over. */

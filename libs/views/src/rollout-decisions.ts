@@ -46,14 +46,16 @@ export function rolloutCommand(decision: {
   readonly now?: true;
   readonly label?: string;
   readonly seen?: string | undefined;
+  readonly since?: number | undefined;
 }): string {
-  const { kind, commit, revert, now, label, seen } = decision;
+  const { kind, commit, revert, now, label, seen, since } = decision;
   const words = [
     VERBS[kind],
     ...(kind === 'break-glass' && commit !== undefined ? [shortSha(commit)] : []),
     ...(revert === true ? ['--revert'] : []),
     ...(now === true ? ['--now'] : []),
     ...(seen === undefined ? [] : [`--seen=${seen.slice(0, SEEN_CHARACTERS)}`]),
+    ...(since === undefined ? [] : [`--seen=${since}`]),
     ...(label === undefined ? [] : [`--label ${label === ANY_LABEL ? 'LABEL' : label}`]),
   ];
   return `floe rollout ${words.join(' ')} --reason "…"`;
@@ -163,7 +165,7 @@ export function rolloutDecisionWords(decision: RolloutDecision) {
         effect:
           decision.since === undefined
             ? 'The pause ends, for all commits. A rollout that has also paused by itself stays paused.'
-            : 'What the pause names (failures, answers of probes) counts no more, and only something else pauses it again.',
+            : 'What the pause is about (failures, answers of probes) counts no more, and only something else pauses it again.',
         isFinal: false,
       };
     case 'approve-rollout':

@@ -173,8 +173,13 @@ function may(role: Viewer, action: Action): boolean {
 }
 
 /** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
-export function todoOfRollout({ state, pause, rings }: Pick<RolloutView, 'state' | 'pause' | 'rings'>, role?: Viewer): string | null {
-  const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand({ kind: 'resume-rollout' })}`] : [];
+export function todoOfRollout(
+  { state, pause, freeze, rings }: Pick<RolloutView, 'state' | 'pause' | 'freeze' | 'rings'>,
+  role?: Viewer,
+): string | null {
+  // Where a person's pause stands, that is the one that it ends.
+  const since = freeze === null ? pause?.since : undefined;
+  const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand({ kind: 'resume-rollout', since })}`] : [];
   if (state === 'WAITING_APPROVAL') {
     if (!waitsForPeople({ state, rings })) return null;
     const missing = rings.find((ring) => ring.state === 'current')?.missingApprovals;

@@ -10,6 +10,7 @@ import {
   SeenId,
   StorePath,
   TargetName,
+  Timestamp,
   TokenLifetime,
   TokenName,
 } from '@floe/protocol';
@@ -135,6 +136,12 @@ export function ringArgument(text: string): v.InferOutput<typeof RingName> {
 
 export function seenArgument(text: string): v.InferOutput<typeof SeenId> {
   return parsed(SeenId, text);
+}
+
+/** A pause is known by when it began. */
+export function seenPauseArgument(text: string): number {
+  if (!/^\d{1,16}$/.test(text)) throw new InvalidArgumentError('It takes the id of a pause, as floe rollout shows it.');
+  return parsed(Timestamp, Number(text));
 }
 
 /** A time, as seen from now. */

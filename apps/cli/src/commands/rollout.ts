@@ -10,7 +10,17 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
 import { formatRollout, type RolledOut } from '../view/rollout.ts';
-import { commitPrefixArgument, labelArgument, REASON, ringArgument, seenArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
+import {
+  commitPrefixArgument,
+  labelArgument,
+  REASON,
+  ringArgument,
+  seenArgument,
+  seenPauseArgument,
+  UNTIL_WORDS,
+  untilArgument,
+  type Until,
+} from './arguments.ts';
 
 const COMMIT = ['--commit <sha>', 'only if hosts still follow this commit, at least 7 digits of it', commitPrefixArgument] as const;
 
@@ -122,20 +132,23 @@ Examples:
     .description("end a person's pause, or let a rollout go on that paused by itself")
     .requiredOption(...REASON)
     .option('--label <label>', 'end the pause of the hosts with this label, and no other', labelArgument)
+    .option('--seen <id>', 'what floe rollout showed: refused once it is paused for something else', seenPauseArgument)
     .addHelpText(
       'after',
       `
 Of a rollout that paused for failures, it acknowledges those: they count in no gate any more, and only other failures pause it again.
 Where a person's pause stands, too, it ends only that: say it again for the failures. It ends no pause of a label without --label.
+With --seen, which floe rollout shows, it ends no other pause than the one that you looked at.
 
 Examples:
   $ floe rollout resume --reason "the printer of ada was broken before"
   $ floe rollout resume --label role=dns --reason "the resolvers are there"`,
     )
-    .action(async ({ label, ...asked }: Asked & { label?: string }) => {
+    .action(async ({ label, seen: pause, ...asked }: Asked & { label?: string; seen?: number }) => {
       const api = await cli.api();
       const seen = (await readRolloutIfAny(api))?.rollout;
-      const since = seen?.pause == null || seen.freeze !== null ? {} : { since: seen.pause.since };
+      const now = seen?.pause == null || seen.freeze !== null ? undefined : seen.pause.since;
+      const since = (pause ?? now) === undefined ? {} : { since: pause ?? now };
       say(cli, await api.post('/api/rollout/resume', { reason: asked.reason, ...(label === undefined ? since : { label }) }, RolloutAnswer));
     });
 

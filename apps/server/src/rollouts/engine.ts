@@ -191,8 +191,10 @@ export class RolloutEngine {
     const isAsked = weaker.length > 0 || policy.rings.some(({ approvals }) => approvals?.notAuthor === true);
     const ring = policy.rings[course.ring];
     // A ring that was not asked in earlier rollouts has more authors than the others.
-    if (authors?.ring === course.ring || !isAsked || isEndedRollout(course.state) || ring === undefined) return authors;
-    return await this.#deps.store.rollouts.authorsOf(revisionId, this.#deps.forge, { index: course.ring, name: ring.name });
+    const isKnown = authors?.ring === course.ring && !authors.isUntold;
+    if (isKnown || !isAsked || isEndedRollout(course.state) || ring === undefined) return authors;
+    const found = await this.#deps.store.rollouts.authorsOf(revisionId, this.#deps.forge, { index: course.ring, name: ring.name });
+    return isDeepStrictEqual(found, authors) ? authors : found;
   }
 
   async #inForce(revisionId: string, policy: RolloutPolicy): Promise<InForce> {

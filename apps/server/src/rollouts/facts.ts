@@ -35,10 +35,16 @@ export function rolloutFacts(rollout: CurrentRollout, hosts: readonly FleetHost[
     orders,
     probes,
     binds: needsApproval ? (known?.bindsOf(rollout, hosts) ?? bindsOf(rollout, hosts)) : undefined,
-    authors: people?.unmapped.length === 0 && people.unmappedSigners.length === 0 ? people.authors : undefined,
+    authors: people?.authors ?? [],
+    hasUnknownAuthor: hasUnknownAuthor(people),
     hasOtherAdministrator: people?.hasOtherAdministrator === true,
     weaker,
   };
+}
+
+/** Of a push that nobody told of, of a login and of a signer that belong to no token, the author may be anybody. */
+function hasUnknownAuthor(people: CurrentRollout['people']): boolean {
+  return people === undefined || people.isUntold || people.unmapped.length > 0 || people.unmappedSigners.length > 0;
 }
 
 function comingOf(rollout: CurrentRollout, hosts: readonly FleetHost[], now: number): readonly ComingHost[] | undefined {

@@ -60,7 +60,8 @@ function asked(hosts: readonly string[], course: Partial<RolloutCourse>, orders:
       windows: [],
       probes: [],
       orders: people,
-      authors: undefined,
+      authors: [],
+      hasUnknownAuthor: true,
       hasOtherAdministrator: false,
       weaker: [],
     },
@@ -143,8 +144,10 @@ describe('an approval', () => {
   });
 
   test('of whoever pushed it is for nothing of what it loosens, nor is one of a lower role', () => {
-    const more = { authors: ['ada'], hasOtherAdministrator: true };
-    expect(judgeApproval(waiting([], ['one'], more), all, ada)).toMatchObject({ kind: 'refused', code: 'APPROVAL_DOES_NOT_COUNT' });
+    for (const hasUnknownAuthor of [false, true]) {
+      const more = { authors: ['ada'], hasUnknownAuthor, hasOtherAdministrator: true };
+      expect(judgeApproval(waiting([], ['one'], more), all, ada)).toMatchObject({ kind: 'refused', code: 'APPROVAL_DOES_NOT_COUNT' });
+    }
     expect(judgeApproval(waiting([], ['one']), all, { ...ada, role: 'approver' })).toMatchObject({
       kind: 'refused',
       code: 'APPROVAL_DOES_NOT_COUNT',
@@ -165,21 +168,34 @@ describe('what floe why offers is not refused', () => {
     given: fc.array(fc.record({ by: people, role: fc.constantFrom(...ROLES), ring: fc.nat(1), binds: fc.constantFrom('now', 'before') }), {
       maxLength: 3,
     }),
-    authors: fc.option(fc.uniqueArray(people), { nil: undefined }),
+    authors: fc.uniqueArray(people),
+    hasUnknownAuthor: fc.boolean(),
     hasOtherAdministrator: fc.boolean(),
     loosens: fc.subarray(['one', 'other']),
     ring: fc.nat(1),
   });
   type Given = typeof any extends fc.Arbitrary<infer Value> ? Value : never;
 
-  function toAsked({ asks, state, at, progress, coming, evaluating, given, authors, hasOtherAdministrator, loosens }: Given): AskedRollout {
+  function toAsked({
+    asks,
+    state,
+    at,
+    progress,
+    coming,
+    evaluating,
+    given,
+    authors,
+    hasUnknownAuthor,
+    hasOtherAdministrator,
+    loosens,
+  }: Given): AskedRollout {
     const approvals = given.map((each) => ({ ...each, person: each.by, reason: '', at: 1, loosens: [] }));
     const hosts = progress.map(([ring, how], index) => `host${index}:${ring} ${how}`);
     const { rollout, facts } = asked(hosts, { state, ...at }, { approvals });
     const policy: RolloutPolicy = { ...POLICY, rings: POLICY.rings.map((ring, index) => ({ ...ring, approvals: asks[index] })) };
     const still = coming.map((each, index) => ({ ...each, host: `coming${index}` as HostName }));
     const weaker = loosens.map((id) => ({ id, text: id }));
-    const more = { policy, coming: still, evaluating, authors, hasOtherAdministrator, weaker, binds: 'now' };
+    const more = { policy, coming: still, evaluating, authors, hasUnknownAuthor, hasOtherAdministrator, weaker, binds: 'now' };
     return { sha: COMMIT, rollout: { ...rollout, policy }, facts: { ...facts, ...more } };
   }
 

@@ -59,7 +59,7 @@ export type Judged =
       readonly kind: 'order';
       readonly order: Pick<NewRolloutOrder, 'kind' | 'subject' | 'acknowledged' | 'answers' | 'binds' | 'loosens'>;
       /** Undefined: of the rollout that hosts follow. */
-      readonly of?: Pick<NextOfFleet, 'id' | 'sha'>;
+      readonly of?: Pick<NextOfFleet, 'id' | 'sha' | 'version'>;
       readonly message: string;
       /** What the log of decisions says besides the reason. */ readonly openly?: string;
     }
@@ -158,10 +158,14 @@ function laterWords({ rollout, facts }: AskedRollout): string {
   return later.length === 0 ? '' : ` ${nameMany(later)} failed since it was paused, which you may not have seen: that can pause it again.`;
 }
 
-/** The failures that the person saw: those that the pause names, or else all that there are in the rings reached. */
+/**
+ * The failures that the pause is about: those that it names, or of more than it can name, and where they keep a ring from its gate until the
+ * deadline, all that there are in the rings reached. Of another pause none: it says nothing of them.
+ */
 function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<RolloutFailure, 'host' | 'toplevel'>[] {
   const { pause } = rollout.course;
-  if (pause?.cause === 'failures' && pause.count <= pause.failures.length) return pause.failures.map(({ host, toplevel }) => ({ host, toplevel }));
+  if (pause?.cause !== 'failures' && pause?.cause !== 'deadline') return [];
+  if (pause.cause === 'failures' && pause.count <= pause.failures.length) return pause.failures.map(({ host, toplevel }) => ({ host, toplevel }));
   return failuresOf(rollout.course, facts).map(({ host, toplevel }) => ({ host, toplevel }));
 }
 
@@ -320,15 +324,15 @@ function withApproval(orders: RolloutOrders, approval: Approval): RolloutOrders 
 }
 
 function whyNot(missing: NonNullable<ReturnType<typeof missingApprovals>>, by: OrderOfPerson, asked: AskedRollout): string {
-  const { authors, hasOtherAdministrator } = asked.facts;
+  const { authors, hasUnknownAuthor, hasOtherAdministrator } = asked.facts;
   const needed = missingApprovalWords(missing);
-  const isAuthor = authors?.includes(by.person) === true;
+  const isAuthor = authors.includes(by.person);
   if (missing.weaker.length > 0 && by.role === 'administrator' && hasOtherAdministrator && isAuthor)
     return `${by.person} is an author of its commits, and another administrator has to approve a policy that became weaker`;
   if (ROLES.indexOf(by.role) < ROLES.indexOf(missing.role)) return `it needs ${needed}`;
   if (missing.notAuthor && missing.count > 0) {
     if (isAuthor) return `${by.person} is an author of its commits, and it needs ${needed}`;
-    if (authors === undefined) return `the policy wants somebody who is not an author, and ${unknownAuthorWords(asked.rollout)}`;
+    if (hasUnknownAuthor) return `the policy wants somebody who is not an author, and ${unknownAuthorWords(asked.rollout)}`;
   }
   return `it needs ${needed}`;
 }
@@ -344,10 +348,10 @@ export function unknownAuthorWords({ people }: Pick<CurrentRollout, 'people'>): 
 }
 
 /** Said openly, where nobody else could approve what makes the policy weaker: the log of decisions has it, too. */
-function ownWeakening({ facts: { authors } }: AskedRollout, { person, role }: OrderOfPerson): string {
+function ownWeakening({ facts: { authors, hasUnknownAuthor } }: AskedRollout, { person, role }: OrderOfPerson): string {
   if (role !== 'administrator') return '';
-  if (authors === undefined) return ' The policy becomes weaker, and who wrote that is not known.';
-  return authors.includes(person) ? ` The policy becomes weaker, and ${person} is an author of that: there is no other administrator.` : '';
+  if (authors.includes(person)) return ` The policy becomes weaker, and ${person} is an author of that: there is no other administrator.`;
+  return hasUnknownAuthor ? ' The policy becomes weaker, and who wrote that is not known.' : '';
 }
 
 /** What a person's freeze comes to, in words. `before`: it replaces this one. */

@@ -53,7 +53,8 @@ export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Wait
     windows: [],
     orders: { ...next.orders, freeze: rollout?.orders.freeze },
     probes: [],
-    authors: undefined,
+    authors: [],
+    hasUnknownAuthor: true,
     hasOtherAdministrator: true,
     weaker: [],
   };

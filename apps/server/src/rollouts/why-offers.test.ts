@@ -168,7 +168,7 @@ function worldOf(given: World) {
       [ADA, given.ring],
       ['bob' as HostName, 0],
     ]),
-    people: { authors: ['zoe'], unmapped: [], unmappedSigners: [], hasOtherAdministrator: true },
+    people: { authors: ['zoe'], isUntold: false, unmapped: [], unmappedSigners: [], hasOtherAdministrator: true },
   });
   const train = { since: NOW, hasNews: true, isHotfix: false, superseded: { count: 3, since: 0 } };
   const next: NextOfFleet = { id: 'next', version: 1, revisionId: 'waiting', sha: NEXT, sequence: 3, after: SHA, orders: NO_ORDERS, ...train };
@@ -248,11 +248,15 @@ function refusalOf(command: string, { ada, bob, named, asked, seen, evaluations 
   function rollout(what: string, of: AskedRollout): string | undefined {
     const { orders } = of.rollout;
     if (what === '') return undefined;
-    if (what === 'approve') {
+    const [asked = '', seen] = what.split(' --seen=');
+    if (asked === 'approve') {
       const ring = of.rollout.policy.rings[of.rollout.course.ring]?.name ?? '';
-      return judged(judgeApproval(of, { commit: SHA, ring }, BY));
+      return judged(judgeApproval(of, { commit: SHA, ring, seen }, BY));
     }
-    if (what === 'resume') return isFrozen(orders, NOW) ? undefined : judged(judgeResume(of, undefined));
+    if (asked === 'resume') {
+      if (isFrozen(orders, NOW)) return unless(seen === undefined, 'a person has paused it');
+      return judged(judgeResume(of, seen === undefined ? undefined : Number(seen)));
+    }
     if (what === `resume --label ${STOP.label}`) return unless(standingStops(orders, NOW).length > 0, 'it is not paused');
     if (what === 'abort' || what === 'abort --revert') return judged(judgeAbort(of, SHA));
     const commit = /^hotfix ([0-9a-f]{10})$/.exec(what)?.[1];

@@ -11,7 +11,7 @@ import {
   type Freeze,
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { CurrentRollout, Fleet, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import type { CurrentRollout, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
 import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
@@ -32,6 +32,8 @@ interface Given {
   readonly orders?: Partial<RolloutOrders>;
   readonly policy?: CurrentRollout['policy'];
   readonly unreadable?: string;
+  /** Where it is by the time an order is stored, each time that one is tried. */
+  readonly moves?: Partial<RolloutCourse>[];
   readonly unfreeze?: boolean;
   /** Commits that were being built, and that a newer one ends. */
   readonly ended?: readonly CommitSha[];
@@ -82,7 +84,10 @@ function withRollout(given: Given | undefined, early?: Freeze) {
     acknowledged: new Set(),
     desiredCommit: undefined,
   } as FleetHost;
-  const fleet: Fleet = { rollout: given === undefined ? undefined : rollout, hosts: [host] };
+  const fleet: { rollout: CurrentRollout | undefined; readonly hosts: readonly FleetHost[] } = {
+    rollout: given === undefined ? undefined : rollout,
+    hosts: [host],
+  };
   const app = fakeApp({
     store: {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
@@ -92,7 +97,12 @@ function withRollout(given: Given | undefined, early?: Freeze) {
       },
       repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
       rollouts: {
-        order: async (order) => void (await Promise.resolve(stored.push(order))),
+        order: async (order) => {
+          const isMoved = given?.moves?.shift();
+          if (isMoved !== undefined) await Promise.resolve((fleet.rollout = { ...rollout, course: { ...course, ...isMoved } }));
+          else stored.push(order);
+          return isMoved === undefined;
+        },
         freeze: async (_repository, freeze) => {
           stored.push(freeze);
           return await Promise.resolve(rollout.orders.freeze);
@@ -243,6 +253,23 @@ describe('a resume', () => {
     expect(await as('operator', 'resume', { since: 69 })).toMatchObject({ status: 409, code: 'PAUSE_CHANGED', message: /no network/ });
   });
 
+  test('of a pause that is not about failures acknowledges none', async () => {
+    for (const pause of [{ cause: 'after-ring' } as const, { cause: 'probe', answers: [] } as const]) {
+      const { as, stored } = withRollout({ course: { state: 'PAUSED', pause } });
+      await as('operator', 'resume', {});
+      expect(stored).toMatchObject([{ kind: 'resume', acknowledged: [] }]);
+    }
+  });
+
+  test('does not end the pause of somebody who paused all rollouts since the person looked', async () => {
+    const freeze: Freeze = { by: 'eve', reason: 'holidays', at: 80, until: undefined };
+    const { as, stored } = withRollout({ course: { state: 'PAUSED', pause: FAILED, since: 70 }, orders: { freeze } });
+    expect(await as('operator', 'resume', { since: 70 })).toMatchObject({ status: 409, code: 'PAUSE_CHANGED', message: /eve.*holidays/ });
+    expect(stored).toEqual([]);
+    expect(await as('operator', 'resume', {})).toMatchObject({ status: 200 });
+    expect(stored).toEqual([{ unfreeze: freeze }]);
+  });
+
   test('acknowledges all failures that there are, where the pause does not name them', async () => {
     for (const pause of [{ cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } as const, { ...FAILED, count: 30 }]) {
       const { as, stored } = withRollout({ course: { state: 'PAUSED', pause } });
@@ -271,6 +298,17 @@ describe.each([
   ['abort', 'operator', /permanently.*revert/],
   ['hotfix', 'administrator', /passes over soaks and windows/],
 ] as const)('%s', (what, role, said) => {
+  test('is judged again where the rollout moved meanwhile: what is told is so', async () => {
+    const goesOn = withRollout({ course: { state: 'ROLLING' }, moves: [{ state: 'SOAKING' }] });
+    expect(await goesOn.as(role, what, { commit: COMMIT })).toMatchObject({ status: 200 });
+    expect([goesOn.stored.length, goesOn.audit.length]).toEqual([1, 1]);
+    const ended = withRollout({ course: { state: 'SOAKING' }, moves: [{ state: 'COMPLETE' }] });
+    expect(await ended.as(role, what, { commit: COMMIT })).toMatchObject({ status: 409, code: 'ROLLOUT_ENDED' });
+    const restless = withRollout({ course: { state: 'ROLLING' }, moves: Array.from({ length: 100 }, () => ({})) });
+    expect(await restless.as(role, what, { commit: COMMIT })).toMatchObject({ status: 409, code: 'ROLLOUT_MOVED' });
+    expect([ended.stored, ended.audit, restless.stored, restless.audit]).toEqual([[], [], [], []]);
+  });
+
   test('is stored, and says what comes of it', async () => {
     const { as, stored, audit } = withRollout({ course: { state: 'SOAKING' } });
     expect(await as(role, what, { commit: COMMIT })).toMatchObject({

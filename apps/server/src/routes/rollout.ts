@@ -43,6 +43,9 @@ const Hotfix = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, n
 const Glass = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName, seen: v.optional(SeenId) }));
 
+/** So often an order is judged and stored, while the rollout moves on each time. */
+const MOST_TRIES = 10;
+
 export interface RolloutRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
@@ -90,21 +93,25 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
 
   /** What all orders have in common: there is a rollout, the judge allows it, and it is written down. */
   async function ask(c: Context<AuthEnv>, action: Action, reason: string, judge: (asked: AskedRollout, by: OrderOfPerson) => Judged, how = '') {
-    const asked = await current();
-    if (asked === undefined) return await refuseNone(c);
     const { name, role, person } = c.var.actor;
     const by: OrderOfPerson = { by: name, person, role, reason, at: clock.now() };
-    const judged = judge(asked, by);
-    if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
-    if (judged.kind === 'repeat') return answer(c, judged.message, true);
-    const of = judged.of ?? { id: asked.rollout.id, sha: asked.sha };
-    await decide(
-      deps,
-      c,
-      async ({ rollouts }) => await rollouts.order({ rolloutId: of.id, ...judged.order, ...by }),
-      () => words(action, of.sha, `${how}${reason}${judged.openly ?? ''}`),
-    );
-    return answer(c, judged.message);
+    // What somebody is told is so: of a rollout that has moved since it was read, it is judged again.
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+      const asked = await current();
+      if (asked === undefined) return await refuseNone(c);
+      const judged = judge(asked, by);
+      if (judged.kind === 'refused') return refuse(c, 409, judged.code, judged.message);
+      if (judged.kind === 'repeat') return answer(c, judged.message, true);
+      const { id, sha, version } = judged.of ?? { id: asked.rollout.id, sha: asked.sha, version: asked.rollout.version };
+      const isStored = await decide(
+        deps,
+        c,
+        async ({ rollouts }) => await rollouts.order({ rolloutId: id, version, ...judged.order, ...by }),
+        (stored) => (stored ? words(action, sha, `${how}${reason}${judged.openly ?? ''}`) : undefined),
+      );
+      if (isStored) return answer(c, judged.message);
+    }
+    return refuse(c, 409, 'ROLLOUT_MOVED', 'the rollout moved while this was stored, each time that it was tried: nothing was changed, ask again');
   }
 
   async function stop(c: Context<AuthEnv>, asked: AskedRollout, wanted: LabelStop) {
@@ -198,6 +205,9 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
     if (label !== undefined) return asked === undefined ? await refuseNone(c) : await start(c, asked, label, reason);
     const freeze = await store.rollouts.freezeOf(repository.id);
     if (freeze === undefined || !isFrozen({ freeze }, clock.now())) return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
+    // Whoever saw another pause does not end this one.
+    if (since !== undefined)
+      return refuse(c, 409, 'PAUSE_CHANGED', `${freeze.by} has paused all rollouts since (${freeze.reason}): look at that, and decide again`);
     const isOver = await decide(
       deps,
       c,

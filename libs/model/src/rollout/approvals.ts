@@ -14,7 +14,7 @@ export function personOf({ by, person }: Pick<Approval, 'by' | 'person'>): strin
   return person ?? by;
 }
 
-export type ApprovalFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'hasOtherAdministrator' | 'weaker' | 'binds'>;
+export type ApprovalFacts = Pick<RolloutFacts, 'policy' | 'orders' | 'authors' | 'hasUnknownAuthor' | 'hasOtherAdministrator' | 'weaker' | 'binds'>;
 
 /** It was given for what there is now. */
 export function isBoundTo(approval: Pick<Approval, 'binds'>, binds: string | undefined): boolean {
@@ -26,9 +26,9 @@ function isGivenFor({ role, loosens, binds }: Approval, { id }: Loosening, now: 
   return role === 'administrator' && (loosens === undefined ? binds !== undefined && binds === now : loosens.includes(id));
 }
 
-/** Whoever pushed what is weaker does not approve that, where those who did are known and there is another administrator. */
+/** Whoever is known to have brought a commit does not approve what is weaker, where there is another administrator. */
 export function mayLoosen(approval: Pick<Approval, 'by' | 'person' | 'role'>, { authors, hasOtherAdministrator }: ApprovalFacts): boolean {
-  return approval.role === 'administrator' && (!hasOtherAdministrator || authors?.includes(personOf(approval)) !== true);
+  return approval.role === 'administrator' && (!hasOtherAdministrator || !authors.includes(personOf(approval)));
 }
 
 /**
@@ -80,11 +80,11 @@ export function hasApprovals({ rings }: Pick<RolloutPolicy, 'rings'>, ring = rin
 
 /** The approvals that the ring of `course` still needs; undefined: none. */
 export function missingApprovals(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): MissingApprovals | undefined {
-  const { policy, orders, authors, binds } = facts;
+  const { policy, orders, binds } = facts;
   const given = orders.approvals.filter((each) => each.ring === course.ring && isBoundTo(each, binds));
   const needed = approvalsOf(policy, course);
   const { count, role, notAuthor } = needed;
-  const people = peopleFor(needed, given, authors);
+  const people = peopleFor(needed, given, facts);
   const missing = Math.max(0, count - people.size);
   const weaker = unapprovedLoosening(course, facts).map(({ text }) => text);
   return missing === 0 && weaker.length === 0 ? undefined : { count: missing, role, notAuthor, weaker };
@@ -105,7 +105,7 @@ export function approvalsToCome(
 
 /** Of those who approved, and of the authors, the people whose word would change nothing, whatever their role: nobody asks them. */
 export function peopleNotAsked(course: Pick<RolloutCourse, 'ring' | 'provedRing'>, facts: ApprovalFacts): readonly string[] {
-  const { orders, authors = [], weaker, binds } = facts;
+  const { orders, authors, weaker, binds } = facts;
   const before = missingApprovals(course, facts);
   if (before === undefined) return [];
   return [...new Set([...orders.approvals.map(personOf), ...authors])].toSorted().filter((person) => {
@@ -117,16 +117,21 @@ export function peopleNotAsked(course: Pick<RolloutCourse, 'ring' | 'provedRing'
 }
 
 /** Its own approvals, apart from those of the first ring and of a weaker policy. */
-export function isApproved(ring: number, { policy, orders, authors, binds }: ApprovalFacts): boolean {
+export function isApproved(ring: number, facts: ApprovalFacts): boolean {
+  const { policy, orders, binds } = facts;
   const own = policy.rings[ring]?.approvals;
   if (own === undefined) return true;
   const given = orders.approvals.filter((each) => each.ring === ring && isBoundTo(each, binds));
-  return peopleFor(own, given, authors).size >= own.count;
+  return peopleFor(own, given, facts).size >= own.count;
 }
 
 /** Who of those who approved counts. */
-function peopleFor({ role, notAuthor }: Approvals, given: readonly Approval[], authors: ApprovalFacts['authors']): ReadonlySet<string> {
-  const isOther = (person: string): boolean => authors !== undefined && !authors.includes(person);
+function peopleFor(
+  { role, notAuthor }: Approvals,
+  given: readonly Approval[],
+  { authors, hasUnknownAuthor }: Pick<ApprovalFacts, 'authors' | 'hasUnknownAuthor'>,
+): ReadonlySet<string> {
+  const isOther = (person: string): boolean => !hasUnknownAuthor && !authors.includes(person);
   return new Set(given.filter((each) => isAtLeast(each.role, role) && (!notAuthor || isOther(personOf(each)))).map(personOf));
 }
 

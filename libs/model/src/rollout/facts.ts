@@ -31,8 +31,10 @@ export interface RolloutFacts {
   readonly probes: readonly StoredAnswer[];
   /** Stands for the policy and the system of each host: an approval is for what it was given for. Undefined: nobody has to approve. */
   readonly binds?: string | undefined;
-  /** The people who pushed the commits since stable; undefined: not known, and then nobody is known to be somebody else. */
-  readonly authors: readonly string[] | undefined;
+  /** The people who are known to have brought the commits since stable: whoever else brought some is in {@link hasUnknownAuthor}. */
+  readonly authors: readonly string[];
+  /** Not everybody who brought them is known: then nobody is known to be somebody else. */
+  readonly hasUnknownAuthor: boolean;
   /** There is an administrator who is none of the authors: only then does a weaker policy wait for one. */
   readonly hasOtherAdministrator: boolean;
   /** How its policy is weaker than the one that the last complete rollout had. An administrator approves it. */

@@ -232,7 +232,7 @@ function ofApprovals(
 ): readonly WhyNot[] {
   if (missing !== undefined) {
     const { count, notAuthor, weaker } = missing;
-    return [{ rule: 'approval', ring, missing, isAuthorUnknown: facts.authors === undefined && notAuthor && count > 0 && weaker.length === 0 }];
+    return [{ rule: 'approval', ring, missing, isAuthorUnknown: facts.hasUnknownAuthor && notAuthor && count > 0 && weaker.length === 0 }];
   }
   if (!isOwn || !isAwaited(course, facts)) return [];
   const building = awaitedHosts(course, facts).length;

@@ -380,6 +380,7 @@ function take(world: RolloutWorld, [what, who]: Step): void {
     case 'retry':
       if (host.directed !== undefined && host.isConnected) {
         host.quarantined.delete(host.directed.toplevel);
+        world.acknowledged.delete(`${host.name} ${host.directed.toplevel}`);
         if (host.is.state === 'ROLLED_BACK') host.is = { ...host.is, state: 'IDLE', subject: undefined };
       }
       return world.report(host);

@@ -58,6 +58,7 @@ export function factsOf(
     orders: { ...NO_ORDERS, ...orders },
     probes: [],
     authors: [],
+    hasUnknownAuthor: false,
     hasOtherAdministrator: true,
     weaker: [],
     ...more,

@@ -132,7 +132,19 @@ export class RolloutWorld {
     );
     const probes = [...this.answers.values()];
     const evaluating = newest === undefined || newest.unknown.size === 0 ? undefined : newest.unknown.size;
-    return { policy, hosts, coming, evaluating, windows, orders, probes, authors: ['eve'], hasOtherAdministrator: true, weaker: [] };
+    return {
+      policy,
+      hosts,
+      coming,
+      evaluating,
+      windows,
+      orders,
+      probes,
+      authors: ['eve'],
+      hasUnknownAuthor: false,
+      hasOtherAdministrator: true,
+      weaker: [],
+    };
   }
 
   #changeOf({ name }: WorldHost, toplevel: StorePath): number | undefined {
