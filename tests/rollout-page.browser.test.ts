@@ -1,5 +1,5 @@
-import { mayDo, ROLES, type Role } from '@floe/model';
-import type { RepositoryView, RevisionView } from '@floe/protocol';
+import { mayDo, ROLES, type CountedAs, type HostName, type Role } from '@floe/model';
+import type { RepositoryView, RevisionView, RolloutHostsView } from '@floe/protocol';
 import { decisionCommand, rolloutDecisions } from '@floe/views';
 import { revisionView, SHA } from '@floe/views/fixtures';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
@@ -40,7 +40,7 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   await using server = await startServer(ringedRevision(now));
   await using opened = await open(server);
   const { page } = opened;
-  const rings = async () => (await page.locator('.ring').allInnerTexts()).map(oneLine);
+  const rings = async () => (await page.locator('.ring').allInnerTexts()).map((text) => oneLine(text).replace(/ Hosts of ring \S+$/, ''));
   expect(await rings()).toEqual([
     'canary Passed 2 verified',
     expect.stringMatching(/^office Soaks waits for soak until .*\d\d:\d\d.* 3 verified 2 under way 1 waiting 1 failed 1 away$/),
@@ -70,6 +70,47 @@ test('a rollout is shown ring by ring, with what each waits for, and changes liv
   await page.getByText('Paused by bob').waitFor();
   expect(oneLine(await page.locator('.freeze').innerText())).toMatch(/^Paused by bob .*, until .*\d\d:\d\d.*: holidays$/);
   expect(await page.locator('.decisions-list button').filter({ hasText: '…' }).allInnerTexts()).toEqual(['Resume …', 'Pause a label …']);
+  expect(opened.complaints).toEqual([]);
+});
+
+test('who in a ring is how far is named when somebody opens it, and follows the ring', async () => {
+  const now = Date.now();
+  await using server = await startServer(ringedRevision(now));
+  const office = (host: string, countedAs: CountedAs | null, text = ''): RolloutHostsView['hosts'][number] => ({
+    host: host as HostName,
+    ring: 'office',
+    countedAs,
+    text,
+  });
+  server.ringHosts = [
+    office('laptop-ada', 'verified'),
+    office('laptop-ken', 'failed', 'the check "printer" failed'),
+    office('laptop-eve', 'waiting', 'its user asked for later'),
+    office('laptop-pin', null, 'it is kept on another release'),
+    { ...office('one-canary', 'verified'), ring: 'canary' },
+  ];
+  await using opened = await open(server);
+  const { page } = opened;
+  const ring = page.locator('.ring').nth(1);
+  await ring.getByText('Hosts of ring office').click();
+  const told = ring.locator('dl > div');
+  await told.first().waitFor();
+  expect((await told.allInnerTexts()).map(oneLine)).toEqual([
+    'Verified (1) laptop-ada',
+    'Waiting (1) laptop-eve its user asked for later',
+    'Failed (1) laptop-ken the check "printer" failed',
+    'Not asked (1) laptop-pin it is kept on another release',
+  ]);
+  expect(await told.getByRole('link', { name: 'laptop-ken' }).getAttribute('href')).toBe('#/hosts/laptop-ken');
+  expect(await opened.audit()).toEqual([]);
+  server.ringHosts = [office('laptop-ken', 'verified')];
+  const revision = ringedRevision(now);
+  const [canary, seen, ...later] = revision.rollout?.rings ?? [];
+  if (canary === undefined || seen === undefined) throw new Error('there are rings');
+  const moved = { ...seen, counts: { ...seen.counts, verified: seen.counts.verified + 1, failed: 0 } };
+  server.change({ type: 'revision', revision: ringedRevision(now, { rings: [canary, moved, ...later] }) });
+  await told.filter({ hasText: /Verified \(1\)\s*laptop-ken/ }).waitFor();
+  expect(await told.count()).toBe(1);
   expect(opened.complaints).toEqual([]);
 });
 

@@ -1,6 +1,7 @@
-import { NOTHING_OBSERVED, type Role } from '@floe/model';
-import type { FleetEvent, FleetView, ReportView, RevisionView, WhyView } from '@floe/protocol';
+import { NOTHING_OBSERVED, type CommitSha, type Role } from '@floe/model';
+import type { FleetEvent, FleetView, ReportView, RevisionView, RolloutHostsView, WhyView } from '@floe/protocol';
 import type { FleetHost, HostRow, ListedReport, Revision, TokenHolder } from '@floe/store';
+import { SHA } from '@floe/views/fixtures';
 import { serve, type ServerType } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { AddressInfo } from 'node:net';
@@ -25,6 +26,8 @@ export class FixtureServer implements AsyncDisposable {
   revisions: readonly RevisionView[] = [];
   /** What stands between hosts and the newest commit. */
   why: WhyView = [];
+  /** Who is how far in the rings. */
+  ringHosts: RolloutHostsView['hosts'] = [];
   /** What people decided: `DELETE /api/hosts/ada/quarantine {"reason":…}`. */
   readonly decisions: string[] = [];
   /** What the next decisions are refused with, as those of people who may not. */
@@ -113,6 +116,7 @@ export class FixtureServer implements AsyncDisposable {
         fleet: async () => await Promise.resolve({ ...this.fleet, serverTime: Date.now() }),
         host: async (host) => await Promise.resolve(this.fleet.hosts.find((each) => each.host === host)),
         why: async () => await Promise.resolve(this.why),
+        rolloutHosts: async () => await Promise.resolve({ sha: SHA as CommitSha, hosts: this.ringHosts }),
         revisions: async ({ limit, before = Number.POSITIVE_INFINITY }) =>
           await Promise.resolve(this.revisions.filter(({ sequence }) => sequence < before).slice(0, limit)),
         revision: async ({ sha }) => await Promise.resolve(this.revisions.find((revision) => revision.sha === sha)),

@@ -137,6 +137,50 @@ describe('floe rollout', () => {
   });
 });
 
+describe('floe rollout hosts', () => {
+  const hosts = [
+    { host: 'ws10', ring: 'canary', countedAs: 'verified', text: '' },
+    { host: 'ws2', ring: 'canary', countedAs: 'verified', text: '' },
+    { host: 'ws3', ring: 'canary', countedAs: 'inFlight', text: 'checking' },
+    { host: 'ws4', ring: 'all', countedAs: 'toCome', text: '' },
+    { host: 'ws6', ring: 'all', countedAs: null, text: "it is kept on another release than the newest commit's" },
+    { host: 'ws5', ring: 'all', countedAs: 'away', text: 'last seen\n3 days ago' },
+  ];
+
+  test('names who is how far, ring by ring, and whom the rollout does not ask', async () => {
+    const floe = await serving(rolledOut({ state: 'ROLLING' }), { 'GET /api/rollout/hosts': { json: { sha: SHA, hosts } } });
+    const { code, stdout } = await floe('rollout', 'hosts');
+    expect(code).toBe(0);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.trimEnd().replaceAll(/ +/g, ' ')),
+    ).toEqual([
+      'RING HOST PART WHY',
+      'canary ws2 verified',
+      'canary ws10 verified',
+      'canary ws3 under way checking',
+      'all ws5 away last seen',
+      'all ws4 to come',
+      "all ws6 not asked it is kept on another release than the newest commit's",
+    ]);
+    const { stdout: json } = await floe('rollout', 'hosts', '--json');
+    expect(JSON.parse(json)).toEqual({ sha: SHA, hosts });
+  });
+
+  test('of a ring that there is not, or that has none, says so', async () => {
+    const none = { json: { sha: SHA, hosts: [] } };
+    const floe = await serving(rolledOut({}), { 'GET /api/rollout/hosts?ring=all': none, 'GET /api/rollout/hosts?ring=other': none });
+    expect(await floe('rollout', 'hosts', '--ring', 'all')).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'floe: the commit changes no host of ring all\n',
+    });
+    expect((await floe('rollout', 'hosts', '--ring', 'other')).stderr).toBe('floe: there is no ring other: the policy has canary, all\n');
+  });
+});
+
 describe('floe rollout plan', () => {
   const known = { eligible: 2, connected: 2, gates: ['at least 1 verified', 'soak 30 min'], missingApprovals: null, isSkipped: false, held: null };
   const rings = [

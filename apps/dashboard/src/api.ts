@@ -1,5 +1,5 @@
 import { printable, printableValue } from '@floe/model';
-import { ActorView, ApiError, ReportLogView, ReportView, RevisionView, RolloutAnswer, WhyView } from '@floe/protocol';
+import { ActorView, ApiError, ReportLogView, ReportView, RevisionView, RolloutAnswer, RolloutHostsView, WhyView } from '@floe/protocol';
 import { decisionRequest, type Decision } from '@floe/views';
 import * as v from 'valibot';
 
@@ -20,6 +20,8 @@ export interface Api {
   reports(host: string, limit: number, signal: AbortSignal): Promise<Answer<readonly ReportView[]>>;
   /** What stands between a host and the newest commit. */
   why(host: string, signal: AbortSignal): Promise<Answer<WhyView>>;
+  /** Who is how far in a ring of the rollout that hosts follow. */
+  ringHosts(ring: string, signal: AbortSignal): Promise<Answer<RolloutHostsView>>;
   /** The last words of the step that failed. */
   reportLog(report: Pick<ReportView, 'host' | 'series' | 'seq'>, signal: AbortSignal): Promise<Answer<string>>;
   /** One revision, by its commit. */
@@ -72,6 +74,10 @@ export function createApi(deps: ApiDeps): Api {
     why: async (host, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/why`, { signal }, async (response) =>
         printableValue(v.parse(WhyView, await response.json())),
+      ),
+    ringHosts: async (ring, signal) =>
+      await request(`api/rollout/hosts?ring=${encodeURIComponent(ring)}`, { signal }, async (response) =>
+        printableValue(v.parse(RolloutHostsView, await response.json())),
       ),
     reportLog: async ({ host, series, seq }, signal) =>
       await request(`api/hosts/${encodeURIComponent(host)}/reports/${series}/${seq}/log`, { signal }, async (response) =>

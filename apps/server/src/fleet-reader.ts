@@ -10,7 +10,7 @@ import {
   type StorePath,
   standingStops,
 } from '@floe/model';
-import type { FleetView, HostView, Progress, RepositoryView, RevisionView, WhyView } from '@floe/protocol';
+import type { FleetView, HostView, Progress, RepositoryView, RevisionView, RolloutHostsView, WhyView } from '@floe/protocol';
 import type { Clock, Troubles } from '@floe/runtime';
 import { isOrdered, type Evaluation, type Fleet, type FleetHost, type RevisionInList, type Rollout, type PlainStore } from '@floe/store';
 import { describeCourse, describeRing, describeRollout, describeSuperseded, nextWords, utcTime, waitsForPeople } from '@floe/views';
@@ -21,6 +21,8 @@ import { FleetSnapshot, type RevisionPage, type RevisionSeen, type SnapshotStore
 import { ordersOf, presenceFactsOf, troubleOf, viewHost, viewRepository, viewRevision } from './fleet-view.ts';
 import { namesFrom } from './names-from.ts';
 import type { Notices } from './notices.ts';
+import { rolloutFacts } from './rollouts/facts.ts';
+import { viewRolloutHosts } from './rollouts/hosts-view.ts';
 import { viewFreeze, viewStops } from './rollouts/view.ts';
 import { viewWhy } from './rollouts/why.ts';
 
@@ -227,6 +229,16 @@ export class FleetReader {
     const { rollout } = await store.hosts.fleet(repositoryId, []);
     const revision = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
     return revision === undefined ? undefined : await this.revision(revision);
+  }
+
+  /** Who is how far in the rollout that hosts follow; undefined: there is none that can be read. */
+  async rolloutHosts(): Promise<RolloutHostsView | undefined> {
+    const snapshot = await this.snapshot({ limit: 1 });
+    const { rollout, hosts } = await snapshot.fleet();
+    const revision = rollout === undefined ? undefined : await this.#deps.store.revisions.get(rollout.revisionId);
+    if (rollout?.unreadable !== undefined || rollout === undefined || revision === undefined) return undefined;
+    const views = new Map((await this.#views(snapshot, 'all')).map((view) => [view.host, view]));
+    return { sha: revision.sha, hosts: viewRolloutHosts(rollout, rolloutFacts(rollout, hosts, this.#deps.clock.now()), views) };
   }
 
   async see(snapshot: FleetSnapshot, revision: RevisionInList): Promise<RevisionSeen> {

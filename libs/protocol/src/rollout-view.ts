@@ -1,4 +1,5 @@
 import {
+  COUNTED_AS,
   HOST_STANDINGS,
   LABEL_FORM,
   LABEL_RULE,
@@ -37,9 +38,23 @@ export type HostStanding = v.InferOutput<typeof HostStanding>;
 const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_STANDINGS, Counter) });
 
 /** The hosts of a ring that a rollout asks, by how far they are: `RingCounts` of libs/model. */
-const RingCountsView = v.object(
-  v.entriesFromList(['eligible', 'verified', 'failed', 'acknowledged', 'inFlight', 'waiting', 'toCome', 'away'], Counter),
-);
+const RingCountsView = v.object(v.entriesFromList(['eligible', ...COUNTED_AS], Counter));
+
+/** `GET /api/rollout/hosts`: who is how far in the rollout that hosts follow, ring by ring. */
+export const RolloutHostsView = v.object({
+  sha: CommitSha,
+  hosts: v.array(
+    v.object({
+      host: HostName,
+      ring: prose(MAX_RING_NAME_CHARACTERS),
+      /** As what its ring counts it; null: the rollout does not ask it, and `text` says why. */
+      countedAs: v.nullable(v.picklist(COUNTED_AS)),
+      /** What it does, or what it waits for; empty: nothing besides. */
+      text: prose(),
+    }),
+  ),
+});
+export type RolloutHostsView = v.InferOutput<typeof RolloutHostsView>;
 
 /** What somebody saw who approves: the id, or the beginning of it, of the commit's policy and of all systems that it brings. */
 export const SeenId = v.pipe(v.string(), v.regex(/^[\w-]{8,64}$/, 'an id as floe rollout shows it: at least 8 letters, digits, - or _'));

@@ -1,4 +1,4 @@
-import type { HostName, RolloutState, StorePath } from '@floe/model';
+import type { HostName, RolloutState } from '@floe/model';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Repository } from './records.ts';
 import { commit, moveRollout, newHost, newRepository, path, publishNext, type World, WORLDS } from './test/test-store.ts';
@@ -50,12 +50,12 @@ describe.each(WORLDS)('an order of a rollout, on $name', ({ open }) => {
     const both = await Promise.all(
       ['ada', 'bob'].map(async (name) => await rollouts.order({ rolloutId: id, version, kind: 'hotfix', ...by, by: name })),
     );
-    expect(both.toSorted()).toEqual([false, true]);
+    expect(new Set(both)).toEqual(new Set([true, false]));
   });
 
   test('that acknowledges a failure is for that one: after a retry the next one counts', async () => {
     const { hosts, rollouts } = world.store;
-    const [toplevel, other] = [path('failed') as StorePath, path('other') as StorePath];
+    const [toplevel, other] = [path('failed'), path('other')];
     for (const each of [toplevel, other]) await hosts.quarantine(host, each, 'no printer', 5);
     const acknowledged = [toplevel, other].map((each) => ({ host, toplevel: each }));
     await rollouts.order({ rolloutId: (await readRollout()).id, kind: 'resume', acknowledged, ...by });

@@ -25,6 +25,11 @@ export function decisionCommand(decision: Decision): string {
   return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
 }
 
+/** Tells it from others beside it, and stays when what it is about moves on: whoever decides about what was seen is not interrupted. */
+export function decisionKey(decision: Decision): string {
+  return isRolloutDecision(decision) ? rolloutCommand({ ...decision, seen: undefined, since: undefined }) : decisionCommand(decision);
+}
+
 /** It may have an end, at which it is over by itself. */
 export function mayEnd({ kind }: Decision): boolean {
   return kind === 'pause-rollout';

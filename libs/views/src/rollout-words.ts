@@ -1,4 +1,15 @@
-import { isEndedRollout, mayDo, roleFor, ROLES, type Action, type MissingApprovals, type Role, type RolloutState } from '@floe/model';
+import {
+  COUNTED_AS,
+  isEndedRollout,
+  mayDo,
+  roleFor,
+  ROLES,
+  type Action,
+  type CountedAs,
+  type MissingApprovals,
+  type Role,
+  type RolloutState,
+} from '@floe/model';
 import type { FreezeView, PauseView, RingView, RolloutView } from '@floe/protocol';
 import { rolloutCommand } from './rollout-decisions.ts';
 import { count } from './text.ts';
@@ -96,23 +107,50 @@ export type RingPart = 'verified' | 'under way' | 'waiting' | 'failed' | 'away' 
 /** The hosts of a ring that has not passed are told of the commit in these states. */
 const TELLS: ReadonlySet<RolloutState> = new Set<RolloutState>(['ROLLING', 'SOAKING', 'COMPLETE']);
 
+const PARTS: readonly RingPart[] = ['verified', 'under way', 'waiting', 'failed', 'away', 'to come'];
+
+/** What a host does that a ring counts so. */
+export function partOf(counted: CountedAs, { state }: Pick<RingView, 'state'>, rollout: Pick<RolloutView, 'state'>): RingPart {
+  switch (counted) {
+    case 'toCome':
+      // In a ring that is told those hosts are about to begin; in one that waits for approval nobody is.
+      return state === 'passed' || (state === 'current' && TELLS.has(rollout.state)) ? 'under way' : 'to come';
+    case 'inFlight':
+      return 'under way';
+    case 'acknowledged':
+      return 'failed';
+    case 'verified':
+    case 'failed':
+    case 'waiting':
+    case 'away':
+      return counted;
+  }
+}
+
 /** How many of a ring's hosts do what, without those of which there is none. */
 export function ringParts(
-  { state, counts }: Pick<RingView, 'state' | 'counts'>,
+  ring: Pick<RingView, 'state' | 'counts'>,
   rollout: Pick<RolloutView, 'state'>,
 ): readonly { readonly part: RingPart; readonly count: number }[] {
-  const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = counts;
-  // In a ring that is told those hosts are about to begin; in one that waits for approval nobody is.
-  const isAsked = state === 'passed' || (state === 'current' && TELLS.has(rollout.state));
-  const parts: readonly (readonly [RingPart, number])[] = [
-    ['verified', verified],
-    ['under way', isAsked ? inFlight + toCome : inFlight],
-    ['waiting', waiting],
-    ['failed', failed + acknowledged],
-    ['away', away],
-    ['to come', isAsked ? 0 : toCome],
-  ];
-  return parts.filter(([, number]) => number > 0).map(([part, number]) => ({ part, count: number }));
+  return PARTS.map((part) => ({
+    part,
+    count: COUNTED_AS.filter((each) => partOf(each, ring, rollout) === part).reduce((sum, each) => sum + ring.counts[each], 0),
+  })).filter((each) => each.count > 0);
+}
+
+/** Hosts of a rollout by ring and part, as {@link ringParts} counts them; last in each ring those that it does not ask, whose part is undefined. */
+export function hostsByPart<Host extends { readonly ring: string; readonly countedAs: CountedAs | null }>(
+  hosts: readonly Host[],
+  rollout: Pick<RolloutView, 'state' | 'rings'>,
+): readonly { readonly ring: string; readonly part: RingPart | undefined; readonly hosts: readonly Host[] }[] {
+  return rollout.rings.flatMap((ring) => {
+    const own = hosts.filter((each) => each.ring === ring.name);
+    const partOfHost = ({ countedAs }: Host): RingPart | undefined => (countedAs === null ? undefined : partOf(countedAs, ring, rollout));
+    return [...PARTS, undefined].flatMap((part) => {
+      const some = own.filter((each) => partOfHost(each) === part);
+      return some.length === 0 ? [] : [{ ring: ring.name, part, hosts: some }];
+    });
+  });
 }
 
 /**

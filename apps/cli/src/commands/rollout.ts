@@ -1,5 +1,5 @@
 import { isEndedRollout } from '@floe/model';
-import { ActorView, RevisionView, RolloutAnswer, RolloutPlanView, type RingName, type SeenId } from '@floe/protocol';
+import { ActorView, RevisionView, RolloutAnswer, RolloutHostsView, RolloutPlanView, type RingName, type SeenId } from '@floe/protocol';
 import { FloeError, isFloeError } from '@floe/runtime';
 import { duration, shortSha, todoOfRollout } from '@floe/views';
 import type { Command } from 'commander';
@@ -9,7 +9,7 @@ import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { followFleet } from '../fleet-stream.ts';
 import { formatPlan } from '../view/plan.ts';
-import { formatRollout, type RolledOut } from '../view/rollout.ts';
+import { formatRollout, formatRolloutHosts, noHostsWords, type RolledOut } from '../view/rollout.ts';
 import {
   commitPrefixArgument,
   labelArgument,
@@ -51,6 +51,30 @@ Examples:
   $ floe rollout status --json | jq -r '.rollout.rings[] | [.name, .counts.verified, .counts.eligible] | @tsv'`,
     )
     .action((options: { watch?: true; exitCode?: true }) => showRollout(cli, options.watch === true, options.exitCode === true));
+
+  rollout
+    .command('hosts')
+    .description('who in the rings is verified, under way, waiting (and for what), failed or away')
+    .option('--ring <name>', 'only of this ring', ringArgument)
+    .addHelpText(
+      'after',
+      `
+The same hosts as floe rollout counts, one a line. At the end of each ring are those that the rollout does not ask, and why: kept by a person
+or by their user, on a trial, or not enrolled. More about one of them: floe why HOST.
+
+Examples:
+  $ floe rollout hosts
+  $ floe rollout hosts --ring canary
+  $ floe rollout hosts --json | jq -r '.hosts[] | select(.countedAs == "waiting") | [.host, .text] | @tsv'`,
+    )
+    .action(async ({ ring }: { ring?: v.InferOutput<typeof RingName> }) => {
+      const query = ring === undefined ? '' : `?ring=${encodeURIComponent(ring)}`;
+      const api = await cli.api();
+      const [{ hosts, sha }, followed] = [await api.get(`/api/rollout/hosts${query}`, RolloutHostsView), await readRollout(api)];
+      if (cli.options().json === true) cli.out.json({ sha, hosts });
+      else if (hosts.length > 0) cli.out.print(formatRolloutHosts(hosts, followed.rollout, viewOf(cli)));
+      else cli.out.note(noHostsWords(ring, followed.rollout));
+    });
 
   rollout
     .command('plan')

@@ -1,6 +1,19 @@
 import { printableLine, type Role } from '@floe/model';
-import type { PauseView, RevisionView, RingView } from '@floe/protocol';
-import { ago, pauseInWords, ringStateWords, ringWaitsFor, rolloutOrderWords, rolloutWords, shortSha, todoOfRollout } from '@floe/views';
+import type { PauseView, RevisionView, RingView, RolloutHostsView } from '@floe/protocol';
+import {
+  ago,
+  firstLine,
+  hostsByPart,
+  pauseInWords,
+  ringStateWords,
+  ringWaitsFor,
+  rolloutOrderWords,
+  rolloutWords,
+  shortSha,
+  todoOfRollout,
+  withShortPaths,
+  type RingPart,
+} from '@floe/views';
 import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type Tone, type View } from './terminal.ts';
 
@@ -66,6 +79,38 @@ export function formatRings(rollout: RolledOut['rollout'], view: View): string {
     ];
   });
   return formatTable(['RING', 'STATE', 'VERIFIED', 'UNDER WAY', 'WAITING', 'FAILED', 'AWAY', 'WAITS FOR'], rows, view, ['AWAY', 'WAITING']);
+}
+
+const PART_TONES: Readonly<Record<RingPart, Tone | undefined>> = {
+  verified: 'good',
+  'under way': 'busy',
+  waiting: 'busy',
+  failed: 'bad',
+  away: 'quiet',
+  'to come': 'quiet',
+};
+
+/** Who is how far, one a line, in the order of the rings. */
+export function formatRolloutHosts(hosts: RolloutHostsView['hosts'], rollout: Pick<RolledOut['rollout'], 'state' | 'rings'>, view: View): string {
+  const rows = hostsByPart(hosts, rollout).flatMap(({ ring, part, hosts: some }) => {
+    const tone = part === undefined ? 'quiet' : PART_TONES[part];
+    return some
+      .toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true }))
+      .map(({ host, text }): Cell[] => [
+        { text: ring },
+        { text: host },
+        { text: part ?? 'not asked', ...(tone === undefined ? {} : { tone }) },
+        { text: withShortPaths(firstLine(text)) },
+      ]);
+  });
+  return formatTable(['RING', 'HOST', 'PART', 'WHY'], rows, view);
+}
+
+/** Why there is no line. */
+export function noHostsWords(ring: string | undefined, { rings }: Pick<RolledOut['rollout'], 'rings'>): string {
+  if (ring !== undefined && !rings.some(({ name }) => name === ring))
+    return `there is no ring ${ring}: the policy has ${rings.map(({ name }) => name).join(', ')}`;
+  return ring === undefined ? 'the commit changes no host' : `the commit changes no host of ring ${ring}`;
 }
 
 /** Who failed, why, and how its log ended. */

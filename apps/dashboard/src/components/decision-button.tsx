@@ -1,5 +1,5 @@
 import { MAX_LABEL_CHARACTERS } from '@floe/model';
-import { capitalised, decisionCommand, decisionWords, mayEnd, needsLabel, withEnd, withLabel, type Decision } from '@floe/views';
+import { capitalised, decisionCommand, decisionKey, decisionWords, mayEnd, needsLabel, withEnd, withLabel, type Decision } from '@floe/views';
 import { useSignal } from '@preact/signals';
 import { useId, useRef } from 'preact/hooks';
 import type { Dashboard } from '../dashboard.ts';
@@ -128,7 +128,7 @@ export function DecisionButtons({ dashboard, decisions }: { readonly dashboard: 
   return (
     <div class="decisions">
       {allowed.map((decision) => (
-        <DecisionButton key={decisionCommand(decision)} dashboard={dashboard} decision={decision} />
+        <DecisionButton key={decisionKey(decision)} dashboard={dashboard} decision={decision} />
       ))}
     </div>
   );
@@ -141,7 +141,7 @@ export function DecisionsWithCommands({ dashboard, decisions }: { readonly dashb
   return (
     <ul class="decisions-list" aria-label="What you can do">
       {allowed.map((decision) => (
-        <li key={decisionCommand(decision)}>
+        <li key={decisionKey(decision)}>
           <DecisionButton dashboard={dashboard} decision={decision} />
           <code>{decisionCommand(decision)}</code>
         </li>

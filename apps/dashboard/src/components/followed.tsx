@@ -24,7 +24,7 @@ export function Followed({ dashboard, fleet }: FollowedProps) {
         </span>
         <span class="aside">{rollout.description}</span>
       </p>
-      <Rings rollout={rollout} fleet={fleet} now={dashboard.now} />
+      <Rings rollout={rollout} fleet={fleet} dashboard={dashboard} />
       <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions({ sha, rollout }, dashboard.actor.value?.person)} />
     </section>
   );

@@ -47,7 +47,7 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
-      {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} now={now} />}
+      {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} dashboard={dashboard} />}
       <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision, dashboard.actor.value?.person)} />
       <RevisionErrors revision={revision} />
     </>

@@ -13,10 +13,12 @@ import {
   type StandingTone,
 } from '@floe/views';
 import type { ReadonlySignal } from '@preact/signals';
+import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { Age, clockTime, Since } from './age.tsx';
 import { HostLink } from './host-link.tsx';
 import { Icon, type IconName } from './icon.tsx';
+import { RingHosts } from './ring-hosts.tsx';
 
 type Now = ReadonlySignal<number>;
 interface Look {
@@ -33,14 +35,26 @@ const PARTS: Readonly<Record<RingPart, Look & { readonly fill: string }>> = {
   'to come': { icon: 'to-come', tone: 'quiet', fill: 'to-come' },
 };
 
+export interface RingsProps {
+  readonly rollout: RolloutView;
+  readonly fleet: LiveFleet;
+  readonly dashboard: Dashboard;
+}
+
 /** What a rollout waits for, and who stopped it; nothing where it is one ring that goes its way. */
-export function Rings({ rollout, fleet, now }: { readonly rollout: RolloutView; readonly fleet: LiveFleet; readonly now: Now }) {
+export function Rings({ rollout, fleet, dashboard }: RingsProps) {
   if (!isRinged(rollout)) return null;
+  const { now } = dashboard;
+  // Of one that is over, or has not begun, nobody knows who is where.
+  const isFollowed = rollout.frozenAt === null && rollout.state !== 'NEXT';
   return (
     <section class="rings" aria-label="Rings">
       <ol>
         {rollout.rings.map((ring) => (
-          <Ring key={ring.name} ring={ring} rollout={rollout} now={now} />
+          <li key={ring.name} class="ring">
+            <Ring ring={ring} rollout={rollout} now={now} />
+            {isFollowed && <RingHosts ring={ring} rollout={rollout} dashboard={dashboard} fleet={fleet} />}
+          </li>
         ))}
       </ol>
       <Pause rollout={rollout} fleet={fleet} now={now} />
@@ -61,7 +75,7 @@ function Ring({ ring, rollout, now }: { readonly ring: RingView; readonly rollou
   const { icon, tone } = lookOf(ring, rollout);
   const parts = ringParts(ring, rollout);
   return (
-    <li class="ring">
+    <>
       <p class="ring-head">
         <strong>{ring.name}</strong>
         <span class={`mark tone-${tone}`}>
@@ -86,7 +100,7 @@ function Ring({ ring, rollout, now }: { readonly ring: RingView; readonly rollou
         ))}
         {parts.length === 0 && <li class="aside">{emptyRingWords(ring)}</li>}
       </ul>
-    </li>
+    </>
   );
 }
 

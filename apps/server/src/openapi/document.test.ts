@@ -57,6 +57,11 @@ const ANSWERING: FakeAppOptions = {
   reader: {
     revisions: async () => await Promise.resolve([revisionView()]),
     revision: async () => await Promise.resolve(revisionView()),
+    rolloutHosts: async () =>
+      await Promise.resolve({
+        sha: revisionView().sha as never,
+        hosts: [{ host: 'ws10' as never, ring: 'all', countedAs: 'waiting', text: 'its user' }],
+      }),
     rollout: async () => await Promise.resolve(revisionView()),
     why: async () => await Promise.resolve([{ rule: 'ring', text: 'ring all waits for canary', end: 'soak until 14:20' }]),
   },

@@ -1,5 +1,14 @@
-import { DEFAULT_POLICY, defaultGates, type AgentState, type HostName, type RingPolicy, type RolloutPolicy, type StorePath } from '@floe/model';
-import { FleetView, RevisionView, WhyView } from '@floe/protocol';
+import {
+  COUNTED_AS,
+  DEFAULT_POLICY,
+  defaultGates,
+  type AgentState,
+  type HostName,
+  type RingPolicy,
+  type RolloutPolicy,
+  type StorePath,
+} from '@floe/model';
+import { FleetView, RevisionView, RolloutHostsView, WhyView } from '@floe/protocol';
 import { eventually, startHttpReceiver, type HttpReceiver } from '@floe/testkit';
 import { attentionOf, pauseInWords, ringStateWords, rolloutDecisions } from '@floe/views';
 import * as v from 'valibot';
@@ -42,9 +51,27 @@ afterAll(async () => {
 });
 beforeEach(() => void (agents = new AsyncDisposableStack()));
 afterEach(async () => {
+  await whoIsWhereAddsUp();
   await agents.disposeAsync();
   await endRollout(server);
 });
+
+/** Each ring has as many hosts of a kind by name as it counts, wherever a test leaves the rollout. */
+async function whoIsWhereAddsUp(): Promise<void> {
+  await eventually('the hosts of the rings are as many as are counted', async () => {
+    const { sha, rollout: seen } = v.parse(RevisionView, await (await server.request('/api/rollout')).json());
+    const asked = await server.request('/api/rollout/hosts');
+    // A rollout of which the test made the row unreadable.
+    if (asked.status === 404) return true;
+    const named = v.parse(RolloutHostsView, await asked.json());
+    const counted = seen?.rings.map(({ name, counts }) => COUNTED_AS.map((each) => `${name} ${each} ${counts[each]}`)) ?? [];
+    const listed = seen?.rings.map(({ name }) => {
+      const own = named.hosts.filter((each) => each.ring === name);
+      return COUNTED_AS.map((each) => `${name} ${each} ${own.filter(({ countedAs }) => countedAs === each).length}`);
+    });
+    return (named.sha === sha && JSON.stringify(listed ?? []) === JSON.stringify(counted)) || undefined;
+  });
+}
 
 /** A host whose agent does what it is told, by reports alone. */
 class Host {
@@ -384,6 +411,9 @@ describe('a rollout by rings', () => {
       sha,
       rollout: { pause: { failures: [{ host: 'u-one' }], later: [{ host: 'u-two', reason: 'the check web did not pass' }] } },
     });
+    const of = v.parse(RolloutHostsView, await (await server.request('/api/rollout/hosts?ring=ring-0')).json());
+    expect(of.hosts.find(({ host }) => host === 'u-two')).toMatchObject({ countedAs: 'failed', text: /the check web did not pass/ });
+    expect(await (await server.request('/api/rollout/hosts?ring=none')).json()).toEqual({ sha, hosts: [] });
     const { pause } = seen.rollout ?? {};
     expect(pause?.failures[0]?.log).toMatch(/^(?:.*\n)?(?:curl: \(7\) refused\n)+$/);
     expect(pause?.failures[0]?.log?.length).toBeLessThanOrEqual(1_500);

@@ -248,14 +248,14 @@ function refusalOf(command: string, { ada, bob, named, asked, seen, evaluations 
   function rollout(what: string, of: AskedRollout): string | undefined {
     const { orders } = of.rollout;
     if (what === '') return undefined;
-    const [asked = '', seen] = what.split(' --seen=');
-    if (asked === 'approve') {
+    const [word = '', id] = what.split(' --seen=');
+    if (word === 'approve') {
       const ring = of.rollout.policy.rings[of.rollout.course.ring]?.name ?? '';
-      return judged(judgeApproval(of, { commit: SHA, ring, seen }, BY));
+      return judged(judgeApproval(of, { commit: SHA, ring, seen: id }, BY));
     }
-    if (asked === 'resume') {
-      if (isFrozen(orders, NOW)) return unless(seen === undefined, 'a person has paused it');
-      return judged(judgeResume(of, seen === undefined ? undefined : Number(seen)));
+    if (word === 'resume') {
+      if (isFrozen(orders, NOW)) return unless(id === undefined, 'a person has paused it');
+      return judged(judgeResume(of, id === undefined ? undefined : Number(id)));
     }
     if (what === `resume --label ${STOP.label}`) return unless(standingStops(orders, NOW).length > 0, 'it is not paused');
     if (what === 'abort' || what === 'abort --revert') return judged(judgeAbort(of, SHA));

@@ -1,5 +1,16 @@
 import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
-import { CommitSha, foreign, HostLabel, RingName, SeenId, Timestamp, RevisionView, RolloutAnswer, RolloutPlanView } from '@floe/protocol';
+import {
+  CommitSha,
+  foreign,
+  HostLabel,
+  RingName,
+  SeenId,
+  Timestamp,
+  RevisionView,
+  RolloutAnswer,
+  RolloutHostsView,
+  RolloutPlanView,
+} from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { shortSha } from '@floe/views';
@@ -43,6 +54,8 @@ const Hotfix = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, n
 const Glass = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha }));
 const Approval = foreign(v.strictObject({ reason: ReasonText, commit: CommitSha, ring: RingName, seen: v.optional(SeenId) }));
 
+const OfRing = foreign(v.strictObject({ ring: v.optional(RingName) }));
+
 /** So often an order is judged and stored, while the rollout moves on each time. */
 const MOST_TRIES = 10;
 
@@ -56,7 +69,7 @@ export interface RolloutRouteDeps {
   }> &
     Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
-  readonly reader: Pick<FleetReader, 'rollout'>;
+  readonly reader: Pick<FleetReader, 'rollout' | 'rolloutHosts'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -146,6 +159,19 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
     const view = await reader.rollout();
     return view === undefined ? await refuseNone(c) : c.json(view);
   });
+
+  app.get(
+    '/hosts',
+    requireAction('read'),
+    answers('who is how far in the rollout that hosts follow; with `ring` only the hosts of that one', RolloutHostsView),
+    takes('query', OfRing),
+    async (c) => {
+      const { ring } = c.req.valid('query');
+      const view = await reader.rolloutHosts();
+      if (view === undefined) return await refuseNone(c);
+      return c.json({ ...view, hosts: view.hosts.filter((each) => ring === undefined || each.ring === ring) } satisfies RolloutHostsView);
+    },
+  );
 
   app.get(
     '/plan',

@@ -152,6 +152,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
       revisions: async () => await Promise.resolve([]),
       revision: async () => await Promise.resolve(undefined),
       rollout: async () => await Promise.resolve(undefined),
+      rolloutHosts: async () => await Promise.resolve(undefined),
       ...reader,
     },
   });

@@ -42,6 +42,7 @@ const Path = fc.oneof(
     '/api/releases/x',
     '/api/rollout',
     '/api/rollout/plan?commit=x',
+    '/api/rollout/hosts?ring=a/b',
     '/api/rollout/pause',
     '/api/rollout/approve',
     '/api/rollout/resume?since=x',

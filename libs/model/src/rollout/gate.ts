@@ -2,19 +2,39 @@ import { MAX_FAILURES, type RolloutPause } from './course.ts';
 import type { RingPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 
+/** As what an eligible host of a ring counts. */
+export const COUNTED_AS = [
+  'verified',
+  /** A failure that nobody has acknowledged. */
+  'failed',
+  /** A failure that a person resumed after: it counts in no gate. */
+  'acknowledged',
+  'inFlight',
+  'waiting',
+  /** Present and on its way, or away for so short that it may come back at once. */
+  'toCome',
+  'away',
+] as const;
+export type CountedAs = (typeof COUNTED_AS)[number];
+
 /** The eligible hosts of a ring, counted. */
-export interface RingCounts {
-  readonly eligible: number;
-  readonly verified: number;
-  /** Failures that nobody has acknowledged. */
-  readonly failed: number;
-  /** Failures that a person resumed after: they count in no gate. */
-  readonly acknowledged: number;
-  readonly inFlight: number;
-  readonly waiting: number;
-  /** Present and on their way, or away for so short that they may come back at once. */
-  readonly toCome: number;
-  readonly away: number;
+export type RingCounts = Readonly<Record<CountedAs | 'eligible', number>>;
+
+/** As what the host counts in its ring, where it is eligible. */
+export function countedAs({ progress, isAcknowledged, isBrieflyAway }: RingHost): CountedAs {
+  switch (progress) {
+    case 'failed':
+      return isAcknowledged ? 'acknowledged' : 'failed';
+    case 'in-flight':
+      return 'inFlight';
+    case 'to-come':
+      return 'toCome';
+    case 'away':
+      return isBrieflyAway ? 'toCome' : 'away';
+    case 'verified':
+    case 'waiting':
+      return progress;
+  }
 }
 
 /** It failed, and nobody resumed after it. */
@@ -24,18 +44,13 @@ export function isUnacknowledged({ isEligible, progress, isAcknowledged }: RingH
 
 /** Counts the eligible hosts of a ring. */
 export function countRing(hosts: readonly RingHost[]): RingCounts {
-  const eligible = hosts.filter(({ isEligible }) => isEligible);
-  const count = (is: (host: RingHost) => boolean): number => eligible.filter(is).length;
-  return {
-    eligible: eligible.length,
-    verified: count(({ progress }) => progress === 'verified'),
-    failed: count(({ progress, isAcknowledged }) => progress === 'failed' && !isAcknowledged),
-    acknowledged: count(({ progress, isAcknowledged }) => progress === 'failed' && isAcknowledged),
-    inFlight: count(({ progress }) => progress === 'in-flight'),
-    waiting: count(({ progress }) => progress === 'waiting'),
-    toCome: count(({ progress, isBrieflyAway }) => progress === 'to-come' || (progress === 'away' && isBrieflyAway)),
-    away: count(({ progress, isBrieflyAway }) => progress === 'away' && !isBrieflyAway),
-  };
+  const counts = { eligible: 0, verified: 0, failed: 0, acknowledged: 0, inFlight: 0, waiting: 0, toCome: 0, away: 0 };
+  for (const host of hosts) {
+    if (!host.isEligible) continue;
+    counts.eligible += 1;
+    counts[countedAs(host)] += 1;
+  }
+  return counts;
 }
 
 /** What a ring has to show before the next one begins. */

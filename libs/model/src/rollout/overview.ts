@@ -4,6 +4,7 @@ import { gatesOf, soakEnd, untriedIn } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { countRing, neededVerified, type RingCounts } from './gate.ts';
 import { boundGroups, type UntriedGroup } from './groups.ts';
+import type { RingHost } from './progress.ts';
 import type { StoredAnswer } from './probe-answer.ts';
 import { answerOf, isProbing, probesOf } from './probes.ts';
 
@@ -40,14 +41,25 @@ export interface RingOverview {
 /** What came of a ring: what is kept of it. */
 export type RingResult = Pick<RingOverview, 'name' | 'state' | 'counts'>;
 
-/** How far each ring is. In a ring that has passed those count whom the rollout proved: stable has advanced to its systems since. */
-export function resultsOfRings(course: RolloutCourse, { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>): readonly RingResult[] {
+/**
+ * The hosts of each ring, in the order of the policy. In a ring that has passed those count whom the rollout proved: stable has advanced to
+ * its systems since.
+ */
+export function hostsOfRings(
+  course: RolloutCourse,
+  { policy, hosts }: Pick<RolloutFacts, 'policy' | 'hosts'>,
+): readonly { readonly name: string; readonly state: RingState; readonly hosts: readonly RingHost[] }[] {
   const byRing = Map.groupBy(hosts, ({ ring }) => ring);
   return policy.rings.map(({ name }, ring) => {
     const state = stateOfRing(course, ring);
     const asked = (byRing.get(ring) ?? []).map((host) => (state === 'passed' && host.wasAsked === true ? { ...host, isEligible: true } : host));
-    return { name, state, counts: countRing(asked) };
+    return { name, state, hosts: asked };
   });
+}
+
+/** How far each ring is. */
+export function resultsOfRings(course: RolloutCourse, facts: Pick<RolloutFacts, 'policy' | 'hosts'>): readonly RingResult[] {
+  return hostsOfRings(course, facts).map(({ name, state, hosts }) => ({ name, state, counts: countRing(hosts) }));
 }
 
 /** The rings of a rollout, from what its decisions are made from. */
