@@ -179,7 +179,7 @@ export class FixtureServer implements AsyncDisposable {
       },
       repositories: {
         get: async () => await Promise.resolve({ ...FAKE_REPOSITORY, held: this.fleet.repository.held ?? undefined }),
-        allow: async () => await Promise.resolve(),
+        allow: async () => await Promise.resolve(true),
         wake: async () => await Promise.resolve(),
       },
     };

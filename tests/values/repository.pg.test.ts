@@ -166,13 +166,15 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
   async function push(what: Pushed): Promise<Revision> {
     told.now = what;
     told.count += 1;
-    // However few of the hosts are left.
-    await store.repositories.allow(repository.id, head());
+    await store.repositories.wake(repository.id);
     return await eventually(
       'the revision has ended',
       async () => {
         const newest = await store.revisions.newest(repository.id);
         if (newest?.sha !== head()) return undefined;
+        // However few of the hosts are left.
+        const { held } = await store.repositories.get(repository.id);
+        if (held?.commit === newest.sha) await store.repositories.allow(repository.id, newest.sha);
         // A cache that says nonsense is asked again, and that is said on the commit.
         const isOdd = newest.state === 'BUILDING' && newest.error !== undefined && !what.infos.every(isSane);
         return isEndedRevision(newest.state) || isOdd ? newest : undefined;

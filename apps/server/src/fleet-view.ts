@@ -217,13 +217,14 @@ export interface BesideRepository extends Pick<RepositoryView, 'fetching' | 'fol
 }
 
 export function viewRepository(repository: Repository, { notices, ...beside }: BesideRepository): RepositoryView {
+  const { held } = repository;
   return {
     url: repository.url,
     branch: repository.branch,
     acceptedCommit: repository.acceptedCommit ?? null,
     lastFetchAt: repository.lastFetchAt ?? null,
     problem: repository.problem ?? null,
-    held: repository.held ?? null,
+    held: held === undefined ? null : { commit: held.commit, reason: held.reason, since: held.since, seen: held.seen },
     advice: repository.advice ?? null,
     ...beside,
     notices: [...notices],

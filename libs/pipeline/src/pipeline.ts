@@ -1,4 +1,4 @@
-import { isEndedRevision, type RevisionEvent } from '@floe/model';
+import { isAccepted, isEndedRevision, type RevisionEvent } from '@floe/model';
 import { createWake, describeError, fullJitter, isAbort, isFloeError } from '@floe/runtime';
 import type { Lease, Repository, Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
@@ -280,8 +280,8 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
 }
 
 /** Whether it waits for an administrator: evaluated again, it would be held again. */
-function isHeld({ held, allowedCommit }: Repository, { sha, state }: Revision): boolean {
-  return state === 'EVALUATING' && held?.commit === sha && allowedCommit !== sha;
+function isHeld({ held, allowed }: Repository, { sha, state }: Revision): boolean {
+  return state === 'EVALUATING' && held?.commit === sha && !isAccepted(allowed, sha, held.cause);
 }
 
 /** Advances the revision by one step. Every step can be repeated. Resolves to true when it waits for an administrator. */
@@ -318,7 +318,7 @@ async function advance(deps: PipelineDeps, repository: Repository, revision: Rev
       if (outcome.kind === 'held') {
         // An error marks it as stuck, so that a newer commit does not wait for it: also one that comes as soon as it is seen to be held.
         await store.revisions.noteError(revision.id, `held: ${outcome.reason}`);
-        await store.repositories.hold(repository.id, { commit: revision.sha, reason: outcome.reason }, clock.now());
+        await store.repositories.hold(repository.id, { commit: revision.sha, reason: outcome.reason, cause: outcome.cause }, clock.now());
         // What was submitted does not wait for that person either. The commit is taken in again after it, and is held again.
         return !(await giveWay(deps, revision));
       }

@@ -1,4 +1,4 @@
-import { isEndedRevision, type CommitSha } from '@floe/model';
+import { isAccepted, isEndedRevision, type CommitSha } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { PipelineDeps } from './deps.ts';
 
@@ -68,13 +68,14 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
   }
   const fetchedAt = clock.now();
 
-  if (outcome.kind === 'diverged' && repository.allowedCommit !== outcome.head) {
+  const cause = outcome.kind === 'diverged' ? ({ kind: 'force-push', accepted: outcome.accepted } as const) : undefined;
+  if (outcome.kind === 'diverged' && !isAccepted(repository.allowed, outcome.head, cause)) {
     const [head, accepted] = [outcome.head.slice(0, 12), outcome.accepted.slice(0, 12)];
     const reason =
       outcome.isUncertain === true
         ? `there are too many commits between ${head} and ${accepted} to say whether the branch was rewritten`
         : `the branch was rewritten: ${head} does not descend from ${accepted}`;
-    await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: { commit: outcome.head, reason } });
+    await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: { commit: outcome.head, reason, cause } });
     if (repository.held?.commit !== outcome.head) logger.warn('a force-push is held', { head: outcome.head, accepted: outcome.accepted });
     return { kind: 'held', commit: outcome.head };
   }

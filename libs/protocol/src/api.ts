@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
-import { FreezeView, HostStanding, LabelStops, RolloutAnswer, RolloutView } from './rollout-view.ts';
+import { FreezeView, HostStanding, LabelStops, RolloutAnswer, RolloutView, SeenId } from './rollout-view.ts';
 
 /** More hosts than any fleet has. An answer with more of them is invalid. */
 const MAX_HOSTS = 100_000;
@@ -212,8 +212,11 @@ export const RepositoryView = v.object({
   acceptedCommit: v.nullable(CommitSha),
   lastFetchAt: v.nullable(Timestamp),
   problem: v.nullable(v.object({ code: word(64), message: prose(), since: Timestamp })),
-  /** A head that waits for an administrator: it does not descend from the accepted commit (force-push), or has far fewer hosts. */
-  held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp })),
+  /**
+   * A head that waits for an administrator: it does not descend from the accepted commit (force-push), or has far fewer hosts.
+   * `seen`: why, as an id. An acceptance that names it is refused once the commit is held for another reason.
+   */
+  held: v.nullable(v.object({ commit: CommitSha, reason: prose(), since: Timestamp, seen: v.optional(SeenId) })),
   /** What would make things better; nobody has to do it. */
   advice: v.optional(v.nullable(prose()), null),
   /** Progress of a fetch that takes more than two seconds. */

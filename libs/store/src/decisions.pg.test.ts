@@ -63,10 +63,10 @@ const CASES: Cases = {
   audit: {},
   hostStatements: {},
   repositories: {
-    allow:
-      ({ repository }) =>
-      async ({ repositories }) =>
-        await repositories.allow(repository.id, SHA),
+    async allow({ store, repository }) {
+      await store.repositories.hold(repository.id, { commit: SHA, reason: 'hosts would go', cause: { kind: 'shrink', gone: [] } }, 5);
+      return async ({ repositories }) => await repositories.allow(repository.id, SHA);
+    },
   },
   revisions: {
     reopen:

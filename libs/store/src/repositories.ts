@@ -1,12 +1,14 @@
-import { boundedTime, storableText } from '@floe/model';
+import { boundedTime, storableText, type HeldCommit } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, exists, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
 import { highestSequence } from './highest-sequence.ts';
 import { notify } from './hints.ts';
+import { HoldColumn, idOfHold } from './hold-column.ts';
 import { refuseNewer } from './migrate.ts';
 import type { Lease, Repository } from './records.ts';
 import { RowReader } from './row-reader.ts';
@@ -19,6 +21,7 @@ function toRepository(row: RepositoryRow): Repository {
   const { problemCode, problemMessage, problemSince, heldReason, heldSince } = row;
   const reader = new RowReader();
   const heldCommit = reader.commit('held_commit', row.heldCommit);
+  const allowedCommit = reader.commit('allowed_commit', row.allowedCommit);
   const read = {
     id: row.id,
     url: row.url,
@@ -31,14 +34,25 @@ function toRepository(row: RepositoryRow): Repository {
     held:
       heldCommit === undefined
         ? undefined
-        : { commit: heldCommit, reason: storableText(heldReason ?? ''), since: reader.timeOrNone('held_since', heldSince) ?? 0 },
+        : {
+            commit: heldCommit,
+            reason: storableText(heldReason ?? ''),
+            since: reader.timeOrNone('held_since', heldSince) ?? 0,
+            ...causeOf(row.heldCause),
+          },
     advice: reader.text(row.advice),
-    allowedCommit: reader.commit('allowed_commit', row.allowedCommit),
+    allowed: allowedCommit === undefined ? undefined : { commit: allowedCommit, cause: causeOf(row.allowedCause).cause },
   };
   const since = reader.timeOrNone('problem_since', problemSince) ?? 0;
   if (reader.problem !== undefined) return { ...read, problem: { code: 'ROW_UNREADABLE', message: reader.problem, since } };
   const problem = problemCode === null ? undefined : { code: storableText(problemCode, 64), message: storableText(problemMessage ?? ''), since };
   return { ...read, problem };
+}
+
+/** A cause that cannot be read is none: then nothing was accepted, and the commit is held again with one. */
+function causeOf(column: unknown): Pick<HeldCommit, 'cause' | 'seen'> {
+  const parsed = v.safeParse(HoldColumn, column);
+  return parsed.success ? { cause: parsed.output, seen: idOfHold(parsed.output) } : {};
 }
 
 /** Asks the repository's worker to look again. A counter, so that a worker that was busy notices it afterwards. */
@@ -111,9 +125,9 @@ async function unclaim(db: Database, id: string, owner: string): Promise<void> {
 type Held = Parameters<RepositoryStore['hold']>[1];
 
 function heldColumns(held: Held, now: number): PgUpdateSetSource<typeof repositories> {
-  if (held === undefined) return { heldCommit: null, heldReason: null, heldSince: null };
+  if (held === undefined) return { heldCommit: null, heldReason: null, heldSince: null, heldCause: null };
   const heldSince = sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`;
-  return { heldCommit: held.commit, heldReason: storableText(held.reason), heldSince };
+  return { heldCommit: held.commit, heldReason: storableText(held.reason), heldSince, heldCause: held.cause ?? null };
 }
 
 async function hold(db: Database, id: string, held: Held, now: number): Promise<void> {
@@ -185,16 +199,24 @@ export function createRepositoryStore(db: Database, clock: Clock, newestMigratio
           .returning({ id: repositories.id });
         if (updated.length > 0) await notify(tx, { topic: 'repository', id });
       }),
-    allow: async (id, commit) =>
+    allow: async (id, commit, seen) =>
       await db.transaction(async (tx) => {
         const at = clock.now();
-        await tx.update(repositories).set({ allowedCommit: commit, allowedAt: at }).where(eq(repositories.id, id));
+        // Locked, so that what is copied is what was compared: the pipeline may hold it for another reason at the same time.
+        const [row] = await tx.select().from(repositories).where(eq(repositories.id, id)).for('no key update');
+        const held = row === undefined ? undefined : toRepository(row).held;
+        if (held?.commit !== commit || (seen !== undefined && held.seen?.startsWith(seen) !== true)) return false;
+        await tx
+          .update(repositories)
+          .set({ allowedCommit: commit, allowedCause: held.cause ?? null, allowedAt: at })
+          .where(eq(repositories.id, id));
         // It may have been taken in already, and wait during its evaluation.
         await tx
           .update(revisions)
           .set({ allowedAt: at })
           .where(and(eq(revisions.repositoryId, id), eq(revisions.sha, commit), isUnfinishedRevision(revisions.state)));
         await wakeRepository(tx, id);
+        return true;
       }),
     async accept(id, commit) {
       await db.update(repositories).set({ acceptedCommit: commit }).where(eq(repositories.id, id));

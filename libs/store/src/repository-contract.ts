@@ -1,5 +1,7 @@
-import type { CommitSha } from '@floe/model';
+import type { CommitSha, HeldCommit } from '@floe/model';
 import type { Lease, Repository, Timestamp } from './records.ts';
+
+type Held = Pick<HeldCommit, 'commit' | 'reason' | 'cause'>;
 
 /** A repository whose branch is set. */
 export interface FollowedRepository extends Repository {
@@ -46,15 +48,18 @@ export interface RepositoryStore {
     outcome: {
       readonly now: Timestamp;
       readonly problem?: { readonly code: string; readonly message: string } | undefined;
-      readonly held?: { readonly commit: CommitSha; readonly reason: string } | 'as-before' | undefined;
+      readonly held?: Held | 'as-before' | undefined;
     },
   ): Promise<void>;
   /** A commit that was taken in waits for an administrator; undefined: none does any more. A repeat keeps its `since`. */
-  hold(id: string, held: { readonly commit: CommitSha; readonly reason: string } | undefined, now: Timestamp): Promise<void>;
+  hold(id: string, held: Held | undefined, now: Timestamp): Promise<void>;
   /** What would make things better, for people; undefined: nothing any more. Tells when that is news. */
   noteAdvice(id: string, advice: string | undefined): Promise<void>;
-  /** An administrator accepts a held commit. Wakes the repository. */
-  allow(id: string, commit: CommitSha): Promise<void>;
+  /**
+   * Somebody accepts a held commit, for the reason for which it is held now. `seen`: what that person saw, or its beginning. Wakes the repository.
+   * False, and nothing is changed: it is not held, or for another reason than was seen.
+   */
+  allow(id: string, commit: CommitSha, seen?: string): Promise<boolean>;
   /** Sets the accepted commit. */
   accept(id: string, commit: CommitSha): Promise<void>;
   /** The sequence becomes at least this. */

@@ -67,7 +67,7 @@ function attentionOfRepository(repository: RepositoryView): readonly Attention[]
       words: what,
       message: `${what}: ${held.reason}`,
       todo: todoOfHeld(repository),
-      decisions: [{ kind: 'accept', commit: held.commit }],
+      decisions: [{ kind: 'accept', commit: held.commit, seen: held.seen }],
       since: held.since,
     });
   }

@@ -1,10 +1,18 @@
 import type { HostAction } from '@floe/model';
 import { isRolloutDecision, rolloutCommand, rolloutDecisionWords, rolloutRequest, type RolloutDecision } from './rollout-decisions.ts';
+import { acceptCommand } from './seen.ts';
 import { shortSha } from './text.ts';
 import { commandOf } from './todo.ts';
 
+/** `seen`: why it was held when the person looked. */
+interface Accept {
+  readonly kind: 'accept';
+  readonly commit: string;
+  readonly seen?: string | undefined;
+}
+
 /** What a person decides, with a reason that is kept. */
-export type Decision = { readonly kind: HostAction; readonly host: string } | { readonly kind: 'accept'; readonly commit: string } | RolloutDecision;
+export type Decision = { readonly kind: HostAction; readonly host: string } | Accept | RolloutDecision;
 
 /** How the server is told, in the routes of its API; the reason is added to the body. */
 export function decisionRequest(decision: Decision): {
@@ -13,7 +21,7 @@ export function decisionRequest(decision: Decision): {
   readonly body: Readonly<Record<string, string | number | boolean | undefined>>;
 } {
   if (isRolloutDecision(decision)) return rolloutRequest(decision);
-  if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit } };
+  if (decision.kind === 'accept') return { method: 'POST', path: '/api/repository/accept', body: { commit: decision.commit, seen: decision.seen } };
   if (decision.kind === 'deploy') return { method: 'POST', path: `/api/hosts/${encodeURIComponent(decision.host)}/deploy`, body: {} };
   const below = { retry: '/quarantine', resume: '/override', revoke: '/enrolment', forget: '' }[decision.kind];
   return { method: 'DELETE', path: `/api/hosts/${encodeURIComponent(decision.host)}${below}`, body: {} };
@@ -22,7 +30,7 @@ export function decisionRequest(decision: Decision): {
 /** The command line that does the same. */
 export function decisionCommand(decision: Decision): string {
   if (isRolloutDecision(decision)) return rolloutCommand(decision);
-  return decision.kind === 'accept' ? `floe accept ${decision.commit} --reason "…"` : commandOf(decision.kind, decision.host);
+  return decision.kind === 'accept' ? acceptCommand(decision) : commandOf(decision.kind, decision.host);
 }
 
 /** Tells it from others beside it, and stays when what it is about moves on: whoever decides about what was seen is not interrupted. */

@@ -15,6 +15,7 @@ export * from './revision-words.ts';
 export * from './ring-words.ts';
 export * from './rollout-decisions.ts';
 export * from './rollout-words.ts';
+export { acceptCommand } from './seen.ts';
 export * from './stages.ts';
 export * from './standing.ts';
 export * from './switches.ts';

@@ -97,6 +97,11 @@ test('a commit below the floor can be let pass, and a held one accepted', () => 
   expect(revisionDecisions({ sha: revisionView().sha, isHeld: false, isBelowFloor: true }, false)).toEqual([]);
   if (accept === undefined || glass === undefined) throw new Error('two decisions');
   expect(decisionCommand(accept)).toBe(`floe accept ${SHA} --reason "…"`);
+  const held = { commit: revisionView().sha, reason: 'hosts would go', since: 1, seen: 'q3Vv0a8Kx_2e4Tz' };
+  const [bound] = revisionDecisions({ sha: revisionView().sha, isHeld: true, isBelowFloor: false }, true, held);
+  if (bound === undefined) throw new Error('one decision');
+  expect(decisionCommand(bound)).toBe(`floe accept ${SHA} --seen=q3Vv0a8Kx_2e --reason "…"`);
+  expect(decisionRequest(bound).body).toEqual({ commit: SHA, seen: held.seen });
   expect(decisionCommand(glass)).toBe(`floe rollout break-glass ${SHA.slice(0, 10)} --reason "…"`);
   expect(decisionRequest(glass)).toEqual({ method: 'POST', path: '/api/rollout/break-glass', body: { commit: SHA } });
 });

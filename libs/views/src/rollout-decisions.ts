@@ -1,5 +1,6 @@
 import { isEndedRollout, type Action } from '@floe/model';
-import type { RevisionView, RingView, RolloutOrderView, RolloutView } from '@floe/protocol';
+import type { RepositoryView, RevisionView, RingView, RolloutOrderView, RolloutView } from '@floe/protocol';
+import { seenOption } from './seen.ts';
 import { shortSha } from './text.ts';
 
 /** What a person asks of the rollout that hosts follow, named by what their role must allow. */
@@ -19,9 +20,6 @@ export type RolloutDecision =
 
 /** A pause of a label that the person has yet to name. */
 export const ANY_LABEL = '';
-
-/** So many characters of what was seen tell it from what comes after it. */
-const SEEN_CHARACTERS = 12;
 
 type Kind = Extract<Action, RolloutDecision['kind']>;
 
@@ -54,7 +52,7 @@ export function rolloutCommand(decision: {
     ...(kind === 'break-glass' && commit !== undefined ? [shortSha(commit)] : []),
     ...(revert === true ? ['--revert'] : []),
     ...(now === true ? ['--now'] : []),
-    ...(seen === undefined ? [] : [`--seen=${seen.slice(0, SEEN_CHARACTERS)}`]),
+    ...(seen === undefined ? [] : [seenOption(seen)]),
     ...(since === undefined ? [] : [`--seen=${since}`]),
     ...(label === undefined ? [] : [`--label ${label === ANY_LABEL ? 'LABEL' : label}`]),
   ];
@@ -100,9 +98,13 @@ export function pauseDecisions({ freeze, stops }: Pick<RolloutView, 'freeze' | '
 }
 
 /** What can be decided now about a commit, whoever looks, besides its rollout. `isNewest`: none came after it. */
-export function revisionDecisions({ sha, isHeld, isBelowFloor }: Pick<RevisionView, 'sha' | 'isHeld' | 'isBelowFloor'>, isNewest: boolean) {
+export function revisionDecisions(
+  { sha, isHeld, isBelowFloor }: Pick<RevisionView, 'sha' | 'isHeld' | 'isBelowFloor'>,
+  isNewest: boolean,
+  held: RepositoryView['held'] = null,
+) {
   return [
-    ...(isHeld ? [{ kind: 'accept', commit: sha } as const] : []),
+    ...(isHeld ? [{ kind: 'accept', commit: sha, seen: held?.commit === sha ? held.seen : undefined } as const] : []),
     ...(isBelowFloor && isNewest ? [{ kind: 'break-glass', commit: sha } as const] : []),
   ];
 }

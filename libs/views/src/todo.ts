@@ -1,5 +1,6 @@
 import { needsAction, type HostAction, type HostStanding } from '@floe/model';
 import type { HostView, RepositoryView } from '@floe/protocol';
+import { acceptCommand } from './seen.ts';
 
 const FIX = { long: 'push a fix', short: 'push a fix' };
 /** What is done in the repository about a host, where that helps. */
@@ -75,7 +76,7 @@ export function todoOfHeld({ held, acceptedCommit }: Pick<RepositoryView, 'held'
   if (held === null) return null;
   // One with far fewer hosts was taken in; a rewritten branch is not.
   const push = held.commit === acceptedCommit ? 'push a commit that has the hosts again' : 'push a commit that follows the accepted one';
-  return `${push}, or run: floe accept ${held.commit} --reason "…"`;
+  return `${push}, or run: ${acceptCommand(held)}`;
 }
 
 /** The same in a word or two, for a table: "push a fix, retry". */

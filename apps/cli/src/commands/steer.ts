@@ -2,9 +2,9 @@ import { ClockAccepted, EvaluateAccepted, RolloutAnswer, type CommitSha, type Ho
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { decisionRequest, decisionWords, shortSha } from '@floe/views';
+import { decisionRequest, decisionWords, shortSha, type Decision } from '@floe/views';
 import type { HostAction } from '@floe/model';
-import { acceptArgument, commitPrefixArgument, hostArgument, REASON } from './arguments.ts';
+import { acceptArgument, commitPrefixArgument, hostArgument, REASON, seenArgument } from './arguments.ts';
 import { confirm as confirmAnswer } from './pins.ts';
 
 interface ReasonOption {
@@ -106,18 +106,22 @@ Example:
     .description("accept a commit that is held (a force-push, or one with far fewer hosts), or the server's clock")
     .argument('<commit|clock>', 'the whole commit id, as floe status shows it; or the word "clock"', acceptArgument)
     .requiredOption(...REASON)
+    .option('--seen <id>', 'what floe status showed: refused once the commit is held for another reason', seenArgument)
     .addHelpText(
       'after',
       `
+What is accepted is the reason that floe status shows. A force-push that was accepted is held again where far fewer hosts are in
+it, with the names of those that would go. With --seen, which floe status shows, nothing is accepted but what you looked at.
+
 When the server doubts its own clock, floe status says so. Set the clock right first; "floe accept clock" then says that it
 is right. Where nothing is held or doubted, the command says so and changes nothing.
 
 Examples:
-  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --reason "history rewritten to drop a secret"
+  $ floe accept 3f9c2ab1d0e4c5b6a7988b9cadbecfd0e1f20314 --seen=q3Vv0a8Kx_2e --reason "history rewritten to drop a secret"
   $ floe accept clock --reason "set by hand after the battery was replaced"`,
     )
-    .action((accepted: CommitSha | 'clock', { reason }: ReasonOption) =>
-      accepted === 'clock' ? acceptClock(cli, reason) : accept(cli, accepted, reason),
+    .action((accepted: CommitSha | 'clock', { reason, seen }: ReasonOption & { seen?: string }) =>
+      accepted === 'clock' ? acceptClock(cli, reason) : accept(cli, { kind: 'accept', commit: accepted, seen }, reason),
     );
 
   program
@@ -151,9 +155,8 @@ async function decideOnHost(cli: Cli, decision: { readonly kind: HostAction; rea
   confirm(cli, decisionWords(decision).done);
 }
 
-async function accept(cli: Cli, commit: CommitSha, reason: string): Promise<void> {
+async function accept(cli: Cli, decision: Extract<Decision, { kind: 'accept' }>, reason: string): Promise<void> {
   const api = await cli.api();
-  const decision = { kind: 'accept', commit } as const;
   const { method, path, body } = decisionRequest(decision);
   await api.send(method, path, { ...body, reason });
   confirm(cli, decisionWords(decision).done);

@@ -39,7 +39,7 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
             <Revision revision={revision} fleet={fleet} dashboard={dashboard}>
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
-            <DecisionsWithCommands dashboard={dashboard} decisions={revisionDecisions(revision, newest !== null)} />
+            <DecisionsWithCommands dashboard={dashboard} decisions={revisionDecisions(revision, newest !== null, fleet.repository.held)} />
             <NotInSync revision={revision} fleet={fleet} />
             <Outcomes revision={revision} fleet={fleet} />
           </>

@@ -134,7 +134,10 @@ function withNewest(newest: Revision | undefined, repository: Partial<Repository
       repositories: {
         get: answer({ ...FAKE_REPOSITORY, ...repository }),
         wake: note('wake'),
-        allow: async (_id, commit) => note(`allow ${commit}`)(),
+        async allow(_id, commit, seen) {
+          written.push(seen === undefined ? `allow ${commit}` : `allow ${commit} as ${seen}`);
+          return await Promise.resolve(seen !== 'anotherSeen');
+        },
       },
     },
   });
@@ -175,7 +178,7 @@ describe('an evaluation again', () => {
 
 describe('a held commit', () => {
   const held = { commit: SHA as CommitSha, reason: '38 of 43 hosts would go', since: 1 };
-  const accept = (commit: string) => ['POST', '/api/repository/accept', { commit, reason: 'they are sold' }] as const;
+  const accept = (commit: string, seen = {}) => ['POST', '/api/repository/accept', { commit, reason: 'they are sold', ...seen }] as const;
 
   test('is accepted by its whole name', async () => {
     const { ask, written, audit } = withNewest(undefined, { held });
@@ -184,6 +187,14 @@ describe('a held commit', () => {
     expect(written).toEqual([`allow ${SHA}`]);
     expect(audit).toMatchObject([{ action: 'accept-held', subject: SHA, detail: 'they are sold' }]);
     expect((await ask(...accept(SHA.slice(0, 10)))).status).toBe(400);
+  });
+
+  test('is accepted for nothing but the reason that the person saw', async () => {
+    const { ask, written, audit } = withNewest(undefined, { held });
+    expect(await ask(...accept(SHA, { seen: 'anotherSeen' }))).toMatchObject({ status: 409, code: 'HELD_CHANGED' });
+    expect(audit).toEqual([]);
+    expect((await ask(...accept(SHA, { seen: 'thisIsSeen' }))).status).toBe(204);
+    expect(written).toEqual([`allow ${SHA} as anotherSeen`, `allow ${SHA} as thisIsSeen`]);
   });
 
   test.each([

@@ -11,10 +11,12 @@ import {
   ReportView,
   RevisionView,
   WhyView,
+  SeenId,
 } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore, Repository, StorePart } from '@floe/store';
 import { Hono, type Context } from 'hono';
+import { acceptCommand } from '@floe/views';
 import { answers, takes } from '../openapi/described.ts';
 import { streamSSE } from 'hono/streaming';
 import * as v from 'valibot';
@@ -40,7 +42,7 @@ const ReportLimit = v.object({ limit: v.optional(numberText(1, 1000)) });
 /** Of each revision all hosts are read. */
 const RevisionLimit = v.object({ limit: v.optional(numberText(1, 100)), before: v.optional(numberText(0, MAX_COUNTER)) });
 const ShaPrefix = v.object({ sha: v.pipe(v.string(), v.regex(/^[0-9a-f]{7,40}$/, 'give at least 7 digits of the commit')) });
-const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText }));
+const Accept = foreign(v.strictObject({ commit: CommitSha, reason: ReasonText, seen: v.optional(SeenId) }));
 
 export interface FleetRouteDeps {
   readonly auth: Auth;
@@ -167,7 +169,7 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
       }
       const { held } = await store.repositories.get(repository.id);
       if (held?.commit === newest.sha) {
-        return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: floe accept ${newest.sha} --reason "…"`);
+        return refuse(c, 409, 'REVISION_HELD', `the commit is held: ${held.reason}; to accept it, run: ${acceptCommand(held)}`);
       }
       const isEnded = isEndedRevision(newest.state);
       if (!isEnded && newest.error === undefined)
@@ -193,17 +195,24 @@ export function fleetRoutes(deps: FleetRouteDeps): Hono<AuthEnv> {
   );
 
   app.post('/repository/accept', requireAction('accept'), answers('accepts a commit that is held'), takes('json', Accept), async (c) => {
-    const { commit, reason } = c.req.valid('json');
+    const { commit, reason, seen } = c.req.valid('json');
     const { held } = await store.repositories.get(repository.id);
     if (held?.commit !== commit)
       return refuse(c, 409, 'NOTHING_HELD', held === undefined ? 'nothing is held' : `the held commit is ${held.commit}, not ${commit}`);
-    await decide(
+    const isAllowed = await decide(
       deps,
       c,
-      async ({ repositories }) => await repositories.allow(repository.id, commit),
-      () => ({ action: 'accept-held', subject: commit, detail: reason }),
+      async ({ repositories }) => await repositories.allow(repository.id, commit, seen),
+      (isDone) => (isDone ? { action: 'accept-held', subject: commit, detail: reason } : undefined),
     );
-    return c.body(null, 204);
+    if (isAllowed) return c.body(null, 204);
+    const { held: now } = await store.repositories.get(repository.id);
+    return refuse(
+      c,
+      409,
+      'HELD_CHANGED',
+      `the commit is not held for the reason that you saw${now === undefined ? '' : `: ${now.reason}`}; look at it again`,
+    );
   });
 
   app.get(

@@ -1,4 +1,14 @@
-import { DEFAULT_POLICY, diffFleet, HOST_NAME_RULE, isSuspiciousShrink, storableText, type HostName, type StorePath } from '@floe/model';
+import {
+  DEFAULT_POLICY,
+  diffFleet,
+  HOST_NAME_RULE,
+  isAccepted,
+  isSuspiciousShrink,
+  storableText,
+  type HoldCause,
+  type HostName,
+  type StorePath,
+} from '@floe/model';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { EvaluationRow, Revision } from '@floe/store';
 import { carryOver } from './carry-over.ts';
@@ -41,7 +51,7 @@ export type PrepareOutcome =
   /** It has no hosts that could be listed. */
   | { readonly kind: 'failed'; readonly error: string }
   /** It has far fewer hosts than before, and waits for an administrator. */
-  | { readonly kind: 'held'; readonly reason: string };
+  | { readonly kind: 'held'; readonly reason: string; readonly cause: HoldCause };
 
 const MAX_NAME_LENGTH = 64;
 /** Names of hosts in the reason of a held commit: more are counted. */
@@ -78,16 +88,18 @@ export async function prepareRevision(deps: PipelineDeps, received: Revision, si
   if (taken.kind === 'refused') return taken;
   await warnOfFlakeSettings(deps, received, signal);
   const revision = { ...received, policy: taken.policy };
-  const isAllowed = (await store.repositories.get(revision.repositoryId)).allowedCommit === revision.sha;
   const before = await hostsBefore(deps, revision, released.size);
   // The list would loosen its own limit: it is the one in force that counts, and its own where that is stricter.
   const inForce = (await store.rollouts.lastComplete(revision.id))?.policy ?? DEFAULT_POLICY;
   const shrinkLimits = [inForce.shrink, revision.policy.shrink];
-  if (shrinkLimits.some((limit) => isSuspiciousShrink(before, hosts.length, limit)) && !isAllowed) {
+  if (shrinkLimits.some((limit) => isSuspiciousShrink(before, hosts.length, limit))) {
     const gone = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed.toSorted();
+    const cause = { kind: 'shrink', gone } as const;
+    const { allowed } = await store.repositories.get(revision.repositoryId);
     const more = gone.length > MAX_GONE_NAMED ? ` and ${gone.length - MAX_GONE_NAMED} more` : '';
     const named = gone.length === 0 ? '' : `; these would go: ${gone.slice(0, MAX_GONE_NAMED).join(', ')}${more}`;
-    return { kind: 'held', reason: `only ${hosts.length} of ${before} hosts are left in the flake${named}` };
+    const reason = `only ${hosts.length} of ${before} hosts are left in the flake${named}`;
+    if (!isAccepted(allowed, revision.sha, cause)) return { kind: 'held', reason, cause };
   }
   await store.hosts.ensure(revision.repositoryId, hosts);
   deps.footprints?.keepOnly(hosts);

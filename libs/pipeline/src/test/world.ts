@@ -95,6 +95,8 @@ export class World implements AsyncDisposable {
   onPublish: (paths: readonly StorePath[]) => void | Promise<void> = () => undefined;
   /** What left the cache, and was not published again. */
   readonly gone = new Set<StorePath>();
+  /** Heads that do not descend from what was accepted before. */
+  readonly rewritten = new Set<CommitSha>();
   /** Commits that the branch does not have. */
   readonly unknownCommits = new Set<CommitSha>();
   changedPaths: (from: CommitSha | undefined, to: CommitSha) => Promise<readonly string[]> = async () => await Promise.resolve([]);
@@ -224,7 +226,8 @@ export class World implements AsyncDisposable {
       fetch: async (accepted) => {
         this.fetchedAt.push(performance.now());
         this.refuse();
-        return { kind: accepted === this.#head() ? 'unchanged' : 'advanced', head: this.#head(), accepted } as never;
+        const head = this.#head();
+        return { kind: accepted === head ? 'unchanged' : this.rewritten.has(head) ? 'diverged' : 'advanced', head, accepted } as never;
       },
       branches: async () => await Promise.resolve({ branches: [], isComplete: true }),
       accept: async () => undefined,

@@ -27,7 +27,11 @@ export const repositories = pgTable(
     heldCommit: commitSha('held_commit'),
     heldReason: text('held_reason'),
     heldSince: at('held_since'),
+    /** What a person is asked to accept of it; null: it was not recorded. */
+    heldCause: jsonb('held_cause'),
     allowedCommit: commitSha('allowed_commit'),
+    /** What of it was accepted; null: it was not recorded. */
+    allowedCause: jsonb('allowed_cause'),
     allowedAt: at('allowed_at'),
     leaseOwner: text('lease_owner'),
     leaseExpiresAt: at('lease_expires_at'),
