@@ -80,10 +80,9 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
     return { kind: 'held', commit: outcome.head };
   }
   const newest = await store.revisions.newestOfBranch(repositoryId);
-  const { held } = await store.repositories.get(repositoryId);
   // One that was taken in is held by its evaluation, which ends that, too.
   const isTakenIn = newest?.sha === outcome.head && !isEndedRevision(newest.state);
-  await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: isTakenIn && held?.commit === newest.sha ? 'as-before' : undefined });
+  await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: isTakenIn ? { stays: newest.sha } : undefined });
   // A commit that ended only because a submitted revision went first is taken in again after that.
   const isLost = newest?.state === 'SUPERSEDED' && (await store.revisions.nextUnfinished(repositoryId)) === undefined;
   if (outcome.kind === 'unchanged' && newest?.sha === outcome.head && !isLost) return { kind: 'unchanged' };

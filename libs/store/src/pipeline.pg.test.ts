@@ -201,6 +201,12 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect(await repositories.get(id)).toMatchObject({ problem: { code: 'GIT_DENIED', since: 4 } });
       await repositories.recordFetch(id, { now: 5 });
       expect(await repositories.get(id)).toMatchObject({ problem: undefined, held: undefined, lastFetchAt: 5 });
+      // Its evaluation held it while the branch was fetched.
+      await repositories.hold(id, held, 6);
+      await repositories.recordFetch(id, { now: 7, held: { stays: commit('a') } });
+      expect(await repositories.get(id)).toMatchObject({ held: { ...held, since: 6 }, lastFetchAt: 7 });
+      await repositories.recordFetch(id, { now: 8, held: { stays: commit('b') } });
+      expect((await repositories.get(id)).held).toBeUndefined();
     });
 
     test('has a sequence that never falls', async () => {

@@ -1,7 +1,7 @@
 import { boundedTime, storableText, type HeldCommit } from '@floe/model';
 import type { Clock } from '@floe/runtime';
-import { and, eq, exists, gt, isNull, lte, or, sql } from 'drizzle-orm';
-import type { PgUpdateSetSource } from 'drizzle-orm/pg-core';
+import { and, eq, exists, gt, isNull, lte, or, sql, type SQL } from 'drizzle-orm';
+import type { PgColumn, PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
@@ -124,6 +124,13 @@ async function unclaim(db: Database, id: string, owner: string): Promise<void> {
 
 type Held = Parameters<RepositoryStore['hold']>[1];
 
+/** Decided by the row as it is now: the evaluation of the commit may hold it while its branch is fetched. */
+function onlyHeld(commit: string): PgUpdateSetSource<typeof repositories> {
+  const { heldCommit, heldReason, heldSince, heldCause } = repositories;
+  const kept = (column: PgColumn): SQL => sql`case when ${heldCommit} = ${commit} then ${column} end`;
+  return { heldCommit: kept(heldCommit), heldReason: kept(heldReason), heldSince: kept(heldSince), heldCause: kept(heldCause) };
+}
+
 function heldColumns(held: Held, now: number): PgUpdateSetSource<typeof repositories> {
   if (held === undefined) return { heldCommit: null, heldReason: null, heldSince: null, heldCause: null };
   const heldSince = sql`case when ${repositories.heldCommit} = ${held.commit} then ${repositories.heldSince} else ${now} end`;
@@ -138,7 +145,7 @@ async function hold(db: Database, id: string, held: Held, now: number): Promise<
 
 async function recordFetch(db: Database, id: string, outcome: Parameters<RepositoryStore['recordFetch']>[1]): Promise<void> {
   const { now, problem, held } = outcome;
-  const keepsHeld = held === 'as-before' || (problem !== undefined && held === undefined);
+  const heldNow = held !== undefined && 'stays' in held ? onlyHeld(held.stays) : heldColumns(held, now);
   const updated = await db
     .update(repositories)
     .set({
@@ -147,7 +154,7 @@ async function recordFetch(db: Database, id: string, outcome: Parameters<Reposit
       problemMessage: problem === undefined ? null : storableText(problem.message),
       problemSince:
         problem === undefined ? null : sql`case when ${repositories.problemCode} = ${problem.code} then ${repositories.problemSince} else ${now} end`,
-      ...(keepsHeld ? {} : heldColumns(held, now)),
+      ...(problem !== undefined && held === undefined ? {} : heldNow),
     })
     .where(eq(repositories.id, id))
     .returning({ id: repositories.id });

@@ -40,7 +40,7 @@ export interface RepositoryStore {
   /** Gives the lease back, if it is still `owner`'s. */
   unclaim(id: string, owner: string): Promise<void>;
   /**
-   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again, or `as-before`.
+   * What a fetch came to. Without `problem` the fetch worked: the problem ends, and so does `held` unless given again, or it is that of `stays`.
    * With a `problem` a held commit stays, since nothing was learned about it. A repeat keeps its `since`.
    */
   recordFetch(
@@ -48,7 +48,7 @@ export interface RepositoryStore {
     outcome: {
       readonly now: Timestamp;
       readonly problem?: { readonly code: string; readonly message: string } | undefined;
-      readonly held?: Held | 'as-before' | undefined;
+      readonly held?: Held | { readonly stays: CommitSha } | undefined;
     },
   ): Promise<void>;
   /** A commit that was taken in waits for an administrator; undefined: none does any more. A repeat keeps its `since`. */
