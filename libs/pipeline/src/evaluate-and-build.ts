@@ -1,7 +1,8 @@
 import { FloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import { nameMany } from '@floe/views';
-import type { Building, BuildOutcome, PublishedHost } from './building/build.ts';
+import type { Building, BuildOutcome } from './building/build.ts';
+import type { PublishedHost } from './building/publish-hosts.ts';
 import { clear, once, unsignedUntilReleased, type Clearance, type ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { evaluateHosts, isToBeBuilt } from './evaluation/evaluate-hosts.ts';

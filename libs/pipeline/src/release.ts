@@ -1,7 +1,7 @@
 import type { HostName } from '@floe/model';
 import { sealAsync, type FreshnessStatement } from '@floe/protocol';
 import type { NewRelease, Repository } from '@floe/store';
-import type { PublishedHost } from './building/build.ts';
+import type { PublishedHost } from './building/publish-hosts.ts';
 import type { ClearedRevision } from './clearance.ts';
 import type { PipelineDeps } from './deps.ts';
 import { boundedLatest } from './far-ahead.ts';

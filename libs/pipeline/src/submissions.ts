@@ -2,7 +2,7 @@ import { NO_COMMIT, type HostName } from '@floe/model';
 import { open, ReleaseStatement, storedEnvelope } from '@floe/protocol';
 import { describeError, isFloeError, verifySignature } from '@floe/runtime';
 import type { NewRelease, Repository, Submission } from '@floe/store';
-import type { PublishedHost } from './building/build.ts';
+import type { PublishedHost } from './building/publish-hosts.ts';
 import { bugWords } from './bug-words.ts';
 import type { PipelineDeps } from './deps.ts';
 import { publishSystem, type PublishSystemDeps } from './building/publish-system.ts';

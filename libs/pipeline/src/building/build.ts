@@ -1,29 +1,15 @@
-import { retryDelayMs, type HostName, type StorePath } from '@floe/model';
+import { retryDelayMs, type HostName } from '@floe/model';
 import type { BuildResult } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import type { Evaluation, Revision } from '@floe/store';
-import { bestEffort } from '../best-effort.ts';
 import { BuildQueue, wantedOf, type Wanted } from './build-queue.ts';
-import { buildRoot, tidyBuildRoots, tidyFormerRoots } from './build-roots.ts';
+import { buildRoot } from './build-roots.ts';
+import { BuildSlots } from './build-slots.ts';
 import type { Clearance, ClearedRevision } from '../clearance.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { evaluateHosts } from '../evaluation/evaluate-hosts.ts';
-import { publishClosures } from './publish-closures.ts';
+import { publishHosts, type PublishedHost } from './publish-hosts.ts';
 import { ReadyHosts } from '../ready-hosts.ts';
-
-/** Safely below the kernel's limit for one command line, 2 MiB. */
-export const PATHS_PER_COMMAND = 1_000;
-
-/** A host's toplevel, as read back from the cache. */
-export interface PublishedHost {
-  readonly host: HostName;
-  readonly toplevel: StorePath;
-  readonly system: string;
-  /** The name that its machine had before. */
-  readonly formerHost?: HostName | undefined;
-  readonly narHash: string;
-  readonly closureSizeBytes: number;
-}
 
 /** What became of a revision's hosts: they are released, as far as they build; or none of them is. */
 export type BuildOutcome = { readonly kind: 'built' } | { readonly kind: 'failed'; readonly error: string };
@@ -42,7 +28,7 @@ export interface Building {
 
 /**
  * Builds the hosts of the queue, publishes them to the cache, reads them back and has them released, each as soon as it is ready: none waits for the
- * build of another. A host whose build fails gets a row with its error, and keeps its last release. Throws retryable errors (cache full
+ * build of another. A host whose build fails, or whose system cannot be published, gets a row with its error, and keeps its last release. Throws retryable errors (cache full
  * or unreachable): then the step is repeated for those that have no release yet.
  */
 export async function buildQueued(
@@ -54,42 +40,76 @@ export async function buildQueued(
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
   let cleared: ClearedRevision | undefined;
-  const ready = new ReadyHosts<Wanted>(async (hosts) => {
-    const published = await publishHosts(deps, revision, hosts, signal);
-    if (cleared !== undefined) await handOut(cleared, published);
-  });
-  let built = done;
+  const built = new Set<HostName>();
   let first: string | undefined;
   let refusal: string | undefined;
-  async function worker(): Promise<void> {
-    for (let next = await queue.next(); next !== undefined && !signal.aborted; next = await queue.next()) {
+  async function noteFailure({ host, tries: before }: Wanted, error: string, isRetryable: boolean): Promise<void> {
+    const tries = before + 1;
+    const retryAt = isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
+    await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error, retryAt, tries }]);
+    first ??= `${host}: ${error}`;
+  }
+  const ready = new ReadyHosts<Wanted>(async (hosts) => {
+    const { published, refused } = await publishHosts(deps, revision, hosts, signal);
+    for (const { wanted, error } of refused) {
+      logger.warn('the system of a host cannot be published', { host: wanted.host, error });
+      built.delete(wanted.host);
+      await noteFailure(wanted, error, true);
+    }
+    if (cleared !== undefined && published.length > 0) await handOut(cleared, published);
+  });
+  async function note([target, result]: Built): Promise<void> {
+    if (signal.aborted) return;
+    const { host } = target;
+    if (result.kind === 'built') {
+      await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
+      built.add(host);
+      ready.add(target);
+      return;
+    }
+    logger.info('the build of a host failed', { host, code: result.code });
+    await noteFailure(target, result.error, result.isRetryable);
+  }
+
+  const slots = new BuildSlots(clock, limits.builds);
+  const building: Promise<void>[] = [];
+  let failures = 0;
+  // What could not be noted down is thrown below, and the step is repeated: the database may not answer, so not much more is begun.
+  const isOver = (): boolean => signal.aborted || failures >= limits.builds;
+  function begun(host: Promise<Built>): void {
+    const noted = host.then(note);
+    noted.catch(() => (failures += 1));
+    building.push(noted);
+  }
+  async function beginAll(): Promise<void> {
+    /** By derivation: hosts that have one in common are built once. */
+    const builds = new Map<string, Shared>();
+    for (let next = await queue.next(); next !== undefined && !isOver(); next = await queue.next()) {
+      const wanted = next;
       const clearance = await begin();
       if (clearance.kind === 'refused') refusal = clearance.why;
       else cleared = clearance.revision;
-      if (cleared === undefined || signal.aborted) return;
-      const [target, result] = await buildHost(deps, revision, next, signal);
-      if (signal.aborted) return;
-      const { host } = next;
-      if (result.kind === 'built') {
-        await store.revisions.saveBuilds(revision.id, [{ host, buildMs: Math.round(result.durationMs), builtAt: clock.now() }]);
-        built += 1;
-        ready.add(target);
+      if (cleared === undefined || isOver()) return;
+      const build = async (): Promise<Built> => await buildHost(deps, revision, wanted, signal);
+      const same = builds.get(wanted.drvPath);
+      if (same !== undefined) {
+        begun(shareBuild(deps, wanted, same, async () => await (await slots.take())(build)));
         continue;
       }
-      logger.info('the build of a host failed', { host, code: result.code });
-      const tries = next.tries + 1;
-      const retryAt = result.isRetryable ? clock.now() + retryDelayMs(tries) : undefined;
-      await store.revisions.saveBuilds(revision.id, [{ host, outcome: 'BUILD_ERROR', error: result.error, retryAt, tries }]);
-      first ??= `${host}: ${result.error}`;
+      const inSlot = await slots.take();
+      if (isOver()) return;
+      const result = inSlot(build);
+      builds.set(wanted.drvPath, { by: wanted, result });
+      begun(result);
     }
   }
   // What is being built or published is finished, also when a build could not be noted down: the step is repeated, and must not meet itself.
-  const building = await Promise.allSettled(Array.from({ length: Math.max(1, limits.builds) }, worker));
-  const publishing = await Promise.allSettled([ready.end()]);
-  for (const part of [...building, ...publishing]) if (part.status === 'rejected') throw part.reason;
+  const beginning = await Promise.allSettled([beginAll()]);
+  const parts = [...beginning, ...(await Promise.allSettled(building)), ...(await Promise.allSettled([ready.end()]))];
+  for (const part of parts) if (part.status === 'rejected') throw part.reason;
   if (signal.aborted) throw new FloeError('BUILD_STOPPED', 'the build was stopped', { retryable: true });
   if (refusal !== undefined) return { kind: 'failed', error: refusal };
-  return built === 0 && first !== undefined ? { kind: 'failed', error: `nothing could be built; ${first}` } : { kind: 'built' };
+  return done + built.size === 0 && first !== undefined ? { kind: 'failed', error: `nothing could be built; ${first}` } : { kind: 'built' };
 }
 
 /** {@link buildQueued} for these hosts. */
@@ -106,8 +126,25 @@ export async function buildHosts(
   return await buildQueued(deps, revision, queue, signal, building);
 }
 
+/** What was built, and how it ended. */
+type Built = readonly [Wanted, BuildResult];
+
+/** The build of a host that others may have in common with it. */
+interface Shared {
+  readonly by: Wanted;
+  readonly result: Promise<Built>;
+}
+
+/** The host gets what the build of the other one came to. Where that was evaluated again, nothing is known of this one: `build` asks. */
+async function shareBuild({ nix, rootsDir }: PipelineDeps, wanted: Wanted, { by, result }: Shared, build: () => Promise<Built>): Promise<Built> {
+  const [target, outcome] = await result;
+  if (target !== by) return await build();
+  if (outcome.kind === 'built') await nix.addRoot(buildRoot(rootsDir, wanted.host, wanted.toplevel), wanted.toplevel);
+  return [wanted, outcome];
+}
+
 /** Builds one host. If the garbage collector removed its derivation, evaluates it again first. */
-async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal): Promise<readonly [Wanted, BuildResult]> {
+async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal): Promise<Built> {
   const build = async (target: Wanted): Promise<BuildResult> =>
     await deps.repositoryNix.build(target, {
       signal,
@@ -120,29 +157,4 @@ async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted,
   deps.logger.info('the garbage collector removed a derivation; the host is evaluated again', { host: wanted.host });
   const [again] = (await evaluateHosts(deps, revision, [wanted.host], signal)).flatMap(wantedOf);
   return again === undefined ? [wanted, result] : [again, await build(again)];
-}
-
-async function publishHosts(deps: PipelineDeps, revision: Revision, built: readonly Wanted[], signal: AbortSignal): Promise<PublishedHost[]> {
-  const { store, logger } = deps;
-  const hosts: PublishedHost[] = [];
-  for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {
-    const part = built.slice(start, start + PATHS_PER_COMMAND);
-    const paths = part.map(({ toplevel }) => toplevel);
-    const published = await publishClosures(deps, paths, signal);
-    for (const { host, toplevel, system, formerHost } of part) {
-      const { narHash, closureSizeBytes } = published.get(toplevel) ?? missing(toplevel);
-      await store.revisions.savePublished(revision.id, host, narHash, closureSizeBytes);
-      hosts.push({ host, toplevel, system, formerHost, narHash, closureSizeBytes });
-    }
-    const names = part.map(({ host }) => host);
-    await bestEffort(logger, 'removing the GC roots of older systems', undefined, async () => {
-      await tidyBuildRoots(store, deps.rootsDir, revision.repositoryId, names);
-      await tidyFormerRoots(store, deps.rootsDir, revision.repositoryId, part);
-    });
-  }
-  return hosts;
-}
-
-function missing(toplevel: StorePath): never {
-  throw new FloeError('CACHE_PATH_MISSING', `${toplevel} was published, but the cache does not have it`, { retryable: true });
 }

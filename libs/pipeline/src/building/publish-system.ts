@@ -1,7 +1,7 @@
 import { MAX_SUBMITTED_BYTES, type HostName, type StorePath } from '@floe/model';
 import { bestEffort } from '../best-effort.ts';
 import { buildRoot, submittedRootsDir, tidyBuildRoots } from './build-roots.ts';
-import type { PublishedHost } from './build.ts';
+import type { PublishedHost } from './publish-hosts.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { publishClosures } from './publish-closures.ts';
 

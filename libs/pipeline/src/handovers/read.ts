@@ -1,5 +1,5 @@
 import type { Revision } from '@floe/store';
-import { PATHS_PER_COMMAND, type PublishedHost } from '../building/build.ts';
+import { PATHS_PER_COMMAND, type PublishedHost } from '../building/publish-hosts.ts';
 import type { PipelineDeps } from '../deps.ts';
 
 /** What is to be signed of a submitted revision: its changed hosts, as read back from the cache once more. Throws as `readBack()`. */

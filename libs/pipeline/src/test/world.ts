@@ -29,6 +29,8 @@ export interface WorldHost {
   /** Its configuration says that it is not Floe's. */
   readonly saysNo?: boolean;
   readonly system?: string;
+  /** The name of its system. Default: its own. Hosts with the same one have the same derivation. */
+  readonly builtAs?: string;
   /** The check that the policy of its commit names. */
   readonly check?: 'good' | 'broken';
   /** The commit itself is in its system. */
@@ -338,7 +340,7 @@ export class World implements AsyncDisposable {
 
   #evaluation(
     host: HostName,
-    { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux', imports }: WorldHost,
+    { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux', imports, builtAs = host }: WorldHost,
     isAsked: boolean,
   ): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`], imported: imports };
@@ -346,7 +348,7 @@ export class World implements AsyncDisposable {
     if (evaluates === 'silent')
       return { ...common, kind: 'failed', code: 'EVALUATION_FAILED', error: 'silent', isRetryable: false, isSilent: isAsked };
     if (typeof evaluates === 'number') {
-      const name = `${'0'.repeat(32)}-${host}-${evaluates}`;
+      const name = `${'0'.repeat(32)}-${builtAs}-${evaluates}`;
       const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
       return { ...common, kind: 'evaluated', ...paths, system, labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
     }

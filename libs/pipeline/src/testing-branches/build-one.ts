@@ -4,7 +4,7 @@ import type { HostEvaluation } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import { buildRoot, tidyBuildRoots, trialRootsDir } from '../building/build-roots.ts';
 import { bestEffort } from '../best-effort.ts';
-import type { PublishedHost } from '../building/build.ts';
+import type { PublishedHost } from '../building/publish-hosts.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { explainOpaque, usersOfOpaqueFiles } from '../evaluation/opaque-files.ts';
 import { addressOf } from '../evaluation/source.ts';

@@ -3,7 +3,7 @@ import { whyNoTrial, type CommitSha, type HostName, type StorePath, type Testing
 import { describeError, isFloeError } from '@floe/runtime';
 import type { FleetHost, Repository, TestingBranch } from '@floe/store';
 import { describeTesting, trialEndWords } from '@floe/views';
-import type { PublishedHost } from '../building/build.ts';
+import type { PublishedHost } from '../building/publish-hosts.ts';
 import { bugWords } from '../bug-words.ts';
 import type { PipelineDeps } from '../deps.ts';
 import { buildOne, evaluateOne } from './build-one.ts';
