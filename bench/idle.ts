@@ -20,7 +20,7 @@ async function idleFloe(count: number, seconds: number, progress: Progress): Pro
   await fleet.connect();
   await fleet.publish();
   await untilStatus(fleet.agents, ({ acknowledged }) => acknowledged === count);
-  await fleet.server.cpuToRest();
+  await fleet.server.untilRest();
   progress(`floe: ${count} agents are idle for ${seconds} s`);
   return await perHour(fleet.server, count, seconds);
 }
@@ -30,7 +30,7 @@ async function idleBare(count: number, seconds: number, progress: Progress): Pro
   const { port } = await server.next('listening');
   await using agents = startAgents({ type: 'connect', kind: 'bare', count, port, agentKey: generateKeyPem(), reportBytes: 0 });
   await untilStatus(agents, ({ connected }) => connected === count);
-  await server.cpuToRest();
+  await server.untilRest();
   progress(`bare: ${count} agents are idle for ${seconds} s`);
   return await perHour(server, count, seconds);
 }

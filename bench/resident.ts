@@ -20,7 +20,7 @@ async function residentBytes(count: number, progress: Progress): Promise<number>
   for (const round of [1, 2]) {
     await fleet.publish();
     await untilStatus(fleet.agents, ({ acknowledged }) => acknowledged === round * count);
-    await fleet.server.cpuToRest();
+    await fleet.server.untilRest();
   }
   return (await memoryOf(fleet.server.pid)).rss;
 }

@@ -18,7 +18,7 @@ export async function benchRestart(count: number, progress: Progress): Promise<F
   const { agents } = fleet;
   await fleet.publish();
   await untilStatus(agents, ({ acknowledged }) => acknowledged === count);
-  await fleet.server.cpuToRest();
+  await fleet.server.untilRest();
   await fleet.publish();
   await untilStatus(agents, ({ acknowledged }) => acknowledged >= 1.3 * count);
   await fleet.stop('SIGKILL');

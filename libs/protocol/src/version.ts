@@ -7,7 +7,10 @@ export const MAX_FRAME_BYTES = 256 * 1024;
 /** The most that the server reads from an agent before its welcome, in bytes. A hello is small. */
 export const MAX_HELLO_BYTES = 16 * 1024;
 
-/** Interval of each side's pings. A socket that was silent for three intervals counts as dead. */
+/**
+ * Interval of each side's pings. The server pings only agents that sent nothing since the last one. A socket that was silent for three
+ * intervals counts as dead.
+ */
 export const HEARTBEAT_MS = 15_000;
 
 /** Why the server closes a socket. The agent decides by it whether and when to reconnect. */

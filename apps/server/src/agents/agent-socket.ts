@@ -77,13 +77,14 @@ export class AgentSocket {
     this.#silentBeats = 0;
   }
 
-  /** Called with every heartbeat: pings, and closes a socket that was silent for three beats. */
+  /** Called with every heartbeat: pings who said nothing since the last one, and closes a socket that was silent for three beats. */
   beat(): void {
     if (!this.isOpen) return;
     // Nothing is read while a message is handled, so silence means nothing then.
     if (!this.#isTaking) this.#silentBeats += 1;
     if (this.#silentBeats > 3) this.cut();
-    else this.ping();
+    // An agent pings as often, and knows by the answers that the server is there. While nothing is read it gets none.
+    else if (this.#isTaking || this.#silentBeats > 1) this.ping();
   }
 
   ping(): void {
