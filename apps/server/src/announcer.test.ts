@@ -43,6 +43,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
   let isOver = false;
   const puts: WantedStatus[][] = [];
   const evaluated: (readonly string[])[] = [];
+  let views = 0;
   const troubles = new Troubles({ clock, logger: silentLogger });
   const failures: (() => unknown)[] = [];
   const refused = new Set<string>();
@@ -121,7 +122,12 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     hosts: {
       fleet: async () => await asked(() => ({ rollout: current(), hosts: [host()] })),
     },
-    releases: { commitsOf: async () => await asked(() => []) },
+    releases: {
+      async commitsOf() {
+        views += 1;
+        return await asked(() => []);
+      },
+    },
     reports: { failureLogs: async () => await asked(() => new Map()) },
     outbox: {
       async putAll(statuses: readonly WantedStatus[]) {
@@ -163,6 +169,9 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     troubles,
     failures,
     refused,
+    feed,
+    /** How often views of hosts were put together. */
+    views: () => views,
     /** Tells what changed, and resolves when that is done. */
     async tell(changed: Given = given) {
       given = changed;
@@ -230,6 +239,28 @@ describe('the announcer', () => {
     await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2, held: shaOf(2) });
     await told.tell();
     expect(told.newest()).toEqual({ '2 floe/evaluate': 'error', '2 floe/build': 'success', '2 floe/rollout': 'success' });
+  });
+
+  test('puts together no views of hosts while nobody watches, and who begins to watch gets a snapshot before the first change', async () => {
+    await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 1 });
+    await told.tell();
+    await told.tell({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2 });
+    expect(told.views()).toBe(0);
+    const heard: string[] = [];
+    const watch = (): Disposable => told.feed.subscribe((event) => void heard.push(event === 'reset' ? event : event.type));
+    for (const round of [1, 2]) {
+      using _watching = watch();
+      await told.tell();
+      expect(heard.splice(0), `${round}`).toEqual(['reset']);
+      await told.tell({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: round === 1 ? 1 : 2 });
+      expect(heard.splice(0), `${round}`).toEqual(['host', 'revision']);
+      await told.tell();
+      expect(heard, `${round}`).toEqual([]);
+      _watching[Symbol.dispose]();
+      // Nobody hears of this one.
+      await told.tell({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 3 });
+    }
+    expect(heard).toEqual([]);
   });
 
   test('puts every other status when the database does not take one', async () => {

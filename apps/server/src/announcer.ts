@@ -50,6 +50,9 @@ const GATHER_MS = 50;
 const IDLE_MS = 60_000;
 /** A fleet of thousands always has changes: after each announcement other work gets this many times as long. */
 const REST_FACTOR = 3;
+/** After an announcement of so many hosts the next one waits so long: what it says is gathered meanwhile. */
+const MANY_HOSTS = 1_000;
+const MANY_REST_MS = 1_000;
 /** Delay of the next try after a failure (the database does not answer). */
 const RETRY_MS = 1_000;
 
@@ -82,16 +85,17 @@ export class Announcer {
   /** Tells what was marked, until `signal` aborts. `onTold`: the outbox may have news. */
   async run(signal: AbortSignal, onTold: () => void): Promise<void> {
     const { clock, logger, troubles } = this.#deps;
-    let tookMs = 0;
+    let restMs = GATHER_MS;
     while (!signal.aborted) {
       if (!(await this.#wake.wait(IDLE_MS, signal))) continue;
-      await clock.sleep(Math.max(GATHER_MS, tookMs * REST_FACTOR), signal);
+      await clock.sleep(restMs, signal);
       if (signal.aborted) return;
       const startedAt = clock.monotonic();
       const hosts = this.#marked;
       this.#marked = new Set();
+      let count = 0;
       try {
-        await this.#announce(hosts);
+        count = await this.#announce(hosts);
         troubles.end('telling what changed', SERVER_SUBJECT);
         onTold();
       } catch (error) {
@@ -101,11 +105,12 @@ export class Announcer {
         this.mark(hosts);
         await clock.sleep(RETRY_MS, signal);
       }
-      tookMs = clock.monotonic() - startedAt;
+      restMs = Math.max(GATHER_MS, REST_FACTOR * (clock.monotonic() - startedAt), count >= MANY_HOSTS ? MANY_REST_MS : 0);
     }
   }
 
-  async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
+  /** Resolves to the number of hosts that it was about. */
+  async #announce(hosts: ReadonlySet<HostName> | 'all'): Promise<number> {
     const { store, reader, feed, troubles } = this.#deps;
     const snapshot = await reader.snapshot({ limit: RECENT_REVISIONS, isToTell: true });
     const recent = snapshot.revisions;
@@ -113,17 +118,21 @@ export class Announcer {
     await snapshot.readEvaluations(news.map(({ revision }) => revision.id));
     if (snapshot.isTorn) {
       this.mark(hosts);
-      return;
+      return 0;
     }
+    // Of one look: who begins to watch meanwhile is shown all by the next one.
+    const { isWatched } = feed;
+    if (!isWatched) feed.skip();
+    let count = 0;
+    let isShown = false;
     await troubles.each(
       'showing them',
       ['server: hosts'],
       (subject) => subject,
       async () => {
-        const views = await reader.hosts(snapshot, hosts);
-        for (const host of views) feed.show({ type: 'host', host });
-        const there = new Set<string>(views.map(({ host }) => host));
-        feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
+        count = await reader.notePresence(snapshot, hosts);
+        if (isWatched) await this.#showHosts(snapshot, feed.isBehind ? 'all' : hosts);
+        isShown = isWatched;
       },
     );
     // By what they are about, so that trouble with one is noted there, and ends when all of it went well.
@@ -138,7 +147,7 @@ export class Announcer {
         const seen = await reader.see(snapshot, revision);
         all.push(seen);
         wanted.push({ subject: `revision ${revision.id}`, statuses: this.#statusesOf(seen, newer) });
-        if (newer.length === 0) feed.show({ type: 'revision', revision: viewSeen(seen) });
+        if (isWatched && newer.length === 0) feed.show({ type: 'revision', revision: viewSeen(seen) });
         told.set(revision.id, key);
       },
     );
@@ -161,7 +170,17 @@ export class Announcer {
     for (const id of this.#told.keys()) if (!recent.some((revision) => revision.id === id)) this.#told.delete(id);
     // Last: what was read by now is what the notices tell of.
     this.#deps.onRead?.(store.leftOut());
-    feed.show({ type: 'repository', repository: await reader.repository(snapshot) });
+    if (isWatched) feed.show({ type: 'repository', repository: await reader.repository(snapshot) });
+    if (isShown) feed.caughtUp();
+    return count;
+  }
+
+  async #showHosts(snapshot: FleetSnapshot, hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
+    const { reader, feed } = this.#deps;
+    const views = await reader.hosts(snapshot, hosts);
+    for (const host of views) feed.show({ type: 'host', host });
+    const there = new Set<string>(views.map(({ host }) => host));
+    feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
   }
 
   /**

@@ -152,7 +152,10 @@ export async function createServerContext(
   const rebuilt = await builder.rebuild(repository, [serverSigner]);
   await store.hosts.disconnectAll(undefined, clock.now());
 
-  const feed = new FleetFeed(() => clock.now());
+  const feed: FleetFeed = new FleetFeed(
+    () => clock.now(),
+    () => announcer.mark(new Set()),
+  );
   const notices = new Notices();
   const [firstUnusable] = rebuilt.unusable;
   if (firstUnusable !== undefined) notices.set('STATEMENTS_UNUSABLE', describeUnusable(firstUnusable, rebuilt.unusable.length), clock.now());

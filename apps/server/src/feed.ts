@@ -8,20 +8,48 @@ const HOST_KEY = 'host ';
 
 /**
  * What clients watch: the newest view of each host and revision, and each change once. Views arrive complete and often; only
- * changed ones become events.
+ * changed ones become events. While nobody watches, none is kept.
  */
 export class FleetFeed {
   readonly #now: () => number;
   readonly #listeners = new Set<Listener>();
   readonly #shown = new Map<string, string>();
   #version = 0;
+  #isBehind = true;
+  readonly #onBehind: () => void;
 
-  constructor(now: () => number) {
+  /** `onBehind`: somebody watches, and views are to be shown again. */
+  constructor(now: () => number, onBehind: () => void = () => undefined) {
     this.#now = now;
+    this.#onBehind = onBehind;
   }
 
   get version(): number {
     return this.#version;
+  }
+
+  /** Whether there is anybody to show views to. */
+  get isWatched(): boolean {
+    return this.#listeners.size > 0;
+  }
+
+  /** Not all views were shown since somebody watches. */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
+  /** Something may have changed, and nobody watches. */
+  skip(): void {
+    this.#shown.clear();
+    this.#version += 1;
+    this.#isBehind = true;
+  }
+
+  /** All views were shown. Who watches gets a snapshot: what changed before is in it, and an event for each host would say no more. */
+  caughtUp(): void {
+    if (!this.#isBehind) return;
+    this.#isBehind = false;
+    this.#reset();
   }
 
   /** Publishes a view; true when it changed. */
@@ -31,6 +59,7 @@ export class FleetFeed {
     const text = JSON.stringify(change);
     if (this.#shown.get(key) === text) return false;
     this.#shown.set(key, text);
+    if (this.#isBehind) return true;
     this.#version += 1;
     const event: FleetEvent = { ...change, version: this.#version, at: this.#now() };
     for (const listener of this.#listeners) listener(event);
@@ -42,13 +71,18 @@ export class FleetFeed {
     const gone = [...this.#shown.keys()].filter((key) => key.startsWith(HOST_KEY) && !isThere(key.slice(HOST_KEY.length)));
     for (const key of gone) this.#shown.delete(key);
     if (gone.length === 0) return false;
+    if (!this.#isBehind) this.#reset();
+    return true;
+  }
+
+  #reset(): void {
     this.#version += 1;
     for (const listener of this.#listeners) listener('reset');
-    return true;
   }
 
   subscribe(listener: Listener): Disposable {
     this.#listeners.add(listener);
+    if (this.#isBehind) this.#onBehind();
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 }

@@ -46,11 +46,8 @@ export interface FleetReaderDeps {
 /** A week: how a trial ended is asked for soon after it, and stays in the log of decisions. */
 const SHOW_TRIAL_END_MS = 7 * 24 * 3600_000;
 
-interface ViewDeps {
-  /** What a revision has for the hosts that are shown, and for those that were called so before. */
-  readonly evaluationsOf: (revisionId: string) => Promise<readonly Evaluation[]>;
-  readonly onPresence?: ((host: HostName, changesAt: number) => void) | undefined;
-}
+/** What a revision has for the hosts that are shown, and for those that were called so before. */
+type EvaluationsOf = (revisionId: string) => Promise<readonly Evaluation[]>;
 
 /** Puts views together: of what the store has, and of what only this process knows. */
 export class FleetReader {
@@ -118,21 +115,31 @@ export class FleetReader {
     return { followed: view?.rollout == null ? null : { sha: view.sha, subject: view.subject, rollout: view.rollout }, freeze, stops };
   }
 
-  /** To be shown to all who watch; {@link dueHosts} says when it has to be done again though nothing was written. */
+  /** To be shown to all who watch. */
   async hosts(snapshot: FleetSnapshot, which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
-    if (which === 'all') this.#presenceChanges.clear();
-    else for (const host of which) this.#presenceChanges.delete(host);
-    return await this.#views(snapshot, which, (host, at) => void this.#presenceChanges.set(host, at));
+    return await this.#views(snapshot, which);
   }
 
-  async #views(
-    snapshot: FleetSnapshot,
-    which: ReadonlySet<HostName> | 'all',
-    onPresence?: (host: HostName, changesAt: number) => void,
-  ): Promise<HostView[]> {
+  /** Notes when the presence of these hosts changes, for {@link dueHosts}. Resolves to how many they are. */
+  async notePresence(snapshot: FleetSnapshot, which: ReadonlySet<HostName> | 'all'): Promise<number> {
+    if (which === 'all') this.#presenceChanges.clear();
+    else for (const host of which) this.#presenceChanges.delete(host);
+    if (which !== 'all' && which.size === 0) return 0;
+    const { rollout, hosts } = await snapshot.fleet();
+    const limits = rollout?.policy.presence ?? DEFAULT_PRESENCE;
+    const now = this.judgedUntil();
+    const these = which === 'all' ? hosts : hosts.filter(({ row }) => which.has(row.host));
+    for (const { row } of these) {
+      const { changesAt } = presenceOf(presenceFactsOf(row), limits, now);
+      if (changesAt !== undefined) this.#presenceChanges.set(row.host, changesAt);
+    }
+    return these.length;
+  }
+
+  async #views(snapshot: FleetSnapshot, which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
     if (which !== 'all' && which.size === 0) return [];
     const fleet = await snapshot.fleet();
-    const view = await this.#viewer(snapshot, fleet, { evaluationsOf: async (id) => await snapshot.evaluations(id), onPresence });
+    const view = await this.#viewer(snapshot, fleet, async (id) => await snapshot.evaluations(id));
     return await this.#commitNames.name(fleet.hosts.filter(({ row }) => which === 'all' || which.has(row.host)).map(view));
   }
 
@@ -141,7 +148,7 @@ export class FleetReader {
     const snapshot = await this.snapshot({ limit: 1 });
     const fleet = await this.#deps.store.hosts.fleet(this.#deps.repositoryId, [host]);
     const { revisions } = this.#deps.store;
-    const view = await this.#viewer(snapshot, fleet, { evaluationsOf: async (id) => await revisions.evaluationsAbout(id, host) });
+    const view = await this.#viewer(snapshot, fleet, async (id) => await revisions.evaluationsAbout(id, host));
     return (await this.#commitNames.name(fleet.hosts.map(view)))[0];
   }
 
@@ -160,7 +167,7 @@ export class FleetReader {
   }
 
   /** Views of hosts as the newest finished revision has them. */
-  async #viewer(snapshot: FleetSnapshot, { rollout }: Fleet, { evaluationsOf, onPresence }: ViewDeps): Promise<(host: FleetHost) => HostView> {
+  async #viewer(snapshot: FleetSnapshot, { rollout }: Fleet, evaluationsOf: EvaluationsOf): Promise<(host: FleetHost) => HostView> {
     const finished = await snapshot.finished();
     const evaluations = finished === undefined ? [] : await evaluationsOf(finished.id);
     const byHost = new Map(evaluations.map((evaluation) => [evaluation.host, evaluation]));
@@ -172,10 +179,8 @@ export class FleetReader {
     return (each) => {
       const { row, situation, desired, quarantines, trial, endedTrial, submission, desiredCommit } = each;
       const evaluation = byHost.get(row.host);
-      const { presence, changesAt } = presenceOf(presenceFactsOf(row), limits, now);
-      if (changesAt !== undefined) onPresence?.(row.host, changesAt);
       return viewHost(row, {
-        presence,
+        presence: presenceOf(presenceFactsOf(row), limits, now).presence,
         now,
         desired,
         offer: finished === undefined ? UNKNOWN : offerOf(finished.state, evaluation, isAborted || isOrdered(situation, evaluation)),
@@ -195,7 +200,7 @@ export class FleetReader {
     };
   }
 
-  /** Hosts that have become stale or lost since they were last shown. */
+  /** Hosts that have become stale or lost since that was last noted. */
   dueHosts(): ReadonlySet<HostName> {
     const now = this.judgedUntil();
     return new Set([...this.#presenceChanges].filter(([, at]) => now >= at).map(([host]) => host));

@@ -64,7 +64,9 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
   });
   const shown: string[] = [];
   const show = async (which: ReadonlySet<HostName> | 'all'): Promise<void> => {
-    for (const { host, presence } of await reader.hosts(await reader.snapshot({ limit: 1 }), which)) shown.push(`${minute} ${host} ${presence}`);
+    const snapshot = await reader.snapshot({ limit: 1 });
+    await reader.notePresence(snapshot, which);
+    for (const { host, presence } of await reader.hosts(snapshot, which)) shown.push(`${minute} ${host} ${presence}`);
   };
   await show('all');
   let marked: ReadonlySet<HostName> = new Set();
