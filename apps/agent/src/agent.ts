@@ -33,8 +33,8 @@ export class Agent implements LocalAgent {
   }
 
   get connection(): LocalAgent['connection'] {
-    const { isWelcomed, since, refusal } = this.#engine.connection;
-    return { isConnected: isWelcomed, since, refusal: isWelcomed ? null : (refusal ?? this.#deps.enrolmentTrouble?.() ?? null) };
+    const { isWelcomed, since, stranger = null, refusal } = this.#engine.connection;
+    return { isConnected: isWelcomed, since, stranger, refusal: isWelcomed ? null : (refusal ?? this.#deps.enrolmentTrouble?.() ?? null) };
   }
 
   now(): number {

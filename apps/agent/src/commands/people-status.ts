@@ -1,7 +1,7 @@
 import { printable, type AgentState } from '@floe/model';
 import type { LocalStatus } from '../local/protocol.ts';
 import { timeInWords, type Reader } from '../text/people-time.ts';
-import { isHeldDownload, situationInWords } from '../text/people.ts';
+import { isHeldDownload, sentences, situationInWords } from '../text/people.ts';
 import type { Words } from '../text/words/en.ts';
 import { fill } from '../text/words/languages.ts';
 
@@ -47,6 +47,8 @@ function choicesInWords({ wait, urgent, laterLeft }: LocalStatus, { status }: Wo
 
 function serverInWords({ server }: LocalStatus, reader: Reader): string {
   const { status } = reader.language.words;
-  if (server.since === null) return server.connected ? status.connected : status.away;
-  return fill(server.connected ? status.connectedSince : status.awaySince, { from: timeInWords(server.since, reader, 'from') });
+  const from = server.since === null ? undefined : timeInWords(server.since, reader, 'from');
+  if (server.connected) return from === undefined ? status.connected : fill(status.connectedSince, { from });
+  const away = from === undefined ? status.away : fill(status.awaySince, { from });
+  return sentences(away, server.stranger === null ? undefined : status.elsewhere);
 }

@@ -109,6 +109,11 @@ describe('status', () => {
     expect(text).not.toContain('later');
   });
 
+  it('tells administrators who answers in place of the server', () => {
+    const server = { ...STATUS.server, connected: false, since: null, stranger: 'a captive portal answered' };
+    expect(statusText({ ...STATUS, server }, time)).toContain('https://floe.example.org, not connected: a captive portal answered\n');
+  });
+
   it('says the same to people in words of their own, without paths and codes', () => {
     expect(peopleStatus(STATUS, time)).toBe(
       [
@@ -150,6 +155,11 @@ describe('status', () => {
       'An update did not work, and your computer went back to how it was before.',
     ],
     ['that there is no connection', { server: { ...STATUS.server, connected: false, since: null } }, 'It is not connected to its server.'],
+    [
+      'that others answer in its network',
+      { server: { ...STATUS.server, connected: false, since: null, stranger: 'a captive portal answered' } },
+      'It is not connected to its server. This network does not lead there: if it has a login page, please log in.',
+    ],
   ] as const)('says %s', (_what, changes, words) => {
     const text = peopleStatus({ ...STATUS, ...changes, quarantined: [AFTER] }, time);
     expect(text).toContain(words);

@@ -79,8 +79,9 @@ export function statusText(status: LocalStatus, time: LocalTime): string {
   }
   rows.push(...systemRows({ desired, running, observed, quarantined }));
   const connection = server.since === null ? '' : ` since ${at(server.since)}`;
-  rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}`], ['agent', agentVersion]);
-  const { refusal } = server;
+  const { stranger, refusal } = server;
+  const who = server.connected || stranger === null ? '' : `: ${stranger}`;
+  rows.push(['server', `${server.url}, ${server.connected ? 'connected' : 'not connected'}${connection}${who}`], ['agent', agentVersion]);
   if (refusal !== null) rows.splice(-1, 0, ['refused', `${refusal.message} (${refusal.code})`]);
   return table(rows);
 }

@@ -55,6 +55,8 @@ export const LocalStatus = v.object({
     url: v.string(),
     connected: v.boolean(),
     /** When the connection was made or lost; null: there was none yet. */ since: v.nullable(Timestamp),
+    /** Who answered in its place at the last try, in words; null: nobody, as far as is known. Agents from before do not say. */
+    stranger: v.optional(v.nullable(v.string()), null),
     /** Why the server refuses this machine, or why it cannot ask, and what to do. Agents from before do not say. */
     refusal: v.optional(v.nullable(v.object({ code: v.string(), message: v.string() })), null),
   }),

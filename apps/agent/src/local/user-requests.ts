@@ -17,8 +17,15 @@ export interface LocalAgent {
   readonly journal: AgentJournal;
   /** The clock of waits and deadlines, ms. */
   now(): number;
-  /** `since`: when it was made or lost, ms by the machine's clock; null: there was none yet. `refusal`: why there is none, and what to do. */
-  readonly connection: { readonly isConnected: boolean; readonly since: number | null; readonly refusal: AgentDetail | null };
+  readonly connection: {
+    readonly isConnected: boolean;
+    /** When it was made or lost, ms by the machine's clock; null: there was none yet. */
+    readonly since: number | null;
+    /** Who answered in the server's place, in words. */
+    readonly stranger: string | null;
+    /** Why there is none, and what to do. */
+    readonly refusal: AgentDetail | null;
+  };
   /**
    * Puts the event through the state machine; returns when the result is on disk. False: it came too late, as the agent's state
    * now ignores it.
@@ -102,7 +109,13 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
       const urgent = WAITING.has(state) || isActivating(state) ? urgencyOf(journal, agent.now()) : undefined;
       return {
         host: deps.host,
-        server: { url: deps.serverUrl, connected: connection.isConnected, since: connection.since, refusal: toldOf(connection.refusal) },
+        server: {
+          url: deps.serverUrl,
+          connected: connection.isConnected,
+          since: connection.since,
+          stranger: connection.stranger,
+          refusal: toldOf(connection.refusal),
+        },
         state,
         since,
         detail: told,

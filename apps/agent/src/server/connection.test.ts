@@ -215,6 +215,19 @@ test('a renewed connection is a new one, welcomed by the server', async () => {
   expect(await connection.renew(300, stop.signal)).toBe('not-reached');
 });
 
+test('the many tries of a renewal in vain make no later wait longer', async () => {
+  const waits: number[] = [];
+  const noting: Clock = { ...systemClock, sleep: async (ms, signal) => await systemClock.sleep(ms > 10 ? (waits.push(ms), 1) : ms, signal) };
+  const { connection } = connect({}, noting);
+  await until(() => connection.isWelcomed);
+  await server[Symbol.asyncDispose]();
+  expect(await connection.renew(300, stop.signal)).toBe('not-reached');
+  const tries = waits.length;
+  await until(() => waits.length > tries + 2);
+  // By `renew`: half a second apart.
+  expect([tries > 8, waits.slice(tries).find((ms) => ms !== 500)]).toEqual([true, 1_000]);
+});
+
 /** What is found out at an address where this listens. */
 async function foundAt(stranger: Server): Promise<{ renewed: string; events: string[]; why: string; who: string | undefined }> {
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));

@@ -190,12 +190,12 @@ export class Connection {
       misses = ending.kind === 'not-reached' ? misses + 1 : 0;
       misunderstandings = ending.kind === 'not-understood' ? misunderstandings + 1 : 0;
       const wait = await this.#judge(ending, { misses, misunderstandings }, handlers);
-      attempt += 1;
       if (this.#isHurried) {
         await clock.sleep(wasHurried ? RENEW_PAUSE_MS : 0, signal);
         wasHurried = true;
         continue;
       }
+      attempt += 1;
       wasHurried = false;
       const soonMs = (): number => Math.min(fullJitter(attempt - 1, RECONNECT, random), this.#justWoke ? AWAKE_PAUSE_MS : RECONNECT.capMs);
       const waitMs = wait === 'at-once' ? 0 : wait === 'soon' ? soonMs() : this.#slowly(attempt - 1);

@@ -8,7 +8,7 @@ export const AFTER = path('b');
 
 export const STATUS: LocalStatus = {
   host: 'ada' as HostName,
-  server: { url: 'https://floe.example.org', connected: true, since: Date.UTC(2026, 2, 1, 8), refusal: null },
+  server: { url: 'https://floe.example.org', connected: true, since: Date.UTC(2026, 2, 1, 8), stranger: null, refusal: null },
   state: 'DEFERRED',
   since: Date.UTC(2026, 2, 1, 12),
   detail: null,

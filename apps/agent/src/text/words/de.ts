@@ -142,6 +142,7 @@ export const DE: Words = {
     connectedSince: 'Er ist mit seinem Server verbunden (seit {from}).',
     away: 'Er ist nicht mit seinem Server verbunden.',
     awaySince: 'Er ist nicht mit seinem Server verbunden (seit {from}).',
+    elsewhere: 'Dieses Netz führt nicht dorthin: Falls es eine Anmeldeseite hat, melden Sie sich bitte an.',
     shutOut: 'Er erhält keine Aktualisierungen, bis seine Administration hilft ({code}).',
     more: 'floe-agent status --verbose zeigt die Einzelheiten.',
     stopped: 'Die Aktualisierungen dieses Computers sind angehalten (sudo systemctl start floe-agent). Sein letzter Stand: {words}',

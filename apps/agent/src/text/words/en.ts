@@ -151,6 +151,7 @@ export const EN = {
     connectedSince: 'It is connected to its server (since {from}).',
     away: 'It is not connected to its server.',
     awaySince: 'It is not connected to its server (since {from}).',
+    elsewhere: 'This network does not lead there: if it has a login page, please log in.',
     shutOut: 'It gets no updates until an administrator helps ({code}).',
     more: 'floe-agent status --verbose shows the details.',
     stopped: 'The updates of this computer are stopped (sudo systemctl start floe-agent). Its last state: {words}',

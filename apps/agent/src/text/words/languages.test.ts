@@ -107,7 +107,7 @@ test('no text for people is outside of the files of the languages', () => {
           trial: at === null ? null : { endsAt: at },
           urgent: asker === null ? null : { ...asker, level: '1', until: 0 },
           override: by === null ? null : { toplevel: null, since: STATUS.since, by },
-          server: { url: '', connected: isThere, since: at, refusal: isThere ? { code: '3', message: '' } : null },
+          server: { url: '', connected: isThere, since: at, stranger: isThere ? null : '', refusal: isThere ? { code: '3', message: '' } : null },
         },
         reader,
       );
