@@ -51,6 +51,15 @@ describe('a hello', () => {
   test('of a host whose key was cloned is refused, on the first machine too', () => {
     expect(judge(hello(), { ...row, clonedAt: 2 }, nonce)).toMatchObject({ kind: 'refused', closeCode: CLOSE_CODES.cloned });
   });
+  test.each<[string, Partial<Hello>, HostRow | undefined, string]>([
+    ['nobody enrolled it', {}, undefined, nonce],
+    ['its key is unknown', {}, row, 'another-nonce'],
+    ['it was revoked', {}, { ...row, revokedAt: 2 }, nonce],
+    ['its machine id is another one', { machineId: 'b'.repeat(32) }, row, nonce],
+    ['two machines used its key', {}, { ...row, clonedAt: 2 }, nonce],
+  ])('that is refused as %s says by which command a person ends that', (_why, changes, of, forNonce) => {
+    expect(judge(hello(changes), of, forNonce)).toMatchObject({ message: expect.stringContaining('"floe enrol ada"') as string });
+  });
   test.each([PROTOCOL_VERSION + 1, 0])('of protocol %i is refused, and says which side to upgrade', (protocol) => {
     expect(judge(hello({ protocol }), row, nonce)).toMatchObject({
       closeCode: CLOSE_CODES.protocolUnsupported,

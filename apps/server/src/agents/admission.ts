@@ -68,7 +68,7 @@ export function judgeHello(hello: Hello, row: HostRow | undefined, isSignedBy: I
       kind: 'cloned',
       closeCode: CLOSE_CODES.cloned,
       code: 'HOST_CLONED',
-      message: `the key of ${hello.host} was used by a second machine (a cloned disk, or a stolen key): both are refused until an administrator enrols one again`,
+      message: `the key of ${hello.host} came from a second machine (a cloned disk, a stolen key), or from the same one with another machine id: it is refused from everywhere until an administrator enrols the right machine again with "floe enrol ${hello.host}"`,
     };
   }
   if (row.clonedAt !== undefined) {
