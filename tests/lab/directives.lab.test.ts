@@ -17,11 +17,16 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
   let running = '';
 
   beforeAll(async () => {
-    const between = async (serverUrl: string, address: string): Promise<string> => {
-      meddler = await Meddler.start(serverUrl, address);
-      return meddler.url;
-    };
-    lab = await LabFleet.create(6, { ada: {} }, { between });
+    lab = await LabFleet.create(
+      6,
+      { ada: {} },
+      {
+        between: async ({ serverUrl, address }) => {
+          meddler = await Meddler.start(serverUrl, address);
+          return { serverUrl: meddler.url };
+        },
+      },
+    );
     const [serverKey = ''] = lab.serverKeys;
     server = signerFromPem(serverKey.slice(0, serverKey.lastIndexOf(':')), await readFile(join(lab.fleet.dir, 'server/keys/server.pem'), 'utf8'));
     // Two systems that came through the meddler, who has heard what was said about each.

@@ -33,8 +33,7 @@ export async function fleetFiles(): Promise<Record<string, string>> {
 /** What a push sets of a host. */
 export function hostFiles(name: string, host: LabHost, trust: Readonly<Record<string, string>>): Record<string, string> {
   const { settings, ...rest } = host;
-  Reflect.deleteProperty(rest, 'suite');
-  Reflect.deleteProperty(rest, 'storeMegabytes');
+  for (const ofMachine of ['suite', 'storeMegabytes', 'files']) Reflect.deleteProperty(rest, ofMachine);
   const all = { ...rest, env: { ...QUICK, ...trust, FLOE_HOST: name, ...settings } };
   return { [`hosts/${name}.nix`]: `builtins.fromJSON (builtins.readFile ../${name}.json)\n`, [`${name}.json`]: JSON.stringify(all, null, 1) };
 }

@@ -1,4 +1,4 @@
-import type { LabSuite } from '@floe/testkit';
+import type { GuestFile, LabSuite } from '@floe/testkit';
 
 /** What a test sets of a machine: see fleet/lib.nix. */
 export interface LabHost {
@@ -23,6 +23,8 @@ export interface LabMachine extends LabHost {
   readonly suite?: LabSuite;
   /** The size of its store's disk; default: as large as this machine's. */
   readonly storeMegabytes?: number;
+  /** Files of the machine that are not of its systems: path → content. */
+  readonly files?: Readonly<Record<string, GuestFile>>;
 }
 
 export const service = (command: string, more = ''): string => `[Service]\n${more}ExecStart=${command}\n[Install]\nWantedBy=multi-user.target\n`;

@@ -8,22 +8,23 @@ import { execInTest } from '@floe/runtime';
 import { CacheServer } from './cache-server.ts';
 import { fleetFiles, hostFiles } from './fleet-files.ts';
 import type { LabHost, LabMachine } from './hosts.ts';
+import type { LabJournal, LocalStatus } from './machine-state.ts';
 
 export interface LabOptions {
-  /** Puts somebody between the machines and the server; returns the URL that the machines are told. */
-  readonly between?: (serverUrl: string, address: string) => Promise<string>;
+  /** Puts somebody between the machines and the server, or its cache; returns the URLs that the machines are told. */
+  readonly between?: (to: Required<WayThere> & { readonly address: string }) => Promise<WayThere>;
+}
+
+interface WayThere {
+  readonly serverUrl: string;
+  /** Default: the cache's own. */
+  readonly cacheUrl?: string;
 }
 
 interface Change {
   readonly old: string;
   readonly wanted: string;
   readonly sha: string;
-}
-
-interface LocalStatus {
-  readonly isRunning: boolean;
-  readonly state: AgentState;
-  readonly server?: { readonly connected: boolean; readonly since: number | null };
 }
 
 const FIND_PROGRAM = "systemctl show floe-agent --property=ExecStart --value | sed 's/.*argv\\[\\]=\\(.*\\) run ;.*/\\1/'";
@@ -72,8 +73,8 @@ export class LabFleet implements AsyncDisposable {
     try {
       await fleet.startServer();
       const names = Object.keys(hosts);
-      const serverUrl = await options.between?.(fleet.serverUrl, network.address);
-      await lab.#install(number, names, hosts, serverUrl);
+      const way = await options.between?.({ serverUrl: fleet.serverUrl, cacheUrl: cache.url, address: network.address });
+      await lab.#install(number, names, hosts, way);
       return lab;
     } catch (error) {
       await lab[Symbol.asyncDispose]();
@@ -81,12 +82,7 @@ export class LabFleet implements AsyncDisposable {
     }
   }
 
-  async #install(
-    number: number,
-    names: readonly string[],
-    hosts: Readonly<Record<string, LabMachine>>,
-    serverUrl: string | undefined,
-  ): Promise<void> {
+  async #install(number: number, names: readonly string[], hosts: Readonly<Record<string, LabMachine>>, way: WayThere | undefined): Promise<void> {
     const tokens = new Map<string, string>();
     let cacheKeys = '';
     for (const name of names) {
@@ -94,10 +90,10 @@ export class LabFleet implements AsyncDisposable {
       tokens.set(name, enrolment.token);
       cacheKeys = enrolment.cachePublicKeys.join(' ');
       this.#trust = {
-        FLOE_SERVER_URL: serverUrl ?? enrolment.serverUrl,
+        FLOE_SERVER_URL: way?.serverUrl ?? enrolment.serverUrl,
         FLOE_TRUSTED_RELEASE_KEYS: enrolment.releaseKeys.join(' '),
         FLOE_TRUSTED_SERVER_KEYS: enrolment.serverKeys.join(' '),
-        FLOE_SUBSTITUTERS: enrolment.substituter,
+        FLOE_SUBSTITUTERS: way?.cacheUrl ?? enrolment.substituter,
         FLOE_TRUSTED_PUBLIC_KEYS: cacheKeys,
         FLOE_ENROLMENT_TOKEN_FILE: '/var/lib/lab/token',
       };
@@ -119,6 +115,7 @@ export class LabFleet implements AsyncDisposable {
           files: {
             '/var/lib/lab/token': tokens.get(name) ?? '',
             '/etc/systemd/system.conf.d/path.conf': '[Manager]\nDefaultEnvironment=PATH=/var/empty\n',
+            ...hosts[name]?.files,
           },
         });
         this.guests.set(name, guest);
@@ -262,19 +259,9 @@ export class LabFleet implements AsyncDisposable {
   }
 
   /** The agent's journal, as it is on the guest's disk. */
-  async journal(name: string): Promise<
-    | {
-        readonly state: AgentState;
-        readonly attempt: number;
-        readonly verdict: string | null;
-        readonly detail: { code: string; message: string } | null;
-        readonly quarantined: string[];
-        readonly directive: { readonly release: { readonly toplevel: string } } | null;
-      }
-    | undefined
-  > {
+  async journal(name: string): Promise<LabJournal | undefined> {
     const text = await readFile(this.guest(name).path('/var/lib/floe-agent/journal.json'), 'utf8').catch(() => '');
-    return text === '' ? undefined : (JSON.parse(text) as Awaited<ReturnType<LabFleet['journal']>>);
+    return text === '' ? undefined : (JSON.parse(text) as LabJournal);
   }
 
   /** What the machine itself has, read from its disk. */

@@ -12,5 +12,5 @@ export * from './receivers.ts';
 export * from './service-process.ts';
 export { startSshServer, type SshServer } from './ssh-server.ts';
 export * from './test-fleet.ts';
-export { LabGuest } from './lab/guest.ts';
+export { LabGuest, type GuestFile } from './lab/guest.ts';
 export { isLabReady, LabNetwork, labRootfs, type LabSuite } from './lab/network.ts';

@@ -20,6 +20,7 @@ let
         substituters = words (setting "FLOE_SUBSTITUTERS" "https://floe.example.org/cache");
         trustedPublicKeys = words (setting "FLOE_TRUSTED_PUBLIC_KEYS" key);
         enrolmentTokenFile = "/var/lib/lab/token";
+        identity.keyFile = host.env.FLOE_IDENTITY_KEY_FILE or null;
         inherit (host) policy formerHost;
         trials.enable = host.trials;
         # At the pace of machines that switch in a third of a second.

@@ -9,6 +9,9 @@ const RESTARTS = 133;
 const CGROUPS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup'];
 const GUEST_ENV = { HOME: '/root', TERM: 'dumb', PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
+/** The content of a file, and who may read it; default: everybody. */
+export type GuestFile = string | { readonly text: string; readonly mode: number };
+
 export interface GuestOptions {
   readonly name: string;
   /** The root file system that guests share, read only. */
@@ -21,7 +24,7 @@ export interface GuestOptions {
   /** A separate disk of this size for the store. */
   readonly storeMegabytes?: number | undefined;
   /** Files that replace those of the shared root file system: path → content. */
-  readonly files: Readonly<Record<string, string>>;
+  readonly files: Readonly<Record<string, GuestFile>>;
   /** Files of this machine that are readable in the guest: path here → path there. */
   readonly readable?: Readonly<Record<string, string>> | undefined;
 }
@@ -81,7 +84,8 @@ export class LabGuest implements AsyncDisposable {
     }
     for (const [path, content] of Object.entries({ ...this.#network(), ...files })) {
       await mkdir(dirname(this.path(path)), { recursive: true });
-      await writeFile(this.path(path), content);
+      const { text, mode } = typeof content === 'string' ? { text: content, mode: 0o644 } : content;
+      await writeFile(this.path(path), text, { mode });
     }
   }
 
