@@ -13,6 +13,7 @@ export const LONG = [
   'lab/activation',
   'lab/inhibitors',
   'lab/rollout',
+  'lab/sleep',
   'lab/circumstances',
   'lab/forgetful',
   'lab/keys',

@@ -198,6 +198,28 @@ export class LabGuest implements AsyncDisposable {
     await ended;
   }
 
+  /** Nothing in it runs any more, as in a machine that sleeps. Its clocks go on. */
+  async freeze(): Promise<void> {
+    await this.#setFrozen(true);
+  }
+
+  async thaw(): Promise<void> {
+    await this.#setFrozen(false);
+  }
+
+  async #setFrozen(isFrozen: boolean): Promise<void> {
+    const state = isFrozen ? '1' : '0';
+    const groups = CGROUPS.map((cgroup) => `${cgroup}/floe-lab/${this.name}`);
+    const written = await Promise.allSettled(groups.map(async (group) => await writeFile(`${group}/cgroup.freeze`, state, { flag: 'r+' })));
+    const group = groups.find((_group, index) => written[index]?.status === 'fulfilled');
+    if (group === undefined) throw new Error(`${this.name} cannot be frozen: its control group is none of version 2`);
+    await eventually(
+      `${this.name} is ${isFrozen ? 'frozen' : 'awake'}`,
+      async () => ((await readFile(`${group}/cgroup.events`, 'utf8')).includes(`frozen ${state}`) ? true : undefined),
+      { timeoutMs: 10_000, everyMs: 10 },
+    );
+  }
+
   async unplug(): Promise<void> {
     await run('ip', ['link', 'set', this.link, 'down']);
   }
