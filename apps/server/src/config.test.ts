@@ -90,9 +90,10 @@ describe('the configuration', () => {
   });
   test('what of a commit is evaluated is all of it, or its files without those that are ignored', () => {
     const source = (more: Record<string, string>): unknown => parseConfig({ ...minimal, ...more }, readFile).repository.source;
-    expect(source({})).toEqual({ kind: 'commit' });
+    expect(source({})).toEqual({ kind: 'commit', ignored: [] });
     expect(source({ FLOE_EVALUATE_SOURCE: 'tree' })).toEqual({ kind: 'tree', ignored: [] });
-    expect(source({ FLOE_EVALUATE_ATTRIBUTE: 'colmenaHive.nodes' })).toEqual({ kind: 'commit', attribute: 'colmenaHive.nodes' });
+    expect(source({ FLOE_EVALUATE_ATTRIBUTE: 'colmenaHive.nodes' })).toEqual({ kind: 'commit', ignored: [], attribute: 'colmenaHive.nodes' });
+    expect(source({ FLOE_EVALUATE_IGNORE: 'docs/**' })).toEqual({ kind: 'commit', ignored: ['docs/**'] });
     expect(source({ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: 'docs/**, **/*.md' })).toEqual({
       kind: 'tree',
       ignored: ['docs/**', '**/*.md'],
@@ -101,7 +102,7 @@ describe('the configuration', () => {
       [{ FLOE_EVALUATE_SOURCE: 'files' }, /FLOE_EVALUATE_SOURCE/],
       [{ FLOE_EVALUATE_ATTRIBUTE: 'a..b' }, /FLOE_EVALUATE_ATTRIBUTE/],
       [{ FLOE_EVALUATE_ATTRIBUTE: 'a or (throw "x")' }, /FLOE_EVALUATE_ATTRIBUTE/],
-      [{ FLOE_EVALUATE_IGNORE: 'docs/**' }, /needs FLOE_EVALUATE_SOURCE=tree/],
+      [{ FLOE_EVALUATE_IGNORE: 'nix/**', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /ignores nix\/flake.nix/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '/docs' }, /FLOE_EVALUATE_IGNORE is not a list of patterns/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '*' }, /ignores flake.nix/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '**/*.lock' }, /ignores flake.lock/],

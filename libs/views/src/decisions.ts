@@ -35,7 +35,8 @@ export function decisionCommand(decision: Decision): string {
 
 /** Tells it from others beside it, and stays when what it is about moves on: whoever decides about what was seen is not interrupted. */
 export function decisionKey(decision: Decision): string {
-  return isRolloutDecision(decision) ? rolloutCommand({ ...decision, seen: undefined, since: undefined }) : decisionCommand(decision);
+  if (isRolloutDecision(decision)) return rolloutCommand({ ...decision, seen: undefined, since: undefined });
+  return decisionCommand(decision.kind === 'accept' ? { ...decision, seen: undefined } : decision);
 }
 
 /** It may have an end, at which it is over by itself. */

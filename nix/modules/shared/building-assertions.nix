@@ -23,10 +23,6 @@ let
 in
 [
   {
-    assertion = cfg.evaluate.ignore != [ ] -> cfg.evaluate.source == "tree";
-    message = "${option}.evaluate.ignore needs evaluate.source = \"tree\": set that, too, or leave it out";
-  }
-  {
     assertion = cfg.evaluate.source == "tree" -> cfg.repository.directory == null || cfg.repository.directory == ".";
     message = "${option}.evaluate.source = \"tree\" needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
   }

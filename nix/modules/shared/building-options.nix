@@ -76,8 +76,8 @@ in
         "**/*.md"
       ];
       description = ''
-        With the source "tree": files that are not there when it is evaluated. A host that contains the whole repository (self.outPath) does not
-        change with them, and of a commit that changes only these nothing is evaluated.
+        Files that no system needs. Of a commit that changes only these nothing is evaluated, and no machine changes. With the source "tree" they are
+        not there when it is evaluated, so that a host that contains the whole repository (self.outPath) does not change with them.
       '';
     };
     skip = mkOption {

@@ -92,14 +92,14 @@ function parseSource(read: SettingsReader, directory: string | undefined): Evalu
   const ignored = parseIgnored(read.value('FLOE_EVALUATE_IGNORE') ?? '');
   if (ignored === undefined)
     read.problem(`FLOE_EVALUATE_IGNORE is not a list of ${IGNORE_RULE}. Set it to such a list, with commas between, or leave it out`);
-  else if (kind === 'commit' && ignored.length > 0)
-    read.problem('FLOE_EVALUATE_IGNORE needs FLOE_EVALUATE_SOURCE=tree: set that, too, or leave it out');
   // Nix 2.8 knows no folder of a flake that is given by its files.
   if (kind === 'tree' && directory !== undefined)
     read.problem(
       'FLOE_EVALUATE_SOURCE=tree needs the flake.nix at the root of the repository: leave it out, or move the flake and leave FLOE_REPOSITORY_DIRECTORY out',
     );
-  const lost = ['flake.nix', 'flake.lock'].find((path) => ignores(ignored ?? [], path));
+  const lost = ['flake.nix', 'flake.lock']
+    .map((name) => (directory === undefined ? name : `${directory}/${name}`))
+    .find((path) => ignores(ignored ?? [], path));
   if (lost !== undefined) read.problem(`FLOE_EVALUATE_IGNORE ignores ${lost}, which every evaluation needs: set it to narrower patterns`);
   const attribute = read.checked<string | undefined>(
     'FLOE_EVALUATE_ATTRIBUTE',
@@ -107,5 +107,5 @@ function parseSource(read: SettingsReader, directory: string | undefined): Evalu
     undefined,
     'where the flake has its hosts: names with points between, such as colmenaHive.nodes',
   );
-  return { ...(kind === 'tree' ? { kind, ignored: ignored ?? [] } : { kind }), ...(attribute === undefined ? {} : { attribute }) };
+  return { kind, ignored: ignored ?? [], ...(attribute === undefined ? {} : { attribute }) };
 }

@@ -46,10 +46,11 @@ export async function failedCheck(deps: PipelineDeps, revision: Revision, signal
  * All was carried over from the newest published revision, which is of the same files: its checks are these, and they passed. Not so of one that
  * somebody had evaluated again, or where the database is not believed.
  */
-async function havePassed({ store, ownEvaluations }: PipelineDeps, { id, repositoryId, sourceKey }: Revision): Promise<boolean> {
+async function havePassed(deps: PipelineDeps, { id, repositoryId, sha, sourceKey }: Revision): Promise<boolean> {
+  const { store, ownEvaluations } = deps;
   if (sourceKey === undefined || ownEvaluations !== undefined) return false;
   const previous = await store.revisions.newestPublished(repositoryId);
-  if (previous === undefined || previous.handoverId !== undefined || !isSameSource(previous.sourceKey, sourceKey)) return false;
+  if (previous === undefined || previous.handoverId !== undefined || !(await isSameSource(deps, previous, { sha, key: sourceKey }))) return false;
   return (await store.revisions.evaluations(id)).every(({ evaluateMs }) => evaluateMs === undefined);
 }
 

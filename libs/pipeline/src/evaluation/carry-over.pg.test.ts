@@ -5,7 +5,7 @@ import { systemClock } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { World, WorldHost } from '../test/world.ts';
 import { worldForEachTest } from '../test/world-for-each-test.ts';
 
@@ -77,6 +77,83 @@ test('without the setting it is evaluated as ever', async () => {
   await start();
   await world.ended(await world.push(FLEET), 'PUBLISHED');
   expect(world.evaluations).toEqual(['2 ada', '2 bob']);
+});
+
+describe('with ignored files and the commit as it is', () => {
+  const IGNORING = { kind: 'commit', ignored: ['docs/**', '**/*.md'] } as const;
+  /** The commit is in each system: whatever evaluates it finds others. */
+  const at = (commit: number): Readonly<Record<string, WorldHost>> => ({ ada: { evaluates: 10 + commit }, bob: { evaluates: 20 + commit } });
+  const changes = new Map<string, readonly string[] | 'unknown'>();
+  const pushOf = async (commit: number, paths: readonly string[] | 'unknown', hosts = at(commit)): Promise<Revision> => {
+    changes.set(shaOf(commit), paths);
+    return await world.ended(await world.push(hosts), 'PUBLISHED');
+  };
+
+  beforeEach(() => {
+    changes.clear();
+    world.source = IGNORING;
+    // Of a commit and the one before it.
+    world.changedPaths = async (_from, to) => await Promise.resolve(changes.get(to) ?? 'unknown');
+  });
+
+  test('a commit that changes nothing else changes nobody, and the next one that does brings its own', async () => {
+    world.policy = POLICY;
+    const first = await start(at(1));
+    const second = await pushOf(2, ['docs/a.txt', 'README.md']);
+    expect([world.evaluations, world.questions]).toEqual([[], 0]);
+    expect(second).toMatchObject({ sameSourceAs: first.sha, policy: first.policy });
+    expect(await world.released()).toEqual({ ada: 11, bob: 21 });
+    expect(await pushOf(3, [])).toMatchObject({ sameSourceAs: second.sha });
+    expect(world.evaluations).toEqual([]);
+    await pushOf(4, ['docs/a.txt', 'hosts/ada.nix']);
+    expect(world.evaluations).toEqual(['4 ada', '4 bob']);
+    expect(await world.released()).toEqual({ ada: 14, bob: 24 });
+  });
+
+  test('one of which it is not known what it changes, or by other settings, is evaluated', async () => {
+    await start(at(1));
+    await pushOf(2, 'unknown');
+    expect(world.evaluations).toEqual(['2 ada', '2 bob']);
+    await world.shutDown();
+    world.source = { ...IGNORING, ignored: ['docs/**'] };
+    await world.start(dir);
+    forget();
+    await pushOf(3, ['docs/a.txt']);
+    expect(world.evaluations).toEqual(['3 ada', '3 bob']);
+    await pushOf(4, ['docs/a.txt']);
+    expect(world.evaluations).toEqual(['3 ada', '3 bob']);
+  });
+
+  test('a host that was enrolled since, or did not evaluate, is evaluated alone', async () => {
+    await start({ ...at(1), cyd: { evaluates: 'broken' } });
+    await pushOf(2, ['docs/a.txt'], { ...at(2), cyd: { evaluates: 32 } });
+    expect(world.evaluations).toEqual(['2 cyd']);
+    expect(await world.released()).toEqual({ ada: 11, bob: 21, cyd: 32 });
+  });
+
+  test('whatever is pushed, each host has what the newest commit with a change that counts made of it', async () => {
+    const anyPath = fc.constantFrom('docs/a.txt', 'docs/deep/b', 'README.md', 'hosts/ada.nix', 'flake.nix', 'doc', 'docs.nix');
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(anyPath, { maxLength: 2 }), { minLength: 1, maxLength: 5 }), async (pushes) => {
+        await using own = await openWorld();
+        own.source = IGNORING;
+        const of = new Map<string, readonly string[]>();
+        own.changedPaths = async (_from, to) => await Promise.resolve(of.get(to) ?? 'unknown');
+        own.commits.push(at(1));
+        await own.start(await mkdtemp(join(dir, 'run-')));
+        await own.ended(shaOf(1), 'PUBLISHED');
+        let expected = 1;
+        for (const [index, paths] of pushes.entries()) {
+          const commit = index + 2;
+          of.set(shaOf(commit), paths);
+          if (paths.some((path) => !path.startsWith('docs/') && path !== 'README.md')) expected = commit;
+          await own.ended(await own.push(at(commit)), 'PUBLISHED');
+          expect(await own.released()).toEqual({ ada: 10 + expected, bob: 20 + expected });
+        }
+      }),
+      { numRuns: 8 },
+    );
+  });
 });
 
 test('a commit is evaluated that has other files, and the next one that has them again', async () => {

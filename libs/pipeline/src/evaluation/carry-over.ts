@@ -17,8 +17,9 @@ export type CarriedOver =
 export type OutcomeOf = (row: EvaluationRow) => EvaluationRow['outcome'];
 
 /**
- * Takes over what the newest published revision evaluated to, when both are the same files by the same settings (`evaluate.source`). What is evaluated of
- * a tree depends on nothing else, so evaluating would yield the same. Errors are not taken over: they may have been about this machine.
+ * Takes over what the newest published revision evaluated to, when both are the same files by the same settings (`evaluate.source`), apart from
+ * ignored ones. What is evaluated of a tree depends on nothing else, so evaluating would yield the same; of a commit it may contain its id, and the
+ * settings say that this alone is no reason to change a machine. Errors are not taken over: they may have been about this machine.
  * A revision that was evaluated once is not looked at again: an administrator may have asked to evaluate it.
  */
 export async function carryOver(
@@ -28,14 +29,10 @@ export async function carryOver(
 ): Promise<CarriedOver> {
   const { store, logger } = deps;
   const wasLookedAt = revision.sourceKey !== undefined;
-  if (deps.source?.kind !== 'tree') {
-    await sourceOf(deps, revision);
-    return { kind: 'to-evaluate' };
-  }
   const previous = await store.revisions.newestPublished(revision.repositoryId);
   const { key } = await sourceOf(deps, revision);
-  if (wasLookedAt || previous === undefined || previous.handoverId !== undefined || !isSameSource(previous.sourceKey, key))
-    return { kind: 'to-evaluate' };
+  if (wasLookedAt || previous === undefined || previous.handoverId !== undefined) return { kind: 'to-evaluate' };
+  if (!(await isSameSource(deps, previous, { sha: revision.sha, key }))) return { kind: 'to-evaluate' };
 
   const rows = await store.revisions.evaluations(previous.id);
   const { isEnrolled } = await whoseHosts(store, revision);

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EvaluateSource } from './evaluate-source.ts';
 import { addressOf } from './source.ts';
 
-const SOURCE: Extract<EvaluateSource, { kind: 'tree' }> = { kind: 'tree', ignored: ['docs/**', '.github/**', '**/*.md'] };
+const SOURCE: EvaluateSource = { kind: 'tree', ignored: ['docs/**', '.github/**', '**/*.md'] };
 const signal = new AbortController().signal;
 const limits = { timeoutMs: 60_000, maxMemoryBytes: 4 * 1024 ** 3, signal };
 

@@ -1,12 +1,15 @@
-import type { CommitSha } from '@floe/model';
-import { TREE_ADDRESS } from '@floe/model';
+import { createHash } from 'node:crypto';
+import { ignores, TREE_ADDRESS, type CommitSha } from '@floe/model';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
+import type { EvaluateSource } from './evaluate-source.ts';
 
 type SourceDeps = Pick<PipelineDeps, 'mirror' | 'source'>;
 
 /** What evaluates differs only if this does. Of a commit as it is nothing is known. */
 const AS_COMMIT = 'commit';
+/** Of commits with this key only the changes between them decide. */
+const BUT_IGNORED = `${AS_COMMIT} but `;
 
 /** The address by which Nix evaluates a commit. */
 export async function addressOf({ mirror, source }: SourceDeps, sha: CommitSha): Promise<string> {
@@ -33,14 +36,32 @@ export async function sourceOf(
   { id, sha, sourceKey }: Revision,
 ): Promise<{ readonly address: string; readonly key: string }> {
   const address = await addressOf(deps, sha);
-  // With the folder of the flake, without that of the mirror.
-  const where = deps.source?.attribute === undefined ? '' : `hosts=${deps.source.attribute}&`;
-  const key = address.endsWith(TREE_ADDRESS) ? `${where}${address.split('?')[1] ?? ''}` : AS_COMMIT;
+  const key = keyOf(address, deps.source);
   if (sourceKey !== key) await deps.store.revisions.noteSource(id, key);
   return { address, key };
 }
 
-/** Whether what is known of one revision holds for the other. */
-export function isSameSource(one: string | undefined, other: string): boolean {
-  return one === other && other.endsWith(TREE_ADDRESS);
+/** With the folder of the flake, without that of the mirror. */
+function keyOf(address: string, source: EvaluateSource | undefined): string {
+  const where = source?.attribute === undefined ? '' : `hosts=${source.attribute}&`;
+  const query = address.split('?')[1] ?? '';
+  if (address.endsWith(TREE_ADDRESS)) return `${where}${query}`;
+  if (source === undefined || source.ignored.length === 0) return AS_COMMIT;
+  const settings = new URLSearchParams(query);
+  settings.delete('rev');
+  const patterns = createHash('sha256').update(source.ignored.join(',')).digest('hex');
+  return `${BUT_IGNORED}${patterns} ${where}${settings.toString()}`;
+}
+
+/** Whether what is known of one revision holds for the other: the same files are evaluated, or they differ in none but ignored ones. */
+export async function isSameSource(
+  { mirror, source }: SourceDeps,
+  before: Pick<Revision, 'sha' | 'sourceKey'>,
+  { sha, key }: { readonly sha: CommitSha; readonly key: string },
+): Promise<boolean> {
+  if (before.sourceKey !== key) return false;
+  if (key.endsWith(TREE_ADDRESS)) return true;
+  if (!key.startsWith(BUT_IGNORED)) return false;
+  const changes = await mirror.changedPaths(before.sha, sha);
+  return changes !== 'unknown' && changes.every(({ path }) => ignores(source?.ignored ?? [], path));
 }

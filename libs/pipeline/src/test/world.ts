@@ -101,7 +101,7 @@ export class World implements AsyncDisposable {
   readonly rewritten = new Set<CommitSha>();
   /** Commits that the branch does not have. */
   readonly unknownCommits = new Set<CommitSha>();
-  changedPaths: (from: CommitSha | undefined, to: CommitSha) => Promise<readonly string[]> = async () => await Promise.resolve([]);
+  changedPaths: (from: CommitSha | undefined, to: CommitSha) => Promise<readonly string[] | 'unknown'> = async () => await Promise.resolve([]);
   repository!: Repository;
   readonly store: Store;
   #stop = new AbortController();
@@ -241,9 +241,14 @@ export class World implements AsyncDisposable {
         if (this.unknownCommits.has(earlier)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         return this.commits[Number(earlier) - 1] !== undefined && Number(earlier) <= Number(sha);
       },
-      changedPaths: async (from, to) => (await this.changedPaths(from, to)).map((path) => ({ path }) as never),
-      changedNodes: async (from, to) =>
-        (await this.changedPaths(from, to)).map((path) => ({ path, before: 'file' as const, after: 'file' as const })),
+      changedPaths: async (from, to) => {
+        const paths = await this.changedPaths(from, to);
+        return paths === 'unknown' ? paths : paths.map((path) => ({ path }) as never);
+      },
+      changedNodes: async (from, to) => {
+        const paths = await this.changedPaths(from, to);
+        return paths === 'unknown' ? paths : paths.map((path) => ({ path, before: 'file' as const, after: 'file' as const }));
+      },
       newCommits: async () => [],
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
