@@ -4,7 +4,6 @@ import {
   answerQuestions,
   dataPaths,
   ensureRepository,
-  keepCache,
   lockDataFolder,
   newestLogged,
   openBuilder,
@@ -12,7 +11,6 @@ import {
   openStatementLog,
   openStoreWhenReady,
   writePublicKeys,
-  type CollectWhat,
 } from '@floe/pipeline';
 import { FloeError, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
@@ -62,23 +60,17 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
     fetches: { noteProgress: () => undefined, watching: <Mirror>(mirror: Mirror): Mirror => mirror },
     onOtherDefault: (notice: string | undefined) => notice === undefined || logger.warn(notice),
     onSilence: () => undefined,
+    cacheKeeping: {
+      limits: config.cacheLimits,
+      troubles: new Troubles({ clock, logger, onChange: () => undefined }),
+      onTooLarge: (message: string | undefined) => message === undefined || logger.warn(config.nameSettings(message)),
+    },
   };
   const newestReleased = async () => await newestLogged({ statements, releaseKeys: releaser.keys, logger });
   await runLoops(
     (running) => [
       builder.run(watching, repository.id, running),
       answerQuestions({ store, releaser, clock, logger, newestReleased }, repository.id, running),
-      keepCache(
-        {
-          limits: config.cacheLimits,
-          collectCache: async (what: CollectWhat) => await builder.collectCache(repository.id, what),
-          clock,
-          logger,
-          troubles: new Troubles({ clock, logger, onChange: () => undefined }),
-          onTooLarge: (message) => message === undefined || logger.warn(config.nameSettings(message)),
-        },
-        running,
-      ),
     ],
     signal,
   );

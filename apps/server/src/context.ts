@@ -6,7 +6,6 @@ import {
   accessOnly,
   dataPaths,
   ensureRepository,
-  keepCache,
   lockDataFolder,
   openBuilder,
   openRepositorySandbox,
@@ -326,6 +325,11 @@ export async function createServerContext(
     probes: config.probes.map(({ name }) => name),
     fetches,
     onOtherDefault: tellDefault,
+    cacheKeeping: {
+      limits: config.cacheLimits,
+      troubles,
+      onTooLarge: (message: string | undefined): void => tellNotice(telling, 'CACHE_TOO_LARGE', message && config.nameSettings(message)),
+    },
     onSilence: (message: string | undefined) => tellNotice(telling, 'BUILDER_SILENT', message),
   };
   const owned = stack.move();
@@ -347,8 +351,6 @@ export async function createServerContext(
       });
       const { runPipeline = async (until: AbortSignal) => await builder.run(watching, repository.id, until) } = overrides;
       const watched = { ...telling, store, process: claim.process };
-      const onTooLarge = (message: string | undefined): void => tellNotice(telling, 'CACHE_TOO_LARGE', message && config.nameSettings(message));
-      const cacheKeeping = { limits: config.cacheLimits, collectCache: collect, clock, logger, troubles, onTooLarge };
       await runLoops(
         (running) => [
           watchServer(watched, running),
@@ -361,7 +363,7 @@ export async function createServerContext(
           runPipeline(running),
           auditHeads.run(running),
           keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
-          ...(sandbox === undefined ? [] : [watchSandbox({ ...watched, sandbox }, running), keepCache(cacheKeeping, running)]),
+          ...(sandbox === undefined ? [] : [watchSandbox({ ...watched, sandbox }, running)]),
           ...(config.statuses === undefined
             ? []
             : [postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running)]),

@@ -1,5 +1,5 @@
 import { openStatementLog } from '@floe/pipeline';
-import { silentLogger, systemClock, type Clock } from '@floe/runtime';
+import { silentLogger, systemClock, Troubles, type Clock } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -54,6 +54,7 @@ async function watched({ from, to, skewMs }: Builder, isCut: (second: number) =>
       probes: [],
       fetches: { noteProgress: () => undefined, watching: (mirror) => mirror },
       onOtherDefault: () => undefined,
+      cacheKeeping: { limits: {}, troubles: new Troubles({ clock: systemClock, logger: silentLogger }), onTooLarge: () => undefined },
       onSilence: (message) => void said.push({ second, isSilent: message !== undefined }),
     },
     'repository',

@@ -76,6 +76,8 @@ export interface PipelineDeps {
   readonly newestReleased?: (() => Promise<Pick<ReleaseStatement, 'commit' | 'sequence'> | undefined>) | undefined;
   /** What is submitted without an evaluation is not taken: the server, which is to be believed for that, is not. */
   readonly refusesSubmissions?: boolean | undefined;
+  /** Removes from the cache what nobody needs, until `signal` aborts: `confirm` throws once another builder may publish to it. Undefined: nobody does. */
+  readonly keepCache?: ((confirm: () => Promise<void>, signal: AbortSignal) => Promise<void>) | undefined;
   /** Follows the branches `testing/<host>`. Undefined: there is nothing of them to end either. */
   readonly testing?: TestingDeps;
   /** The name of this server in leases; the same after a restart. */

@@ -3,7 +3,6 @@ export { openBuilder, type Builder } from './builder/builder.ts';
 export type { KeyFiles } from './builder/builder-keys.ts';
 export { parseSignCommand } from './builder/sign-config.ts';
 export { parsePublicKeys, PUBLIC_KEYS_FILE, readOrMakePublicKeys, writePublicKeys, type PublicKeys } from './builder/public-keys.ts';
-export { keepCache } from './builder/cache-keeper.ts';
 export { lockDataFolder } from './builder/data-folder.ts';
 export { dataPaths } from './builder/data-paths.ts';
 export { ensureRepository } from './builder/ensure-repository.ts';

@@ -108,3 +108,38 @@ test('a builder ends when a newer version migrates the database during a build, 
   expect((await newer.revisions.newest(older.repository.id))?.error).toBeUndefined();
   await rm(dir, { recursive: true, force: true });
 });
+
+test('only the builder that holds the lease tidies the cache, and no more once it has lost it', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'floe-tidy-'));
+  const url = await createDatabase();
+  await using first = new World(await openWorldStore(url));
+  await using second = new World(await openWorldStore(url));
+  const tidies: string[] = [];
+  const mayTidy = new Map<World, () => Promise<void>>();
+  for (const [world, owner] of [
+    [first, 'first'],
+    [second, 'second'],
+  ] as const) {
+    world.owner = owner;
+    world.commits.push({ ada: { evaluates: 1 } });
+    world.keepCache = async (confirm, signal) => {
+      tidies.push(owner);
+      mayTidy.set(world, confirm);
+      await systemClock.sleep(3600_000, signal);
+      tidies.push(`${owner} ends`);
+    };
+  }
+  await first.start(join(dir, 'first'));
+  await eventually('it tidies', () => (tidies.length > 0 ? true : undefined));
+  await mayTidy.get(first)?.();
+  await second.start(join(dir, 'second'));
+  await first.push({ ada: { evaluates: 2 } });
+  await first.ended('2'.padStart(40, '0') as never, 'PUBLISHED');
+  expect(tidies).toEqual(['first']);
+  // Somebody else claims it, as after half a minute without an answer.
+  await first.store.repositories.unclaim(first.repository.id, 'first');
+  expect(await second.store.repositories.claim(second.repository.id, 'third', 30_000, Date.now())).toBeGreaterThan(0);
+  await expect(mayTidy.get(first)?.()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+  await eventually('it ends', () => (tidies.includes('first ends') ? true : undefined));
+  await rm(dir, { recursive: true, force: true });
+});

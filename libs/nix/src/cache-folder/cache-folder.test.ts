@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { StorePath } from '@floe/model';
+import { FloeError } from '@floe/runtime';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CacheFolder, GRACE_MS, type Collected } from './cache-folder.ts';
@@ -304,4 +305,39 @@ describe('what a removal says', () => {
     await rm(dir, { recursive: true });
     expect(await collect([1], START)).toMatchObject({ removed: [], kept: 0, incomplete: [] });
   });
+});
+
+test('who removes asks whether it is still its turn before each part: what another process has just published stays whole', async () => {
+  await copy(9, START - 9 * GRACE_MS);
+  const [former, next] = [new CacheFolder(dir, () => START), new CacheFolder(dir, () => START)];
+  let turn = former;
+  const lost = new FloeError('LEASE_LOST', 'another builder works on the repository', { retryable: true });
+  const collecting = former.collect({
+    // The other one takes over, and finds what a system needs in the cache: its copy leaves that out.
+    needed: async () => {
+      turn = next;
+      await next.publishing([pathOf(9)], async () => await copy(9, START));
+      return [];
+    },
+    async confirm() {
+      if (turn !== former) throw lost;
+      await Promise.resolve();
+    },
+    unusedForMs: GRACE_MS,
+    isDryRun: false,
+    patience: signal,
+    signal,
+  });
+  await expect(collecting).rejects.toBe(lost);
+  expect(flaw(9)).toBeUndefined();
+  const whoseTurn = async (): Promise<void> => await Promise.resolve();
+  const collected = await next.collect({
+    needed: async () => [],
+    confirm: whoseTurn,
+    unusedForMs: GRACE_MS,
+    isDryRun: false,
+    patience: signal,
+    signal,
+  });
+  expect(collected.removed).toEqual([]);
 });

@@ -20,6 +20,8 @@ export interface CollectOptions {
   readonly maxBytes?: number | undefined;
   /** Says what would go, and changes nothing. */
   readonly isDryRun: boolean;
+  /** Asked before files are removed: throws where another process may publish to the folder. Default: none does. */
+  readonly confirm?: (() => Promise<void>) | undefined;
   /** So long it waits for publications to end. */
   readonly patience: AbortSignal;
   /** Ends between two steps: what is left is whole. */
@@ -59,6 +61,8 @@ export interface FolderFiles {
   sync(folder: string): Promise<void>;
 }
 
+const NOBODY_ELSE = async (): Promise<void> => await Promise.resolve();
+
 const FILES: FolderFiles = {
   async remove(path) {
     await unlessMissing(async () => await unlink(path));
@@ -75,7 +79,7 @@ const FILES: FolderFiles = {
 };
 
 /**
- * The folder of a binary cache that this process alone writes to (the data folder is locked). Publications share a lock that a removal has alone:
+ * The folder of a binary cache that this process alone writes to, or that several do in turn: then `confirm` says whose turn it is. Publications share a lock that a removal has alone:
  * `nix copy` leaves out what is there, and it must not go before what was published is known to be needed. The time of a narinfo is when its path
  * was published or needed last; what is younger than {@link GRACE_MS} never goes, with all that it refers to.
  */
@@ -117,7 +121,7 @@ export class CacheFolder {
     throw new FloeError('CACHE_BUSY', 'systems are published to the cache right now: try again in some minutes', { retryable: true });
   }
 
-  async #collect({ needed, unusedForMs, maxBytes, isDryRun, signal }: CollectOptions, known: KnownFiles): Promise<Collected> {
+  async #collect({ needed, unusedForMs, maxBytes, isDryRun, signal, confirm = NOBODY_ELSE }: CollectOptions, known: KnownFiles): Promise<Collected> {
     const content = await readCacheFolder(this.#dir, known);
     const now = this.#now();
     const asked = new Set([...(await needed())].flatMap((path) => hashOfPath(path) ?? []));
@@ -125,8 +129,9 @@ export class CacheFolder {
     const plan = planRetention(content.paths, asked, limits);
     const old = content.unreadable.length > 0 ? [] : content.leftovers.filter(({ madeAt }) => madeAt < limits.keepSince);
     if (!isDryRun) await this.#touch([...asked].filter((hash) => content.paths.has(hash)));
-    const { removed, kept } = await this.#remove(content, plan.remove, { isDryRun, signal });
+    const { removed, kept } = await this.#remove(content, plan.remove, { isDryRun, signal, confirm });
     const leftovers = signal.aborted ? [] : old;
+    if (!isDryRun && leftovers.length > 0) await confirm();
     if (!isDryRun) for (const { name } of leftovers) await this.#files.remove(join(this.#dir, name));
     return {
       removed,
@@ -145,7 +150,15 @@ export class CacheFolder {
    * Some narinfos at a time, and then the archives that no other has: wherever it is killed, each narinfo that is left has its archive, and all that
    * it refers to. What it leaves behind are archives, which are leftovers of the next time.
    */
-  async #remove({ paths }: FolderContent, remove: readonly CachedPath[], { isDryRun, signal }: Pick<CollectOptions, 'isDryRun' | 'signal'>) {
+  async #remove(
+    { paths }: FolderContent,
+    remove: readonly CachedPath[],
+    {
+      isDryRun,
+      signal,
+      confirm,
+    }: Required<Pick<CollectOptions, 'isDryRun' | 'signal'>> & { readonly confirm: NonNullable<CollectOptions['confirm']> },
+  ) {
     const users = Map.groupBy(paths.values(), ({ archive }) => archive);
     const left = new Map([...users].map(([archive, all]) => [archive, all.length]));
     const kept = new Map(paths);
@@ -153,6 +166,8 @@ export class CacheFolder {
     for (let start = 0; start < remove.length && !signal.aborted; start += REMOVED_AT_ONCE) {
       const batch = remove.slice(start, start + REMOVED_AT_ONCE);
       const unused: string[] = [];
+      if (!isDryRun) await confirm();
+      if (signal.aborted) break;
       for (const { hash, archive, archiveBytes, usedAt } of batch) {
         if (!isDryRun) await this.#files.remove(join(this.#dir, `${hash}.narinfo`));
         const others = (left.get(archive) ?? 1) - 1;

@@ -6,6 +6,7 @@ import type { PipelineDeps } from '../deps.ts';
 import type { StatementLog } from '../statements/statement-log.ts';
 import type { BuilderConfig } from './builder-config.ts';
 import type { KeyFiles } from './builder-keys.ts';
+import type { CacheKeeperDeps } from './cache-keeper.ts';
 
 /** Who is told how far a builder is, and what names policies may use. */
 export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'> {
@@ -16,6 +17,8 @@ export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'>
   };
   /** The repository's default branch is another one than the one that is followed without a setting; undefined: it is not. */
   readonly onOtherDefault: (notice: string | undefined) => void;
+  /** Tidies the cache while this builder works, by these limits. */
+  readonly cacheKeeping: Pick<CacheKeeperDeps, 'limits' | 'troubles' | 'onTooLarge'>;
   /** No builder works, where it is a process of its own; undefined: one does. */
   readonly onSilence: (notice: string | undefined) => void;
 }

@@ -35,7 +35,11 @@ async function keep(limits: CacheLimits, ...answers: (() => Collected)[]) {
     if (asked.length === answers.length) stopping.abort();
     return await Promise.resolve().then(() => answer?.() ?? NOTHING);
   };
-  await keepCache({ limits, collectCache, clock, logger: silentLogger, troubles, onTooLarge: (message) => void said.push(message) }, stopping.signal);
+  const confirm = async (): Promise<void> => await Promise.resolve();
+  await keepCache(
+    { limits, collectCache, confirm, clock, logger: silentLogger, troubles, onTooLarge: (message) => void said.push(message) },
+    stopping.signal,
+  );
   return { asked, said, slept, trouble: troubles.of('server: cache') };
 }
 

@@ -3,7 +3,7 @@ import { isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/ru
 import { bytesInWords } from '@floe/views';
 import type { CollectWhat } from '../building/collect-cache.ts';
 
-/** Whatever a server that was killed was still publishing has ended by then. */
+/** Whatever a builder that was killed, or lost the lease, was still publishing has ended by then. */
 const FIRST_AFTER_MS = 10 * 60_000;
 const EVERY_MS = 3600_000;
 
@@ -17,7 +17,9 @@ export interface CacheLimits {
 
 export interface CacheKeeperDeps {
   readonly limits: CacheLimits;
-  readonly collectCache: (what: Pick<CollectWhat, 'isDryRun' | 'unusedForMs' | 'maxBytes' | 'patience' | 'signal'>) => Promise<Collected>;
+  readonly collectCache: (what: Pick<CollectWhat, 'isDryRun' | 'unusedForMs' | 'maxBytes' | 'confirm' | 'patience' | 'signal'>) => Promise<Collected>;
+  /** Throws once another builder may publish to the cache. */
+  readonly confirm: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly troubles: Troubles;
@@ -25,8 +27,13 @@ export interface CacheKeeperDeps {
   readonly onTooLarge: (message: string | undefined) => void;
 }
 
-/** Removes every hour from the cache what the settings do not keep, until `signal` aborts. Publications go first: it waits for them. */
-export async function keepCache({ limits, collectCache, clock, logger, troubles, onTooLarge }: CacheKeeperDeps, signal: AbortSignal): Promise<void> {
+/**
+ * For whoever holds the lease: another one would remove what a copy of the holder's has just found there. Removes every hour from the cache what the settings do not keep, until `signal` aborts. Publications go first: it waits for them.
+ */
+export async function keepCache(
+  { limits, collectCache, clock, logger, troubles, onTooLarge, confirm }: CacheKeeperDeps,
+  signal: AbortSignal,
+): Promise<void> {
   const { unusedForMs, maxBytes } = limits;
   if (unusedForMs === undefined && maxBytes === undefined) return;
   await clock.sleep(FIRST_AFTER_MS, signal);
@@ -37,7 +44,7 @@ export async function keepCache({ limits, collectCache, clock, logger, troubles,
         ['server: cache'],
         (subject) => subject,
         async () => {
-          const collected = await collectCache({ isDryRun: false, unusedForMs, maxBytes, patience: signal, signal });
+          const collected = await collectCache({ isDryRun: false, unusedForMs, maxBytes, confirm, patience: signal, signal });
           const { removed, removedBytes, leftoverBytes, keptBytes, incomplete, unreadable } = collected;
           if (removedBytes + leftoverBytes > 0) logger.info('the cache was tidied', { removed: removed.length, bytes: removedBytes + leftoverBytes });
           if (incomplete.length + unreadable.length > 0)

@@ -11,6 +11,8 @@ import { Footprints } from '../evaluation/footprints.ts';
 import { runPipeline } from '../pipeline.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { dataPaths } from './data-paths.ts';
+import { collectCache, type CollectWhat } from '../building/collect-cache.ts';
+import { keepCache } from './cache-keeper.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
 import { ofSettings } from './of-settings.ts';
 import { openTesting } from './testing-mirror.ts';
@@ -67,6 +69,10 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
       nix,
     ),
     cache: { url: `file://${config.cacheDir}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
+    keepCache: async (confirm, until) => {
+      const collect = async (what: CollectWhat) => await collectCache({ ...deps, folder: cacheFolder }, repositoryId, what);
+      await keepCache({ ...deps, ...deps.cacheKeeping, collectCache: collect, confirm }, until);
+    },
     limits: {
       evaluations: cores,
       builds: cores,

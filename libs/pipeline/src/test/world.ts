@@ -80,6 +80,7 @@ export class World implements AsyncDisposable {
   /** It signs what a server says was submitted all the same. */
   takesSubmissions = false;
   looksForSelf = false;
+  keepCache: PipelineDeps['keepCache'];
   /** Hosts are not evaluated that a commit does not touch. */
   skips = false;
   /** The evaluations that were recorded. */
@@ -142,6 +143,7 @@ export class World implements AsyncDisposable {
         traces: this.skips ? await Traces.open(join(folder, 'traces.json'), silentLogger) : undefined,
         footprints: await Footprints.open(join(folder, 'footprints.json'), silentLogger),
         owner: this.owner,
+        keepCache: this.keepCache,
       },
       this.repository.id,
       this.#stop.signal,
