@@ -33,8 +33,12 @@ export class Agent implements LocalAgent {
   }
 
   get connection(): LocalAgent['connection'] {
-    const { isWelcomed, since, stranger = null, refusal } = this.#engine.connection;
-    return { isConnected: isWelcomed, since, stranger, refusal: isWelcomed ? null : (refusal ?? this.#deps.enrolmentTrouble?.() ?? null) };
+    const { isWelcomed, since, refusal } = this.#engine.connection;
+    return { isConnected: isWelcomed, since, refusal: isWelcomed ? null : (refusal ?? this.#deps.enrolmentTrouble?.() ?? null) };
+  }
+
+  async stranger(): Promise<string | null> {
+    return await this.#engine.whoElse.find(this.#stopping.signal);
   }
 
   now(): number {

@@ -11,6 +11,7 @@ import type { Identity } from '../server/identity.ts';
 import { ProgressSender } from '../server/progress.ts';
 import { TimeQuestion } from '../server/time-question.ts';
 import { isBesideRouter, readRouters } from '../server/which-network.ts';
+import { WhoElse } from '../server/who-else.ts';
 import type { ReportQueue } from '../state/report-queue.ts';
 import type { Conditions } from '../when/conditions.ts';
 import { Conversation, type ConversationSettings } from './conversation.ts';
@@ -59,6 +60,7 @@ export interface Engine {
   readonly watch: MachineWatch;
   readonly stager: Stager;
   readonly conversation: Conversation;
+  readonly whoElse: WhoElse;
   /** The server's clock where it is known, ms: a deadline for users must not jump with the machine's clock. */
   readonly now: () => number;
 }
@@ -127,5 +129,6 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
   const watch = new MachineWatch({ ...deps, loop, inbox, scheduler, connection, missedServer, now });
   const parts = { store, loop, inbox, scheduler, watch, connection, contact, timeQuestion, stager, signedReports };
   const conversation = new Conversation({ ...deps, ...parts, stopping });
-  return { connection, inbox, scheduler, loop, watch, stager, conversation, now };
+  const whoElse = new WhoElse({ connection, clock, whoAnswers: jobs.whoAnswers });
+  return { connection, inbox, scheduler, loop, watch, stager, conversation, whoElse, now };
 }

@@ -35,7 +35,8 @@ function setUp(changes: Partial<AgentJournal> = {}, policy: object = {}) {
   const agent = {
     journal: { ...emptyJournal(NOW), directive: directiveWith(NEW), epoch: 3, ...changes } as AgentJournal,
     now: () => NOW,
-    connection: { isConnected: true, since: 5, stranger: null, refusal: null },
+    connection: { isConnected: true, since: 5, refusal: null },
+    stranger: async () => await Promise.resolve(null),
     ask: async (event: AgentEvent) => {
       asked.push(event);
       return await Promise.resolve(true);

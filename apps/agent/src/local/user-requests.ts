@@ -21,11 +21,11 @@ export interface LocalAgent {
     readonly isConnected: boolean;
     /** When it was made or lost, ms by the machine's clock; null: there was none yet. */
     readonly since: number | null;
-    /** Who answered in the server's place, in words. */
-    readonly stranger: string | null;
     /** Why there is none, and what to do. */
     readonly refusal: AgentDetail | null;
   };
+  /** Who answers in the server's place, in words; null: nobody, as far as is known. */
+  stranger(): Promise<string | null>;
   /**
    * Puts the event through the state machine; returns when the result is on disk. False: it came too late, as the agent's state
    * now ignores it.
@@ -113,7 +113,7 @@ export function createUserRequests(deps: UserRequestsDeps): UserRequests {
           url: deps.serverUrl,
           connected: connection.isConnected,
           since: connection.since,
-          stranger: connection.stranger,
+          stranger: await agent.stranger(),
           refusal: toldOf(connection.refusal),
         },
         state,
