@@ -16,6 +16,8 @@ export const LONG = [
   'lab/sleep',
   'lab/circumstances',
   'lab/forgetful',
+  'lab/metered',
+  'lab/https-portals',
   'lab/keys',
   'lab/desktop',
   'lab/power',

@@ -6,6 +6,8 @@ export interface LabJournal {
   /** When `state` was entered, ms. */
   readonly since: number;
   readonly attempt: number;
+  /** What the switch would disrupt; null until that is known. */
+  readonly impact: string | null;
   readonly verdict: string | null;
   readonly detail: { readonly code: string; readonly message: string } | null;
   readonly quarantined: readonly string[];

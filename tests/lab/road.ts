@@ -1,5 +1,6 @@
 import { createServer, request as send, type Server } from 'node:http';
 import { connect, createServer as createSocketServer, type AddressInfo, type Server as SocketServer, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** Who answers a machine: whom it asks, or somebody else in their place. */
 export type Answer =
@@ -8,7 +9,25 @@ export type Answer =
   | 'redirect'
   | 'page'
   /** A proxy that does not get through. */
-  | 'bad-gateway';
+  | 'bad-gateway'
+  /** A captive portal that drops what is encrypted, and redirects what is not. */
+  | 'drops-https';
+
+interface KeyPair {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** By which certificate the machines know whom they ask, and by which one somebody else. */
+export interface TlsNames {
+  readonly itself: KeyPair;
+  readonly stranger: KeyPair;
+}
+
+interface Lane {
+  readonly pass: (socket: Socket, from: string) => void;
+  readonly whoIs?: TlsNames | undefined;
+}
 
 /** What the login page of the portals is called. */
 export const LOGIN_HOST = 'login.hotel.test';
@@ -25,26 +44,36 @@ export class Road implements AsyncDisposable {
   readonly #others = new Set<string>();
 
   constructor() {
+    const redirect = createServer((request, response) => {
+      response.writeHead(302, { location: `http://${LOGIN_HOST}/?to=${encodeURIComponent(request.url ?? '')}` }).end();
+    });
     this.#strangers = {
-      redirect: createServer((request, response) => {
-        response.writeHead(302, { location: `http://${LOGIN_HOST}/?to=${encodeURIComponent(request.url ?? '')}` }).end();
-      }),
+      redirect,
+      'drops-https': redirect,
       page: createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<title>Welcome to our Wi-Fi</title>')),
       'bad-gateway': createServer((_request, response) => response.writeHead(502).end('Bad Gateway')),
     };
     this.#strangers['bad-gateway'].on('connect', (_request, socket: Socket) => socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n'));
   }
 
-  /** A lane to somebody; returns its port. */
-  async openTo(url: string): Promise<number> {
+  /** A lane to somebody, with TLS by `whoIs` in between; returns its port. */
+  async openTo(url: string, whoIs?: TlsNames): Promise<number> {
     const { hostname, port } = new URL(url);
-    return await this.#open((socket) => {
-      const there = connect(Number(port), hostname);
-      socket.pipe(there).pipe(socket);
-      this.#keep(there, this.#sockets.get(socket) ?? '');
-      there.on('close', () => socket.destroy());
-      socket.on('close', () => there.destroy());
+    return await this.#open({
+      whoIs,
+      pass: (socket, from) => {
+        const there = connect(Number(port), hostname);
+        socket.pipe(there).pipe(socket);
+        this.#keep(there, from);
+        there.on('close', () => socket.destroy());
+        socket.on('close', () => there.destroy());
+      },
     });
+  }
+
+  /** A lane on which nobody is but strangers, without TLS. */
+  async openPlain(port: number, address: string): Promise<void> {
+    await this.#open({ pass: (socket) => socket.destroy() }, port, address);
   }
 
   /** A lane to a proxy, for which every name is this machine's; returns its port. */
@@ -64,11 +93,11 @@ export class Road implements AsyncDisposable {
         socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
         socket.pipe(there).pipe(socket);
       });
-      this.#keep(there, this.#sockets.get(socket) ?? '');
+      this.#keep(there, plain(socket.remoteAddress));
       there.on('close', () => socket.destroy());
       socket.on('close', () => there.destroy());
     });
-    return await this.#open((socket) => proxy.emit('connection', socket));
+    return await this.#open({ pass: (socket) => proxy.emit('connection', socket) });
   }
 
   /** From now on; what the machine had open is cut, as on the way to another network. */
@@ -82,16 +111,23 @@ export class Road implements AsyncDisposable {
     this.#others.add(address);
   }
 
-  async #open(pass: (socket: Socket) => void): Promise<number> {
-    const lane = createSocketServer((socket) => {
-      const from = plain(socket.remoteAddress);
-      this.#keep(socket, from);
-      const answer = this.#others.has(plain(socket.localAddress)) ? 'page' : (this.#answers.get(from) ?? 'whom-it-asks');
-      if (answer === 'whom-it-asks') pass(socket);
+  async #open({ pass, whoIs }: Lane, port = 0, address = '::'): Promise<number> {
+    const lane = createSocketServer((raw) => {
+      const from = plain(raw.remoteAddress);
+      const answer = this.#others.has(plain(raw.localAddress)) ? 'page' : (this.#answers.get(from) ?? 'whom-it-asks');
+      this.#keep(raw, from);
+      if (whoIs !== undefined && answer === 'drops-https') {
+        raw.destroy();
+        return;
+      }
+      const isReal = answer === 'whom-it-asks';
+      const socket = whoIs === undefined ? raw : new TLSSocket(raw, { isServer: true, ...(isReal ? whoIs.itself : whoIs.stranger) });
+      if (socket !== raw) this.#keep(socket, from);
+      if (isReal) pass(socket, from);
       else this.#strangers[answer].emit('connection', socket);
     });
     this.#lanes.push(lane);
-    await new Promise<void>((resolve) => lane.listen(0, '::', resolve));
+    await new Promise<void>((resolve) => lane.listen(port, address, resolve));
     return (lane.address() as AddressInfo).port;
   }
 
