@@ -49,6 +49,13 @@ async function run(args: readonly string[], typed?: string): Promise<Ran> {
 }
 
 describe('commands', () => {
+  it('says of a held download that "now" downloads it, and not that the update begins', async () => {
+    const wait = { what: 'download' as const, codes: ['METERED'], startsAt: null, latestAt: null, programs: [] };
+    requests.statusAnswer = { ...STATUS, wait };
+    expect((await run(['now'])).stdout).toBe('Your computer downloads the update now.\n');
+    expect(requests.asked).toEqual(['now']);
+  });
+
   it('ask the running agent, and tell people', async () => {
     expect(await run(['status', '--verbose'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('the battery is at 20 %') as string });
     expect((await run(['status'])).stdout).toMatch(/^Your computer will update when it is plugged in/);

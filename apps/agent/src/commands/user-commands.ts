@@ -6,7 +6,7 @@ import { printable } from '@floe/model';
 import { peopleStatus } from './people-status.ts';
 import { changesText } from './changes-text.ts';
 import { timeInWords, type Reader } from '../text/people-time.ts';
-import { textFor } from '../text/people.ts';
+import { isHeldDownload, textFor } from '../text/people.ts';
 import { fill } from '../text/words/languages.ts';
 import { statusText } from './text.ts';
 
@@ -68,8 +68,10 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
     return 0;
   },
   async now(client, deps) {
+    const { words } = deps.language;
+    const { wait } = await client.status();
     const answer = await client.now();
-    print(deps, answer, `${deps.language.words.answer.now}\n`);
+    print(deps, answer, `${wait !== null && isHeldDownload(wait) ? words.done.download : words.answer.now}\n`);
     return 0;
   },
   async rollback(client, deps) {
