@@ -37,6 +37,24 @@ describe('parseRepositoryUrl', () => {
     },
   );
 
+  it.each([
+    ['ssh://git@github.com/acme/fleet.git', 'https://github.com/acme/fleet.git'],
+    ['ssh://git@git.example.org:2222/acme/fleet', 'https://git.example.org/acme/fleet'],
+    ['git@github.com:acme/fleet.git', 'https://github.com/acme/fleet.git'],
+    ['github.com:acme/fleet', 'https://github.com/acme/fleet'],
+    ['s3cret@host:acme/fleet', 'https://host/acme/fleet'],
+  ])('names the https:// address that %s probably has', (address, https) => {
+    const refused = (): unknown => parseRepositoryUrl(address);
+    expect(refused).toThrow(`probably ${https}, and a token`);
+    expect(refused).not.toThrow(/s3cret/);
+  });
+
+  it.each(['ssh://u:s3cret@host/fleet', 'u:s3cret@host:fleet', 'host:fleet?token=s3cret', 'host:a b'])('names none for %s', (address) => {
+    const refused = (): unknown => parseRepositoryUrl(address);
+    expect(refused).toThrow(/use the https:\/\/ address of the repository, and/);
+    expect(refused).not.toThrow(/s3cret/);
+  });
+
   it.each(['https://user:s3cret@host/fleet.git', 'https://s3cret@host/fleet.git', 'ssh://u:s3cret@host/fleet'])(
     'refuses credentials without repeating them (%#)',
     (text) => {

@@ -12,8 +12,9 @@ export function parseRepositoryUrl(text: string): string {
   const trimmed = text.trim();
   const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
   if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) {
+    const https = httpsForm(trimmed, url);
     throw unsupported(
-      'it is an SSH address: use the https:// address of the repository, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private',
+      `it is an SSH address: use the https:// address of the repository${https === undefined ? '' : `, probably ${https}`}, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private`,
     );
   }
   if (url === undefined) throw unsupported('it is not a URL: use the https:// address of the repository');
@@ -25,6 +26,15 @@ export function parseRepositoryUrl(text: string): string {
   }
   if (url.search !== '' || url.hash !== '') throw unsupported('it has a query or a fragment: use the address that "git clone" takes');
   return withoutTrailingSlashes(url.href);
+}
+
+/** Where the same repository is at the forges that people use. Of the login nothing is told, and nothing at all of what may have a password in it. */
+function httpsForm(text: string, url: URL | undefined): string | undefined {
+  const isUrl = url?.hostname !== undefined && url.hostname !== '';
+  if (isUrl && url.password !== '') return undefined;
+  const [, host, path] = isUrl ? ['', url.hostname, url.pathname] : (/^(?:[^/@:\s]+@)?([^/@:\s]+):(.*)$/.exec(text) ?? []);
+  if (host === undefined || path === undefined || !/^[\w.-]+$/.test(host) || !/^\/*[\w.-]+(?:\/[\w.-]+)*$/.test(path)) return undefined;
+  return `https://${host}/${path.replace(/^\/+/, '')}`;
 }
 
 // Neither the message nor the data contain the address, because it may contain a password.
