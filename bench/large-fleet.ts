@@ -65,7 +65,7 @@ export class LargeFleet implements AsyncDisposable {
     const deps = { clock: systemClock, logger: silentLogger, migrationsDir: join(ROOT, 'migrations') };
     const store = stack.use(await openStore({ kind: 'postgres', url: databaseUrl }, deps));
     const repository = await store.repositories.ensure({ url: 'https://forge.example/fleet.git', branch: 'main', now: systemClock.now() });
-    if (!(await store.repositories.claim(repository.id, 'bench', LEASE_MS, systemClock.now()))) throw new Error('the lease was not free');
+    if (!(await store.repositories.claim(repository.id, 'bench', LEASE_MS))) throw new Error('the lease was not free');
     const { keys, releaseKey } = dataPaths(join(dir, 'server'));
     await mkdir(keys, { recursive: true, mode: 0o700 });
     const releaseSigner = await loadOrCreateSigner(releaseKey, 'release-1');

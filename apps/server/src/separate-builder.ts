@@ -65,7 +65,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
         try {
           const lease = await store.repositories.lease(id);
           const renewed = lease && `${lease.owner} ${lease.expiresAt}`;
-          // Its time is by the clock of the builder's machine, which may be another one than here.
+          // Its time is by the clock of the database's machine, which may be another one than here.
           if (renewed !== undefined && renewed !== seen) seenAt = clock.monotonic();
           seen = renewed;
           onSilence(

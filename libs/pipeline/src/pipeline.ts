@@ -28,7 +28,7 @@ const RETRY = { baseMs: 500, capMs: 60_000 };
 export async function runPipeline(deps: PipelineDeps, repositoryId: string, signal: AbortSignal): Promise<void> {
   const { store, clock, owner, logger } = deps;
   while (!signal.aborted) {
-    const token = await retrying(deps, signal, async () => await store.repositories.claim(repositoryId, owner, LEASE_MS, clock.now()));
+    const token = await retrying(deps, signal, async () => await store.repositories.claim(repositoryId, owner, LEASE_MS));
     if (token === undefined) {
       await clock.sleep(LEASE_MS / 3, signal);
       continue;
@@ -74,7 +74,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
       await clock.sleep(LEASE_MS / 3, inner);
       if (inner.aborted) return;
       try {
-        if (!(await store.repositories.renew(lease, owner, LEASE_MS, clock.now()))) break;
+        if (!(await store.repositories.renew(lease, owner, LEASE_MS))) break;
         heldUntil = clock.monotonic() + LEASE_MS;
       } catch (error) {
         logger.warn('the lease could not be renewed', { error });

@@ -12,7 +12,6 @@ import { databasesForTests } from './test/world-for-each-test.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../migrations');
 const createDatabase = databasesForTests();
-const LATER_MS = 60_000;
 
 /** Where the first builder is held up: in its signature, or after it, on its way to the file. */
 test.each(['signature', 'file'] as const)('a builder that is held up at a %s until another one took over hands out nothing', async (where) => {
@@ -54,7 +53,7 @@ test.each(['signature', 'file'] as const)('a builder that is held up at a %s unt
   await reached.promise;
 
   // The other one does not see bob's build through, and ends with a newer commit.
-  second.laterMs = LATER_MS;
+  await first.store.repositories.unclaim(first.repository.id, 'first');
   await second.start(join(dir, 'second'));
   await second.ended('1'.padStart(40, '0') as never, 'PUBLISHED');
   second.commits.push({ ada: { evaluates: 3 }, bob: { evaluates: 2 } });
@@ -138,7 +137,7 @@ test('only the builder that holds the lease tidies the cache, and no more once i
   expect(tidies).toEqual(['first']);
   // Somebody else claims it, as after half a minute without an answer.
   await first.store.repositories.unclaim(first.repository.id, 'first');
-  expect(await second.store.repositories.claim(second.repository.id, 'third', 30_000, Date.now())).toBeGreaterThan(0);
+  expect(await second.store.repositories.claim(second.repository.id, 'third', 30_000)).toBeGreaterThan(0);
   await expect(mayTidy.get(first)?.()).rejects.toMatchObject({ code: 'LEASE_LOST' });
   await eventually('it ends', () => (tidies.includes('first ends') ? true : undefined));
   await rm(dir, { recursive: true, force: true });

@@ -23,7 +23,7 @@ async function exercise(url: string, listener: string): Promise<void> {
   const { id } = await store.repositories.ensure({ url: 'https://git.example.org/fleet.git', branch: 'main', now: 1 });
   await store.repositories.unclaim(id, SERVER);
   await store.repositories.unclaim(id, 'floe-builder');
-  expect(await store.repositories.claim(id, listener, 1, 10)).toBeGreaterThan(0);
+  expect(await store.repositories.claim(id, listener, 1)).toBeGreaterThan(0);
   await using _heard = await store.hints.listen(() => undefined);
 }
 

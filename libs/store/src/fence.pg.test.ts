@@ -25,8 +25,6 @@ beforeAll(async () => {
 });
 afterAll(async () => await stack.disposeAsync());
 
-const LEASE_MS = 1_000;
-
 /** What a builder writes, each as one call; `n` makes each different. */
 type Write = (store: Store, about: Subject, n: number) => Promise<unknown>;
 interface Subject {
@@ -63,8 +61,9 @@ async function newSubject(): Promise<Subject> {
   return { repository, revision, revisionId: revision.id, host };
 }
 
-async function claimed(store: Store, { id }: Repository, owner: string, now: number): Promise<number> {
-  const token = await store.repositories.claim(id, owner, LEASE_MS, now);
+async function claimed(store: Store, { id }: Repository, owner: string): Promise<number> {
+  // Which is over at once.
+  const token = await store.repositories.claim(id, owner, 0);
   if (token === undefined) throw new Error('the lease is held');
   return token;
 }
@@ -93,11 +92,11 @@ describe('what comes late of a builder', () => {
     const about = await newSubject();
     const { repository } = about;
     let lost = 0;
-    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'first', 0), onLost: () => (lost += 1) });
+    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'first'), onLost: () => (lost += 1) });
     const other = await newSubject();
-    const held = first.underLease({ repositoryId: other.repository.id, token: await claimed(first, other.repository, 'first', 0) });
+    const held = first.underLease({ repositoryId: other.repository.id, token: await claimed(first, other.repository, 'first') });
     expect(await refused(write(held, other, 1))).toBe(false);
-    const token = await claimed(second, repository, 'second', 2 * LEASE_MS);
+    const token = await claimed(second, repository, 'second');
     const before = await contents();
     expect(await refused(write(old, about, 2))).toBe(true);
     expect(await contents()).toBe(before);
@@ -110,15 +109,15 @@ describe('what comes late of a builder', () => {
 
   test('is not taken either of a builder that has the same name, such as a copy', async () => {
     const { repository } = await newSubject();
-    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'same', 0) });
-    await claimed(second, repository, 'same', 1);
+    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'same') });
+    await claimed(second, repository, 'same');
     expect(await refused(old.repositories.accept(repository.id, commit('b')))).toBe(true);
   });
 
   test('is not taken when it was held up in the middle of the write, while another builder took over', async () => {
     const about = await newSubject();
     const { repository, revisionId } = about;
-    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'first', 0) });
+    const old = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'first') });
     const reached = Promise.withResolvers<undefined>();
     const go = Promise.withResolvers<undefined>();
     const holding = beside.begin(async (tx) => {
@@ -129,7 +128,7 @@ describe('what comes late of a builder', () => {
     await reached.promise;
     const late = refused(old.revisions.noteError(revisionId, 'late'));
     await eventually('the late write waits', async () => (await beside`select from pg_locks where not granted`)[0]);
-    await claimed(second, repository, 'second', 2 * LEASE_MS);
+    await claimed(second, repository, 'second');
     go.resolve(undefined);
     await holding;
     expect(await late).toBe(true);
@@ -149,17 +148,15 @@ describe('what comes late of a builder', () => {
         const about = await newSubject();
         const { repository } = about;
         const both = [first, second];
-        let now = 0;
-        let current = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'builder 0', now) });
+        let current = first.underLease({ repositoryId: repository.id, token: await claimed(first, repository, 'builder 0') });
         for (const [index, { before, during, turns }] of steps.entries()) {
-          now += 2 * LEASE_MS;
           const old = current;
           const send = (each: string): Promise<boolean> => refused((WRITES[each] as Write)(old, about, (n += 1)));
           // Those that were sent first may be committed or not, but never after the claim.
           const sent = before.map(send);
           for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
           const next = both[(index + 1) % 2] ?? first;
-          const claiming = claimed(next, repository, `builder ${index + 1}`, now);
+          const claiming = claimed(next, repository, `builder ${index + 1}`);
           const meanwhile = during.map(send);
           const token = await claiming;
           const then = await contents();

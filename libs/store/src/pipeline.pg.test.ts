@@ -172,20 +172,21 @@ describe.each(WORLDS)('on $name', ({ open }) => {
     test('has one lease: a second owner waits until it expires or is given back', async () => {
       const { repositories } = world.store;
       const { id } = await newRepository(world.store);
-      expect(await repositories.claim(id, 'one', 100, 1_000)).toBe(1);
-      expect(await repositories.claim(id, 'two', 100, 1_099)).toBeUndefined();
-      expect(await repositories.renew({ repositoryId: id, token: 1 }, 'one', 100, 1_050)).toBe(true); // until 1150
-      expect(await repositories.claim(id, 'two', 100, 1_149)).toBeUndefined();
-      expect(await repositories.claim(id, 'two', 100, 1_150)).toBe(2);
-      expect(await repositories.renew({ repositoryId: id, token: 1 }, 'one', 100, 1_151)).toBe(false);
+      expect(await repositories.claim(id, 'one', 60_000)).toBe(1);
+      expect(await repositories.claim(id, 'two', 60_000)).toBeUndefined();
+      expect(await repositories.renew({ repositoryId: id, token: 1 }, 'one', 60_000)).toBe(true);
+      expect(await repositories.claim(id, 'two', 60_000)).toBeUndefined();
+      expect(await repositories.renew({ repositoryId: id, token: 1 }, 'one', 0)).toBe(true); // which is over at once
+      expect(await repositories.claim(id, 'two', 60_000)).toBe(2);
+      expect(await repositories.renew({ repositoryId: id, token: 1 }, 'one', 60_000)).toBe(false);
       await repositories.unclaim(id, 'one'); // late: the lease is not its own any more
-      expect(await repositories.claim(id, 'one', 100, 1_160)).toBeUndefined();
+      expect(await repositories.claim(id, 'one', 60_000)).toBeUndefined();
       await repositories.unclaim(id, 'two');
-      expect(await repositories.renew({ repositoryId: id, token: 2 }, 'two', 100, 1_155)).toBe(false);
-      expect(await repositories.claim(id, 'one', 100, 1_160)).toBe(3);
+      expect(await repositories.renew({ repositoryId: id, token: 2 }, 'two', 60_000)).toBe(false);
+      expect(await repositories.claim(id, 'one', 60_000)).toBe(3);
       // A worker that starts again, and one that still believes that it is this one.
-      expect(await repositories.claim(id, 'one', 100, 1_161)).toBe(4);
-      expect(await repositories.renew({ repositoryId: id, token: 3 }, 'one', 100, 1_162)).toBe(false);
+      expect(await repositories.claim(id, 'one', 60_000)).toBe(4);
+      expect(await repositories.renew({ repositoryId: id, token: 3 }, 'one', 60_000)).toBe(false);
     });
 
     test('keeps the beginning of a problem and of a held commit', async () => {

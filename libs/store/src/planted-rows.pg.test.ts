@@ -96,8 +96,8 @@ test("a lease that ends in no time that anybody could mean is nobody's", async (
   const { id } = await newRepository(store);
   for (const end of ['null', '9223372036854775806', '-1', String(365 * 24 * 3_600_000)]) {
     await query?.(`update repositories set lease_owner = 'nobody', lease_expires_at = ${end} where id = '${id}'`);
-    expect(await store.repositories.claim(id, 'somebody', 1_000, 1), end).toBeGreaterThan(0);
-    expect(await store.repositories.claim(id, 'another', 1_000, 1), end).toBeUndefined();
+    expect(await store.repositories.claim(id, 'somebody', 60_000), end).toBeGreaterThan(0);
+    expect(await store.repositories.claim(id, 'another', 60_000), end).toBeUndefined();
   }
 });
 
@@ -105,9 +105,9 @@ test('whatever the token of a lease was made to be, the next claim works under i
   const { store, query } = world;
   const { id } = await newRepository(store);
   for (const token of ['9223372036854775807', '-1', '0', '9007199254740993']) {
-    const before = await store.repositories.claim(id, 'somebody', 1_000, 1);
+    const before = await store.repositories.claim(id, 'somebody', 60_000);
     await query?.(`update repository_leases set token = ${token} where repository_id = '${id}'`);
-    const after = await store.repositories.claim(id, 'somebody', 1_000, 1);
+    const after = await store.repositories.claim(id, 'somebody', 60_000);
     if (before === undefined || after === undefined) throw new Error('it is not free');
     await store.underLease({ repositoryId: id, token: after }).repositories.noteAdvice(id, token);
     if (before !== after)

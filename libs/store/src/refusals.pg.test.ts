@@ -12,7 +12,7 @@ function refusedCalls(store: Store, host: ReturnType<typeof newHost>, repository
   const about = { subject: MARKER, authorName: MARKER, authorEmail: MARKER };
   return {
     'repositories.ensure': async () => await store.repositories.ensure({ url: MARKER, branch: MARKER, now: TOO_LARGE }),
-    'repositories.claim': async () => await store.repositories.claim(repositoryId, MARKER, TOO_LARGE, 1),
+    'repositories.claim': async () => await store.repositories.claim(repositoryId, MARKER, TOO_LARGE),
     'repositories.recordFetch': async () =>
       await store.repositories.recordFetch(repositoryId, { now: TOO_LARGE, problem: { code: MARKER, message: MARKER } }),
     'repositories.hold': async () => await store.repositories.hold(repositoryId, { commit: commit('9'), reason: MARKER }, TOO_LARGE),

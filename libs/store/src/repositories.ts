@@ -64,18 +64,26 @@ export async function wakeRepository(db: Database, id: string): Promise<void> {
   await notify(db, { topic: 'repository', id });
 }
 
-/** Leases take seconds; the clocks of two servers may differ by less than this. */
+/** Leases take seconds. One that ends later than this was written by hand, or by a database whose clock was ahead. */
 const LONGEST_LEASE_MS = 3_600_000;
+
+/**
+ * By the clock of the database, which all builders have in common: with clocks of their own that are hours apart, each would find the other one's
+ * lease expired, again and again.
+ */
+function fromNow(ms: number): SQL<number> {
+  return sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint + ${ms}::bigint`;
+}
 
 /**
  * Takes the lease if it is free, expired or `owner`'s own. Two workers that claim it at the same time both update the same row:
  * the second waits for the first's commit, and Postgres then checks its condition again on the new row, where it fails.
  * The token is raised last, as `fenced` looks at it last.
  */
-async function claim(db: Database, id: string, owner: string, leaseMs: number, now: number): Promise<number | undefined> {
+async function claim(db: Database, id: string, owner: string, leaseMs: number): Promise<number | undefined> {
   const claimed = await db
     .update(repositories)
-    .set({ leaseOwner: owner, leaseExpiresAt: now + leaseMs })
+    .set({ leaseOwner: owner, leaseExpiresAt: fromNow(leaseMs) })
     .where(
       and(
         eq(repositories.id, id),
@@ -83,9 +91,8 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
           isNull(repositories.leaseOwner),
           eq(repositories.leaseOwner, owner),
           isNull(repositories.leaseExpiresAt),
-          lte(repositories.leaseExpiresAt, now),
-          // Longer than any lease: the clock was ahead when it was taken, or the row was changed by hand.
-          gt(repositories.leaseExpiresAt, now + LONGEST_LEASE_MS),
+          lte(repositories.leaseExpiresAt, fromNow(0)),
+          gt(repositories.leaseExpiresAt, fromNow(LONGEST_LEASE_MS)),
         ),
       ),
     )
@@ -101,14 +108,14 @@ async function claim(db: Database, id: string, owner: string, leaseMs: number, n
 }
 
 /** Prolongs the lease of the newest claim, and no other: also one that was over, if nobody has claimed it since. */
-async function renew(db: Database, { repositoryId, token }: Lease, owner: string, leaseMs: number, now: number): Promise<boolean> {
+async function renew(db: Database, { repositoryId, token }: Lease, owner: string, leaseMs: number): Promise<boolean> {
   const isNewest = db
     .select({ token: repositoryLeases.token })
     .from(repositoryLeases)
     .where(and(eq(repositoryLeases.repositoryId, repositoryId), eq(repositoryLeases.token, token)));
   const renewed = await db
     .update(repositories)
-    .set({ leaseExpiresAt: now + leaseMs })
+    .set({ leaseExpiresAt: fromNow(leaseMs) })
     .where(and(eq(repositories.id, repositoryId), eq(repositories.leaseOwner, owner), exists(isNewest)))
     .returning({ id: repositories.id });
   return renewed.length > 0;
@@ -173,12 +180,12 @@ export function createRepositoryStore(db: Database, clock: Clock, newestMigratio
       return toRepository(row);
     },
     wake: async (id) => await db.transaction(async (tx) => await wakeRepository(tx, id)),
-    claim: async (id, owner, leaseMs, now) =>
+    claim: async (id, owner, leaseMs) =>
       await db.transaction(async (tx) => {
         await refuseNewer(tx, newestMigration);
-        return await claim(tx, id, owner, leaseMs, now);
+        return await claim(tx, id, owner, leaseMs);
       }),
-    renew: async (lease, owner, leaseMs, now) => await renew(db, lease, owner, leaseMs, now),
+    renew: async (lease, owner, leaseMs) => await renew(db, lease, owner, leaseMs),
     async lease(id) {
       const [row] = await db
         .select({ owner: repositories.leaseOwner, expiresAt: repositories.leaseExpiresAt })

@@ -28,14 +28,14 @@ export interface RepositoryStore {
   /** Says "look again" to whoever works on the repository. */
   wake(id: string): Promise<void>;
   /**
-   * `owner` holds the repository's lease until `now + leaseMs`, if it was free, expired or its own: resolves to the token of this claim, for
+   * `owner` holds the repository's lease for `leaseMs` by the clock of the database, if it was free, expired or its own: resolves to the token of this claim, for
    * `underLease`. Each claim has a higher one. Undefined: somebody else holds it. Throws
    * `FloeError('STORE_TOO_NEW')` once a newer Floe has migrated the database.
    */
-  claim(id: string, owner: string, leaseMs: number, now: Timestamp): Promise<number | undefined>;
+  claim(id: string, owner: string, leaseMs: number): Promise<number | undefined>;
   /** Prolongs it; false: somebody has claimed it since, or it was given back. */
-  renew(lease: Lease, owner: string, leaseMs: number, now: Timestamp): Promise<boolean>;
-  /** Who holds the lease, and until when; undefined: nobody does. It may be over. */
+  renew(lease: Lease, owner: string, leaseMs: number): Promise<boolean>;
+  /** Who holds the lease, and until when by the clock of the database; undefined: nobody does. It may be over. */
   lease(id: string): Promise<{ readonly owner: string; readonly expiresAt: Timestamp } | undefined>;
   /** Gives the lease back, if it is still `owner`'s. */
   unclaim(id: string, owner: string): Promise<void>;

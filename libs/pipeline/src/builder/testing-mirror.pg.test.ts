@@ -16,7 +16,7 @@ test('what a builder without its lease tells of a testing branch is not shown', 
   const repository = { url: 'https://git.example.org/fleet.git', testingBranches: 1 };
   const config = { dataDir, repository, publicUrl: 'https://floe.example.org', forge: 'github' } as Partial<BuilderConfig> as BuilderConfig;
   const { id } = await store.repositories.ensure({ url: repository.url, branch: 'main', now: 1 });
-  const claim = async (now: number) => store.underLease({ repositoryId: id, token: (await store.repositories.claim(id, `at ${now}`, 10, now)) ?? 0 });
+  const claim = async (owner: string) => store.underLease({ repositoryId: id, token: (await store.repositories.claim(id, owner, 0)) ?? 0 });
   try {
     await using testing = await openTesting({ config, clock: systemClock, logger: silentLogger }, id, 'main');
     const shown = async (by: typeof store, digit: string): Promise<boolean> =>
@@ -27,9 +27,9 @@ test('what a builder without its lease tells of a testing branch is not shown', 
           throw error;
         },
       );
-    const old = await claim(1);
+    const old = await claim('one');
     expect(await shown(old, 'a')).toBe(true);
-    const other = await claim(100);
+    const other = await claim('another');
     expect(await shown(old, 'b')).toBe(false);
     expect(await shown(other, 'c')).toBe(true);
   } finally {
