@@ -3,20 +3,18 @@ import type { Releaser } from '@floe/pipeline';
 import {
   CLOSE_CODES,
   type Envelope,
+  EnvelopeText,
   FreshnessStatement,
-  peek,
+  peekStored,
   ReleaseStatement,
-  seal,
+  sealAround,
   type Directive,
   type OneDirective,
   type PermitStatement,
   type Urgency,
-  parseStored,
-  storedEnvelope,
 } from '@floe/protocol';
 import type { Logger, Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, SavedHostStatement, StorePart } from '@floe/store';
-import type * as v from 'valibot';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
 
@@ -65,31 +63,30 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     repositoryId,
     untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [desired.releaseId] : [])),
   );
-  const releases = new Map(stored.map(({ id, envelope, isSubmitted }) => [id, { envelope: parseStored(envelope), isSubmitted }]));
+  const releases = new Map(stored.map(({ id, envelope, isSubmitted }) => [id, { envelope: EnvelopeText.of(envelope), isSubmitted }]));
   // Without it an agent only knows less of how old the news is; it is signed again every hour.
-  const freshnessEnvelope = storedEnvelope(freshness);
+  const stated = peekStored(freshness, FreshnessStatement);
+  const fresh = stated === undefined ? undefined : EnvelopeText.of(freshness);
 
   const sent: DirectiveRow[] = [];
   const permits: SavedHostStatement[] = [];
-  const stated = freshnessEnvelope === undefined ? undefined : statementIn(freshnessEnvelope, FreshnessStatement);
   // The agent judges by the newest date that the release key signed, if its clock and the server's are behind that.
   const asOf = stated?.asOf ?? 0;
   for (const addressee of untold) {
     const { session, desired, isRetry, envelope, deploy } = addressee;
     const known = releases.get(desired.releaseId);
     if (known?.isSubmitted === true && !session.capabilities.has('submitted')) continue;
-    const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : parseStored(envelope);
-    const release = perDirective === undefined ? known?.envelope : await releaser.once(session.host, perDirective, onlyFor(addressee));
+    const perDirective = envelope === undefined ? (known?.isSubmitted === true ? known.envelope : undefined) : EnvelopeText.of(envelope);
+    const release = perDirective === undefined ? known?.envelope : await signedOnce(releaser, perDirective, addressee);
     if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
-    const statement = statementIn(release, ReleaseStatement);
-    const permitted = statement && permitFor(addressee, statement, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
-    const permit = permitted && (await releaser.permit(release, permitted));
+    const permitted = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
+    const permit = permitted && (await releaser.permit(release.envelope, permitted));
     // Without it the agent would refuse; the host is looked at again when it is signed.
     if (permitted !== undefined && permit === undefined) continue;
-    const directive: Directive = {
+    const directive: Omit<Directive, 'release' | 'permit' | 'freshness'> = {
       version: 1,
       host: session.calledAs,
       machineId: session.machineId,
@@ -97,17 +94,16 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       mode: desired.isOnlyStaged === true ? 'stage' : 'activate',
       isRetry,
       ...(deploy?.epoch === desired.epoch && session.capabilities.has('urgent') ? { urgent: urgencyOf(deploy) } : {}),
-      release,
-      ...(permit === undefined ? {} : { permit }),
-      // Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before.
-      ...(stated !== undefined && statement?.repository === stated.repository && statement.ref === stated.ref
-        ? { freshness: freshnessEnvelope }
-        : {}),
       issuedAt,
       expiresAt,
       nonce: session.nonce,
     };
-    if (!session.offer(desired.epoch, desired.releaseId, seal(serverSigner, 'floe/directive', directive))) continue;
+    const envelopes = {
+      release,
+      permit: permit && EnvelopeText.of(JSON.stringify(permit)),
+      freshness: stated !== undefined && isOfBranch(release, stated) ? fresh : undefined,
+    };
+    if (!session.offer(desired.epoch, desired.releaseId, sealAround(serverSigner, 'floe/directive', directive, envelopes))) continue;
     sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
     if (permit !== undefined) permits.push(savedPermit(addressee, permit, issuedAt));
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
@@ -124,16 +120,26 @@ function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permi
   return { host, kind: 'permit', epoch, seq: at, publicKey: permit.keyId, envelope: JSON.stringify(permit), at };
 }
 
+/** What the release key signs again, for this directive alone; undefined: it does not yet. */
+async function signedOnce(releaser: DirectiveDeps['releaser'], release: EnvelopeText, addressee: Addressee): Promise<EnvelopeText | undefined> {
+  const signed = await releaser.once(addressee.session.host, release.envelope, onlyFor(addressee));
+  return signed && EnvelopeText.of(JSON.stringify(signed));
+}
+
+/** Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before. */
+function isOfBranch(release: EnvelopeText, { repository, ref }: FreshnessStatement): boolean {
+  const said = release.texts('repository', 'ref');
+  return said.repository === repository && said.ref === ref;
+}
+
 /** It is to go below what it was told, and its agent would refuse that. */
 function isTooOld({ session, desired, floor }: Addressee): boolean {
   return needsPermit(desired, floor) && !session.capabilities.has('permit');
 }
 
 /** A release that names the machine's earlier name: an agent from before machines could be renamed would refuse it. Its host says so. */
-export function understands({ capabilities }: Pick<WelcomedSession, 'capabilities'>, release: Envelope): boolean {
-  if (capabilities.has('rename')) return true;
-  const opened = peek(release, ReleaseStatement);
-  return opened.kind !== 'opened' || opened.statement.formerHost === undefined;
+export function understands({ capabilities }: Pick<WelcomedSession, 'capabilities'>, release: EnvelopeText): boolean {
+  return capabilities.has('rename') || release.texts('formerHost').formerHost === undefined;
 }
 
 function needsPermit({ permit, sequence }: Addressee['desired'], floor: number): boolean {
@@ -147,14 +153,13 @@ function onlyFor({ session, desired }: Addressee): OneDirective | undefined {
 }
 
 /** Made again for each connection, from what is stored, and good on that one alone. It names the release by what the release says. */
-function permitFor(
-  addressee: Addressee,
-  { repository, ref, sequence, toplevel }: ReleaseStatement,
-  times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>,
-): PermitStatement | undefined {
+function permitFor(addressee: Addressee, release: EnvelopeText, times: Pick<PermitStatement, 'issuedAt' | 'expiresAt'>): PermitStatement | undefined {
   const { session, desired, floor } = addressee;
   const { permit } = desired;
   if (permit === undefined || !needsPermit(desired, floor)) return undefined;
+  const statement = peekStored(release.json, ReleaseStatement);
+  if (statement === undefined) return undefined;
+  const { repository, ref, sequence, toplevel } = statement;
   const { calledAs: host, machineId, nonce } = session;
   const only = onlyFor(addressee);
   return {
@@ -172,12 +177,6 @@ function permitFor(
     nonce,
     ...(only === undefined ? {} : { onlyFor: only }),
   };
-}
-
-/** What one of the server's own envelopes says. */
-function statementIn<Schema extends v.GenericSchema>(envelope: Envelope, schema: Schema): v.InferOutput<Schema> | undefined {
-  const opened = peek(envelope, schema);
-  return opened.kind === 'opened' ? opened.statement : undefined;
 }
 
 function urgencyOf({ level, by, reason, expiresAt }: Deploy): Urgency {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { releaseAhead } from '@floe/model';
-import { seal, type StageHint, parseStored } from '@floe/protocol';
+import { EnvelopeText, sealAround, type StageHint } from '@floe/protocol';
 import type { Signer } from '@floe/runtime';
 import type { Fleet, StorePart } from '@floe/store';
 import type { WelcomedSession } from './agents/session.ts';
@@ -48,24 +48,23 @@ export async function sendHints({ store, clock, serverSigner }: HintDeps, reposi
     repositoryId,
     hinted.map(({ releaseId }) => releaseId),
   );
-  const envelopes = new Map(releases.map((release) => [release.id, parseStored(release.envelope)]));
+  const envelopes = new Map(releases.map((release) => [release.id, EnvelopeText.of(release.envelope)]));
   let sent = 0;
   for (const { session, releaseId, spreadMs } of hinted) {
     const release = envelopes.get(releaseId);
     if (release === undefined || !understands(session, release)) continue;
     const issuedAt = clock.now();
-    const hint: StageHint = {
+    const hint: Omit<StageHint, 'release'> = {
       version: 1,
       host: session.calledAs,
       machineId: session.machineId,
-      release,
       spreadMs,
       issuedAt,
       // By the time that the agent was told when it connected, however the clock was set since.
       expiresAt: clock.latest() + HINT_LIFETIME_MS,
       nonce: session.nonce,
     };
-    session.hint(releaseId, issuedAt, seal(serverSigner, 'floe/stage', hint));
+    session.hint(releaseId, issuedAt, sealAround(serverSigner, 'floe/stage', hint, { release }));
     sent += 1;
     if (sent % YIELD_EVERY === 0) await nextTurn();
   }

@@ -1,20 +1,22 @@
 import * as v from 'valibot';
 import { foreign, word } from './bounds.ts';
 
+export const ENVELOPE_TYPES = [
+  'floe/release',
+  'floe/freshness',
+  'floe/directive',
+  'floe/stage',
+  'floe/enrolment',
+  'floe/revocation',
+  'floe/rename',
+  'floe/report',
+  'floe/permit',
+  'floe/stable',
+] as const;
+
 /** A statement and its signature. The signature is over the bytes as they are, so checking it needs no canonical JSON. */
 export const Envelope = v.strictObject({
-  type: v.picklist([
-    'floe/release',
-    'floe/freshness',
-    'floe/directive',
-    'floe/stage',
-    'floe/enrolment',
-    'floe/revocation',
-    'floe/rename',
-    'floe/report',
-    'floe/permit',
-    'floe/stable',
-  ]),
+  type: v.picklist(ENVELOPE_TYPES),
   /** The signed bytes, base64. */
   payload: v.pipe(v.string(), v.maxLength(64 * 1024), v.base64()),
   keyId: v.pipe(word(128), v.minLength(1)),
@@ -58,7 +60,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
  * another (github.com/secure-systems-lab/dsse, protocol.md).
  */
 export function signedBytes(type: SignedType, payload: Uint8Array): Uint8Array {
-  const head = encoder.encode(`DSSEv1 ${encoder.encode(type).length} ${type} ${payload.length} `);
+  // Types are ASCII.
+  const head = encoder.encode(`DSSEv1 ${type.length} ${type} ${payload.length} `);
   const bytes = new Uint8Array(head.length + payload.length);
   bytes.set(head);
   bytes.set(payload, head.length);
@@ -82,11 +85,16 @@ function fromBase64(text: string): Uint8Array {
 
 /** Signs `statement`, encoded by `JSON.stringify`. */
 export function seal(signer: StatementSigner, type: EnvelopeType, statement: object): Envelope {
-  const payload = encoder.encode(JSON.stringify(statement));
+  return sealJson(signer, type, JSON.stringify(statement));
+}
+
+/** Signs a statement that is JSON already. */
+export function sealJson(signer: StatementSigner, type: EnvelopeType, json: string): Envelope {
+  const payload = encoder.encode(json);
   return { type, payload: toBase64(payload), keyId: signer.keyId, signature: signer.sign(signedBytes(type, payload)) };
 }
 
-/** The same by a key that may be elsewhere. Rejects when there is no signature. */
+/** As {@link seal}, by a key that may be elsewhere. Rejects when there is no signature. */
 export async function sealAsync(signer: AsyncStatementSigner, type: EnvelopeType, statement: object): Promise<Envelope> {
   const payload = encoder.encode(JSON.stringify(statement));
   const signature = await signer.sign(signedBytes(type, payload));

@@ -4,6 +4,7 @@ export * from './api.ts';
 export * from './bounds.ts';
 export * from './cache-view.ts';
 export * from './envelope.ts';
+export * from './envelope-text.ts';
 export * from './event-stream.ts';
 export * from './export.ts';
 export { isTimeZone } from './fleet-policy/cron-form.ts';
