@@ -50,9 +50,9 @@ const GATHER_MS = 50;
 const IDLE_MS = 60_000;
 /** A fleet of thousands always has changes: after each announcement other work gets this many times as long. */
 const REST_FACTOR = 3;
-/** After an announcement of so many hosts the next one waits so long: what it says is gathered meanwhile. */
+/** What changes about so many hosts at once is gathered for so long. */
 const MANY_HOSTS = 1_000;
-const MANY_REST_MS = 1_000;
+const MANY_GATHER_MS = 1_000;
 /** Delay of the next try after a failure (the database does not answer). */
 const RETRY_MS = 1_000;
 
@@ -85,17 +85,20 @@ export class Announcer {
   /** Tells what was marked, until `signal` aborts. `onTold`: the outbox may have news. */
   async run(signal: AbortSignal, onTold: () => void): Promise<void> {
     const { clock, logger, troubles } = this.#deps;
-    let restMs = GATHER_MS;
+    let restMs = 0;
+    /** Of the last announcement that was about all. */
+    let fleetSize = 0;
     while (!signal.aborted) {
       if (!(await this.#wake.wait(IDLE_MS, signal))) continue;
-      await clock.sleep(restMs, signal);
+      const marked = this.#marked === 'all' ? fleetSize : this.#marked.size;
+      await clock.sleep(Math.max(restMs, marked >= MANY_HOSTS ? MANY_GATHER_MS : GATHER_MS), signal);
       if (signal.aborted) return;
       const startedAt = clock.monotonic();
       const hosts = this.#marked;
       this.#marked = new Set();
-      let count = 0;
       try {
-        count = await this.#announce(hosts);
+        const count = await this.#announce(hosts);
+        if (hosts === 'all') fleetSize = count;
         troubles.end('telling what changed', SERVER_SUBJECT);
         onTold();
       } catch (error) {
@@ -105,7 +108,7 @@ export class Announcer {
         this.mark(hosts);
         await clock.sleep(RETRY_MS, signal);
       }
-      restMs = Math.max(GATHER_MS, REST_FACTOR * (clock.monotonic() - startedAt), count >= MANY_HOSTS ? MANY_REST_MS : 0);
+      restMs = REST_FACTOR * (clock.monotonic() - startedAt);
     }
   }
 

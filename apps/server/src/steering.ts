@@ -25,6 +25,10 @@ const FULL_PASS_MS = 30_000;
 /** After a failure (database away), the next try. */
 const RETRY_MS = 1_000;
 
+/** After a look that told so many hosts, or was for so many, the next one comes so much later: what they report is gathered meanwhile. */
+const MANY_HOSTS = 1_000;
+const MANY_REST_MS = 1_000;
+
 /** Of the server as a whole: no host and no revision has a name like it. */
 const SERVER_SUBJECT = 'server: steering';
 
@@ -117,8 +121,10 @@ export class Steering {
       this.#isAllMarked = false;
       this.#isRolloutMarked = false;
       this.#news = undefined;
+      let toldCount = 0;
       try {
-        const isMoved = await this.#pass(looked);
+        const { isMoved, told } = await this.#pass(looked);
+        toldCount = told;
         if (looked === 'all') lastFullAt = startedAt;
         troubles.end('steering', SERVER_SUBJECT);
         this.#afterPass(isMoved ? 'all' : news);
@@ -131,27 +137,25 @@ export class Steering {
         continue;
       }
       // Of thousands of hosts there is always news: others get as long as a pass takes.
-      await clock.sleep(clock.monotonic() - startedAt, signal);
+      const isMany = toldCount >= MANY_HOSTS || (hosts !== 'all' && hosts.size >= MANY_HOSTS);
+      await clock.sleep(Math.max(clock.monotonic() - startedAt, isMany ? MANY_REST_MS : 0), signal);
       await this.#wake.wait(untilFullMs(), signal);
     }
   }
 
-  /** Resolves to true when the rollout moved. */
-  async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<boolean> {
+  /** Resolves to whether the rollout moved, and how many hosts were told something. */
+  async #pass(hosts: ReadonlySet<HostName> | 'all'): Promise<{ readonly isMoved: boolean; readonly told: number }> {
     const { store, repositoryId, rollouts } = this.#deps;
-    if (hosts !== 'all' && hosts.size === 0) return false;
+    if (hosts !== 'all' && hosts.size === 0) return { isMoved: false, told: 0 };
     const fleet = await store.hosts.fleet(repositoryId, hosts === 'all' ? undefined : [...hosts]);
-    if (hosts !== 'all') {
-      await this.#steer(fleet);
-      return false;
-    }
+    if (hosts !== 'all') return { isMoved: false, told: await this.#steer(fleet) };
     const { fleet: decided, isMoved, dueInMs } = await rollouts.tick(fleet);
     this.#dueInMs = dueInMs;
-    await this.#steer(decided);
-    return isMoved;
+    return { isMoved, told: await this.#steer(decided) };
   }
 
-  async #steer(fleet: Fleet): Promise<void> {
+  /** Resolves to how many hosts were told something. */
+  async #steer(fleet: Fleet): Promise<number> {
     const { store, hub, clock, logger, troubles, repositoryId } = this.#deps;
     await this.#endTrials(fleet);
     await this.#logEndedTrials(fleet);
@@ -196,12 +200,16 @@ export class Steering {
         : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined, deploy: each.deploy }];
     });
     addressees.push(...fleet.hosts.flatMap((each) => this.#tryingOne(each)));
+    let told = 0;
     await troubles.together(
       'telling it',
       addressees,
       ({ session }) => session.host,
       async (some) => {
-        for (const { host, epoch } of await offerDirectives(this.#deps, repositoryId, some)) logger.info('directive sent', { host, epoch });
+        for (const { host, epoch } of await offerDirectives(this.#deps, repositoryId, some)) {
+          told += 1;
+          logger.info('directive sent', { host, epoch });
+        }
       },
     );
     // After the directives: a hint is for what comes next.
@@ -211,6 +219,7 @@ export class Steering {
       ({ session }) => session.host,
       async (some) => await sendHints(this.#deps, repositoryId, some),
     );
+    return told;
   }
 
   /** What came of a trial stands in the log of decisions, beside who asked for it. */

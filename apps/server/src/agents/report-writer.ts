@@ -3,8 +3,11 @@ import type { Report } from '@floe/protocol';
 import { describeError, isFloeError, narrow, type Clock, type Culprit, type Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 
-/** How long a report waits for company, in ms. Short enough that nobody sees it, long enough to batch a fleet. */
+/** How long a report waits for company, in ms. Short enough that nobody sees it. */
 const GATHER_MS = 15;
+/** After a batch of so many reports more are on their way, and a batch costs as much as 50 reports: those wait for so long, in ms. */
+const MANY_REPORTS = 20;
+const GATHER_MANY_MS = 100;
 const MAX_BATCH = 2_000;
 const RETRY_MS = 1_000;
 
@@ -83,6 +86,7 @@ export class ReportWriter implements AsyncDisposable {
         this.#queue.splice(0, batch.length);
         this.#tellWatchers();
         this.#onStored(batch);
+        if (batch.length >= MANY_REPORTS && this.#queue.length < MAX_BATCH) await this.#clock.sleep(GATHER_MANY_MS, signal);
       } catch (error) {
         if (signal.aborted) break; // The agents send them again: none of these was acknowledged.
         this.#logger.warn('reports could not be stored; trying again', { waiting: this.#queue.length, error });
