@@ -1,7 +1,6 @@
 import { storableText, type HostName, type ReleaseRef, type StorePath } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import { and, eq, sql } from 'drizzle-orm';
-import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
@@ -9,13 +8,11 @@ import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { lockHosts } from './host-rows.ts';
 import { KeptFleets } from './kept-fleets.ts';
 import { takeSlot } from './host-slots.ts';
-import { HostNameText, Int8, isOneOf, readRows } from './rows.ts';
+import { asOneText, isOneOf, readNumbers } from './rows.ts';
 import type { Deploy, DesiredRelease } from './records.ts';
 import type { HostStore } from './store.ts';
 import { acknowledgements, deploys, hosts, quarantines } from './tables/index.ts';
 import type { LeftOutRows } from './unreadable.ts';
-
-const Desired = v.object({ host: HostNameText, epoch: Int8 });
 
 /** One update for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
 async function desire(db: Database, origin: HintOrigin, wanted: readonly DesiredRelease[], at: number): ReturnType<HostStore['desire']> {
@@ -34,15 +31,16 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Desired
   const names = wanted.map(({ host }) => host);
   return await db.transaction(async (tx) => {
     await lockHosts(tx, isOneOf(hosts.host, names));
-    const moved = await tx.execute(sql`
-      update hosts h set
+    const found = await tx.execute(sql`
+      with moved as (update hosts h set
         desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1,
         desired_mode = w.mode, desired_permit = w.permit, told_sequence = greatest(h.told_sequence, h.desired_sequence, w.sequence)
       from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint, mode text, permit jsonb)
       where h.host = w.host and (w.epoch is null or w.epoch = h.epoch)
         and (h.desired_release_id is distinct from w.id or h.desired_mode is distinct from w.mode or (h.desired_permit is null and w.permit is not null))
-      returning h.host, h.epoch`);
-    const desired = readRows(Desired, moved);
+      returning h.host, h.epoch)
+      ${asOneText(sql`host`, sql`epoch`, sql`moved`)}`);
+    const desired = [...readNumbers(found, 'epoch')].map(([host, epoch]) => ({ host, epoch }));
     await notifyHosts(
       tx,
       desired.map(({ host }) => host),

@@ -4,6 +4,7 @@ import type { Database } from './database.ts';
 import { notify, notifyHosts, type HintOrigin } from './hints.ts';
 import { gatherArrivals } from './host-arrivals.ts';
 import { lockHosts } from './host-rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import type { HostStore } from './store.ts';
 import { hosts, serverLeases } from './tables/index.ts';
 
@@ -79,10 +80,9 @@ export function createHostPresence(db: Database, origin: HintOrigin): Presence {
     disconnect: async (host, sessionId, at) => await disconnect(db, origin, host, sessionId, at),
     disconnectAll: async (sessionIdPrefix, at) => await disconnectAll(db, sessionIdPrefix, at),
     async present(serverId) {
-      const rows = await db
-        .select({ host: hosts.host, sessionId: hosts.sessionId })
-        .from(hosts)
-        .where(and(eq(hosts.isConnected, true), sql`starts_with(${hosts.sessionId}, ${`${serverId}/`})`));
+      const rows = await readAsText(db, { host: hosts.host, sessionId: hosts.sessionId }, (selected) =>
+        selected.from(hosts).where(and(eq(hosts.isConnected, true), sql`starts_with(${hosts.sessionId}, ${`${serverId}/`})`)),
+      );
       return rows.map(({ host, sessionId }) => ({ host, sessionId: sessionId ?? '' }));
     },
     reconnect: async (host, sessionId, at) => await reconnect(db, origin, host, sessionId, at),

@@ -1,9 +1,10 @@
 import { sql, type SQL } from 'drizzle-orm';
 import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type StorePath, type Went } from '@floe/model';
 import type { Database } from './database.ts';
+import { readObserved, readTimings } from './host-columns.ts';
 import type { HostRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { CapabilitiesColumn, DetailColumn, ObservedColumn, PermitColumn, TimingsColumn } from './rows.ts';
+import { CapabilitiesColumn, DetailColumn, PermitColumn } from './rows.ts';
 import { hosts } from './tables/index.ts';
 
 /** A row of the table `hosts`, as Drizzle gives it. */
@@ -32,12 +33,12 @@ export function toHostRow(row: StoredHost): HostRow {
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
     went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil), row.wentEpoch),
-    observed: reader.json('observed', row.observed, ObservedColumn) ?? NOTHING_OBSERVED,
+    observed: reader.column('observed', row.observed, readObserved) ?? NOTHING_OBSERVED,
     state: reader.one('state', row.state, AGENT_STATES, 'IDLE'),
     stateToplevel: reader.path('state_toplevel', row.stateToplevel),
     stateSince: reader.timeOrNone('state_since', row.stateSince),
     detail: reader.json('detail', row.detail, DetailColumn),
-    timings: reader.json('timings', row.timings, TimingsColumn),
+    timings: reader.column('timings', row.timings, readTimings),
     isConnected: row.isConnected,
     sessionId: row.sessionId ?? undefined,
     bootId: row.bootId ?? undefined,
@@ -76,7 +77,9 @@ export function toHostRows(rows: readonly StoredHost[], onLeftOut: (names: reado
 /**
  * Locks these hosts in the order of their names, until the transaction ends. Whoever writes many hosts does this first: in another order two could
  * each wait for a row that the other has. Not `for update`: that would also wait for whoever inserts something about a host.
+ * Counted, so that no row of thousands comes back.
  */
 export async function lockHosts(tx: Database, which: SQL | undefined): Promise<void> {
-  await tx.execute(sql`select from ${hosts} where ${which ?? sql`true`} order by ${hosts.host} for no key update`);
+  const locked = sql`select from ${hosts} where ${which ?? sql`true`} order by ${hosts.host} for no key update`;
+  await tx.execute(sql`select count(*) from (${locked}) as locked`);
 }

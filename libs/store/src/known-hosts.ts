@@ -6,6 +6,7 @@ import { lockHosts } from './host-rows.ts';
 import type { LeftHosts } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { storedText } from './rows.ts';
+import { readAsText } from './rows-as-text.ts';
 import { hosts, revisions } from './tables/index.ts';
 
 // The ring and the labels that each host had in the last complete rollout that had it: they stay with the host's row while it is not in the
@@ -15,12 +16,14 @@ export const LabelsColumn = v.array(storedText(200));
 
 /** The hosts of the revision's repository that a complete rollout had. */
 export async function readKnownHosts(db: Database, revisionId: string): Promise<readonly KnownHost[]> {
-  const rows = await db
-    .select({ host: hosts.host, ring: hosts.lastRing, labels: hosts.lastLabels, timeZone: hosts.lastTimeZone })
-    .from(hosts)
-    .innerJoin(revisions, and(eq(revisions.repositoryId, hosts.repositoryId), eq(revisions.id, revisionId)))
-    .where(isNotNull(hosts.lastLabels))
-    .orderBy(asc(hosts.host));
+  const fields = { host: hosts.host, ring: hosts.lastRing, labels: hosts.lastLabels, timeZone: hosts.lastTimeZone };
+  const rows = await readAsText(db, fields, (selected) =>
+    selected
+      .from(hosts)
+      .innerJoin(revisions, and(eq(revisions.repositoryId, hosts.repositoryId), eq(revisions.id, revisionId)))
+      .where(isNotNull(hosts.lastLabels))
+      .orderBy(asc(hosts.host)),
+  );
   return rows
     .filter(({ host }) => HOST_NAME_FORM.test(host))
     .map(({ host, ring, labels, timeZone }) => ({

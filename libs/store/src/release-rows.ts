@@ -3,7 +3,7 @@ import { and, asc, desc, eq, inArray, lte, or, sql, type SQL } from 'drizzle-orm
 import type { Database } from './database.ts';
 import type { Release } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { isOneOf, withoutNulls } from './rows.ts';
+import { isOneOf } from './rows.ts';
 import { readAsText } from './rows-as-text.ts';
 import { evaluations, hosts, releases } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
@@ -32,8 +32,8 @@ function isReadable(row: ShortRow): boolean {
 
 /** An unreadable row is skipped: its host keeps its system. */
 export function toRelease(row: ReleaseRow): Release[] {
-  const { repositoryId: _, ...release } = withoutNulls(row);
-  return isReadable(row) ? [release] : [];
+  const { repositoryId: _, revisionId, ...release } = row;
+  return isReadable(row) ? [{ ...release, revisionId: revisionId ?? undefined }] : [];
 }
 
 /**

@@ -7,11 +7,9 @@ import { notifyHosts, type HintOrigin } from './hints.ts';
 import { lockHosts } from './host-rows.ts';
 import type { ListedReport, StoredReport, Timestamp } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { DetailColumn, HostNameText, Int8, isOneOf, ObservedColumn, readRows, TimingsColumn } from './rows.ts';
+import { asOneText, DetailColumn, HostNameText, isOneOf, ObservedColumn, readNumbers, readRows, TimingsColumn } from './rows.ts';
 import type { ReportStore } from './report-contract.ts';
 import { hosts, reports } from './tables/index.ts';
-
-const Acknowledged = v.object({ host: HostNameText, report_seq: Int8 });
 
 /** As many as an agent queues for an unreachable server: no report with an older number can arrive. */
 const KEEP_REPORTS = 1_000;
@@ -125,10 +123,12 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
         from newest n where h.host = n.host
         returning h.host, h.report_seq
       )
-      select b.host, coalesce(m.report_seq, h.report_seq) as report_seq
-      from (select distinct host from jsonb_to_recordset(${rows}::text::jsonb) as b (host text)) b
-      join hosts h on h.host = b.host left join moved m on m.host = b.host order by b.host`);
-    const acknowledged = new Map(readRows(Acknowledged, stored).map((row) => [row.host, row.report_seq]));
+      ${asOneText(
+        sql`h.host`,
+        sql`coalesce(m.report_seq, h.report_seq)`,
+        sql`hosts h left join moved m on m.host = h.host where ${isOneOf(sql`h.host`, names)}`,
+      )}`);
+    const acknowledged = readNumbers(stored, 'report_seq');
     await notifyHosts(tx, [...acknowledged.keys()], origin);
     return acknowledged;
   });

@@ -84,6 +84,11 @@ export class RowReader {
     return parsed.success ? parsed.output : this.#instead(column, undefined);
   }
 
+  /** A jsonb column, by what reads it: undefined, it cannot be read. */
+  column<Value>(column: string, value: unknown, read: (value: unknown) => Value | undefined): Value | undefined {
+    return value === null ? undefined : (read(value) ?? this.#instead(column, undefined));
+  }
+
   #instead<Value>(column: string, value: Value): Value {
     this.#unreadable.push(column);
     return value;

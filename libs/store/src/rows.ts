@@ -85,6 +85,26 @@ export function readRows<Schema extends v.GenericSchema>(schema: Schema, result:
   return v.parse(v.array(schema), v.parse(Result, result));
 }
 
+const Text = v.object({ rows: v.string() });
+const Numbers = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.custom<readonly (readonly [HostName, number])[]>((rows) => Array.isArray(rows) && rows.every((row) => Array.isArray(row))),
+);
+
+/** A number for each of many hosts, of rows that {@link asOneText} made one: a schema for each would take longer than the rest. `column`: its name. */
+export function readNumbers(result: unknown, column: string): ReadonlyMap<HostName, number> {
+  const rows = v.parse(Numbers, readRows(Text, result)[0]?.rows);
+  const bad = rows.find(([, number]) => !Number.isSafeInteger(number));
+  if (bad !== undefined) v.parse(v.object({ [column]: v.pipe(v.number(), v.safeInteger()) }), { [column]: bad[1] });
+  return new Map(rows);
+}
+
+/** `from`: what follows the word. */
+export function asOneText(host: SQL, number: SQL, from: SQL): SQL {
+  return sql`select coalesce(json_agg(json_build_array(${host}, ${number}) order by ${host}), '[]')::text as rows from ${from}`;
+}
+
 type Defined<Row> = { [Key in keyof Row]: null extends Row[Key] ? Exclude<Row[Key], null> | undefined : Row[Key] };
 
 /** Nulls become undefined: SQL's null is not used outside of this package. */
