@@ -144,8 +144,8 @@ export function ordersOf({
   deploy,
   desiredCommit,
 }: Pick<FleetHost, 'row' | 'situation' | 'pins' | 'deploy' | 'desiredCommit'>): HostView['orders'] {
-  const quarantines = [...(situation.ordered?.values() ?? [])].map(({ isOfAll, commit, sequence, by, reason, at }): HostOrderView => {
-    return { kind: isOfAll ? 'quarantine-all' : 'quarantine', sequence, commit, by, reason, since: at, until: null };
+  const quarantines = [...(situation.ordered?.values() ?? [])].map(({ isOfAll, commit, sequence, by, reason, at, until }): HostOrderView => {
+    return { kind: isOfAll ? 'quarantine-all' : 'quarantine', sequence, commit, by, reason, since: at, until: until ?? null };
   });
   const kept = (pins ?? []).map(({ kind, sequence, commit, by, reason, at, expiresAt }): HostOrderView => {
     return { kind, sequence, commit: commit ?? null, by, reason, since: at, until: expiresAt ?? null };

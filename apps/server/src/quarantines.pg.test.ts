@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, type AgentState, type StorePath } from '@floe/model';
+import { DEFAULT_POLICY, type AgentState, type HostName, type StorePath } from '@floe/model';
 import { Directive, HostView, peek, WhyView } from '@floe/protocol';
 import { eventually } from '@floe/testkit';
 import * as v from 'valibot';
@@ -183,4 +183,27 @@ test('a commit that has no system for the host, or that nobody knows, is refused
   expect(await order({ commit: '0'.repeat(40) })).toMatchObject({ status: 404, text: expect.stringContaining('REVISION_UNKNOWN') as string });
   expect((await order({})).status).toBe(400);
   expect((await hostView('dan')).orders).toEqual([]);
+});
+
+test('a quarantine with an end is lifted by itself then, with an entry in the log; one that was ordered anew stays', async () => {
+  await server.enrol('gil');
+  const { sha: commit } = await publishCommit(server, { gil: system('g1') });
+  const path = 'hosts/gil/ordered-quarantine';
+  const until = Date.now() + 3_600_000;
+  expect(await server.ask('POST', path, { reason: 'until its card is replaced', commit, until: 5 })).toMatchObject({ status: 400 });
+  expect(await server.ask('POST', path, { reason: 'until its card is replaced', commit, until })).toMatchObject({ status: 200 });
+  expect(await hostView('gil')).toMatchObject({ orders: [{ kind: 'quarantine', commit, reason: 'until its card is replaced', until }] });
+  const { hosts } = server.context.store;
+  const order = { repositoryId: server.repository.id, host: 'gil' as HostName, commit, by: 'ada', reason: 'briefly', at: 1 };
+  expect(await hosts.liftQuarantine({ ...order, endedBy: until - 1 })).toBe(false);
+  // Its end has come.
+  await hosts.orderQuarantine({ ...order, until: 5 });
+  await eventually('it is lifted', async () => ((await hostView('gil')).orders.length === 0 ? true : undefined));
+  const entries = await server.context.store.audit.list({ limit: 20 });
+  expect(entries.find(({ actor, subject }) => actor === 'floe' && subject === 'gil')).toMatchObject({
+    action: 'quarantine',
+    detail: expect.stringMatching(/^lifted, of .*its end has come, which ada set$/) as string,
+  });
+  for (const host of [undefined, 'gil' as HostName]) await hosts.orderQuarantine({ ...order, host, until: 5 });
+  await eventually('all of them are', async () => ((await hostView('gil')).orders.length === 0 ? true : undefined));
 });

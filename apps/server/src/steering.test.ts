@@ -71,6 +71,7 @@ async function pass(hosts: readonly GivenHost[]) {
   const steering: Steering = new Steering(
     {
       store: {
+        decide: async () => await Promise.reject(new Error('nothing is decided')),
         hosts: {
           async fleet() {
             calls.push('fleet');
@@ -200,6 +201,7 @@ function emptySteering(
   return new Steering(
     {
       store: {
+        decide: async () => await Promise.reject(new Error('nothing is decided')),
         hostStatements: { save: async () => await Promise.resolve() },
         hosts: {
           endTrial: async () => await Promise.resolve(false),

@@ -18,6 +18,7 @@ import { sequenceFloor, type CurrentRollout, type DesiredRelease, type Fleet, ty
 import type { AgentHub } from './agents/hub.ts';
 import { sendHints, toHint } from './hints.ts';
 import { offerDirectives, type Addressee, type DirectiveDeps } from './directives.ts';
+import { liftEndedQuarantines, type EndedQuarantinesDeps } from './ended-quarantines.ts';
 import type { RolloutEngine } from './rollouts/engine.ts';
 
 /** Everything is looked at again this often, whatever hints were lost. */
@@ -41,7 +42,7 @@ export function movesRollout(state: AgentState): boolean {
 }
 
 export interface SteeringDeps {
-  readonly store: StorePart<{ hosts: 'fleet' | 'desire' | 'endTrial' | 'logTrialEnd' }> & DirectiveDeps['store'];
+  readonly store: StorePart<{ hosts: 'fleet' | 'desire' | 'endTrial' | 'logTrialEnd' }> & DirectiveDeps['store'] & EndedQuarantinesDeps['store'];
   readonly hub: Pick<AgentHub, 'session'>;
   readonly clock: Clock & DirectiveDeps['clock'];
   readonly logger: Logger;
@@ -148,6 +149,7 @@ export class Steering {
     const { store, repositoryId, rollouts } = this.#deps;
     if (hosts !== 'all' && hosts.size === 0) return { isMoved: false, told: 0 };
     const fleet = await store.hosts.fleet(repositoryId, hosts === 'all' ? undefined : [...hosts]);
+    await liftEndedQuarantines(this.#deps, fleet);
     if (hosts !== 'all') return { isMoved: false, told: await this.#steer(fleet) };
     const { fleet: decided, isMoved, dueInMs } = await rollouts.tick(fleet);
     this.#dueInMs = dueInMs;

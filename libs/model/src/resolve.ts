@@ -29,6 +29,8 @@ export interface OrderedQuarantine {
   readonly by: string;
   readonly reason: string;
   readonly at: number;
+  /** It is lifted by itself then; undefined: somebody lifts it. */
+  readonly until?: number | undefined;
   /** On no host that the commit changed. */
   readonly isOfAll: boolean;
 }

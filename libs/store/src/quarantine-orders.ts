@@ -1,5 +1,5 @@
 import { boundedTime, storableText, type CommitSha, type HostName, type OrderedQuarantine, type StorePath } from '@floe/model';
-import { and, eq, sql } from 'drizzle-orm';
+import { and, eq, lte, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -25,6 +25,7 @@ const Row = v.object({
   commit: v.string(),
   by: v.string(),
   subject: v.string(),
+  until: v.nullable(Numeric),
 });
 
 /** An evaluation `e` of the revision `r` whose host has another system by it. One that is evaluated again says no more what it changed, but its releases do. */
@@ -41,14 +42,14 @@ export async function readOrdered(
   names: readonly HostName[] | undefined,
 ): Promise<ReadonlyMap<HostName, ReadonlyMap<StorePath, OrderedQuarantine>>> {
   const found = await db.execute(sql`
-    select e.host, e.toplevel, o.reason, o.created_at as at, r.sequence, o.commit, o.by, o.subject
+    select e.host, e.toplevel, o.reason, o.created_at as at, r.sequence, o.commit, o.by, o.subject, o.until
     from ${quarantineOrders} o
     join ${revisions} r on r.repository_id = o.repository_id and r.sha = o.commit
     join ${evaluations} e on e.revision_id = r.id and (e.host = o.subject or (o.subject = ${ALL_HOSTS} and ${IS_CHANGED}))
     where o.repository_id = ${repositoryId} and e.toplevel is not null and ${names === undefined ? sql`true` : isOneOf(sql`e.host`, names)}
     order by e.host, o.created_at, o.subject`);
   const byHost = new Map<HostName, Map<StorePath, OrderedQuarantine>>();
-  for (const { host, toplevel, reason, at, sequence, commit: sha, by, subject } of readRows(Row, found)) {
+  for (const { host, toplevel, reason, at, sequence, commit: sha, by, subject, until } of readRows(Row, found)) {
     const commit = new RowReader().commit('commit', sha as CommitSha);
     const ordered = byHost.get(host) ?? new Map<StorePath, OrderedQuarantine>();
     byHost.set(host, ordered);
@@ -59,6 +60,7 @@ export async function readOrdered(
       by: storableText(by, 200),
       reason: storableText(reason, 2_000),
       at: boundedTime(at),
+      until: until === null ? undefined : boundedTime(until),
       isOfAll: subject === ALL_HOSTS,
     });
   }
@@ -67,8 +69,8 @@ export async function readOrdered(
 
 export function createQuarantineOrders(db: Database): Pick<QuarantineStore, 'orderQuarantine' | 'liftQuarantine'> {
   return {
-    async orderQuarantine({ repositoryId, host, commit, reason, by, at }: QuarantineOrder) {
-      const set = { reason: storableText(reason, 2_000), by, createdAt: at };
+    async orderQuarantine({ repositoryId, host, commit, reason, by, at, until }: QuarantineOrder) {
+      const set = { reason: storableText(reason, 2_000), by, createdAt: at, until: until ?? null };
       return await db.transaction(async (tx) => {
         // Locked, so that it is not forgotten before the insert: whoever orders it is told that it is gone.
         if (host !== undefined && (await tx.select({ host: hosts.host }).from(hosts).where(eq(hosts.host, host)).for('key share')).length === 0)
@@ -81,12 +83,13 @@ export function createQuarantineOrders(db: Database): Pick<QuarantineStore, 'ord
         return true;
       });
     },
-    async liftQuarantine({ repositoryId, host, commit }) {
+    async liftQuarantine({ repositoryId, host, commit, endedBy }) {
       return await db.transaction(async (tx) => {
-        const { repositoryId: ofRepository, subject, commit: ofCommit } = quarantineOrders;
+        const { repositoryId: ofRepository, subject, commit: ofCommit, until } = quarantineOrders;
+        const hasEnded = endedBy === undefined ? undefined : lte(until, endedBy);
         const lifted = await tx
           .delete(quarantineOrders)
-          .where(and(eq(ofRepository, repositoryId), eq(subject, host ?? ALL_HOSTS), eq(ofCommit, commit)))
+          .where(and(eq(ofRepository, repositoryId), eq(subject, host ?? ALL_HOSTS), eq(ofCommit, commit), hasEnded))
           .returning({ subject });
         if (lifted.length > 0) await notify(tx, { topic: 'host', host: host ?? '*' });
         return lifted.length > 0;

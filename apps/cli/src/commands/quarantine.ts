@@ -3,12 +3,13 @@ import { shortSha } from '@floe/views';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
-import { commitPrefixArgument, hostArgument, REASON } from './arguments.ts';
+import { commitPrefixArgument, hostArgument, REASON, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
 
 interface Options {
   readonly reason: string;
   readonly all?: string;
   readonly lift?: true;
+  readonly until?: Until;
 }
 
 /** The command by which a person says that a system does not run on a host, or on none. */
@@ -20,6 +21,7 @@ export function addQuarantine(program: Command, cli: Cli): void {
     .argument('[commit]', 'at least 7 digits of it', commitPrefixArgument)
     .requiredOption(...REASON)
     .option('--all <commit>', 'instead of a host: all hosts whose system the commit changed', commitPrefixArgument)
+    .option('--until <when>', UNTIL_WORDS, untilArgument)
     .option('--lift', 'allow it again')
     .addHelpText(
       'after',
@@ -32,18 +34,21 @@ commit, use floe rollout abort. What a host put into quarantine by itself, after
 Examples:
   $ floe quarantine ws0001 3f9c2ab --reason "its graphics card hangs with this kernel"
   $ floe quarantine --all 3f9c2ab --reason "eats the mail spool"
+  $ floe quarantine ws0001 3f9c2ab --until 7d --reason "until its card is replaced"
   $ floe quarantine ws0001 3f9c2ab --lift --reason "the card was replaced"`,
     )
-    .action(async (host: HostName | undefined, named: string | undefined, { reason, all, lift }: Options) => {
+    .action(async (host: HostName | undefined, named: string | undefined, { reason, all, lift, until }: Options) => {
       const commit = all ?? named;
       if (commit === undefined || (all === undefined) === (host === undefined))
         throw new InvalidArgumentError('name a host and a commit, or give --all COMMIT');
+      if (lift === true && until !== undefined) throw new InvalidArgumentError('give --lift or --until, not both');
+      const end = until === undefined ? {} : { until: until(cli.deps.clock.now()) };
       const api = await cli.api();
       const path = host === undefined ? '/api/ordered-quarantine' : (`/api/hosts/${host}/ordered-quarantine` as const);
       const suggesting = async <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
         host === undefined ? await ask() : await suggestingHosts(api, host, ask);
       if (lift !== true) {
-        confirm(cli, await suggesting(async () => await api.post(path, { reason, commit }, QuarantineAnswer)));
+        confirm(cli, await suggesting(async () => await api.post(path, { reason, commit, ...end }, QuarantineAnswer)));
         return;
       }
       await suggesting(async () => {

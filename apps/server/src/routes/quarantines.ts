@@ -1,8 +1,8 @@
 import { isOn, type HostName as HostNameBrand } from '@floe/model';
-import { foreign, HostName, QuarantineAnswer, RolloutAnswer } from '@floe/protocol';
+import { foreign, HostName, QuarantineAnswer, RolloutAnswer, Timestamp } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { Evaluation, PlainStore, Repository, Revision, StorePart } from '@floe/store';
-import { count, nameMany, shortSha } from '@floe/views';
+import { count, nameMany, shortSha, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
 import type { Auth, AuthEnv } from '../auth.ts';
@@ -11,10 +11,19 @@ import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { commitNamed } from './named-commit.ts';
 import { decide } from './decide.ts';
-import { ReasonText, ShaPrefix } from './validation.ts';
+import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 const Named = foreign(v.strictObject({ reason: ReasonText, commit: ShaPrefix }));
+const Ordered = foreign(v.strictObject({ reason: ReasonText, commit: ShaPrefix, until: v.optional(Timestamp) }));
+
+function untilWords(until: number | undefined): string {
+  return until === undefined ? '' : ` until ${utcTime(until)}`;
+}
+
+function endWords(until: number | undefined): string {
+  return until === undefined ? 'that is lifted' : `${utcTime(until)}, or until that is lifted before`;
+}
 
 export interface QuarantineDeps {
   readonly auth: Auth;
@@ -84,10 +93,12 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
     guard,
     answers('says that the system of a commit does not run on a host', RolloutAnswer),
     takes('param', Host),
-    takes('json', Named),
+    takes('json', Ordered),
     async (c) => {
       const { host } = c.req.valid('param');
-      const { commit, reason } = c.req.valid('json');
+      const { commit, reason, until } = c.req.valid('json');
+      const past = refuseIfPast(c, until, clock.now());
+      if (past !== undefined) return past;
       const each = (await store.hosts.fleet(repository.id, [host])).hosts[0];
       if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
       const refusal = refusalToOrder(each.row);
@@ -103,14 +114,15 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
       const isTaken = await decide(
         deps,
         c,
-        async ({ hosts }) => await hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now() }),
-        (isIt) => (isIt ? { action: 'quarantine', subject: host, detail: `of ${short} (revision #${sequence}): ${reason}` } : undefined),
+        async ({ hosts }) => await hosts.orderQuarantine({ repositoryId: repository.id, host, commit: sha, reason, by, at: clock.now(), until }),
+        (isIt) =>
+          isIt ? { action: 'quarantine', subject: host, detail: `of ${short} (revision #${sequence})${untilWords(until)}: ${reason}` } : undefined,
       );
       if (!isTaken) return refuse(c, 404, 'HOST_UNKNOWN', `${host} was forgotten just now`);
       const runs = toplevels.some((toplevel) => isOn(each.row.observed, toplevel))
         ? ' It runs it now, and keeps it until another commit is its turn.'
         : '';
-      return answer(c, `${host} does not get the system of ${short}, from whichever commit, until that is lifted.${runs}`);
+      return answer(c, `${host} does not get the system of ${short}, from whichever commit, until ${endWords(until)}.${runs}`);
     },
   );
 
@@ -130,9 +142,11 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
     '/ordered-quarantine',
     guard,
     answers('says that what a commit changed runs on no host', QuarantineAnswer),
-    takes('json', Named),
+    takes('json', Ordered),
     async (c) => {
-      const { commit, reason } = c.req.valid('json');
+      const { commit, reason, until } = c.req.valid('json');
+      const past = refuseIfPast(c, until, clock.now());
+      if (past !== undefined) return past;
       const named = await commitNamed(deps, commit);
       if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
       const { sha, sequence } = named.newest;
@@ -142,12 +156,12 @@ export function quarantineRoutes(deps: QuarantineDeps): Hono<AuthEnv> {
         deps,
         c,
         async ({ hosts: decided }) =>
-          await decided.orderQuarantine({ repositoryId: repository.id, host: undefined, commit: sha, reason, by, at: clock.now() }),
-        () => ({ action: 'quarantine', subject: sha, detail: `on all hosts (revision #${sequence}): ${reason}` }),
+          await decided.orderQuarantine({ repositoryId: repository.id, host: undefined, commit: sha, reason, by, at: clock.now(), until }),
+        () => ({ action: 'quarantine', subject: sha, detail: `on all hosts (revision #${sequence})${untilWords(until)}: ${reason}` }),
       );
       const hosts = await changedBy(sha, named.revisions);
       const which = hosts.length === 0 ? 'no host so far' : `${count(hosts.length, 'host')}: ${nameMany(hosts)}`;
-      const message = `no host gets what ${short} changed (${which}), until that is lifted. Those that run it keep it until another commit is their turn.`;
+      const message = `no host gets what ${short} changed (${which}), until ${endWords(until)}. Those that run it keep it until another commit is their turn.`;
       return c.json({ outcome: 'done', message, hosts } satisfies QuarantineAnswer);
     },
   );

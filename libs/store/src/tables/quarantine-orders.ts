@@ -2,7 +2,7 @@ import { pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { at, commitSha } from './columns.ts';
 import { repositories } from './pipeline.ts';
 
-/** A person says that the system of a commit does not run on a host, or on none. Until somebody lifts that. */
+/** A person says that the system of a commit does not run on a host, or on none. Until that is lifted. */
 export const quarantineOrders = pgTable(
   'quarantine_orders',
   {
@@ -15,6 +15,8 @@ export const quarantineOrders = pgTable(
     reason: text('reason').notNull(),
     by: text('by').notNull(),
     createdAt: at('created_at').notNull(),
+    /** The server lifts it then; null: somebody does. */
+    until: at('until'),
   },
   (table) => [primaryKey({ columns: [table.repositoryId, table.subject, table.commit] })],
 );

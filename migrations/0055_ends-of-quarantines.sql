@@ -1,0 +1,1 @@
+ALTER TABLE "quarantine_orders" ADD COLUMN "until" bigint;
