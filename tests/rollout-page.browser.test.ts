@@ -266,7 +266,7 @@ test('the hosts of a label are paused by its name, with a reason and an end, and
   const until = await page.evaluate<number>("Date.parse('2099-01-04T08:00')");
   expect(server.decisions).toEqual([
     `POST /api/rollout/pause {"label":"role=dns","until":${until},"reason":"the resolvers are moved"}`,
-    'POST /api/rollout/resume {"label":"role=dns","reason":"they are there"}',
+    `POST /api/rollout/resume {"label":"role=dns","since":${STOP.at},"reason":"they are there"}`,
   ]);
   expect(opened.complaints).toEqual([]);
 });
@@ -282,8 +282,8 @@ test('whom people paused is said, and can be ended, while there is no rollout to
     expect.stringMatching(/^The label role=dns is paused by bob since .*: the resolvers are moved$/),
   ]);
   expect(await told.locator('code').allInnerTexts()).toEqual([
-    'floe rollout resume --reason "…"',
-    'floe rollout resume --label role=dns --reason "…"',
+    `floe rollout resume --seen=${now} --reason "…"`,
+    `floe rollout resume --seen=${STOP.at} --label role=dns --reason "…"`,
   ]);
   expect(await opened.audit()).toEqual([]);
 });

@@ -73,7 +73,7 @@ describe('floe rollout', () => {
   test.each([
     [
       'operator',
-      `push a fix, or run: floe rollout resume --seen=${NOW - 5 * MINUTE} --reason "…", or floe rollout abort --reason "…", or floe rollout abort --revert --reason "…", or floe retry ws2 --reason "…"`,
+      `push a fix, or run: floe rollout resume --seen=${NOW - 5 * MINUTE} --reason "…", or floe rollout abort ${SHA.slice(0, 10)} --reason "…", or floe rollout abort ${SHA.slice(0, 10)} --revert --reason "…", or floe retry ws2 --reason "…"`,
     ],
     ['viewer', 'push a fix, or ask an operator to resume or abort it'],
   ])('names what failed, and what a %s can do', async (role, todo) => {

@@ -127,7 +127,6 @@ export class Announcer {
     const { isWatched } = feed;
     if (!isWatched) feed.skip();
     let count = 0;
-    let isShown = false;
     await troubles.each(
       'showing them',
       ['server: hosts'],
@@ -135,7 +134,6 @@ export class Announcer {
       async () => {
         count = await reader.notePresence(snapshot, hosts);
         if (isWatched) await this.#showHosts(snapshot, feed.isBehind ? 'all' : hosts);
-        isShown = isWatched;
       },
     );
     // By what they are about, so that trouble with one is noted there, and ends when all of it went well.
@@ -174,7 +172,8 @@ export class Announcer {
     // Last: what was read by now is what the notices tell of.
     this.#deps.onRead?.(store.leftOut());
     if (isWatched) feed.show({ type: 'repository', repository: await reader.repository(snapshot) });
-    if (isShown) feed.caughtUp();
+    // Also where hosts could not be shown: what is told of the rest goes on, and they are shown by a later look.
+    if (isWatched) feed.caughtUp();
     return count;
   }
 

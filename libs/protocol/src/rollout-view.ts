@@ -40,6 +40,8 @@ const RolloutCountsView = v.object({ total: Counter, ...v.entriesFromList(HOST_S
 /** The hosts of a ring that a rollout asks, by how far they are: `RingCounts` of libs/model. */
 const RingCountsView = v.object(v.entriesFromList(['eligible', ...COUNTED_AS], Counter));
 
+const NAMED_AS = [...COUNTED_AS, 'building'] as const;
+
 /** `GET /api/rollout/hosts`: who is how far in the rollout that hosts follow, ring by ring. */
 export const RolloutHostsView = v.object({
   sha: CommitSha,
@@ -47,8 +49,8 @@ export const RolloutHostsView = v.object({
     v.object({
       host: HostName,
       ring: prose(MAX_RING_NAME_CHARACTERS),
-      /** As what its ring counts it; null: the rollout does not ask it, and `text` says why. */
-      countedAs: v.nullable(v.picklist(COUNTED_AS)),
+      /** As what its ring counts it. `building`: its system is still built. Null: the rollout does not ask it, and `text` says why. */
+      countedAs: v.nullable(v.picklist(NAMED_AS)),
       /** What it does, or what it waits for; empty: nothing besides. */
       text: prose(),
     }),

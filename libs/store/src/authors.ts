@@ -33,26 +33,35 @@ export async function authorsOf(
     .from(revisions)
     .where(and(eq(revisions.id, revisionId), isReadableCounter(revisions.sequence)));
   if (revision === undefined) return undefined;
-  const since = await askedLast(db, { ...revision, revisionId }, ring.name);
+  const before = { ...revision, revisionId };
+  const asked = await askedLast(db, before, ring.name);
+  // Who brought the rest of what the ring has not had is not known, but those are who brought the newest.
+  const since = asked ?? (await askedLast(db, before, undefined));
   if (since === undefined) return undefined;
   const commits: CommitsOf = { ...revision, since };
   const pushers = await pushersOf(db, commits, forge);
   const signers = pushers === undefined ? undefined : await signersOf(db, revisionId, commits);
   if (pushers === undefined || signers === undefined) return undefined;
   const { logins, isUntold } = pushers;
-  return { ring: ring.index, since, pushers: logins.slice(0, MAX_AUTHORS), isUntold: isUntold || logins.length > MAX_AUTHORS, signers };
+  return {
+    ring: ring.index,
+    since,
+    pushers: logins.slice(0, MAX_AUTHORS),
+    isUntold: isUntold || asked === undefined || logins.length > MAX_AUTHORS,
+    signers,
+  };
 }
 
 const Names = v.fallback(v.array(v.unknown()), []);
 
 /**
- * The sequence of the newest complete rollout in which a ring of this name was not passed over without its approvals. One of which that cannot
- * be read is not it: an older one only makes more people authors.
+ * The sequence of the newest complete rollout in which a ring of this name was not passed over without its approvals; of the newest one whatever
+ * it passed over, where no ring is named. One of which that cannot be read is not it: an older one only makes more people authors.
  */
 async function askedLast(
   db: Database,
   { repositoryId, revisionId, sequence }: { readonly repositoryId: string; readonly revisionId: string; readonly sequence: number },
-  ring: string,
+  ring: string | undefined,
 ): Promise<number | undefined> {
   let below: number | undefined;
   for (let looked = 0; looked < MAX_LOOKED_AT; looked += 1) {
@@ -75,7 +84,7 @@ async function askedLast(
       )
       .orderBy(desc(revisions.sequence))
       .limit(1);
-    if (complete === undefined) return undefined;
+    if (complete === undefined || ring === undefined) return complete?.sequence;
     const unapproved = v.safeParse(UnapprovedColumn, complete.unapproved ?? []);
     const names = v.parse(Names, complete.names);
     if (unapproved.success && !unapproved.output.some((index) => names[index] === ring)) return complete.sequence;

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt } from 'drizzle-orm';
+import { and, desc, eq, lt, sql } from 'drizzle-orm';
 import { boundedTime, FORGE_LOGIN_FORM, type CommitSha } from '@floe/model';
 import { deleteInBatches } from './batches.ts';
 import type { Database } from './database.ts';
@@ -22,6 +22,9 @@ async function isRenewed(db: Database, { forge, id, receivedAt, outcome }: Deliv
     .returning({ id: webhookDeliveries.id });
   return renewed.length > 0;
 }
+
+/** As long as a release is good. */
+const KEEP_PUSHES_MS = 366 * 24 * 3600_000;
 
 export function createDeliveryStore(db: Database): DeliveryStore {
   return {
@@ -67,6 +70,11 @@ export function createDeliveryStore(db: Database): DeliveryStore {
         .limit(AWAITED_PUSHES);
       return rows.map((row) => ({ after: (row.after ?? undefined) as CommitSha | undefined, receivedAt: row.receivedAt }));
     },
-    prune: async (before) => await deleteInBatches(db, webhookDeliveries, lt(webhookDeliveries.receivedAt, before)),
+    async prune(before) {
+      const { receivedAt, outcome } = webhookDeliveries;
+      // Who pushed what a ring has not had is asked of them, however long ago that was: until a year after.
+      const isOld = sql`${receivedAt} < case when ${outcome} = 'accepted' then ${before - KEEP_PUSHES_MS}::bigint else ${before}::bigint end`;
+      return await deleteInBatches(db, webhookDeliveries, isOld);
+    },
   };
 }

@@ -272,6 +272,16 @@ describe.each(WORLDS)('on $name', ({ open }) => {
       expect((await store.repositories.get(repository.id)).hintCount).toBe(0);
       expect(await store.deliveries.prune(2)).toBe(1);
       expect(await store.deliveries.prune(2)).toBe(0);
+      // Who pushed is asked for as long as a ring was not asked.
+      const [day, now] = [24 * 3600_000, 4_000 * 24 * 3600_000];
+      await store.deliveries.record({
+        ...delivery,
+        id: `pushed ${repository.id}`,
+        repositoryId: repository.id,
+        outcome: 'accepted',
+        receivedAt: now,
+      });
+      expect([await store.deliveries.prune(now + 300 * day), await store.deliveries.prune(now + 367 * day)]).toEqual([0, 1]);
     });
   });
 

@@ -89,7 +89,7 @@ test.each([
   const rings = [{ ...RING, missingApprovals: state === 'WAITING_APPROVAL' ? missingApprovals : null }];
   const [item] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state, rings } }) }));
   expect([item?.words, item?.todo]).toEqual([words, todo]);
-  for (const role of ROLES) expect(todoOfRollout({ state, pause: null, freeze: null, rings }, role) === null, role).toBe(words === undefined);
+  for (const role of ROLES) expect(todoOfRollout(SHA, { state, pause: null, freeze: null, rings }, role) === null, role).toBe(words === undefined);
   // Where nobody's approval is missing it begins with the next look.
   const [early] = attentionOf(fleetView({ revision: revisionView({ rollout: { ...rollout, state, rings: [RING] } }) }));
   if (state !== 'PAUSED') expect([early, ringStateWords(RING, { state })]).toEqual([undefined, expect.not.stringContaining('approval')]);
@@ -102,20 +102,20 @@ test.each([
   ['after-ring', false],
 ] as const)('of a pause by %s, whether the commit may be at fault is said before a resume', (cause, mayBeTheCommit) => {
   const pause = { cause, description: '', failures: [], later: [], since: 1 };
-  const todo = todoOfRollout({ state: 'PAUSED', pause, freeze: null, rings: [] }, 'operator') ?? '';
+  const todo = todoOfRollout(SHA, { state: 'PAUSED', pause, freeze: null, rings: [] }, 'operator') ?? '';
   expect(todo.startsWith('push a fix')).toBe(mayBeTheCommit);
   expect(todo.includes('floe rollout abort')).toBe(mayBeTheCommit);
   expect(todo).toContain('floe rollout resume --seen=1 ');
   // Of two pauses the person's ends first.
   const freeze = { by: 'eve', reason: 'holidays', at: 2, until: null };
-  expect(todoOfRollout({ state: 'PAUSED', pause, freeze, rings: [] }, 'operator')).toContain('floe rollout resume --reason');
+  expect(todoOfRollout(SHA, { state: 'PAUSED', pause, freeze, rings: [] }, 'operator')).toContain('floe rollout resume --seen=2 ');
 });
 
 test('of the hosts that failed, a retry is offered of those of which the server would take it', () => {
   const retryIn = (...failed: readonly (readonly [string, boolean?])[]): string | undefined => {
     const failures = failed.map(([host, mayRetry]) => ({ host: host as never, reason: '', log: null, mayRetry }));
     const pause = { cause: 'failures' as const, description: '', failures, later: [], since: 1 };
-    return /floe retry \S+/.exec(todoOfRollout({ state: 'PAUSED', pause, freeze: null, rings: [] }) ?? '')?.[0];
+    return /floe retry \S+/.exec(todoOfRollout(SHA, { state: 'PAUSED', pause, freeze: null, rings: [] }) ?? '')?.[0];
   };
   expect(retryIn(['gone', false], ['of-an-older-server'])).toBeUndefined();
   expect(retryIn(['gone', false], ['ws1', true])).toBe('floe retry ws1');
@@ -146,6 +146,7 @@ test('whoever needs a person is told what to do, and hosts with one trouble are 
 test('whoever is asked to approve may: an administrator where the policy became weaker', () => {
   const todo = (role: Role, missing: { readonly role: Role; readonly weaker: string[] }): string | null =>
     todoOfRollout(
+      SHA,
       {
         state: 'WAITING_APPROVAL',
         pause: null,

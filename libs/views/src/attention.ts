@@ -104,7 +104,7 @@ function attentionOfRollout(sha: string, rollout: RolloutView): readonly Attenti
       subject: 'rollout',
       words: `the rollout of commit ${shortSha(sha)} ${rolloutStateWords(rollout.state)}`,
       message: rollout.description,
-      todo: todoOfRollout(rollout),
+      todo: todoOfRollout(sha, rollout),
       decisions: [],
       since: rollout.pause?.since ?? rollout.startedAt,
     },

@@ -29,7 +29,7 @@ describe('a hotfix --now', () => {
   });
 
   test('is one thing on page, command line and API', () => {
-    expect(decisionCommand(now)).toBe('floe rollout hotfix --now --reason "…"');
+    expect(decisionCommand(now)).toBe(`floe rollout hotfix ${SHA.slice(0, 10)} --now --reason "…"`);
     expect(decisionRequest(now)).toEqual({ method: 'POST', path: '/api/rollout/hotfix', body: { commit: SHA, now: true } });
     expect(decisionWords(now)).toMatchObject({ verb: 'Hotfix now', effect: expect.stringContaining('second administrator') as string });
   });
@@ -66,14 +66,14 @@ describe('the pause of a label', () => {
       const open = rolloutDecisions({ sha, rollout: { ...seen, state } });
       expect(open).toContainEqual({ kind: 'pause-rollout' });
       expect(open).toContainEqual({ kind: 'pause-rollout', label: ANY_LABEL });
-      expect(open).toContainEqual({ kind: 'resume-rollout', label: 'role=dns' });
+      expect(open).toContainEqual({ kind: 'resume-rollout', label: 'role=dns', since: NOW });
       const frozen = rolloutDecisions({ sha, rollout: { ...seen, state, freeze } });
       expect(frozen).not.toContainEqual({ kind: 'pause-rollout' });
       expect(frozen).toContainEqual({ kind: 'pause-rollout', label: ANY_LABEL });
     }
     expect(pauseDecisions({ freeze, stops: [stop] }).map(decisionCommand)).toEqual([
-      'floe rollout resume --reason "…"',
-      'floe rollout resume --label role=dns --reason "…"',
+      `floe rollout resume --seen=${NOW} --reason "…"`,
+      `floe rollout resume --seen=${NOW} --label role=dns --reason "…"`,
     ]);
     expect(pauseDecisions({ freeze: null, stops: [] })).toEqual([]);
   });

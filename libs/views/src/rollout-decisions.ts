@@ -7,7 +7,7 @@ import { shortSha } from './text.ts';
 export type RolloutDecision =
   /** All rollouts, not only this one; with `label` only the hosts that have it, and {@link ANY_LABEL} until the person has named it. */
   | { readonly kind: 'pause-rollout'; readonly until?: number | undefined; readonly label?: string }
-  /** `since`: of the pause that the person saw, where the rollout paused by itself. `label`: ends the pause of its hosts alone. */
+  /** `since`: when the pause began that the person saw. `label`: ends the pause of its hosts alone. */
   | { readonly kind: 'resume-rollout'; readonly since?: number | undefined; readonly label?: string }
   /** `seen`: what the person saw that there is to approve. */
   | { readonly kind: 'approve-rollout'; readonly commit: string; readonly ring: string; readonly seen?: string | undefined }
@@ -32,6 +32,9 @@ const VERBS = {
   'break-glass': 'break-glass',
 } as const satisfies Readonly<Record<Kind, string>>;
 
+/** Their commands take a commit as argument. */
+const NAMES_COMMIT: ReadonlySet<Kind> = new Set<Kind>(['abort-rollout', 'hotfix-rollout', 'break-glass']);
+
 export function isRolloutDecision(decision: { readonly kind: string }): decision is RolloutDecision {
   return decision.kind in VERBS;
 }
@@ -49,7 +52,8 @@ export function rolloutCommand(decision: {
   const { kind, commit, revert, now, label, seen, since } = decision;
   const words = [
     VERBS[kind],
-    ...(kind === 'break-glass' && commit !== undefined ? [shortSha(commit)] : []),
+    // Without it the command is about whatever hosts follow by then, such as the fix.
+    ...(commit !== undefined && NAMES_COMMIT.has(kind) ? [shortSha(commit)] : []),
     ...(revert === true ? ['--revert'] : []),
     ...(now === true ? ['--now'] : []),
     ...(seen === undefined ? [] : [seenOption(seen)]),
@@ -75,9 +79,8 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
   const missing = current?.missingApprovals ?? null;
   if (!isOver && current !== undefined && missing !== null && (person === undefined || !missing.notAsked.includes(person)))
     decisions.push({ kind: 'approve-rollout', commit: sha, ring: current.name, seen: missing.seen });
-  if (freeze !== null || (state === 'PAUSED' && pause !== null))
-    decisions.push({ kind: 'resume-rollout', since: freeze === null ? pause?.since : undefined });
-  for (const { label } of stops) decisions.push({ kind: 'resume-rollout', label });
+  if (freeze !== null || (state === 'PAUSED' && pause !== null)) decisions.push({ kind: 'resume-rollout', since: freeze?.at ?? pause?.since });
+  for (const { label, at } of stops) decisions.push({ kind: 'resume-rollout', label, since: at });
   // A pause holds up commits to come, too: also before the next one is pushed.
   if (freeze === null) decisions.push({ kind: 'pause-rollout' });
   decisions.push({ kind: 'pause-rollout', label: ANY_LABEL });
@@ -92,8 +95,8 @@ export function rolloutDecisions({ sha, rollout }: Pick<RevisionView, 'sha' | 'r
 /** What can be decided about people's pauses, where there is no rollout to show. */
 export function pauseDecisions({ freeze, stops }: Pick<RolloutView, 'freeze' | 'stops'>): readonly RolloutDecision[] {
   return [
-    ...(freeze === null ? [] : [{ kind: 'resume-rollout' } as const]),
-    ...stops.map(({ label }) => ({ kind: 'resume-rollout', label }) as const),
+    ...(freeze === null ? [] : [{ kind: 'resume-rollout', since: freeze.at } as const]),
+    ...stops.map(({ label, at }) => ({ kind: 'resume-rollout', label, since: at }) as const),
   ];
 }
 

@@ -138,15 +138,21 @@ export function ringParts(
   })).filter((each) => each.count > 0);
 }
 
-/** Hosts of a rollout by ring and part, as {@link ringParts} counts them; last in each ring those that it does not ask, whose part is undefined. */
-export function hostsByPart<Host extends { readonly ring: string; readonly countedAs: CountedAs | null }>(
+/** What a host of a ring does that is in no count, too. */
+export type HostPart = RingPart | 'being built' | 'not asked';
+
+/** Hosts of a rollout by ring and part, as {@link ringParts} counts them; last in each ring those that are in no count. */
+export function hostsByPart<Host extends { readonly ring: string; readonly countedAs: CountedAs | 'building' | null }>(
   hosts: readonly Host[],
   rollout: Pick<RolloutView, 'state' | 'rings'>,
-): readonly { readonly ring: string; readonly part: RingPart | undefined; readonly hosts: readonly Host[] }[] {
+): readonly { readonly ring: string; readonly part: HostPart; readonly hosts: readonly Host[] }[] {
   return rollout.rings.flatMap((ring) => {
     const own = hosts.filter((each) => each.ring === ring.name);
-    const partOfHost = ({ countedAs }: Host): RingPart | undefined => (countedAs === null ? undefined : partOf(countedAs, ring, rollout));
-    return [...PARTS, undefined].flatMap((part) => {
+    const partOfHost = ({ countedAs }: Host): HostPart => {
+      if (countedAs === null) return 'not asked';
+      return countedAs === 'building' ? 'being built' : partOf(countedAs, ring, rollout);
+    };
+    return [...PARTS, 'being built' as const, 'not asked' as const].flatMap((part) => {
       const some = own.filter((each) => partOfHost(each) === part);
       return some.length === 0 ? [] : [{ ring: ring.name, part, hosts: some }];
     });
@@ -210,13 +216,14 @@ function may(role: Viewer, action: Action): boolean {
   return role === undefined || mayDo(role, action);
 }
 
-/** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. */
+/** What helps a rollout that does not go on by itself, with the commands that the role allows; null: nothing is to be done. `sha`: its commit. */
 export function todoOfRollout(
+  sha: string,
   { state, pause, freeze, rings }: Pick<RolloutView, 'state' | 'pause' | 'freeze' | 'rings'>,
   role?: Viewer,
 ): string | null {
   // Where a person's pause stands, that is the one that it ends.
-  const since = freeze === null ? pause?.since : undefined;
+  const since = freeze?.at ?? pause?.since;
   const resume = may(role, 'resume-rollout') ? [`run: ${rolloutCommand({ kind: 'resume-rollout', since })}`] : [];
   if (state === 'WAITING_APPROVAL') {
     if (!waitsForPeople({ state, rings })) return null;
@@ -233,7 +240,7 @@ export function todoOfRollout(
     : [`ask an ${roleFor('resume-rollout')} to resume${mayBeTheCommit(pause?.cause) ? ' or abort' : ''} it`];
   if (pause === null || !mayBeTheCommit(pause.cause)) return [...resume, ...ask].join(', or ');
   const again = pause.failures.filter(({ mayRetry }) => mayRetry === true);
-  const abort = may(role, 'abort-rollout') ? [false, true].map((revert) => rolloutCommand({ kind: 'abort-rollout', revert })) : [];
+  const abort = may(role, 'abort-rollout') ? [false, true].map((revert) => rolloutCommand({ kind: 'abort-rollout', commit: sha, revert })) : [];
   const retry = again.length > 0 && may(role, 'retry') ? [`floe retry ${again.length === 1 ? again[0]?.host : 'HOST'} --reason "…"`] : [];
   return ['push a fix', ...resume, ...abort, ...retry, ...ask].join(', or ');
 }

@@ -42,7 +42,7 @@ export function addRollout(program: Command, cli: Cli): void {
       'after',
       `
 VERIFIED hosts run it, with a verdict. UNDER WAY are those that change or are about to. WAITING is for their ring's turn, their policy,
-their user or a restart. FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
+their user or a restart (floe rollout hosts says who, and for what). FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
 
 Examples:
   $ floe rollout
@@ -59,13 +59,14 @@ Examples:
     .addHelpText(
       'after',
       `
-The same hosts as floe rollout counts, one a line. At the end of each ring are those that the rollout does not ask, and why: kept by a person
-or by their user, on a trial, or not enrolled. More about one of them: floe why HOST.
+The same hosts as floe rollout counts, one a line. TO COME: its ring, or its turn in it, has not begun. WAITING: it has the system, and its
+policy, its user or a restart decides. At the end of each ring are those that are still built, and those that the rollout does not ask, and why:
+kept by a person or by their user, on a trial, or not enrolled. More about one of them: floe why HOST.
 
 Examples:
   $ floe rollout hosts
   $ floe rollout hosts --ring canary
-  $ floe rollout hosts --json | jq -r '.hosts[] | select(.countedAs == "waiting") | [.host, .text] | @tsv'`,
+  $ floe rollout hosts --json | jq -r '.hosts[] | select(.countedAs == "waiting" or .countedAs == "toCome") | [.host, .text] | @tsv'`,
     )
     .action(async ({ ring }: { ring?: v.InferOutput<typeof RingName> }) => {
       const query = ring === undefined ? '' : `?ring=${encodeURIComponent(ring)}`;
@@ -171,9 +172,10 @@ Examples:
     .action(async ({ label, seen: pause, ...asked }: Asked & { label?: string; seen?: number }) => {
       const api = await cli.api();
       const seen = (await readRolloutIfAny(api))?.rollout;
-      const now = seen?.pause == null || seen.freeze !== null ? undefined : seen.pause.since;
-      const since = (pause ?? now) === undefined ? {} : { since: pause ?? now };
-      say(cli, await api.post('/api/rollout/resume', { reason: asked.reason, ...(label === undefined ? since : { label }) }, RolloutAnswer));
+      const now = label === undefined ? (seen?.freeze?.at ?? seen?.pause?.since) : seen?.stops.find((each) => each.label === label)?.at;
+      const since = pause ?? now;
+      const about = { ...(label === undefined ? {} : { label }), ...(since === undefined ? {} : { since }) };
+      say(cli, await api.post('/api/rollout/resume', { reason: asked.reason, ...about }, RolloutAnswer));
     });
 
   rollout
@@ -193,7 +195,7 @@ the limits of the policy, and those that are away when they return. A paused fle
 A host that no complete rollout ever reached keeps what it has, and is named: for it, revert the commit and push.
 
 Examples:
-  $ floe rollout abort --reason "it breaks the VPN"
+  $ floe rollout abort 3f9c2ab --reason "it breaks the VPN"
   $ floe rollout abort 3f9c2ab --revert --reason "it breaks the VPN"`,
     )
     .action(async (named: string | undefined, { revert, ...asked }: Asked & { revert?: true }) => {
@@ -270,7 +272,10 @@ async function decide(cli: Cli, what: string, { reason, commit }: Asked, bodyOf:
   const api = await cli.api();
   const seen = await readRollout(api);
   if (commit !== undefined && !seen.sha.startsWith(commit))
-    throw new FloeError('REFUSED', `hosts do not follow ${shortSha(commit)}, but ${shortSha(seen.sha)}: see: floe rollout status`);
+    throw new FloeError(
+      'REFUSED',
+      `hosts do not follow ${shortSha(commit)}, but ${shortSha(seen.sha)}. If ${shortSha(commit)} is newer, ask again when floe revisions shows it published; meanwhile floe rollout pause holds it, too`,
+    );
   say(cli, await api.post(`/api/rollout/${what}`, { reason, ...bodyOf(seen) }, RolloutAnswer));
 }
 
@@ -289,7 +294,7 @@ async function showRollout(cli: Cli, isWatching: boolean, hasExitCode: boolean):
   async function show(): Promise<boolean> {
     const seen = await readRollout(api);
     const { rollout } = seen;
-    if (hasExitCode) cli.exitCode = todoOfRollout(rollout) === null ? EXIT_CODES.ok : EXIT_CODES.needsAttention;
+    if (hasExitCode) cli.exitCode = todoOfRollout(seen.sha, rollout) === null ? EXIT_CODES.ok : EXIT_CODES.needsAttention;
     // What time alone changes ("3 min ago") is no news.
     const text = JSON.stringify([seen.sha, rollout]);
     if (text !== shown) {

@@ -2,9 +2,11 @@ import { printableLine, type Role } from '@floe/model';
 import type { PauseView, RevisionView, RingView, RolloutHostsView } from '@floe/protocol';
 import {
   ago,
+  count,
   firstLine,
   hostsByPart,
   pauseInWords,
+  ringParts,
   ringStateWords,
   ringWaitsFor,
   rolloutOrderWords,
@@ -12,6 +14,7 @@ import {
   shortSha,
   todoOfRollout,
   withShortPaths,
+  type HostPart,
   type RingPart,
 } from '@floe/views';
 import { minuteTime } from './clock-time.ts';
@@ -52,7 +55,7 @@ export function formatRollout({ sha, subject, rollout }: Pick<RolledOut, 'sha' |
     ]);
     parts.push(formatTable(['WHEN', 'WHO', 'WHAT', 'WHY'], rows, view));
   }
-  const todo = todoOfRollout(rollout, role);
+  const todo = todoOfRollout(sha, rollout, role);
   if (todo !== null) parts.push(formatBlock(`→ ${todo}`, ''));
   return parts.join('\n\n');
 }
@@ -60,8 +63,8 @@ export function formatRollout({ sha, subject, rollout }: Pick<RolledOut, 'sha' |
 /** The rings of a rollout, one a line. */
 export function formatRings(rollout: RolledOut['rollout'], view: View): string {
   const rows = rollout.rings.map((ring): Cell[] => {
-    const isTurn = ring.state !== 'to-come';
-    const { verified, failed, acknowledged, inFlight, toCome, waiting, away } = ring.counts;
+    const parts = new Map(ringParts(ring, rollout).map(({ part, count }) => [part, count]));
+    const of = (part: RingPart): number => parts.get(part) ?? 0;
     const some = (n: number, tone?: Tone): Cell => ({
       text: n === 0 ? '–' : n.toLocaleString('en'),
       ...(tone !== undefined && n > 0 ? { tone } : {}),
@@ -69,39 +72,35 @@ export function formatRings(rollout: RolledOut['rollout'], view: View): string {
     return [
       { text: ring.name, tone: RING_TONES[ring.state] },
       { text: ringStateWords(ring, rollout) },
-      some(verified, 'good'),
-      // Before their ring's turn those are to come, not about to begin.
-      some(isTurn ? inFlight + toCome : inFlight, 'busy'),
-      some(isTurn ? waiting : waiting + toCome),
-      some(failed + acknowledged, failed > 0 ? 'bad' : undefined),
-      some(away),
+      some(of('verified'), 'good'),
+      some(of('under way'), 'busy'),
+      some(of('waiting') + of('to come')),
+      some(of('failed'), ring.counts.failed > 0 ? 'bad' : undefined),
+      some(of('away')),
       { text: ringWaitsFor(ring, rollout, minuteTime) },
     ];
   });
   return formatTable(['RING', 'STATE', 'VERIFIED', 'UNDER WAY', 'WAITING', 'FAILED', 'AWAY', 'WAITS FOR'], rows, view, ['AWAY', 'WAITING']);
 }
 
-const PART_TONES: Readonly<Record<RingPart, Tone | undefined>> = {
+const PART_TONES: Readonly<Record<HostPart, Tone>> = {
   verified: 'good',
   'under way': 'busy',
   waiting: 'busy',
   failed: 'bad',
   away: 'quiet',
   'to come': 'quiet',
+  'being built': 'quiet',
+  'not asked': 'quiet',
 };
 
 /** Who is how far, one a line, in the order of the rings. */
 export function formatRolloutHosts(hosts: RolloutHostsView['hosts'], rollout: Pick<RolledOut['rollout'], 'state' | 'rings'>, view: View): string {
   const rows = hostsByPart(hosts, rollout).flatMap(({ ring, part, hosts: some }) => {
-    const tone = part === undefined ? 'quiet' : PART_TONES[part];
+    const tone = PART_TONES[part];
     return some
       .toSorted((a, b) => a.host.localeCompare(b.host, 'en', { numeric: true }))
-      .map(({ host, text }): Cell[] => [
-        { text: ring },
-        { text: host },
-        { text: part ?? 'not asked', ...(tone === undefined ? {} : { tone }) },
-        { text: withShortPaths(firstLine(text)) },
-      ]);
+      .map(({ host, text }): Cell[] => [{ text: ring }, { text: host }, { text: part, tone }, { text: withShortPaths(firstLine(text)) }]);
   });
   return formatTable(['RING', 'HOST', 'PART', 'WHY'], rows, view);
 }
@@ -110,7 +109,10 @@ export function formatRolloutHosts(hosts: RolloutHostsView['hosts'], rollout: Pi
 export function noHostsWords(ring: string | undefined, { rings }: Pick<RolledOut['rollout'], 'rings'>): string {
   if (ring !== undefined && !rings.some(({ name }) => name === ring))
     return `there is no ring ${ring}: the policy has ${rings.map(({ name }) => name).join(', ')}`;
-  return ring === undefined ? 'the commit changes no host' : `the commit changes no host of ring ${ring}`;
+  const evaluating = Math.max(0, ...rings.map((each) => each.evaluating));
+  const late =
+    evaluating === 0 ? '' : `; ${count(evaluating, 'host')} of the commit ${evaluating === 1 ? 'is' : 'are'} still evaluated, and may be of any ring`;
+  return `the commit changes no host${ring === undefined ? '' : ` of ring ${ring}`}${late}`;
 }
 
 /** Who failed, why, and how its log ended. */

@@ -46,7 +46,7 @@ function Parts({ hosts, rollout, fleet }: PartsProps) {
       {hostsByPart(hosts, rollout).map(({ part, hosts: some }) => (
         <div key={part}>
           <dt>
-            {capitalised(part ?? 'not asked')} ({some.length.toLocaleString('en')})
+            {capitalised(part)} ({some.length.toLocaleString('en')})
           </dt>
           {some.slice(0, MOST_NAMED).map(({ host, text }) => (
             <dd key={host}>

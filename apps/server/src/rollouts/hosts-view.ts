@@ -1,4 +1,4 @@
-import { countedAs, hostsOfRings, storableText, type RolloutFacts } from '@floe/model';
+import { countedAs, hostsOfRings, storableText, type CountedAs, type RolloutFacts } from '@floe/model';
 import type { HostView, RolloutHostsView } from '@floe/protocol';
 import type { CurrentRollout } from '@floe/store';
 import { reasonOf, standingWords, stepWords } from '@floe/views';
@@ -9,20 +9,23 @@ import { reasonOf, standingWords, stepWords } from '@floe/views';
  */
 export function viewRolloutHosts(
   { course }: Pick<CurrentRollout, 'course'>,
-  facts: Pick<RolloutFacts, 'policy' | 'hosts'>,
+  facts: Pick<RolloutFacts, 'policy' | 'hosts' | 'coming'>,
   views: ReadonlyMap<string, HostView>,
 ): RolloutHostsView['hosts'] {
-  return hostsOfRings(course, facts).flatMap(({ name, hosts }) =>
-    hosts.flatMap((each) => {
+  return hostsOfRings(course, facts).flatMap(({ name, hosts }, index) => {
+    const ring = storableText(name);
+    const built = hosts.flatMap((each) => {
       const view = views.get(each.host);
       if (view === undefined || (!each.isEligible && view.standing === 'in-sync')) return [];
       const counted = each.isEligible ? countedAs(each) : null;
-      return [{ host: each.host, ring: storableText(name), countedAs: counted, text: storableText(textOf(view, counted)) }];
-    }),
-  );
+      return [{ host: each.host, ring, countedAs: counted, text: storableText(textOf(view, counted)) }];
+    });
+    const coming = facts.coming?.filter((each) => each.ring === index) ?? [];
+    return [...built, ...coming.map(({ host }) => ({ host, ring, countedAs: 'building' as const, text: '' }))];
+  });
 }
 
-function textOf(view: HostView, counted: RolloutHostsView['hosts'][number]['countedAs']): string {
+function textOf(view: HostView, counted: CountedAs | null): string {
   switch (counted) {
     case 'verified':
       return '';

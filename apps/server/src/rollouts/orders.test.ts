@@ -120,7 +120,7 @@ describe('a hotfix says that a pause holds it, and how to end that', () => {
 describe('an abort that comes too late names the ways out', () => {
   test.each([
     ['COMPLETE', /is complete, so that there is nothing to abort: .*revert c{10} and push.*floe pin HOST COMMIT.*floe hold HOST/],
-    ['ABORTED', /was aborted already, and hosts that run it keep it: .*floe rollout abort --revert.*revert c{10} and push/],
+    ['ABORTED', /was aborted already, and hosts that run it keep it: .*floe rollout abort c{10} --revert.*revert c{10} and push/],
   ] as const)('%s', (state, said) => {
     const judged = judgeAbort(asked(['ada:0 verified'], { state }, { abort: { ...eve } }), COMMIT);
     expect(judged).toMatchObject({ kind: 'refused', code: 'ROLLOUT_ENDED', message: expect.stringMatching(said) as string });

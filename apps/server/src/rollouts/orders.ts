@@ -24,6 +24,7 @@ import {
 import type { CurrentRollout, NewRolloutOrder, NextOfFleet } from '@floe/store';
 import { count, describePause, nameMany, missingApprovalWords, ringName, rolloutStateWords, shortSha, utcTime } from '@floe/views';
 import { deadEndWords } from './dead-end.ts';
+import { seenApproval } from './seen-approval.ts';
 
 /** The rollout that hosts follow, as somebody asks something of it. */
 export interface AskedRollout {
@@ -205,7 +206,7 @@ function refusalToAbort(asked: AskedRollout): Extract<Judged, { kind: 'refused' 
   if (state === 'ABORTED')
     return refused(
       ended.code,
-      `the rollout of ${short} was aborted already, and hosts that run it keep it: to bring them back, run: floe rollout abort --revert --reason "…", or ${ways}`,
+      `the rollout of ${short} was aborted already, and hosts that run it keep it: to bring them back, run: floe rollout abort ${short} --revert --reason "…", or ${ways}`,
     );
   return ended;
 }
@@ -286,10 +287,10 @@ export function judgeApproval(asked: AskedRollout, { commit, ring, seen }: Wante
       'STILL_EVALUATED',
       `${count(evaluating, 'host')} of ${shortSha(commit)} ${evaluating === 1 ? 'is' : 'are'} still evaluated, and an approval is for all that a commit changes: approve when floe rollout asks for it`,
     );
-  if (seen !== undefined && facts.binds?.startsWith(seen) === false)
+  if (seen !== undefined && facts.binds !== undefined && !seenApproval(facts.binds, ring).startsWith(seen))
     return refused(
       'APPROVAL_CHANGED',
-      `${shortSha(commit)} brings something else than what you saw: hosts were added or their systems changed since. Look at floe rollout again, and decide again`,
+      `${shortSha(commit)} brings something else than what you saw, or ring ${ring} is another one: hosts were added, their systems changed, or the ring before it passed since. Look at floe rollout again, and decide again`,
     );
   const before = missingApprovals(course, facts);
   const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];

@@ -37,6 +37,7 @@ import { describePause, probeWords, untriedWords } from '@floe/views';
 import { judgeRetry } from '../decisions.ts';
 import type { Waits } from './next.ts';
 import { viewRevert } from './revert.ts';
+import { seenApproval } from './seen-approval.ts';
 
 /** What is told of the rollout that hosts follow, besides where its hosts stand. */
 export type RolloutDetail = Pick<RolloutView, 'rings' | 'pause' | 'orders' | 'freeze' | 'stops' | 'revert' | 'waits'>;
@@ -157,7 +158,7 @@ function viewRing(ring: RingOverview, index: number, { course, policy, hosts, no
     deadlineAt: (isChanging && deadlineMs !== undefined ? timeAfterOpenMs(windows, course.ringSince, deadlineMs) : undefined) ?? null,
     opensAt: (window.isOpen ? undefined : window.changesAt) ?? null,
     probes: probes.map(viewProbe),
-    missingApprovals: viewMissing(ring.missingApprovals, ring),
+    missingApprovals: viewMissing(ring.missingApprovals, { ...ring, name }),
   };
 }
 
@@ -165,10 +166,18 @@ function viewProbe({ name, answer }: RingOverview['probes'][number]): RingView['
   return { name, verdict: answer?.verdict ?? null, text: storableText(probeWords(name, answer)) };
 }
 
-export function viewMissing(missing: MissingApprovals | undefined, current?: Pick<RingOverview, 'notAsked' | 'binds'>): RingView['missingApprovals'] {
+export function viewMissing(
+  missing: MissingApprovals | undefined,
+  current?: Pick<RingOverview, 'name' | 'notAsked' | 'binds'>,
+): RingView['missingApprovals'] {
   if (missing === undefined) return null;
   const notAsked = (current?.notAsked ?? []).slice(0, MAX_NOT_ASKED_SHOWN).map((person) => storableText(person, 64));
-  return { ...missing, weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)), notAsked, seen: current?.binds };
+  return {
+    ...missing,
+    weaker: missing.weaker.slice(0, MAX_WEAKER_SHOWN).map((text) => storableText(text)),
+    notAsked,
+    seen: current?.binds === undefined ? undefined : seenApproval(current.binds, current.name),
+  };
 }
 
 interface PauseNow {

@@ -194,7 +194,7 @@ function worldOf(given: World) {
   });
   const asked: AskedRollout = { sha: SHA, rollout, facts: rolloutFacts(rollout, fleet.hosts, NOW), next: fleet.next };
   const view = { state: rollout.state, ...viewDetail(rollout, asked.facts, { now: NOW, staged: new Map(), hosts: fleet.hosts }) };
-  return { ada, bob, named, evaluations, asked, seen, why: why ?? [], todo: todoOfRollout(view) ?? '' };
+  return { ada, bob, named, evaluations, asked, seen, why: why ?? [], todo: todoOfRollout(SHA, view) ?? '' };
 }
 
 /** The commands in a sentence. */
@@ -254,11 +254,11 @@ function refusalOf(command: string, { ada, bob, named, asked, seen, evaluations 
       return judged(judgeApproval(of, { commit: SHA, ring, seen: id }, BY));
     }
     if (word === 'resume') {
-      if (isFrozen(orders, NOW)) return unless(id === undefined, 'a person has paused it');
+      if (isFrozen(orders, NOW)) return unless(id === undefined || Number(id) === orders.freeze?.at, 'another person has paused it');
       return judged(judgeResume(of, id === undefined ? undefined : Number(id)));
     }
     if (what === `resume --label ${STOP.label}`) return unless(standingStops(orders, NOW).length > 0, 'it is not paused');
-    if (what === 'abort' || what === 'abort --revert') return judged(judgeAbort(of, SHA));
+    if (what === `abort ${SHA.slice(0, 10)}` || what === `abort ${SHA.slice(0, 10)} --revert`) return judged(judgeAbort(of, SHA));
     const commit = /^hotfix ([0-9a-f]{10})$/.exec(what)?.[1];
     if (commit !== undefined) return judged(judgeHotfix(of, [SHA, NEXT].find((each) => each.startsWith(commit)) ?? commit, BY));
     return `what is floe rollout ${what}?`;

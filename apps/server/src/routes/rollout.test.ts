@@ -16,6 +16,7 @@ import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
+import { seenApproval } from '../rollouts/seen-approval.ts';
 import { rolloutAt } from '../test/rollouts.ts';
 
 const COMMIT = 'c'.repeat(40);
@@ -143,9 +144,12 @@ describe('an approval', () => {
   test('of what the person saw is refused once there is something else', async () => {
     const { as, stored } = withRollout({});
     await as('approver', 'approve', wanted);
-    const { binds: seen } = v.parse(v.looseObject({ binds: v.string() }), stored[0]);
+    const { binds } = v.parse(v.looseObject({ binds: v.string() }), stored[0]);
+    const seen = seenApproval(binds, 'canary');
     const other = `${seen.startsWith('A') ? 'B' : 'A'}${seen.slice(1)}`;
-    expect(await as('approver', 'approve', { ...wanted, seen: other })).toMatchObject({ status: 409, code: 'APPROVAL_CHANGED' });
+    // The same of another ring is another decision.
+    for (const each of [other, seenApproval(binds, 'all')])
+      expect(await as('approver', 'approve', { ...wanted, seen: each })).toMatchObject({ status: 409, code: 'APPROVAL_CHANGED' });
     expect(stored).toHaveLength(1);
     expect(await as('approver', 'approve', { ...wanted, seen: seen.slice(0, 12) })).toMatchObject({ status: 200 });
     expect(stored).toHaveLength(2);
@@ -266,7 +270,8 @@ describe('a resume', () => {
     const { as, stored } = withRollout({ course: { state: 'PAUSED', pause: FAILED, since: 70 }, orders: { freeze } });
     expect(await as('operator', 'resume', { since: 70 })).toMatchObject({ status: 409, code: 'PAUSE_CHANGED', message: /eve.*holidays/ });
     expect(stored).toEqual([]);
-    expect(await as('operator', 'resume', {})).toMatchObject({ status: 200 });
+    expect(await as('operator', 'resume', { since: 79 })).toMatchObject({ status: 409, code: 'PAUSE_CHANGED' });
+    expect(await as('operator', 'resume', { since: 80 })).toMatchObject({ status: 200 });
     expect(stored).toEqual([{ unfreeze: freeze }]);
   });
 

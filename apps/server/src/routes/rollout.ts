@@ -1,4 +1,4 @@
-import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type LabelStop } from '@floe/model';
+import { isFrozen, MAX_LABEL_STOPS, standingStops, type Action, type Freeze, type LabelStop } from '@floe/model';
 import {
   CommitSha,
   foreign,
@@ -58,6 +58,10 @@ const OfRing = foreign(v.strictObject({ ring: v.optional(RingName) }));
 
 /** So often an order is judged and stored, while the rollout moves on each time. */
 const MOST_TRIES = 10;
+
+function changedWords({ by, reason }: Pick<Freeze, 'by' | 'reason'>): string {
+  return `${by} has paused it since you looked (${reason}): look at that, and decide again`;
+}
 
 export interface RolloutRouteDeps {
   readonly auth: Auth;
@@ -142,9 +146,14 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
     return answer(c, labelStopWords(wanted, has.length, stopped.replaced));
   }
 
-  async function start(c: Context<AuthEnv>, asked: AskedRollout, label: string, reason: string) {
+  async function start(
+    c: Context<AuthEnv>,
+    asked: AskedRollout,
+    { label, since, reason }: { readonly label: string } & v.InferOutput<typeof Resume>,
+  ) {
     const seen = standingStops(asked.rollout.orders, clock.now()).find((each) => each.label === label);
     if (seen === undefined) return refuse(c, 409, 'NOT_PAUSED', `the label ${label} is not paused: floe rollout status shows what is`);
+    if (since !== undefined && since !== seen.at) return refuse(c, 409, 'PAUSE_CHANGED', changedWords(seen));
     const isOver = await decide(
       deps,
       c,
@@ -228,12 +237,11 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
   app.post('/resume', requireAction('resume-rollout'), answers('ends a pause', RolloutAnswer), takes('json', Resume), async (c) => {
     const { reason, since, label } = c.req.valid('json');
     const asked = await current();
-    if (label !== undefined) return asked === undefined ? await refuseNone(c) : await start(c, asked, label, reason);
+    if (label !== undefined) return asked === undefined ? await refuseNone(c) : await start(c, asked, { label, since, reason });
     const freeze = await store.rollouts.freezeOf(repository.id);
     if (freeze === undefined || !isFrozen({ freeze }, clock.now())) return await ask(c, 'resume-rollout', reason, (now) => judgeResume(now, since));
     // Whoever saw another pause does not end this one.
-    if (since !== undefined)
-      return refuse(c, 409, 'PAUSE_CHANGED', `${freeze.by} has paused all rollouts since (${freeze.reason}): look at that, and decide again`);
+    if (since !== undefined && since !== freeze.at) return refuse(c, 409, 'PAUSE_CHANGED', changedWords(freeze));
     const isOver = await decide(
       deps,
       c,

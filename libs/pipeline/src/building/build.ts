@@ -82,7 +82,7 @@ export async function buildQueued(
     building.push(noted);
   }
   async function beginAll(): Promise<void> {
-    /** By derivation: hosts that have one in common are built once. */
+    /** By derivation and system: hosts that have both in common are built once. A repository may say of a derivation that it makes something else. */
     const builds = new Map<string, Shared>();
     for (let next = await queue.next(); next !== undefined && !isOver(); next = await queue.next()) {
       const wanted = next;
@@ -91,7 +91,8 @@ export async function buildQueued(
       else cleared = clearance.revision;
       if (cleared === undefined || isOver()) return;
       const build = async (): Promise<Built> => await buildHost(deps, revision, wanted, signal);
-      const same = builds.get(wanted.drvPath);
+      const key = `${wanted.drvPath} ${wanted.toplevel}`;
+      const same = builds.get(key);
       if (same !== undefined) {
         begun(shareBuild(deps, wanted, same, async () => await (await slots.take())(build)));
         continue;
@@ -99,7 +100,7 @@ export async function buildQueued(
       const inSlot = await slots.take();
       if (isOver()) return;
       const result = inSlot(build);
-      builds.set(wanted.drvPath, { by: wanted, result });
+      builds.set(key, { by: wanted, result });
       begun(result);
     }
   }

@@ -59,7 +59,8 @@ export async function publishApart(
   const isTheirs = (error: unknown): boolean =>
     isFloeError(error) && THEIRS.has(error.code) && !signal.aborted && !isAway && (published.size > 0 || failedAlone < ALL_FAIL);
 
-  const refused = await narrow([...new Set(paths)], attempt, isTheirs);
+  // However many there are: a host that could be published is not refused with them.
+  const refused = await narrow([...new Set(paths)], attempt, isTheirs, paths.length);
   // It may have gone away meanwhile.
   if (refused[0] !== undefined && (await answers()) !== true) throw refused[0].error;
   return { published, refused };
