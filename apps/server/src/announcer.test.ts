@@ -107,6 +107,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       list: async () => await asked(listed),
       listToTell: async () => await asked(listed),
       get: async () => await Promise.resolve(undefined),
+      buildsOf: async () => await Promise.resolve([]),
       waiting: async () => await Promise.resolve(given.waits),
       newestFinished: async () => await asked(() => undefined),
       evaluations: async (id: string) => await asked(() => evaluationsOf(id).evaluations),

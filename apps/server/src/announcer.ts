@@ -48,6 +48,8 @@ const SERVER_SUBJECT = 'server: announcer';
 /** A push causes a burst of passes, whose changes are announced together. Short enough to be unnoticeable. */
 const GATHER_MS = 50;
 const IDLE_MS = 60_000;
+/** A build that takes longer is named on the commit. */
+const LONG_BUILD_MS = 60_000;
 /** A fleet of thousands always has changes: after each announcement other work gets this many times as long. */
 const REST_FACTOR = 3;
 /** What changes about so many hosts at once is gathered for so long. */
@@ -219,7 +221,8 @@ export class Announcer {
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-    const facts = { revision, evaluations, waits: seen.waits, supersededBy };
+    const longest = seen.builds.find(({ since }) => since <= this.#deps.clock.now() - LONG_BUILD_MS)?.host;
+    const facts = { revision, evaluations, waits: seen.waits, longest, supersededBy };
     const isEnded = isEndedRevision(revision.state);
     const statuses: WantedStatus[] = [];
     // Of a held commit it says that it waits; what else was told of it before stays true.

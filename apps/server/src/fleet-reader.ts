@@ -267,10 +267,10 @@ export class FleetReader {
 
 /** As people see it. */
 export function viewSeen(seen: RevisionSeen): RevisionView {
-  const { revision: stored, evaluations, trouble, rollout, waits, held } = seen;
+  const { revision: stored, evaluations, trouble, rollout, waits, builds, held } = seen;
   const revision = { ...stored, error: stored.error ?? trouble?.message };
   const description = describeSeen(seen)?.description ?? '';
-  return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, { waits, held });
+  return viewRevision(revision, evaluations, rollout === undefined ? undefined : { ...rollout, description }, { waits, builds, held });
 }
 
 /** What the commit says of each ring of its rollout, where there are several; empty, too, when they are not known. */

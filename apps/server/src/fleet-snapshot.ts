@@ -2,6 +2,7 @@ import { isEndedRevision, isHandingOut, summarizeRollout, type CommitSha, type R
 import type { Trouble } from '@floe/runtime';
 import {
   rolloutHosts,
+  type BuildUnderWay,
   type Evaluation,
   type Fleet,
   type HostStore,
@@ -23,7 +24,7 @@ export interface SnapshotStore {
   readonly repositories: Pick<PlainStore['repositories'], 'get'>;
   readonly revisions: Pick<
     PlainStore['revisions'],
-    'get' | 'waiting' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf'
+    'get' | 'waiting' | 'list' | 'listToTell' | 'newestFinished' | 'evaluations' | 'evaluationsAbout' | 'evaluationsOf' | 'buildsOf'
   >;
   readonly rollouts: Pick<PlainStore['rollouts'], 'stories'>;
   readonly hosts: Pick<HostStore, 'fleet'>;
@@ -45,6 +46,8 @@ export interface RevisionSeen {
   readonly trouble: Trouble | undefined;
   /** The older commit that is finished before it is evaluated. */
   readonly waits: WaitsForOlder | undefined;
+  /** Those that run, the longest first. */
+  readonly builds: readonly BuildUnderWay[];
   /** The commit that waits for an administrator. */
   readonly held: CommitSha | undefined;
   /** `policy`: only of the rollout that hosts follow; else it is over. */
@@ -140,6 +143,11 @@ export class FleetSnapshot {
     return waits?.id === id ? waits : undefined;
   }
 
+  /** Of one that has ended nothing is built: what is noted of it is left from a builder that was killed. */
+  async #builds({ id, state }: RevisionInList): Promise<readonly BuildUnderWay[]> {
+    return state === 'EVALUATING' || state === 'BUILDING' ? await this.#store.revisions.buildsOf(id) : [];
+  }
+
   readonly rolloutOf = (revisionId: string): Rollout | undefined => this.#rollouts.get(revisionId);
 
   /**
@@ -149,7 +157,8 @@ export class FleetSnapshot {
   async see(revision: RevisionInList, trouble: Trouble | undefined, looked: Omit<Looked, 'hosts'>): Promise<RevisionSeen> {
     const { now } = looked;
     const evaluations = await this.evaluations(revision.id);
-    const known = { revision, evaluations, trouble, waits: await this.waits(revision), held: this.repository.held?.commit };
+    const [waits, builds] = [await this.waits(revision), await this.#builds(revision)];
+    const known = { revision, evaluations, trouble, waits, builds, held: this.repository.held?.commit };
     const row = this.rolloutOf(revision.id);
     // One that is evaluated again has no hosts yet, and so nothing to roll out.
     if (row === undefined || !isHandingOut(revision.state)) return { ...known, rollout: undefined };

@@ -12,9 +12,18 @@ import {
   type PresenceFacts,
   type RolloutSummary,
 } from '@floe/model';
-import { MAX_HOST_ORDERS, type HostOrderView, type HostView, type RepositoryView, type RevisionView, type ServerNotice } from '@floe/protocol';
+import {
+  MAX_BUILDS_SHOWN,
+  MAX_HOST_ORDERS,
+  type HostOrderView,
+  type HostView,
+  type RepositoryView,
+  type RevisionView,
+  type ServerNotice,
+} from '@floe/protocol';
 import {
   factsOf,
+  type BuildUnderWay,
   type Deploy,
   type Evaluation,
   type FleetHost,
@@ -251,7 +260,11 @@ export function viewRevision(
   revision: RevisionInList,
   evaluations: readonly Evaluation[],
   rollout: RolloutSeen | undefined,
-  { waits, held }: { readonly waits: WaitsForOlder | undefined; readonly held: CommitSha | undefined },
+  {
+    waits,
+    builds,
+    held,
+  }: { readonly waits: WaitsForOlder | undefined; readonly builds: readonly BuildUnderWay[]; readonly held: CommitSha | undefined },
 ): RevisionView {
   const isOver = revision.supersededBy !== undefined;
   return {
@@ -269,6 +282,9 @@ export function viewRevision(
     builtAt: revision.builtAt ?? null,
     publishedAt: revision.publishedAt ?? null,
     waits: waits === undefined ? null : { after: waits.after, until: waits.until },
+    builds: builds
+      .slice(0, MAX_BUILDS_SHOWN)
+      .map(({ host, since, derivation, line }) => ({ host, since, derivation: derivation ?? null, line: line ?? null })),
     isHeld: held === revision.sha && !isEndedRevision(revision.state),
     isBelowFloor: revision.state === 'REJECTED' && revision.glass !== undefined && revision.glassAt === undefined,
     allowedAt: revision.allowedAt ?? null,

@@ -68,6 +68,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     keepMs: DAY_MS,
     prune: async (store, before) => await store.signing.prune(before),
   },
+  builds_under_way: { bound: 'one of each repository, which a builder replaces' },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {
     bound: 'one of each release of a host, also of one that was forgotten',

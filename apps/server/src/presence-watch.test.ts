@@ -44,6 +44,7 @@ async function watchedFor(rows: Readonly<Record<string, Partial<FleetHost['row']
         list: empty,
         listToTell: empty,
         get: async () => await Promise.resolve(undefined),
+        buildsOf: async () => await Promise.resolve([]),
         waiting: async () => await Promise.resolve(undefined),
         newestFinished: async () => await Promise.resolve(undefined),
         evaluations: empty,

@@ -1,5 +1,6 @@
 import type { StorePath } from '@floe/model';
 import { buildMachines, canBuild, type BuildMachine } from './build-machines.ts';
+import { createBuildMeter, type BuildProgress } from './build-meter.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { readDerivations, type DerivationFacts } from './derivations.ts';
 import { diagnose } from './diagnose.ts';
@@ -44,6 +45,8 @@ export interface BuildOptions {
   readonly timeoutMs: number;
   /** Memory limit of the command, and with a single-user Nix also of the build. Default: none. */
   readonly maxMemoryBytes?: number | undefined;
+  /** Called with what is built and what it prints, with each line. */
+  readonly onProgress?: ((progress: BuildProgress) => void) | undefined;
   /** Path of the GC root for the result. */
   readonly root: string;
 }
@@ -72,10 +75,15 @@ export async function build(
   command: RepositoryCommand,
   own: { readonly addRoot: (link: string, path: StorePath) => Promise<void> },
   target: BuildTarget,
-  { signal, timeoutMs, maxMemoryBytes, root }: BuildOptions,
+  { signal, timeoutMs, maxMemoryBytes, root, onProgress }: BuildOptions,
 ): Promise<BuildResult> {
   const realise = async (...more: readonly string[]): Promise<CommandResult> =>
-    await command.run('nix-store', ['--realise', target.drvPath, ...more], { signal, timeoutMs, maxMemoryBytes });
+    await command.run('nix-store', ['--realise', target.drvPath, ...more], {
+      signal,
+      timeoutMs,
+      maxMemoryBytes,
+      onEvent: createBuildMeter(onProgress),
+    });
   let run = await realise();
   let reason = run.isOk ? undefined : await reasonOf(command, target, run);
   if (reason === 'unclear') {

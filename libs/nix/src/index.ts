@@ -1,5 +1,6 @@
 export { createAskRemote } from './ask-remote.ts';
 export type { BuildFailureCode, BuildResult } from './build.ts';
+export type { BuildProgress } from './build-meter.ts';
 export { CacheFolder, GRACE_MS, type Collected, type RemovedPath } from './cache-folder/cache-folder.ts';
 export { loadCacheKey, loadOrCreateCacheKey, type CacheKey } from './cache-key.ts';
 export type { CacheTrust } from './cache-trust.ts';

@@ -7,6 +7,7 @@ import type { HostName, StorePath } from '@floe/model';
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  type BuildProgress,
   createNix,
   createRepositoryNix,
   EvaluationGate,
@@ -322,6 +323,18 @@ describe('building', () => {
       error: expect.stringMatching(/exit code 3[^]*compiling\nno such header/) as string,
     });
     expect(JSON.stringify(result)).not.toContain('/nix/store');
+  });
+
+  it('tells what is built, and each line that it prints', async () => {
+    const target = await evaluated(await flake(host('talks', 'echo one; echo two >&2; mkdir $out')), 'talks');
+    const told: BuildProgress[] = [];
+    const onProgress = (progress: BuildProgress): void => void told.push(progress);
+    expect(await repositoryNix.build(target, { signal, timeoutMs: 60_000, root: join(dir, 'roots/talks'), onProgress })).toMatchObject({
+      kind: 'built',
+    });
+    const derivation = told[0]?.derivation ?? '';
+    expect(target.drvPath).toContain(`-${derivation}.drv`);
+    expect(told).toEqual([undefined, 'one', 'two'].map((line) => ({ derivation, line })));
   });
 
   it('builds checks of the flake, for the system of this machine', async () => {

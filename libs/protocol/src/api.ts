@@ -169,6 +169,20 @@ export const RevisionHostView = v.object({
   buildMs: v.nullable(DurationMs),
 });
 
+const MAX_BUILD_TEXT = 200;
+/** More are counted among the hosts that are not built yet. */
+export const MAX_BUILDS_SHOWN = 20;
+
+/** A build that runs. Both texts are what the build itself says. */
+export const BuildView = v.object({
+  host: HostName,
+  /** By the builder's clock. */
+  since: Timestamp,
+  derivation: v.nullable(prose(MAX_BUILD_TEXT)),
+  line: v.nullable(prose(MAX_BUILD_TEXT)),
+});
+export type BuildView = v.InferOutput<typeof BuildView>;
+
 export const RevisionView = v.object({
   sha: CommitSha,
   sequence: Counter,
@@ -196,6 +210,8 @@ export const RevisionView = v.object({
   supersededAt: v.optional(v.nullable(Timestamp), null),
   /** Its systems were submitted, and `sha` may be no commit. */
   isSubmitted: v.optional(v.boolean(), false),
+  /** Builds that run now, the longest first. */
+  builds: v.optional(list(BuildView, MAX_BUILDS_SHOWN), []),
   rollout: v.nullable(RolloutView),
   hosts: list(RevisionHostView, MAX_HOSTS),
 });

@@ -74,6 +74,8 @@ export const METHOD_KINDS = {
     noteEvaluated: 'write',
     saveBuilds: 'write',
     savePublished: 'write',
+    noteBuilds: 'write',
+    buildsOf: 'read',
     nextRetryAt: 'read',
     evaluations: 'read',
     evaluationsAbout: 'read',

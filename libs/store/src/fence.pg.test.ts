@@ -44,6 +44,8 @@ const WRITES: Readonly<Record<string, Write>> = {
   'repositories.wake': async (store, { repository }) => await store.repositories.wake(repository.id),
   'revisions.receive': async (store, { repository }, n) => await receive(store, repository, commit(`${n % 10}${(n + 1) % 10}`)),
   'revisions.noteError': async (store, { revisionId }, n) => await store.revisions.noteError(revisionId, `error ${n}`),
+  'revisions.noteBuilds': async (store, { repository, revisionId, host }, n) =>
+    await store.revisions.noteBuilds(repository.id, revisionId, [{ host, since: n }]),
   'releases.handOut': async (store, { revision, revisionId, host }, n) =>
     await store.releases.handOut(revisionId, [newRelease(revision, host, path(`system-${n}`))], n),
   'releases.publish': async (store, { revision, revisionId, host }, n) =>

@@ -5,6 +5,7 @@ export { isOrdered, rolloutHosts, type RolloutFacts } from './rollout-hosts.ts';
 export { sequenceFloor } from './sequence-floor.ts';
 export { openStore, type StoreDeps } from './open.ts';
 export type * from './notification-contract.ts';
+export type * from './build-progress-contract.ts';
 export type * from './outbox-contract.ts';
 export type * from './release-contract.ts';
 export type * from './report-contract.ts';

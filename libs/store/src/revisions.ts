@@ -17,6 +17,7 @@ import { overtake } from './publish.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
+import { createBuildProgressStore } from './build-progress.ts';
 import { GlassColumn, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
 import type { WaitsForOlder } from './waiting-records.ts';
@@ -283,5 +284,6 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     noteSigners: async (id, signers) => await noteSigners(db, id, signers),
     noteWarnings: async (id, warnings) => await noteWarnings(db, id, warnings),
     ...createEvaluationStore(db),
+    ...createBuildProgressStore(db),
   };
 }

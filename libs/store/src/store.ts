@@ -42,6 +42,7 @@ import type { RepositoryStore } from './repository-contract.ts';
 import type { QuarantineStore } from './quarantine-records.ts';
 import type { AuditStore } from './audit-contract.ts';
 import type { GlassStore } from './glass-contract.ts';
+import type { BuildProgressStore } from './build-progress-contract.ts';
 import type { NotificationStore } from './notification-contract.ts';
 import type { OutboxStore } from './outbox-contract.ts';
 import type { ReleaseStore } from './release-contract.ts';
@@ -141,7 +142,7 @@ export type Advanced =
   /** The event means nothing in `state`, or someone else moved the revision there first. */
   | { readonly kind: 'stale'; readonly state: RevisionState };
 
-export interface RevisionStore extends GlassStore {
+export interface RevisionStore extends GlassStore, BuildProgressStore {
   /**
    * Takes a commit in as the repository's newest revision, supersedes unfinished older ones (but submitted ones, and one that is to be
    * finished first, SPEC R7) and sets the accepted commit. When the newest revision of the branch is of this commit already, it is returned as it is.

@@ -23,6 +23,8 @@ export interface RevisionFacts {
     /** Set once the host is built. */
     readonly builtAt?: number | undefined;
   }[];
+  /** The host whose build has run for long, and the longest. */
+  readonly longest?: string | undefined;
   /** The older commit that is finished before it. */
   readonly waits?: { readonly after: string; readonly until: number } | undefined;
   /** The newer commit, if there is one. */
@@ -117,7 +119,7 @@ export function describeBuild(facts: RevisionFacts): StatusText {
     case 'EVALUATING':
       return text('pending', 'waiting for the evaluation');
     case 'BUILDING':
-      return text('pending', building(wanted, broken.length, countOf(evaluations, 'NOT_EVALUATED')));
+      return text('pending', building(wanted, broken.length, countOf(evaluations, 'NOT_EVALUATED'), facts.longest));
     case 'PUBLISHED':
       return text(
         'success',
@@ -161,10 +163,10 @@ function publishedWords(count: number, isSubmitted: boolean, elsewhere: Revision
   return built === undefined ? left : `${built}, ${left}`;
 }
 
-function building(wanted: RevisionFacts['evaluations'], brokenCount: number, unknown: number): string {
+function building(wanted: RevisionFacts['evaluations'], brokenCount: number, unknown: number, longest: string | undefined): string {
   if (wanted.length === 0) return unknown > 0 ? 'waiting for the evaluation' : 'nothing to build, about to be published';
   const doneCount = wanted.filter((each) => each.builtAt !== undefined && each.outcome !== 'BUILD_ERROR').length;
-  return `${progressOf(doneCount, wanted.length)} built${brokenCount === 0 ? '' : `, ${brokenCount} failed`}`;
+  return `${progressOf(doneCount, wanted.length)} built${brokenCount === 0 ? '' : `, ${brokenCount} failed`}${longest === undefined ? '' : `, ${longest} still builds`}`;
 }
 
 function brokenHosts(broken: RevisionFacts['evaluations'], total: number, verb: 'evaluate' | 'build'): string {

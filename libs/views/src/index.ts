@@ -1,4 +1,5 @@
 export * from './attention.ts';
+export * from './build-words.ts';
 export * from './decisions.ts';
 export * from './describe-course.ts';
 export * from './describe-revision.ts';

@@ -3,7 +3,7 @@ import { stageMs, stagesOf, type StageStatus } from '@floe/views';
 import { printableLine } from '@floe/model';
 import { minuteTime } from './clock-time.ts';
 import { type Tone, type View } from './terminal.ts';
-import { ago, duration, hotfixCommand, olderWords, revisionWords, shortSha, words } from '@floe/views';
+import { ago, buildLines, duration, hotfixCommand, olderWords, revisionWords, shortSha, words } from '@floe/views';
 
 const STAGE_TONES: Record<StageStatus, Tone> = {
   done: 'good',
@@ -31,5 +31,6 @@ export function formatRevision(revision: RevisionView, { now, style }: Pick<View
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });
   const waits = revision.waits === null ? [] : [`  ${olderWords(revision.waits, minuteTime)}, or: ${hotfixCommand(shortSha(revision.sha))}`];
-  return [title, ...waits, ...lines].join('\n');
+  const builds = buildLines(revision.builds, now).map((line) => `    ${style('quiet', printableLine(line))}`);
+  return [title, ...waits, ...lines, ...builds].join('\n');
 }

@@ -1,5 +1,5 @@
 import type { RevisionView } from '@floe/protocol';
-import { hotfixCommand, olderWords, revisionWords, rolloutDecisions, shortSha } from '@floe/views';
+import { buildLines, hotfixCommand, olderWords, revisionWords, rolloutDecisions, shortSha } from '@floe/views';
 import type { ComponentChildren } from 'preact';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
@@ -46,11 +46,23 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       {revision.waits !== null && <Waits revision={revision} waits={revision.waits} now={now} />}
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
+      {revision.builds.length > 0 && <Builds revision={revision} now={now} />}
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
       {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} dashboard={dashboard} />}
       <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision, dashboard.actor.value?.person)} />
       <RevisionErrors revision={revision} />
     </>
+  );
+}
+
+/** By itself, since it changes with every second. */
+function Builds({ revision, now }: Pick<RevisionProps, 'revision'> & { readonly now: Now }) {
+  return (
+    <ul class="aside" aria-label="Builds that run">
+      {buildLines(revision.builds, now.value).map((line) => (
+        <li key={line}>{line}</li>
+      ))}
+    </ul>
   );
 }
 

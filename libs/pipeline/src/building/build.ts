@@ -1,9 +1,10 @@
 import { retryDelayMs, type HostName } from '@floe/model';
-import type { BuildResult } from '@floe/nix';
+import type { BuildProgress, BuildResult } from '@floe/nix';
 import { FloeError } from '@floe/runtime';
 import type { Evaluation, Revision } from '@floe/store';
 import { BuildQueue, wantedOf, type Wanted } from './build-queue.ts';
 import { buildRoot } from './build-roots.ts';
+import { BuildsUnderWay } from './build-progress.ts';
 import { BuildSlots } from './build-slots.ts';
 import type { Clearance, ClearedRevision } from '../clearance.ts';
 import type { PipelineDeps } from '../deps.ts';
@@ -39,6 +40,7 @@ export async function buildQueued(
   { handOut, begin, done = 0 }: Building,
 ): Promise<BuildOutcome> {
   const { store, limits, clock, logger } = deps;
+  await using underWay = new BuildsUnderWay(deps, revision);
   let cleared: ClearedRevision | undefined;
   const built = new Set<HostName>();
   let first: string | undefined;
@@ -90,7 +92,7 @@ export async function buildQueued(
       if (clearance.kind === 'refused') refusal = clearance.why;
       else cleared = clearance.revision;
       if (cleared === undefined || isOver()) return;
-      const build = async (): Promise<Built> => await buildHost(deps, revision, wanted, signal);
+      const build = async (): Promise<Built> => await buildHost(deps, revision, wanted, signal, underWay);
       const key = `${wanted.drvPath} ${wanted.toplevel}`;
       const same = builds.get(key);
       if (same !== undefined) {
@@ -145,17 +147,20 @@ async function shareBuild({ nix, rootsDir }: PipelineDeps, wanted: Wanted, { by,
 }
 
 /** Builds one host. If the garbage collector removed its derivation, evaluates it again first. */
-async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal): Promise<Built> {
-  const build = async (target: Wanted): Promise<BuildResult> =>
+async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted, signal: AbortSignal, underWay: BuildsUnderWay): Promise<Built> {
+  const build = async (target: Wanted, onProgress: (progress: BuildProgress) => void): Promise<BuildResult> =>
     await deps.repositoryNix.build(target, {
+      onProgress,
       signal,
       timeoutMs: deps.limits.buildTimeoutMs,
       maxMemoryBytes: deps.limits.buildMemoryBytes,
       root: buildRoot(deps.rootsDir, target.host, target.toplevel),
     });
-  const result = await build(wanted);
-  if (result.kind === 'built' || result.code !== 'BUILD_DERIVATION_MISSING' || signal.aborted) return [wanted, result];
-  deps.logger.info('the garbage collector removed a derivation; the host is evaluated again', { host: wanted.host });
-  const [again] = (await evaluateHosts(deps, revision, [wanted.host], signal)).flatMap(wantedOf);
-  return again === undefined ? [wanted, result] : [again, await build(again)];
+  return await underWay.during(wanted.host, async (onProgress) => {
+    const result = await build(wanted, onProgress);
+    if (result.kind === 'built' || result.code !== 'BUILD_DERIVATION_MISSING' || signal.aborted) return [wanted, result];
+    deps.logger.info('the garbage collector removed a derivation; the host is evaluated again', { host: wanted.host });
+    const [again] = (await evaluateHosts(deps, revision, [wanted.host], signal)).flatMap(wantedOf);
+    return again === undefined ? [wanted, result] : [again, await build(again, onProgress)];
+  });
 }

@@ -93,6 +93,8 @@ export class World implements AsyncDisposable {
   readonly evaluatesAfter = new Map<string, Promise<unknown>>();
   /** Of each host: its build waits for this. */
   readonly buildsAfter = new Map<string, Promise<unknown>>();
+  /** What each build prints. */
+  buildLine: string | undefined;
   onBuild: (host: string) => void = () => undefined;
   /** Called with the paths of each publication. */
   onPublish: (paths: readonly StorePath[]) => void | Promise<void> = () => undefined;
@@ -320,9 +322,10 @@ export class World implements AsyncDisposable {
         const arm = targets.filter(({ system }) => !this.builders.includes(system));
         return new Map(arm.map(({ drvPath, system }) => [drvPath, `needs a machine of ${system}`]));
       },
-      build: async ({ drvPath }, { signal }) => {
+      build: async ({ drvPath }, { signal, onProgress }) => {
         const host = /-([a-z]+)-/.exec(drvPath)?.[1] ?? '';
         this.onBuild(host);
+        onProgress?.({ derivation: `${host}-system`, line: this.buildLine });
         await Promise.race([this.buildsAfter.get(host), aborted(signal)]);
         const builds = this.commits.at(-1)?.[host]?.builds ?? 'ok';
         const failed = (code: 'BUILD_NO_MACHINE' | 'BUILD_DOWNLOAD_FAILED' | 'BUILD_DERIVATION_MISSING', isRetryable: boolean): BuildResult => ({

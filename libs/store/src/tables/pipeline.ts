@@ -190,3 +190,15 @@ export const evaluations = pgTable(
   },
   (table) => [primaryKey({ columns: [table.revisionId, table.host] })],
 );
+
+/** The builds that run, for people: one row for each repository, which the builder replaces. */
+export const buildsUnderWay = pgTable('builds_under_way', {
+  repositoryId: text('repository_id')
+    .primaryKey()
+    .references(() => repositories.id, { onDelete: 'cascade' }),
+  revisionId: text('revision_id')
+    .notNull()
+    .references(() => revisions.id, { onDelete: 'cascade' }),
+  /** A JSON list. */
+  builds: jsonb('builds').notNull(),
+});

@@ -1,0 +1,68 @@
+import type { HostName } from '@floe/model';
+import type { BuildProgress } from '@floe/nix';
+import type { BuildUnderWay, Revision } from '@floe/store';
+import { bestEffort } from '../best-effort.ts';
+import type { PipelineDeps } from '../deps.ts';
+
+/** Nothing that takes longer is silent; and no more is written than this often. */
+const EVERY_MS = 2_000;
+
+/** Tells people which builds of a revision run, and what they print. Written at most every two seconds, and when all have ended. */
+export class BuildsUnderWay implements AsyncDisposable {
+  readonly #deps: Pick<PipelineDeps, 'store' | 'clock' | 'logger'>;
+  readonly #revision: Revision;
+  readonly #running = new Map<HostName, BuildUnderWay>();
+  readonly #ended = new AbortController();
+  readonly #telling: Promise<void>;
+  #isNews = false;
+  #hasTold = false;
+
+  constructor(deps: Pick<PipelineDeps, 'store' | 'clock' | 'logger'>, revision: Revision) {
+    this.#deps = deps;
+    this.#revision = revision;
+    this.#telling = this.#tellAgainAndAgain();
+  }
+
+  /** Runs the build of a host, which says how far it is by the function that it gets. */
+  async during<Result>(host: HostName, build: (onProgress: (progress: BuildProgress) => void) => Promise<Result>): Promise<Result> {
+    const since = this.#deps.clock.now();
+    const note = ({ derivation, line }: BuildProgress): void => {
+      this.#running.set(host, { host, since, derivation, line });
+      this.#isNews = true;
+    };
+    note({ derivation: undefined, line: undefined });
+    try {
+      return await build(note);
+    } finally {
+      this.#running.delete(host);
+      this.#isNews = true;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    await this.#telling;
+    if (this.#hasTold) await this.#tell();
+  }
+
+  async #tellAgainAndAgain(): Promise<void> {
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      await this.#deps.clock.sleep(EVERY_MS, signal);
+      if (!signal.aborted && this.#isNews && (this.#hasTold || this.#running.size > 0)) await this.#tell();
+    }
+  }
+
+  async #tell(): Promise<void> {
+    const { store, logger } = this.#deps;
+    this.#isNews = false;
+    this.#hasTold = true;
+    const { repositoryId, id } = this.#revision;
+    await bestEffort(
+      logger,
+      'telling which builds run',
+      undefined,
+      async () => await store.revisions.noteBuilds(repositoryId, id, [...this.#running.values()]),
+    );
+  }
+}
