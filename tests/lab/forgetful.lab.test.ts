@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
-import { isLabReady } from '@floe/testkit';
+import { isLabReady, type GuestFile } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openSshKey } from '../../apps/agent/src/test/openssh-key.ts';
-import { another, type LabHost } from './hosts.ts';
+import { another, newKernel, type LabHost } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 
@@ -13,6 +13,8 @@ const TOKEN = '/var/lib/lab/token';
 const KEY = '/persist/etc/ssh/ssh_host_ed25519_key';
 const BY_KEY: LabHost = { settings: { FLOE_IDENTITY_KEY_FILE: KEY } };
 
+const newKey = (): GuestFile => ({ text: openSshKey(randomBytes(32)), mode: 0o600 });
+
 describe.skipIf(!isReady)(`machines that forget${isReady ? '' : ` (skipped: ${why})`}`, () => {
   let lab: LabFleet;
   beforeAll(async () => {
@@ -20,7 +22,8 @@ describe.skipIf(!isReady)(`machines that forget${isReady ? '' : ` (skipped: ${wh
       ada: {},
       bob: {},
       cyd: {},
-      dan: { ...BY_KEY, files: { [KEY]: { text: openSshKey(randomBytes(32)), mode: 0o600 } } },
+      dan: { ...BY_KEY, files: { [KEY]: newKey() } },
+      eve: { ...BY_KEY, files: { [KEY]: newKey(), '/etc/fstab': 'tmpfs /var/lib/floe-agent tmpfs mode=700 0 0\n' } },
     });
   });
   afterEach(async () => {
@@ -113,6 +116,26 @@ describe.skipIf(!isReady)(`machines that forget${isReady ? '' : ` (skipped: ${wh
       await guest.sh(`mv ${KEY}.away ${KEY}`);
       await lab.told('dan', 'is itself again', ({ standing, isConnected }) => standing === 'in-sync' && isConnected);
       noteOutcome({ fault: "the machine's key file comes late", where: 'after a start', outcome: 'waited for, and says so; connected' });
+    });
+
+    test('a machine with its state in memory takes what needs no restart, and says why it takes no other', async () => {
+      const guest = lab.guest('eve');
+      expect(await guest.sh('findmnt --noheadings --output FSTYPE /var/lib/floe-agent')).toBe('tmpfs');
+      await rm(guest.path(TOKEN));
+      await guest.cutPower();
+      await guest.start();
+      const first = await lab.change('eve', another(BY_KEY));
+      await lab.runs('eve', first.wanted);
+      await lab.change('eve', newKernel(BY_KEY));
+      const { detail } = await lab.told('eve', 'takes no restart', (host) => host.detail?.code === 'STATE_FORGETS');
+      expect(detail?.message).toContain('this machine forgets the state folder of floe-agent at each start');
+      expect((await lab.machine('eve')).default).toBe(first.wanted);
+      await isOneRun('eve');
+      noteOutcome({
+        fault: 'the state folder is in memory',
+        where: 'after a start; before a restart',
+        outcome: 'connected; restart refused, and said',
+      });
     });
   });
 });

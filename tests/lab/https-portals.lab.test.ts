@@ -17,6 +17,7 @@ const [HAL, IVY] = [`${NETWORK}.10`, `${NETWORK}.11`];
 const NAME = 'floe.lab.test';
 const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
 const LOGIN = 'This network does not lead there: if it has a login page, please log in.';
+const MB = 1_000_000;
 /** A server that is missed at home is missed soon. */
 const HOST = { settings: { FLOE_SERVER_LIMIT_SECONDS: '2' } };
 
@@ -105,6 +106,23 @@ describe.skipIf(!isReady)(`portals before a server with https${isReady ? '' : ` 
         where: 'VERIFYING',
         outcome: 'new system, kept; proved after the login',
       });
+
+      await lab.guest('hal').slowDown('8mbit');
+      const { wanted } = await lab.change('hal', { ...HOST, ballast: 2 * MB });
+      await lab.reaches('hal', 'DOWNLOADING');
+      road.leadTo(HAL, 'drops-https');
+      await eventually(
+        'hal says that it cannot download',
+        async () => ((await lab.journal('hal'))?.detail?.code === 'CACHE_NOT_REACHED' ? true : undefined),
+        { explain: async () => await lab.guest('hal').log() },
+      );
+      expect(await lab.agentCommand('hal', 'status')).toContain(
+        'An update cannot be downloaded now. The update cannot be reached from this network: if there is a login page, please log in.',
+      );
+      road.leadTo(HAL, 'whom-it-asks');
+      await lab.guest('hal').slowDown('1gbit');
+      await isProved('hal', wanted);
+      noteOutcome({ fault: 'a captive portal drops https', where: 'DOWNLOADING', outcome: 'said; new system after the login' });
     });
 
     test('a portal in the network that the machine knows counts after a while: the machine goes back, blames nothing, and goes on after the login', async () => {

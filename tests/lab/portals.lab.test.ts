@@ -10,6 +10,7 @@ import { LOGIN_HOST, Road } from './road.ts';
 const { isReady, why } = await isLabReady();
 
 const NUMBER = 13;
+const BRIDGE = `floe-lab${NUMBER}`;
 const NETWORK = `10.77.${100 + NUMBER}`;
 const NETWORK_6 = `fd77:${NUMBER}:`;
 const GUESTS = ['ada', 'bob', 'cyd', 'dan'] as const;
@@ -51,8 +52,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       },
       {
         between: async ({ serverUrl, cacheUrl, address }) => {
-          const bridge = `floe-lab${NUMBER}`;
-          for (const each of [`${NETWORK}.2/24`, `${NETWORK_6}:1/64`]) await execInTest('ip', ['address', 'add', each, 'dev', bridge, 'nodad']);
+          for (const each of [`${NETWORK}.2/24`, `${NETWORK_6}:1/64`]) await execInTest('ip', ['address', 'add', each, 'dev', BRIDGE, 'nodad']);
           proxyUrl = `http://${address}:${await road.openProxy()}`;
           return { serverUrl: `http://${NAME}:${await road.openTo(serverUrl)}`, cacheUrl: `http://${NAME}:${await road.openTo(cacheUrl)}` };
         },
@@ -206,8 +206,15 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await guest.sh(`ip -6 address flush dev host0; ip address add ${addressOf('dan')}/24 dev host0`);
       await lab.goOn('dan', 'test-activated');
       await isProved('dan', third.wanted);
+      // An address of IPv6 from which nothing is reached.
+      await guest.sh(`ip address add ${NETWORK_6}:10/64 dev host0 nodad`);
+      await execInTest('ip', ['address', 'delete', `${NETWORK_6}:1/64`, 'dev', BRIDGE]);
+      await lab.pauseAt('dan', 'test-activated');
       const fourth = await lab.change('dan', another());
+      await lab.isAt('dan', 'test-activated');
+      await lab.goOn('dan', 'test-activated');
       await isProved('dan', fourth.wanted);
+      noteOutcome({ fault: 'IPv6 that leads nowhere, beside IPv4', where: 'DOWNLOADING, VERIFYING', outcome: 'new system' });
       noteOutcome({ fault: 'a network with IPv6 only, then with IPv4 only', where: 'DOWNLOADING, VERIFYING', outcome: 'new system' });
     });
   });

@@ -16,6 +16,7 @@ const BACK_WITHIN_MS = 5_000;
 const MB = 1_000_000;
 
 const HOST: LabHost = { ...CLOCK_SETTINGS, policy: { reboot: { when: 'idle' } } };
+const TRIES: LabHost = { ...HOST, trials: true };
 const machine = { ...HOST, files: clockFiles() };
 
 describe.skipIf(!isReady)(`machines that sleep, and clocks that are wrong${isReady ? '' : ` (skipped: ${why})`}`, () => {
@@ -27,6 +28,7 @@ describe.skipIf(!isReady)(`machines that sleep, and clocks that are wrong${isRea
       bob: machine,
       cyd: machine,
       dan: { ...HOST, files: clockFiles(-30 * YEAR_MS) },
+      fay: { ...machine, ...TRIES },
       eve: { ...HOST, files: clockFiles(10 * YEAR_MS) },
     });
   });
@@ -85,6 +87,21 @@ describe.skipIf(!isReady)(`machines that sleep, and clocks that are wrong${isRea
       await guest.slowDown('1gbit');
       await isOnFirstTry('ada', wanted);
       noteOutcome({ fault: 'the machine sleeps for a night', where: 'DOWNLOADING', outcome: 'connected within 5 s; new system' });
+    });
+
+    test('while it tries a system for an hour, which ends by the hour', async () => {
+      const before = await lab.change('fay', another(TRIES));
+      await isOnFirstTry('fay', before.wanted);
+      const now = await lab.change('fay', another(TRIES));
+      await isOnFirstTry('fay', now.wanted);
+      const body = JSON.stringify({ reason: 'was it there before?', commit: before.sha, forMs: HOUR_MS });
+      await lab.fleet.request('/api/hosts/fay/trial', { method: 'POST', body });
+      await lab.reaches('fay', 'TRYING');
+      await sleepsForANight('fay');
+      await lab.reaches('fay', 'IDLE');
+      expect(await lab.machine('fay')).toEqual({ current: now.wanted, profile: now.wanted, default: now.wanted });
+      await lab.isTidy('fay');
+      noteOutcome({ fault: 'the machine sleeps for a night', where: 'TRYING, for an hour', outcome: 'old system when it wakes up' });
     });
 
     test('in a switch, and in its checks', async () => {
