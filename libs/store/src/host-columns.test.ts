@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { expect, test } from 'vitest';
-import { readObserved, readTimings } from './host-columns.ts';
-import { ObservedColumn, TimingsColumn } from './rows.ts';
+import { readCapabilities, readObserved, readTimings } from './host-columns.ts';
+import { CapabilitiesColumn, ObservedColumn, TimingsColumn } from './rows.ts';
 
 const path = `/nix/store/${'a'.repeat(32)}-system`;
 const odd = fc.oneof(
@@ -30,6 +30,8 @@ const timings = often(
   fc.record({ downloadMs: stage, activateMs: stage, verifyMs: stage, commitMs: stage, rollbackMs: stage, more: odd }, { requiredKeys: [] }),
 );
 
+const capabilities = often(fc.array(often(fc.string({ maxLength: 70, unit: 'binary' })), { maxLength: 70 }));
+
 function parsed<Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> | undefined {
   const result = v.safeParse(schema, value);
   return result.success ? result.output : undefined;
@@ -37,8 +39,9 @@ function parsed<Schema extends v.GenericSchema>(schema: Schema, value: unknown):
 
 test('what is read by hand is what the schema reads', () => {
   fc.assert(
-    fc.property(observed, timings, (seen, took) => {
+    fc.property(observed, timings, capabilities, (seen, took, can) => {
       expect(readObserved(seen)).toEqual(parsed(ObservedColumn, seen));
+      expect(readCapabilities(can)).toEqual(parsed(CapabilitiesColumn, can));
       expect(readTimings(took)).toEqual(parsed(TimingsColumn, took));
     }),
     { numRuns: 3_000 },

@@ -3,6 +3,7 @@ import {
   MAX_DURATION_MS,
   MAX_STORE_PATH_CHARACTERS,
   STORE_PATH_FORM,
+  storableText,
   type Observed,
   type StageTimings,
   type StorePath,
@@ -35,6 +36,12 @@ function readProfile(value: unknown): Observed['profile'] | undefined {
   const { generation, toplevel } = value;
   const isCounter = typeof generation === 'number' && Number.isInteger(generation) && generation >= 0 && generation <= MAX_COUNTER;
   return isCounter && isPath(toplevel) ? { generation, toplevel } : undefined;
+}
+
+export function readCapabilities(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value) || value.length > 64) return undefined;
+  const names: readonly unknown[] = value;
+  return names.every((name) => typeof name === 'string') ? names.map((name) => storableText(name, 64)) : undefined;
 }
 
 export function readTimings(value: unknown): StageTimings | undefined {

@@ -1,10 +1,10 @@
 import { sql, type SQL } from 'drizzle-orm';
 import { AGENT_STATES, boundedTime, HOST_NAME_FORM, NOTHING_OBSERVED, storableText, type StorePath, type Went } from '@floe/model';
 import type { Database } from './database.ts';
-import { readObserved, readTimings } from './host-columns.ts';
+import { readCapabilities, readObserved, readTimings } from './host-columns.ts';
 import type { HostRow } from './records.ts';
 import { RowReader } from './row-reader.ts';
-import { CapabilitiesColumn, DetailColumn, PermitColumn } from './rows.ts';
+import { DetailColumn, PermitColumn } from './rows.ts';
 import { hosts } from './tables/index.ts';
 
 /** A row of the table `hosts`, as Drizzle gives it. */
@@ -29,7 +29,7 @@ export function toHostRow(row: StoredHost): HostRow {
     stableBy: row.stableBy ?? undefined,
     epoch,
     toldSequence: reader.counter('told_sequence', row.toldSequence),
-    capabilities: reader.json('capabilities', row.capabilities, CapabilitiesColumn),
+    capabilities: reader.column('capabilities', row.capabilities, readCapabilities),
     acceptedSequence: reader.counter('accepted_sequence', row.acceptedSequence),
     retryEpoch: reader.counterOrNone('retry_epoch', row.retryEpoch),
     went: toWent(reader.path('went_toplevel', row.wentToplevel), reader.timeOrNone('went_until', row.wentUntil), row.wentEpoch),

@@ -21,6 +21,8 @@ interface Part {
   readonly name: string;
   /** Undefined: one value. */
   readonly columns: readonly string[] | undefined;
+  /** A row of it in which all is null: to copy it and to fill it in takes half as long as to make an object of so many fields. */
+  readonly empty: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -66,23 +68,27 @@ export function nested<Fields extends SelectedFields>(fields: Fields, from: SQL)
 
 /** In the order in which Drizzle selects them. */
 function partsOf(fields: SelectedFields): readonly Part[] {
-  return Object.entries(fields).map(([name, field]) => ({ name, columns: is(field, Table) ? Object.keys(getTableColumns(field)) : undefined }));
+  return Object.entries(fields).map(([name, field]) => {
+    const columns = is(field, Table) ? Object.keys(getTableColumns(field)) : undefined;
+    return { name, columns, empty: Object.fromEntries((columns ?? []).map((column) => [column, null])) };
+  });
 }
 
 function toObject(parts: readonly Part[], values: readonly unknown[]): object {
   const row: Record<string, unknown> = {};
   let next = 0;
-  for (const { name, columns } of parts) {
+  for (const { name, columns, empty } of parts) {
     if (columns === undefined) {
       row[name] = values[next++];
       continue;
     }
-    const part: Record<string, unknown> = {};
+    const part = { ...empty };
     let isThere = false;
     for (const column of columns) {
       const value = values[next++];
+      if (value === null) continue;
       part[column] = value;
-      isThere ||= value !== null;
+      isThere = true;
     }
     // Of a table that was joined, and has no such row.
     row[name] = isThere ? part : null;
