@@ -16,7 +16,7 @@ interface Ended {
   readonly order: OrderedQuarantine;
 }
 
-/** Lifts what people quarantined until a time that has come, as they would. One that somebody ordered anew meanwhile stays. */
+/** Lifts what people quarantined until a time that has come, as they would. One that somebody ordered again meanwhile stays. */
 export async function liftEndedQuarantines({ store, clock, logger, troubles, repositoryId }: EndedQuarantinesDeps, { hosts }: Fleet): Promise<void> {
   const now = clock.now();
   const ended = new Map<string, Ended>();

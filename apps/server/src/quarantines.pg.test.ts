@@ -185,7 +185,7 @@ test('a commit that has no system for the host, or that nobody knows, is refused
   expect((await hostView('dan')).orders).toEqual([]);
 });
 
-test('a quarantine with an end is lifted by itself then, with an entry in the log; one that was ordered anew stays', async () => {
+test('a quarantine with an end is lifted by itself then, with an entry in the log; one that was ordered again stays', async () => {
   await server.enrol('gil');
   const { sha: commit } = await publishCommit(server, { gil: system('g1') });
   const path = 'hosts/gil/ordered-quarantine';
