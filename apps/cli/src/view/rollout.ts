@@ -63,7 +63,7 @@ export function formatRollout({ sha, subject, rollout }: Pick<RolledOut, 'sha' |
 /** The rings of a rollout, one a line. */
 export function formatRings(rollout: RolledOut['rollout'], view: View): string {
   const rows = rollout.rings.map((ring): Cell[] => {
-    const parts = new Map(ringParts(ring, rollout).map(({ part, count }) => [part, count]));
+    const parts = new Map(ringParts(ring, rollout).map((each) => [each.part, each.count]));
     const of = (part: RingPart): number => parts.get(part) ?? 0;
     const some = (n: number, tone?: Tone): Cell => ({
       text: n === 0 ? '–' : n.toLocaleString('en'),

@@ -35,7 +35,7 @@ export interface RolloutFacts {
   readonly authors: readonly string[];
   /** Not everybody who brought them is known: then nobody is known to be somebody else. */
   readonly hasUnknownAuthor: boolean;
-  /** There is an administrator who is none of the authors: only then does a weaker policy wait for one. */
+  /** There is an administrator who is none of the authors: then no author approves a weaker policy. */
   readonly hasOtherAdministrator: boolean;
   /** How its policy is weaker than the one that the last complete rollout had. An administrator approves it. */
   readonly weaker: readonly Loosening[];
