@@ -98,6 +98,7 @@ type Edit = Readonly<Record<string, OriginEntry>>;
 const edit: fc.Arbitrary<Edit> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ path, content }).map((each) => ({ [each.path]: each.content })) },
   { weight: 2, arbitrary: path.map((removed) => ({ [removed]: null })) },
+  { weight: 2, arbitrary: uses.map((pieces) => ({ 'flake.nix': flake(pieces) })) },
   fc.record({ from: path, to: path, content }).map((each) => ({ [each.from]: null, [each.to]: each.content })),
   fc.record({ path, content }).map((each) => ({ [each.path]: { executable: each.content } })),
   fc
@@ -172,6 +173,11 @@ test('a trace misses no file whose change changes the host, whatever was edited,
     {
       numRuns: 3,
       examples: [
+        [
+          [[pieceWith('./data/f.txt')], [pieceWith('./lib/x.nix')], [pieceWith('./data/f.txt')]],
+          false,
+          [{ 'flake.nix': flake([[pieceWith('./lib/x.nix')], [pieceWith('./lib/x.nix')], [pieceWith('./data/f.txt')]]) }, { other: '"two"' }],
+        ],
         [[[pieceWith('./data/f.txt')], [pieceWith('self.rev')], [pieceWith('./lib/x.nix')]], false, [{ 'data/f.txt': '"one"' }, { other: '"two"' }]],
       ],
     },
