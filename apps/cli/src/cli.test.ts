@@ -47,7 +47,7 @@ describe('a mistyped subcommand', () => {
   test('that is near none: all are listed', async () => {
     const { code, stderr } = await run(['rollout', 'xyzzyx'], { XDG_CONFIG_HOME: home.folder });
     expect(code).toBe(2);
-    expect(stderr).toMatch(/unknown command 'xyzzyx'\n\(The commands: status, plan, approve, pause, resume, abort/);
+    expect(stderr).toMatch(/unknown command 'xyzzyx'\n\(The commands: status, hosts, plan, approve, pause, resume, abort/);
   });
 });
 
