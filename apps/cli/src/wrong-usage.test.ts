@@ -48,7 +48,12 @@ function argvOf({ path, options }: CommandHelp): fc.Arbitrary<string[]> {
 test('every command is tried', () => {
   const names = COMMANDS.map(({ path }) => path.join(' '));
   expect(names).toEqual(expect.arrayContaining(['pin', 'try', 'quarantine', 'rollout approve', 'policy check']));
-  expect(COMMANDS.find(({ path }) => path.join(' ') === 'quarantine')?.options).toEqual(['--reason <text>', '--all <commit>', '--lift']);
+  expect(COMMANDS.find(({ path }) => path.join(' ') === 'quarantine')?.options).toEqual([
+    '--reason <text>',
+    '--all <commit>',
+    '--until <when>',
+    '--lift',
+  ]);
 });
 
 test.each(COMMANDS.map((command) => ({ ...command, name: command.path.join(' ') })))('floe $name', async (command) => {

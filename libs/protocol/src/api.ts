@@ -1,12 +1,10 @@
 import { EVALUATION_OUTCOMES, HOST_ACTIONS, MAX_ATTRIBUTE_CHARACTERS, PRESENCES, REVISION_STATES, SUBMISSION_STATES } from '@floe/model';
 import * as v from 'valibot';
-import { ByteSize, Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
+import { ByteSize, Counter, DurationMs, list, MAX_HOSTS, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName, MachineId, PublicKey, StorePath } from './ids.ts';
 import { AgentState, Detail, Observed, StageTimings } from './messages.ts';
 import { FreezeView, HostStanding, LabelStops, RolloutAnswer, RolloutView, SeenId } from './rollout-view.ts';
 
-/** More hosts than any fleet has. An answer with more of them is invalid. */
-const MAX_HOSTS = 100_000;
 const MAX_WARNINGS = 20;
 const MAX_WARNING_CHARACTERS = 500;
 

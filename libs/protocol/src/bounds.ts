@@ -27,6 +27,9 @@ export function word(maxCharacters: number) {
   return v.pipe(v.string(), v.maxLength(maxCharacters), v.regex(/^[\x20-\x7E]*$/, 'only printable ASCII is allowed here'));
 }
 
+/** More hosts than any fleet has. An answer with more of them is invalid. */
+export const MAX_HOSTS = 100_000;
+
 /** A list of at most `maxItems`. */
 export function list<Item extends v.GenericSchema>(item: Item, maxItems: number) {
   return v.pipe(v.array(item), v.maxLength(maxItems));

@@ -20,7 +20,7 @@ import {
   ROLLOUT_STATES,
 } from '@floe/model';
 import * as v from 'valibot';
-import { Counter, DurationMs, list, prose, Timestamp, word } from './bounds.ts';
+import { Counter, DurationMs, list, MAX_HOSTS, prose, Timestamp, word } from './bounds.ts';
 import { CommitSha, HostName } from './ids.ts';
 
 /** Orders are shown from the newest, so many. */
@@ -45,7 +45,7 @@ const NAMED_AS = [...COUNTED_AS, 'building'] as const;
 /** `GET /api/rollout/hosts`: who is how far in the rollout that hosts follow, ring by ring. */
 export const RolloutHostsView = v.object({
   sha: CommitSha,
-  hosts: v.array(
+  hosts: list(
     v.object({
       host: HostName,
       ring: prose(MAX_RING_NAME_CHARACTERS),
@@ -54,12 +54,17 @@ export const RolloutHostsView = v.object({
       /** What it does, or what it waits for; empty: nothing besides. */
       text: prose(),
     }),
+    MAX_HOSTS,
   ),
 });
 export type RolloutHostsView = v.InferOutput<typeof RolloutHostsView>;
 
 /** What somebody saw who approves: the id, or the beginning of it, of the commit's policy and of all systems that it brings. */
-export const SeenId = v.pipe(v.string(), v.regex(/^[\w-]{8,64}$/, 'an id as floe rollout shows it: at least 8 letters, digits, - or _'));
+export const SeenId = v.pipe(
+  v.string(),
+  v.maxLength(64),
+  v.regex(/^[\w-]{8,64}$/, 'an id as floe rollout shows it: at least 8 letters, digits, - or _'),
+);
 
 /** The approvals that a ring still needs. */
 export const MissingApprovalsView = v.object({
