@@ -281,6 +281,8 @@ describe.each(WORLDS)('on $name', ({ open }) => {
         outcome: 'accepted',
         receivedAt: now,
       });
+      // Those of other tests.
+      await store.deliveries.prune(now);
       expect([await store.deliveries.prune(now + 300 * day), await store.deliveries.prune(now + 367 * day)]).toEqual([0, 1]);
     });
   });
