@@ -158,7 +158,6 @@ it('refuses what the builder would not start with', async () => {
   expect(await failed(`${url} cacheDir = "/var/lib/floe-builder-cache";`)).toEqual([]);
   for (const [settings, message] of [
     ['', /set one of local and urlFile/],
-    [`${url} evaluate.ignore = [ "docs/**" ];`, /evaluate\.ignore needs evaluate\.source/],
     [`${url} evaluate.source = "tree"; repository.directory = "nix";`, /needs the flake\.nix at the root/],
     [`${url} inputs."github.com" = { };`, /set tokenFile, or sshKeyFile and knownHosts/],
     [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
