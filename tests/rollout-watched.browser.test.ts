@@ -63,7 +63,7 @@ async function sees({ page }: OpenedPage, ring: number, text: RegExp): Promise<v
   await eventually(
     `ring ${ring} is ${text}`,
     async () => {
-      seen = (await page.locator('.ring').allInnerTexts()).map((text) => oneLine(text).replace(/ Hosts of ring \S+$/, ''));
+      seen = (await page.locator('.ring').allInnerTexts()).map((told) => oneLine(told).replace(/ Hosts of ring \S+$/, ''));
       return text.test(seen[ring] ?? '') || undefined;
     },
     { explain: () => seen.join('\n'), timeoutMs: 120_000 },
