@@ -6,8 +6,8 @@ import { publishClosures } from './publish-closures.ts';
 
 /** Errors that one closure can cause. A full disk, a stopped Nix and a store that is away concern all. */
 const THEIRS: ReadonlySet<string> = new Set(['NIX_FAILED', 'CACHE_PATH_UNSIGNED']);
-/** So many fail alone, and none has succeeded: then it is the cache. */
-const ALL_FAIL = 3;
+/** After so many that failed alone, one after another, the cache is asked again whether it answers. */
+const MANY_IN_A_ROW = 3;
 /** Known closures that are asked for: the cache may have lost one. */
 const MAX_PROBES = 3;
 
@@ -29,7 +29,7 @@ export async function publishApart(
   signal: AbortSignal,
 ): Promise<PublishedApart> {
   const published = new Map<StorePath, PublishedPath>();
-  let failedAlone = 0;
+  let failedInARow = 0;
   let isAway = false;
   let isAsked = false;
 
@@ -46,18 +46,20 @@ export async function publishApart(
   async function attempt(some: readonly StorePath[]): Promise<void> {
     try {
       for (const [path, info] of await publishClosures(deps, some, signal)) published.set(path, info);
+      failedInARow = 0;
     } catch (error) {
-      if (some.length === 1) failedAlone += 1;
+      if (some.length === 1) failedInARow += 1;
       // Before others are tried, each of which waits for an answer as long as this one did.
-      if (isTheirs(error) && !isAsked) {
+      if (isTheirs(error) && (!isAsked || failedInARow >= MANY_IN_A_ROW)) {
+        const answer = await answers();
+        isAway = answer === false || (isAsked && answer === undefined);
         isAsked = true;
-        isAway = (await answers()) === false;
+        failedInARow = 0;
       }
       throw error;
     }
   }
-  const isTheirs = (error: unknown): boolean =>
-    isFloeError(error) && THEIRS.has(error.code) && !signal.aborted && !isAway && (published.size > 0 || failedAlone < ALL_FAIL);
+  const isTheirs = (error: unknown): boolean => isFloeError(error) && THEIRS.has(error.code) && !signal.aborted && !isAway;
 
   // However many there are: a host that could be published is not refused with them.
   const refused = await narrow([...new Set(paths)], attempt, isTheirs, paths.length);
