@@ -8,7 +8,8 @@ import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openStatementLog } from './statements/statement-log.ts';
-import { openWorldStore, World, type WorldHost } from './test/world.ts';
+import { openWorldStore, World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 
 // Whatever becomes of a commit, and whoever builds it when: no host has a release of one whose check does not build, or that nobody allowed signed
 // before its first release.

@@ -11,7 +11,8 @@ import { rebuildFromStatements } from './statements/rebuild.ts';
 import { openStatementLog } from './statements/statement-log.ts';
 import { presenceOf } from './test/agent.ts';
 import { startMigratedPostgres } from './test/migrated-postgres.ts';
-import { openWorldStore, signer, World, type WorldHost } from './test/world.ts';
+import { openWorldStore, signer, World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 
 // A builder of its own process signs nothing far ahead of what it signed. Hosts say which sequence they accepted, and nothing signs that.
 

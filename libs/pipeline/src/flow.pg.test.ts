@@ -8,7 +8,8 @@ import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statements/statement-log.ts';
-import type { World, WorldHost } from './test/world.ts';
+import type { World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';

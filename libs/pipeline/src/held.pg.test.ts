@@ -1,7 +1,8 @@
 import type { CommitSha } from '@floe/model';
 import { eventually } from '@floe/testkit';
 import { expect, test } from 'vitest';
-import type { World, WorldHost } from './test/world.ts';
+import type { World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';

@@ -1,6 +1,7 @@
 import { eventually } from '@floe/testkit';
 import { expect, test } from 'vitest';
-import type { World, WorldHost } from './test/world.ts';
+import type { World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';
@@ -90,4 +91,13 @@ test('where the derivation that hosts have in common fails or is gone, each of t
   } as const;
   await world.ended(await world.push(hosts), 'PUBLISHED');
   expect(await world.released()).toEqual({ ada: 3, bob: 3, twin: 3 });
+});
+
+test('hosts that say of the same derivation that it makes different systems are built apart: what one says is not the other one’s', async () => {
+  const builds: string[] = [];
+  world.onBuild = (host) => void builds.push(host);
+  world.commits.push({ ada: { evaluates: 1, derivation: 'twin' }, bob: { evaluates: 1, derivation: 'twin' } });
+  await world.start(dir);
+  await world.ended(FIRST, 'PUBLISHED');
+  expect(builds).toEqual(['twin', 'twin']);
 });

@@ -4,7 +4,8 @@ import { FloeError, silentLogger, systemClock, NOT_NAMED, TOO_OFTEN } from '@flo
 import { eventually } from '@floe/testkit';
 import { describe, expect, test } from 'vitest';
 import { openStatementLog } from './statements/statement-log.ts';
-import { signer, type World, type WorldHost } from './test/world.ts';
+import { signer, type World } from './test/world.ts';
+import type { WorldHost } from './test/world-host.ts';
 import { worldForEachTest } from './test/world-for-each-test.ts';
 
 let dir = '';

@@ -28,7 +28,8 @@ export interface CacheKeeperDeps {
 }
 
 /**
- * For whoever holds the lease: another one would remove what a copy of the holder's has just found there. Removes every hour from the cache what the settings do not keep, until `signal` aborts. Publications go first: it waits for them.
+ * Removes every hour from the cache what the settings do not keep, until `signal` aborts. Publications go first: it waits for them. Only the builder
+ * that holds the lease does this: another one could remove what the holder's `nix copy` has just left out because it was there.
  */
 export async function keepCache(
   { limits, collectCache, clock, logger, troubles, onTooLarge, confirm }: CacheKeeperDeps,

@@ -1,7 +1,7 @@
 import type { Clock } from '@floe/runtime';
 
 /** A build that takes longer than this does not keep others from beginning. */
-export const LONG_BUILD_MS = 60_000;
+const LONG_BUILD_MS = 60_000;
 /** As many times the slots may builds run at the same time, long ones included. */
 const MAX_RUNNING_PER_SLOT = 4;
 

@@ -29,8 +29,8 @@ export interface Building {
 
 /**
  * Builds the hosts of the queue, publishes them to the cache, reads them back and has them released, each as soon as it is ready: none waits for the
- * build of another. A host whose build fails, or whose system cannot be published, gets a row with its error, and keeps its last release. Throws retryable errors (cache full
- * or unreachable): then the step is repeated for those that have no release yet.
+ * build of another. A host whose build fails, or whose system cannot be published, gets a row with its error, and keeps its last release. Throws
+ * retryable errors (cache full or unreachable): then the step is repeated for those that have no release yet.
  */
 export async function buildQueued(
   deps: PipelineDeps,

@@ -43,7 +43,7 @@ export async function failedCheck(deps: PipelineDeps, revision: Revision, signal
 }
 
 /**
- * All was carried over from the newest published revision, which is of the same files: its checks are these, and they passed. Not so of one that
+ * All was carried over from the newest published revision, which differs in no file that counts: its checks are these, and they passed. Not so of one that
  * somebody had evaluated again, or where the database is not believed.
  */
 async function havePassed(deps: PipelineDeps, { id, repositoryId, sha, sourceKey }: Revision): Promise<boolean> {

@@ -6,7 +6,8 @@ import type { Revision } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { World, WorldHost } from '../test/world.ts';
+import type { World } from '../test/world.ts';
+import type { WorldHost } from '../test/world-host.ts';
 import { worldForEachTest } from '../test/world-for-each-test.ts';
 
 const FLEET: Readonly<Record<string, WorldHost>> = { ada: { evaluates: 1 }, bob: { evaluates: 2 } };

@@ -6,9 +6,9 @@ import type { EvaluateSource } from './evaluate-source.ts';
 
 type SourceDeps = Pick<PipelineDeps, 'mirror' | 'source'>;
 
-/** What evaluates differs only if this does. Of a commit as it is nothing is known. */
+/** The key of commits as they are: nothing is known of another commit with it. */
 const AS_COMMIT = 'commit';
-/** Of commits with this key only the changes between them decide. */
+/** The key of commits with ignored files: two with the same one are evaluated by the same settings, and the changes between them decide. */
 const BUT_IGNORED = `${AS_COMMIT} but `;
 
 /** The address by which Nix evaluates a commit. */
@@ -41,7 +41,7 @@ export async function sourceOf(
   return { address, key };
 }
 
-/** With the folder of the flake, without that of the mirror. */
+/** What is evaluated of a commit: of a tree its hash, and the settings. With the folder of the flake, without that of the mirror. */
 function keyOf(address: string, source: EvaluateSource | undefined): string {
   const where = source?.attribute === undefined ? '' : `hosts=${source.attribute}&`;
   const query = address.split('?')[1] ?? '';

@@ -7,7 +7,8 @@ import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { worldForEachTest } from '../test/world-for-each-test.ts';
-import type { World, WorldHost } from '../test/world.ts';
+import type { World } from '../test/world.ts';
+import type { WorldHost } from '../test/world-host.ts';
 
 let world: World;
 let dir: string;

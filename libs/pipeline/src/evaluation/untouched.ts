@@ -6,7 +6,7 @@ import { unknownRing, unknownZone } from './policy.ts';
 import type { Released } from './released.ts';
 import type { HostTraced } from './traces.ts';
 
-/** What evaluates differs only if this does. */
+/** The settings on which it depends what an evaluation sees: what was traced by other ones is not used. */
 export function settingsOf({ source }: Pick<PipelineDeps, 'source'>): string {
   return JSON.stringify([source?.attribute ?? '', source?.kind === 'tree' ? source.ignored : 'commit']);
 }

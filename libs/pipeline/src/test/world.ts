@@ -13,31 +13,10 @@ import { Footprints } from '../evaluation/footprints.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
 import { openStatementLog, type StatementLog } from '../statements/statement-log.ts';
+import type { WorldHost } from './world-host.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
 export const signer = signerFromPem('release-1', generateKeyPem());
-
-/** `silent`: it does not even say whether it is Floe's. */
-type Evaluated = 'waits' | 'broken' | 'silent' | number;
-/** `collected`, `second-try`: the first try fails. */
-type Built = 'no-machine' | 'no-source' | 'collected' | 'second-try' | 'ok';
-export interface WorldHost {
-  readonly evaluates: Evaluated;
-  readonly builds?: Built;
-  readonly ring?: string;
-  readonly timeZone?: string;
-  /** Its configuration says that it is not Floe's. */
-  readonly saysNo?: boolean;
-  readonly system?: string;
-  /** The name of its system. Default: its own. Hosts with the same one have the same derivation. */
-  readonly builtAs?: string;
-  /** The check that the policy of its commit names. */
-  readonly check?: 'good' | 'broken';
-  /** The commit itself is in its system. */
-  readonly usesSelf?: boolean;
-  /** The files that its evaluation imports. */
-  readonly imports?: readonly string[];
-}
 
 export async function openWorldStore(url: string): Promise<Store> {
   const deps = { clock: systemClock, logger: silentLogger, migrationsDir: MIGRATIONS_DIR };
@@ -245,14 +224,8 @@ export class World implements AsyncDisposable {
         if (this.unknownCommits.has(earlier)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         return this.commits[Number(earlier) - 1] !== undefined && Number(earlier) <= Number(sha);
       },
-      changedPaths: async (from, to) => {
-        const paths = await this.changedPaths(from, to);
-        return paths === 'unknown' ? paths : paths.map((path) => ({ path }) as never);
-      },
-      changedNodes: async (from, to) => {
-        const paths = await this.changedPaths(from, to);
-        return paths === 'unknown' ? paths : paths.map((path) => ({ path, before: 'file' as const, after: 'file' as const }));
-      },
+      changedPaths: async (from, to) => (await this.#changes(from, to)) as never,
+      changedNodes: async (from, to) => await this.#changes(from, to),
       newCommits: async () => [],
       signedParts: async () => ({ payload: new Uint8Array(), signature: undefined }),
       inspect: async () => ({ problem: undefined, opaque: [], isComplete: true, submodules: [] }),
@@ -348,9 +321,14 @@ export class World implements AsyncDisposable {
     };
   }
 
+  async #changes(from: CommitSha | undefined, to: CommitSha) {
+    const paths = await this.changedPaths(from, to);
+    return paths === 'unknown' ? paths : paths.map((path) => ({ path, before: 'file' as const, after: 'file' as const }));
+  }
+
   #evaluation(
     host: HostName,
-    { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux', imports, builtAs = host }: WorldHost,
+    { evaluates, ring, timeZone, saysNo = false, system = 'x86_64-linux', imports, builtAs = host, derivation = builtAs }: WorldHost,
     isAsked: boolean,
   ): HostEvaluation {
     const common = { host, durationMs: 1, warnings: [`${host} warns`], imported: imports };
@@ -358,8 +336,8 @@ export class World implements AsyncDisposable {
     if (evaluates === 'silent')
       return { ...common, kind: 'failed', code: 'EVALUATION_FAILED', error: 'silent', isRetryable: false, isSilent: isAsked };
     if (typeof evaluates === 'number') {
-      const name = `${'0'.repeat(32)}-${builtAs}-${evaluates}`;
-      const paths = { drvPath: `/nix/store/${name}.drv`, toplevel: `/nix/store/${name}` as StorePath };
+      const named = (name: string): string => `/nix/store/${'0'.repeat(32)}-${name}-${evaluates}`;
+      const paths = { drvPath: `${named(derivation)}.drv`, toplevel: named(builtAs) as StorePath };
       return { ...common, kind: 'evaluated', ...paths, system, labels: [`site=${host}`], ring, formerHost: undefined, timeZone };
     }
     const isRetryable = evaluates === 'waits';
