@@ -42,7 +42,8 @@ export function addRollout(program: Command, cli: Cli): void {
       'after',
       `
 VERIFIED hosts run it, with a verdict. UNDER WAY are those that change or are about to. WAITING is for their ring's turn, their policy,
-their user or a restart (floe rollout hosts says who, and for what). FAILED counts failures that somebody acknowledged, too. Only hosts that the commit changes are counted.
+their user or a restart: floe rollout hosts says who, and for what. FAILED counts failures that somebody acknowledged, too. Only hosts that
+the commit changes are counted.
 
 Examples:
   $ floe rollout
@@ -71,10 +72,14 @@ Examples:
     .action(async ({ ring }: { ring?: v.InferOutput<typeof RingName> }) => {
       const query = ring === undefined ? '' : `?ring=${encodeURIComponent(ring)}`;
       const api = await cli.api();
-      const [{ hosts, sha }, followed] = [await api.get(`/api/rollout/hosts${query}`, RolloutHostsView), await readRollout(api)];
+      const { rollout: followed } = await readRollout(api);
+      const rings = followed.rings.map(({ name }) => name);
+      if (ring !== undefined && !rings.includes(ring))
+        throw new FloeError('NOT_FOUND', `there is no ring ${ring}: the policy has ${rings.join(', ')}`);
+      const { hosts, sha } = await api.get(`/api/rollout/hosts${query}`, RolloutHostsView);
       if (cli.options().json === true) cli.out.json({ sha, hosts });
-      else if (hosts.length > 0) cli.out.print(formatRolloutHosts(hosts, followed.rollout, viewOf(cli)));
-      else cli.out.note(noHostsWords(ring, followed.rollout));
+      else if (hosts.length > 0) cli.out.print(formatRolloutHosts(hosts, followed, viewOf(cli)));
+      else cli.out.note(noHostsWords(ring, followed));
     });
 
   rollout

@@ -107,8 +107,6 @@ export function formatRolloutHosts(hosts: RolloutHostsView['hosts'], rollout: Pi
 
 /** Why there is no line. */
 export function noHostsWords(ring: string | undefined, { rings }: Pick<RolledOut['rollout'], 'rings'>): string {
-  if (ring !== undefined && !rings.some(({ name }) => name === ring))
-    return `there is no ring ${ring}: the policy has ${rings.map(({ name }) => name).join(', ')}`;
   const evaluating = Math.max(0, ...rings.map((each) => each.evaluating));
   const late =
     evaluating === 0 ? '' : `; ${count(evaluating, 'host')} of the commit ${evaluating === 1 ? 'is' : 'are'} still evaluated, and may be of any ring`;
