@@ -49,7 +49,7 @@ const SERVER_SUBJECT = 'server: announcer';
 const GATHER_MS = 50;
 const IDLE_MS = 60_000;
 /** A build that takes longer is named on the commit. */
-const LONG_BUILD_MS = 60_000;
+const NAMED_AFTER_MS = 60_000;
 /** A fleet of thousands always has changes: after each announcement other work gets this many times as long. */
 const REST_FACTOR = 3;
 /** What changes about so many hosts at once is gathered for so long. */
@@ -174,7 +174,7 @@ export class Announcer {
     // Last: what was read by now is what the notices tell of.
     this.#deps.onRead?.(store.leftOut());
     if (isWatched) feed.show({ type: 'repository', repository: await reader.repository(snapshot) });
-    // Also where hosts could not be shown: what is told of the rest goes on, and they are shown by a later look.
+    // Also where hosts could not be shown: else nobody would hear of commits either.
     if (isWatched) feed.caughtUp();
     return count;
   }
@@ -221,7 +221,7 @@ export class Announcer {
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-    const longest = seen.builds.find(({ since }) => since <= this.#deps.clock.now() - LONG_BUILD_MS)?.host;
+    const longest = seen.builds.find(({ since }) => since <= this.#deps.clock.now() - NAMED_AFTER_MS)?.host;
     const facts = { revision, evaluations, waits: seen.waits, longest, supersededBy };
     const isEnded = isEndedRevision(revision.state);
     const statuses: WantedStatus[] = [];

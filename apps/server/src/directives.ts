@@ -100,7 +100,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     };
     const envelopes = {
       release,
-      permit: permit && EnvelopeText.of(JSON.stringify(permit)),
+      permit: permit && EnvelopeText.from(permit),
       freshness: stated !== undefined && isOfBranch(release, stated) ? fresh : undefined,
     };
     if (!session.offer(desired.epoch, desired.releaseId, sealAround(serverSigner, 'floe/directive', directive, envelopes))) continue;
@@ -123,7 +123,7 @@ function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permi
 /** What the release key signs again, for this directive alone; undefined: it does not yet. */
 async function signedOnce(releaser: DirectiveDeps['releaser'], release: EnvelopeText, addressee: Addressee): Promise<EnvelopeText | undefined> {
   const signed = await releaser.once(addressee.session.host, release.envelope, onlyFor(addressee));
-  return signed && EnvelopeText.of(JSON.stringify(signed));
+  return signed && EnvelopeText.from(signed);
 }
 
 /** Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before. */

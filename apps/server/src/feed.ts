@@ -33,7 +33,7 @@ export class FleetFeed {
     return this.#listeners.size > 0;
   }
 
-  /** Not all views were shown since somebody watches. */
+  /** Whoever watches has had no snapshot yet. */
   get isBehind(): boolean {
     return this.#isBehind;
   }
@@ -45,7 +45,7 @@ export class FleetFeed {
     this.#isBehind = true;
   }
 
-  /** All views were shown. Who watches gets a snapshot: what changed before is in it, and an event for each host would say no more. */
+  /** Whoever watches gets a snapshot, and from now on each change: an event for each host would say no more. */
   caughtUp(): void {
     if (!this.#isBehind) return;
     this.#isBehind = false;

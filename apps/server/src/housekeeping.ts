@@ -117,7 +117,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
   repositories: { bound: 'a row per repository and branch in the settings' },
   webhook_deliveries: {
     bound: 'one of each body that the forge signed',
-    // Much longer than a forge repeats a delivery.
+    // Much longer than a forge repeats a delivery. Pushes to the branch stay a year longer: they say who the authors are.
     keepMs: 30 * DAY_MS,
     prune: async (store, before) => await store.deliveries.prune(before),
   },

@@ -31,7 +31,10 @@ export class EnvelopeText {
     if (json !== undefined && isWhole && payload.length <= LONGEST.payload && signature.length <= LONGEST.signature)
       return new EnvelopeText(json, payload);
     // Another order of its fields, or spaces.
-    const envelope = parseStored(text);
+    return EnvelopeText.from(parseStored(text));
+  }
+
+  static from(envelope: Envelope): EnvelopeText {
     return new EnvelopeText(JSON.stringify(envelope), envelope.payload);
   }
 

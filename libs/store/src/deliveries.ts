@@ -72,7 +72,7 @@ export function createDeliveryStore(db: Database): DeliveryStore {
     },
     async prune(before) {
       const { receivedAt, outcome } = webhookDeliveries;
-      // Who pushed what a ring has not had is asked of them, however long ago that was: until a year after.
+      // They say who pushed what a ring has not had, which may be long ago.
       const isOld = sql`${receivedAt} < case when ${outcome} = 'accepted' then ${before - KEEP_PUSHES_MS}::bigint else ${before}::bigint end`;
       return await deleteInBatches(db, webhookDeliveries, isOld);
     },

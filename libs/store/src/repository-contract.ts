@@ -28,9 +28,9 @@ export interface RepositoryStore {
   /** Says "look again" to whoever works on the repository. */
   wake(id: string): Promise<void>;
   /**
-   * `owner` holds the repository's lease for `leaseMs` by the clock of the database, if it was free, expired or its own: resolves to the token of this claim, for
-   * `underLease`. Each claim has a higher one. Undefined: somebody else holds it. Throws
-   * `FloeError('STORE_TOO_NEW')` once a newer Floe has migrated the database.
+   * `owner` holds the repository's lease for `leaseMs` by the clock of the database, if it was free, expired or its own: resolves to the token of this
+   * claim, for `underLease`. Each claim has a higher one. Undefined: somebody else holds it. Throws `FloeError('STORE_TOO_NEW')` once a newer Floe has
+   * migrated the database.
    */
   claim(id: string, owner: string, leaseMs: number): Promise<number | undefined>;
   /** Prolongs it; false: somebody has claimed it since, or it was given back. */

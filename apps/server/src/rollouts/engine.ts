@@ -194,6 +194,7 @@ export class RolloutEngine {
     const isKnown = authors?.ring === course.ring && !authors.isUntold;
     if (isKnown || !isAsked || isEndedRollout(course.state) || ring === undefined) return authors;
     const found = await this.#deps.store.rollouts.authorsOf(revisionId, this.#deps.forge, { index: course.ring, name: ring.name });
+    // Another object would be stored as news at each look.
     return isDeepStrictEqual(found, authors) ? authors : found;
   }
 

@@ -258,7 +258,6 @@ function nowWords({ facts }: AskedRollout, isFollowed: boolean, now: readonly Wo
     : ' It waits for verified hosts until a second administrator, another person, asks for the same: the policy has approvals.';
 }
 
-/** `floe rollout approve`: one person's word for one ring of one commit. Pure. */
 /** What somebody approves. `seen`: the beginning of what it was bound to when the person looked; undefined: of whatever there is. */
 export interface WantedApproval {
   readonly commit: string;
@@ -266,6 +265,7 @@ export interface WantedApproval {
   readonly seen?: string | undefined;
 }
 
+/** `floe rollout approve`: one person's word for one ring of one commit. Pure. */
 export function judgeApproval(asked: AskedRollout, { commit, ring, seen }: WantedApproval, by: OrderOfPerson): Judged {
   const other = refusalOfOther(asked, commit) ?? refusalOfEnded(asked);
   if (other !== undefined) return other;
@@ -290,7 +290,7 @@ export function judgeApproval(asked: AskedRollout, { commit, ring, seen }: Wante
   if (seen !== undefined && facts.binds !== undefined && !seenApproval(facts.binds, ring).startsWith(seen))
     return refused(
       'APPROVAL_CHANGED',
-      `${shortSha(commit)} brings something else than what you saw, or ring ${ring} is another one: hosts were added, their systems changed, or the ring before it passed since. Look at floe rollout again, and decide again`,
+      `since you looked, a host was added, a system changed, or the rollout came to ring ${ring}: look at floe rollout again, and decide again`,
     );
   const before = missingApprovals(course, facts);
   const loosens = mayLoosen(by, facts) ? facts.weaker.map(({ id }) => id) : [];

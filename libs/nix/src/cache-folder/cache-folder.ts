@@ -79,9 +79,9 @@ const FILES: FolderFiles = {
 };
 
 /**
- * The folder of a binary cache that this process alone writes to, or that several do in turn: then `confirm` says whose turn it is. Publications share a lock that a removal has alone:
- * `nix copy` leaves out what is there, and it must not go before what was published is known to be needed. The time of a narinfo is when its path
- * was published or needed last; what is younger than {@link GRACE_MS} never goes, with all that it refers to.
+ * The folder of a binary cache that this process alone writes to, or that several do in turn: then `confirm` says whose turn it is. Publications
+ * share a lock that a removal has alone: `nix copy` leaves out what is there, and it must not go before what was published is known to be needed.
+ * The time of a narinfo is when its path was published or needed last; what is younger than {@link GRACE_MS} never goes, with all that it refers to.
  */
 export class CacheFolder {
   readonly #dir: string;
