@@ -382,6 +382,6 @@ export class LabFleet implements AsyncDisposable {
     await this.#postgres[Symbol.asyncDispose]();
     await this.#network[Symbol.asyncDispose]();
     await execInTest('chmod', ['-R', 'u+w', this.#dir]);
-    await rm(this.#dir, { recursive: true, force: true });
+    await rm(this.#dir, { recursive: true, force: true, maxRetries: 20 });
   }
 }

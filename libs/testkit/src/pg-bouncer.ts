@@ -65,6 +65,6 @@ export class PgBouncer implements AsyncDisposable {
       this.#child.kill('SIGQUIT');
       await exited;
     }
-    await rm(this.#dir, { recursive: true, force: true });
+    await rm(this.#dir, { recursive: true, force: true, maxRetries: 20 });
   }
 }

@@ -207,7 +207,7 @@ export class PostgresServer implements AsyncDisposable {
   /** Stops the server and removes its folder. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop('immediate');
-    await rm(this.#dir, { recursive: true, force: true });
+    await rm(this.#dir, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 

@@ -340,7 +340,7 @@ export class TestFleet implements AsyncDisposable {
     if (!this.#isTemporary) return;
     // Store paths are read-only folders.
     await execInTest('chmod', ['-R', 'u+w', this.dir]);
-    await rm(this.dir, { recursive: true, force: true });
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 
