@@ -10,9 +10,10 @@ import { benchPush } from './push.ts';
 import { benchResident } from './resident.ts';
 import { benchRestart } from './restart.ts';
 import { benchSandbox } from './sandbox.ts';
+import { benchSpawner } from './spawner.ts';
 import { benchTick } from './tick.ts';
 
-const USAGE = `npm run bench -- [--only a,b,…,j] [--agents N] [--quick] [--json]
+const USAGE = `npm run bench -- [--only a,b,…,k] [--agents N] [--quick] [--json]
 
 Measures Floe against the bare parts that do the same work in the same run.
   a  push → all hosts switched, against the bare commands
@@ -25,10 +26,11 @@ Measures Floe against the bare parts that do the same work in the same run.
   h  10,000 agents back after the server was killed: time, reports lost, answers to people meanwhile
   i  CPU of the server for an idle agent and hour, against bare ws
   j  memory of the shipped server on Postgres, with 10 hosts and with 10,000 agents connected
+  k  for how long the start of a program holds up a large process: by the spawner, against by itself
   --agents N  so many agents in c, h, i and j
   --quick  small sizes: shows that it runs, not how fast`;
 
-const PARTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'] as const;
+const PARTS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k'] as const;
 
 const { only, agents, quick, json, help } = readArguments();
 
@@ -109,6 +111,7 @@ if (help) {
     h: async () => await benchRestart(agents, tell),
     i: async () => await benchIdle(agents, quick ? 15 : 60, tell),
     j: async () => await benchResident(agents, tell),
+    k: async () => await benchSpawner(quick ? 5 : 60, tell),
   };
   const figures: Figure[] = [];
   for (const part of only) figures.push(...(await parts[part]()));

@@ -103,6 +103,7 @@ in
     description = "Follows a fleet's repository, and brings its machines to what is committed there";
     files = [
       "mirror-worker.mjs"
+      "spawner-process.mjs"
       "migrations"
       "apps"
       "node_modules"

@@ -14,6 +14,7 @@ const PGLITE = 'node_modules/@electric-sql/pglite';
 const PLACES = [
   { inRepository: "join(import.meta.dirname, '../../..')", inBundle: 'import.meta.dirname' },
   { inRepository: "new URL('./mirror-worker.ts', import.meta.url)", inBundle: "new URL('./mirror-worker.mjs', import.meta.url)" },
+  { inRepository: "new URL('./spawner-process.ts', import.meta.url)", inBundle: "new URL('./spawner-process.mjs', import.meta.url)" },
 ];
 
 const placesInBundle: Plugin = {
@@ -51,6 +52,7 @@ async function bundle(target: string): Promise<void> {
       'floe-agent': 'apps/agent/src/main.ts',
       floe: 'apps/cli/src/main.ts',
       'mirror-worker': 'libs/git/src/mirror-worker.ts',
+      'spawner-process': 'libs/runtime/src/spawner/spawner-process.ts',
     },
     bundle: true,
     format: 'esm',

@@ -12,7 +12,7 @@ import {
   openStoreWhenReady,
   writePublicKeys,
 } from '@floe/pipeline';
-import { FloeError, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { FloeError, runLoops, Troubles, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 import type { Config } from './config.ts';
 
@@ -20,6 +20,8 @@ import type { Config } from './config.ts';
 export interface System {
   readonly clock: Clock;
   readonly random: () => number;
+  /** Starts all programs. */
+  readonly exec: Exec;
   /** What Nix is run with. */
   readonly env: NodeJS.ProcessEnv;
   /** Holds migrations/. */
@@ -35,7 +37,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
 
   await using stack = new AsyncDisposableStack();
   stack.use(await lockDataFolder(config.dataDir, paths.lock, config.program));
-  const sandbox = await openRepositorySandbox(config, { env: system.env, clock, logger });
+  const sandbox = await openRepositorySandbox(config, { ...system, clock, logger });
   const store = stack.use(await openStoreWhenReady(config, { clock, logger, migrationsDir: join(system.rootDir, 'migrations') }, signal));
   if (config.signCommand === undefined) await refuseWithoutKey(store, config.keyFiles.release ?? paths.releaseKey);
   const statements = openStatementLog(paths.statements, logger);

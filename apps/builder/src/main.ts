@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { dataPaths, nameSettings, readOrMakePublicKeys } from '@floe/pipeline';
-import { failService, FloeError, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
+import { exec, failService, FloeError, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
 import { parseConfig, parseKeySettings } from './config.ts';
 import { runBuilder } from './context.ts';
 import { USAGE } from './usage.ts';
@@ -12,7 +12,7 @@ async function work(): Promise<void> {
   const logger = stderrLogger(config.logLevel);
   surviveRejections(logger);
   const stopping = untilStopped();
-  const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
+  const system = { clock: systemClock, random: Math.random, exec, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
   await runBuilder(config, logger, system, stopping);
   logger.info('stopped');
 }
@@ -20,7 +20,7 @@ async function work(): Promise<void> {
 async function printKeys(): Promise<void> {
   const { dataDir, keyFiles, signCommand } = parseKeySettings(process.env);
   await mkdir(dataPaths(dataDir).keys, { recursive: true, mode: 0o700 });
-  process.stdout.write(await readOrMakePublicKeys(dataDir, keyFiles, { command: signCommand, env: process.env }));
+  process.stdout.write(await readOrMakePublicKeys(dataDir, keyFiles, { command: signCommand, exec, env: process.env }));
 }
 
 try {

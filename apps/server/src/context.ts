@@ -14,7 +14,7 @@ import {
   type CollectWhat,
 } from '@floe/pipeline';
 import type { TrustedKey } from '@floe/protocol';
-import { createWake, loadOrCreateSigner, runLoops, Troubles, type Clock, type Logger } from '@floe/runtime';
+import { createWake, loadOrCreateSigner, runLoops, Troubles, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
@@ -74,6 +74,8 @@ const CACHE_PATIENCE_MS = 15_000;
 export interface System {
   readonly clock: Clock;
   readonly random: () => number;
+  /** Starts all programs. */
+  readonly exec: Exec;
   /** What Nix is run with. */
   readonly env: NodeJS.ProcessEnv;
   /** Holds migrations/ and the built dashboard. */
@@ -119,7 +121,7 @@ export async function createServerContext(
   // A builder of its own process has one of its own.
   const role =
     separate === undefined
-      ? { keys: undefined, sandbox: await openRepositorySandbox(config, { env: system.env, clock, logger }) }
+      ? { keys: undefined, sandbox: await openRepositorySandbox(config, { ...system, clock, logger }) }
       : { keys: separate, sandbox: undefined };
   const { sandbox } = role;
   const { wrapStore = (real: Store) => real } = overrides;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nameSettings } from '@floe/pipeline';
-import { failService, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
+import { failService, Spawner, stderrLogger, surviveRejections, systemClock, untilStopped } from '@floe/runtime';
 import { parseConfig, type Config } from './config.ts';
 import { createServerContext } from './context.ts';
 import { listen } from './listen.ts';
@@ -11,7 +11,9 @@ async function serve(config: Config): Promise<void> {
   const logger = stderrLogger(config.logLevel);
   surviveRejections(logger);
   const stopping = untilStopped();
-  const system = { clock: systemClock, random: Math.random, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
+  // This process holds the fleet, and with the embedded database all its data.
+  await using spawner = new Spawner();
+  const system = { clock: systemClock, random: Math.random, exec: spawner.exec, env: process.env, rootDir: join(import.meta.dirname, '../../..') };
   await using context = await createServerContext(config, logger, system, stopping);
   await using _listening = await listen(context, config, logger);
   await context.run(stopping);

@@ -19,7 +19,7 @@ export * from './statements/rebuild.ts';
 export { releaserOf, type Releaser } from './releaser.ts';
 export type { EvaluateSource } from './evaluation/evaluate-source.ts';
 export { logStable } from './statements/stable-statements.ts';
-export type { AllowedSigners } from './commit-signers/types.ts';
+export type { SignerFiles } from './commit-signers/types.ts';
 export { answerQuestions } from './signing-requests/answer-questions.ts';
 export { newestLogged } from './statements/newest-releases.ts';
 export { askingReleaser } from './signing-requests/asking-releaser.ts';

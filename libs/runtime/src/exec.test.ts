@@ -6,12 +6,16 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ControlGroup } from './exec-cgroup.ts';
 import { createExec, type ExecOptions } from './exec.ts';
+import { Spawner } from './spawner/spawner.ts';
 
 const group = ControlGroup.create(undefined);
 group?.tryRemove();
+const spawner = new Spawner();
+afterAll(async () => await spawner[Symbol.asyncDispose]());
 const KINDS = [
   { kind: 'processes found in /proc', exec: createExec({ makesGroups: false }), holdsAll: false },
   ...(group === undefined ? [] : [{ kind: 'a control group', exec: createExec(), holdsAll: true }]),
+  { kind: 'a spawner', exec: spawner.exec, holdsAll: group !== undefined },
 ];
 /** Far above what any of this takes, far below what the children would take. */
 const SOON_MS = 15_000;
@@ -141,7 +145,7 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     });
     const memoryBytes = await read.promise;
     await full.promise;
-    expect(memoryBytes()).toBeGreaterThan(30e6);
+    await expect.poll(memoryBytes, { timeout: SOON_MS }).toBeGreaterThan(30e6);
     expect(memoryBytes()).toBeLessThan(300e6);
     asked.abort();
     const { peakMemoryBytes } = await run;

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { MAX_TIMER_MS } from './clock.ts';
 import { FloeError } from './errors.ts';
 import { ControlGroup, type TreeLimits } from './exec-cgroup.ts';
@@ -41,6 +42,8 @@ export interface ExecOptions {
   readonly onStdoutLine?: ((line: string) => void) | undefined;
   /** Called with each complete line of stderr as it arrives; with the beginning of a line longer than `maxLineBytes`. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
+  /** Asked after each piece of output: nothing more is read until the promise is settled, so that the program waits. Undefined: at once. */
+  readonly whenRead?: (() => Promise<void> | undefined) | undefined;
   /** Default 1 MiB. */
   readonly maxLineBytes?: number | undefined;
   /**
@@ -116,6 +119,8 @@ class Execution {
   readonly #outcome = Promise.withResolvers<ExecResult>();
   #tree: ProcessTree | undefined;
   #received = 0;
+  /** Pipes that are not read at the moment. */
+  #slowed = 0;
   #end: ExecEnd | undefined;
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
   /** It was asked to end, and is not killed yet. */
@@ -155,12 +160,14 @@ class Execution {
       this.#stdout.push(chunk);
       this.#stdoutLines?.push(chunk);
       if (beyondStdout === 'end' && this.#stdout.isCut) this.#stop('too-much-output');
+      this.#slow(stdout);
     });
     stderr?.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;
       this.#stderr.push(chunk);
       this.#stderrLines?.push(chunk);
       if (beyondStderr === 'end' && this.#stderr.isCut) this.#stop('too-much-output');
+      this.#slow(stderr);
     });
     // A broken pipe is not an error of its own: the program's exit status counts.
     for (const stream of [input, stdout, stderr]) stream?.on('error', () => undefined);
@@ -171,6 +178,17 @@ class Execution {
     if (this.#tree?.watch !== 'not') this.#watch(WATCH_MS);
     signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (signal?.aborted === true) this.#onAbort();
+  }
+
+  #slow(stream: Readable): void {
+    const until = this.#options.whenRead?.();
+    if (until === undefined) return;
+    stream.pause();
+    this.#slowed++;
+    void until.finally(() => {
+      this.#slowed--;
+      stream.resume();
+    });
   }
 
   readonly #onAbort = (): void => this.#stop('aborted');
@@ -234,7 +252,8 @@ class Execution {
   #readRest(received: number, reads: number): void {
     setImmediate(() => {
       if (this.#isFinished) return;
-      if (this.#received === received || reads === 0) void this.#finish();
+      if (this.#slowed > 0) this.#later(PIPE_GRACE_MS, () => this.#readRest(this.#received, LAST_READS));
+      else if (this.#received === received || reads === 0) void this.#finish();
       else this.#readRest(this.#received, reads - 1);
     });
   }

@@ -4,6 +4,7 @@ export * from './clock.ts';
 export * from './errors.ts';
 export * from './exec.ts';
 export * from './exec-in-test.ts';
+export * from './spawner/spawner.ts';
 export * from './files.ts';
 export * from './kept.ts';
 export * from './logger.ts';

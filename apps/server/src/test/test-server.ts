@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommitSha, HostName, StorePath } from '@floe/model';
 import { seal, type Hello, type ServerMessage } from '@floe/protocol';
-import { createLogger, generateKeyPem, loadOrCreateSigner, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
+import { exec, createLogger, generateKeyPem, loadOrCreateSigner, signerFromPem, systemClock, type Clock, type Signer } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { createHostIdentity, helloOf, placeEmbeddedDatabase, startPostgres, type HostIdentity } from '@floe/testkit';
 import { WebSocket } from 'ws';
@@ -71,6 +71,7 @@ export async function startTestServer(
   const system = {
     clock: options.clock ?? systemClock,
     random: Math.random,
+    exec,
     env: { ...process.env, HOME: dataDir },
     rootDir: ROOT,
   };

@@ -4,7 +4,7 @@ import type { InputAccess } from '@floe/nix';
 import { parsePolicyFloor } from '@floe/protocol';
 import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel, type SignCommand } from '@floe/runtime';
 import * as v from 'valibot';
-import type { AllowedSigners } from '../commit-signers/types.ts';
+import type { SignerFiles } from '../commit-signers/types.ts';
 import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
 import { parseInputs } from './inputs-config.ts';
@@ -37,7 +37,7 @@ export interface BuilderConfig {
   /** What every policy of the fleet must have at least; undefined: nothing. */
   readonly policyFloor: PolicyFloor | undefined;
   /** Who may sign commits; undefined: nobody has to. */
-  readonly signers: AllowedSigners | undefined;
+  readonly signers: SignerFiles | undefined;
   /** What signs releases; undefined: a key in a file. */
   readonly signCommand: SignCommand | undefined;
   /** How private inputs of the flake are fetched. */

@@ -1,6 +1,6 @@
 import type { FetchProgress, GitMirror } from '@floe/git';
 import type { Sandbox } from '@floe/nix';
-import type { Clock, Logger } from '@floe/runtime';
+import type { Clock, Exec, Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import type { StatementLog } from '../statements/statement-log.ts';
@@ -33,6 +33,8 @@ export interface BuilderDeps {
   readonly random: () => number;
   /** It is a process of its own, and believes a server no more than the setting says; undefined: it is inside the server. */
   readonly apart?: { readonly refusesSubmissions: boolean; readonly keyFiles: KeyFiles } | undefined;
+  /** Starts all programs. */
+  readonly exec: Exec;
   /** What Nix is run with. */
   readonly env: NodeJS.ProcessEnv;
 }

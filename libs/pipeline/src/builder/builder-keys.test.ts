@@ -1,11 +1,11 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generateKeyPem, signerFromPem } from '@floe/runtime';
+import { exec, generateKeyPem, signerFromPem } from '@floe/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { loadBuilderKeys } from './builder-keys.ts';
 
-const BY_FILE = { command: undefined, env: {} };
+const BY_FILE = { command: undefined, exec, env: {} };
 let dir: string;
 beforeEach(async () => (dir = await mkdtemp(join(tmpdir(), 'floe-keys-'))));
 afterEach(async () => await rm(dir, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { loadCacheKey, loadOrCreateCacheKey } from '@floe/nix';
-import { commandSigner, exec, loadOrCreateSigner, loadSigner, type AsyncSigner, type SignCommand } from '@floe/runtime';
+import { commandSigner, loadOrCreateSigner, loadSigner, type AsyncSigner, type Exec, type SignCommand } from '@floe/runtime';
 import { dataPaths } from './data-paths.ts';
 
 /** Files of keys that somebody made. Undefined: the key is in the data folder, and is made at the first start. */
@@ -18,6 +18,7 @@ const OUR_SETTINGS = /^(FLOE_|DATABASE_URL$|NOTIFY_SOCKET$)/;
 /** What signs by command: not in the sandbox of repositories, and with the environment that the service has for it, such as a login to a KMS. */
 export interface Signing {
   readonly command: SignCommand | undefined;
+  readonly exec: Exec;
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -30,7 +31,7 @@ export async function loadBuilderKeys(dataDir: string, { release, cache }: KeyFi
   };
 }
 
-async function releaseSignerOf(made: string, given: string | undefined, { command, env }: Signing): Promise<AsyncSigner> {
+async function releaseSignerOf(made: string, given: string | undefined, { command, exec, env }: Signing): Promise<AsyncSigner> {
   if (command !== undefined) {
     const kept = Object.entries(env).filter(([name]) => !OUR_SETTINGS.test(name));
     return commandSigner(KEY_ID, command, { exec, env: Object.fromEntries(kept) });

@@ -35,6 +35,7 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const { config, store, statements, clock, logger } = deps;
   const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles ?? {}, {
     command: config.signCommand,
+    exec: deps.exec,
     env: deps.env,
   });
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());

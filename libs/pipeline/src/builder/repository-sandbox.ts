@@ -1,6 +1,6 @@
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { openSandbox, openUnsafeSandbox, type Sandbox } from '@floe/nix';
-import { exec, FloeError, isFloeError, type Clock, type Logger } from '@floe/runtime';
+import { FloeError, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
 
@@ -14,12 +14,12 @@ const UNSAFE_STORE_SETTING = 'FLOE_UNSAFE_LET_BUILDS_CHANGE_THE_STORE';
  */
 export async function openRepositorySandbox(
   config: BuilderConfig,
-  deps: { readonly env: NodeJS.ProcessEnv; readonly clock: Clock; readonly logger: Logger },
+  deps: { readonly exec: Exec; readonly env: NodeJS.ProcessEnv; readonly clock: Clock; readonly logger: Logger },
 ): Promise<Sandbox> {
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.sandbox, { recursive: true, mode: 0o700 });
   await chmod(paths.sandbox, 0o700);
-  const options = { exec, env: deps.env, dir: paths.sandbox, readable: [paths.mirror, paths.testingMirror] };
+  const options = { exec: deps.exec, env: deps.env, dir: paths.sandbox, readable: [paths.mirror, paths.testingMirror] };
   if (config.isRepositoryCodeUnconfined) {
     deps.logger.warn(`repository code runs with access to the keys of ${config.program}: whoever may push can read them`, {
       setting: UNSAFE_SETTING,

@@ -3,7 +3,6 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
 import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type CacheFolder, type CacheKey } from '@floe/nix';
-import { exec } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { openTraces } from './open-traces.ts';
@@ -30,7 +29,7 @@ type Deps = BuilderDeps &
 
 /** Runs the pipeline of the repository, with the mirror, cache and roots of its data folder. */
 export async function servePipeline(deps: Deps, repositoryId: string, signal: AbortSignal): Promise<void> {
-  const { config, cacheKey, cacheFolder, logger, sandbox } = deps;
+  const { config, cacheKey, cacheFolder, logger, sandbox, exec } = deps;
   const paths = dataPaths(config.dataDir);
   await mkdir(paths.home, { recursive: true });
   const opened = { ...config.repository, dir: paths.mirror, logger };
@@ -83,7 +82,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     rootsDir: paths.roots,
     pollMs: config.pollMs,
     nameSettings: config.nameSettings,
-    signers: config.signers,
+    signers: config.signers === undefined ? undefined : { ...config.signers, exec },
     source: config.repository.source,
     looksForSelf: true,
     traces: await openTraces(config, logger),

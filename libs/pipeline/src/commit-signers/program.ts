@@ -1,10 +1,10 @@
-import { exec, FloeError, isFloeError, type ExecResult } from '@floe/runtime';
+import { FloeError, isFloeError, type ExecResult } from '@floe/runtime';
 import type { VerdictDeps } from './types.ts';
 
 const TIMEOUT_MS = 60_000;
 
 /** Runs a program that checks signatures, apart from the settings of whoever runs this. Throws a retryable error when it gives no answer. */
-export async function runChecker({ path, dir }: VerdictDeps, file: string, args: readonly string[], stdin?: Uint8Array): Promise<ExecResult> {
+export async function runChecker({ exec, path, dir }: VerdictDeps, file: string, args: readonly string[], stdin?: Uint8Array): Promise<ExecResult> {
   const env = { PATH: path, HOME: dir, GNUPGHOME: dir, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' };
   try {
     const result = await exec(file, args, { timeoutMs: TIMEOUT_MS, env, cwd: dir, stdin, maxStdoutBytes: 256 * 1024, beyondStdout: 'cut' });

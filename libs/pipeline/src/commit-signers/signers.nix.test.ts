@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMirror } from '@floe/git';
 import type { CommitSha } from '@floe/model';
-import { execInTest, silentLogger } from '@floe/runtime';
+import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -60,7 +60,7 @@ beforeAll(async () => {
   await run('gpg', '--homedir', elsewhere, '--batch', '--import', join(dir, 'all.asc'), join(dir, 'revocation'));
   await writeFile(openPgpFile, await run('gpg', '--homedir', elsewhere, '--armor', '--export'));
   NAMES.grace = await fingerprint('grace');
-  signers = { sshFile, openPgpFile, path: env.PATH };
+  signers = { exec, sshFile, openPgpFile, path: env.PATH };
   origin = await startGitOrigin();
 });
 afterAll(async () => {
@@ -234,8 +234,11 @@ test('a kind of key that nobody may use is named, and what cannot be checked is 
     [pgp, { openPgpFile: signers.sshFile }],
     [pgp, { openPgpFile: signers.openPgpFile, path: '/nonexistent' }],
   ] as const)
-    await expect(asked(repository, undefined, head, { path: env.PATH, ...by })).rejects.toMatchObject({ code: 'SIGNERS_UNCHECKED', retryable: true });
+    await expect(asked(repository, undefined, head, { exec, path: env.PATH, ...by })).rejects.toMatchObject({
+      code: 'SIGNERS_UNCHECKED',
+      retryable: true,
+    });
   // Nobody at all may sign.
   await writeFile(join(dir, 'empty'), '');
-  expect(await asked(repository, undefined, ssh, { sshFile: join(dir, 'empty'), path: env.PATH })).toMatch(/none of the allowed ones/);
+  expect(await asked(repository, undefined, ssh, { exec, sshFile: join(dir, 'empty'), path: env.PATH })).toMatch(/none of the allowed ones/);
 });

@@ -16,11 +16,11 @@ const MAX_SIGNATURE_CHARACTERS = 64 * 1024;
  * what its author likes. Throws retryable errors where a program or a file of keys cannot be used: nothing passes unchecked.
  */
 export async function checkingSigners<Result>(
-  { sshFile, openPgpFile, path }: AllowedSigners,
+  { sshFile, openPgpFile, ...programs }: AllowedSigners,
   check: (verdictOf: (commit: SignedParts) => Promise<Verdict>) => Promise<Result>,
 ): Promise<Result> {
   const dir = await mkdtemp(join(tmpdir(), 'floe-signers-'));
-  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ path, dir }, openPgpFile);
+  const openPgp = openPgpFile === undefined ? undefined : openPgpVerdict({ ...programs, dir }, openPgpFile);
   try {
     return await check(async ({ payload, signature }) => {
       if (signature === undefined) return { kind: 'refused', why: 'it has no signature' };
@@ -29,7 +29,7 @@ export async function checkingSigners<Result>(
       if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
         return sshFile === undefined
           ? { kind: 'refused', why: 'it is signed with an SSH key, and only OpenPGP keys are allowed' }
-          : await sshVerdict({ path, dir }, sshFile, { payload, signature });
+          : await sshVerdict({ ...programs, dir }, sshFile, { payload, signature });
       if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
         return openPgp === undefined
           ? { kind: 'refused', why: 'it is signed with an OpenPGP key, and only SSH keys are allowed' }

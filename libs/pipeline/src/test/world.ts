@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import type { GitMirror } from '@floe/git';
 import { lookOf, type CommitSha, type HostName, type PolicyFloor, type StorePath } from '@floe/model';
 import type { BuildResult, HostEvaluation, Nix, RepositoryNix } from '@floe/nix';
-import { FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type AsyncSigner, type Clock } from '@floe/runtime';
+import { exec, FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, type AsyncSigner, type Clock } from '@floe/runtime';
 import { openStore, type Evaluation, type Repository, type Revision, type Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import { runPipeline, type PipelineDeps } from '../index.ts';
-import type { AllowedSigners } from '../commit-signers/types.ts';
+import type { SignerFiles } from '../commit-signers/types.ts';
 import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
 import { Traces } from '../evaluation/traces.ts';
 import { Footprints } from '../evaluation/footprints.ts';
@@ -52,7 +52,7 @@ export class World implements AsyncDisposable {
   /** The name of this builder in leases. */
   owner = 'test';
   wrapLog: (log: StatementLog) => StatementLog = (log) => log;
-  signers: AllowedSigners | undefined;
+  signers: SignerFiles | undefined;
   source: EvaluateSource | undefined;
   /** The builder is a process of its own, and does not believe the database. */
   isApart = false;
@@ -115,7 +115,7 @@ export class World implements AsyncDisposable {
         pollMs: 20,
         notifyTargets: ['chat'],
         policyFloor: this.policyFloor,
-        signers: this.signers,
+        signers: this.signers === undefined ? undefined : { ...this.signers, exec },
         source: this.source,
         ...(this.isApart
           ? believingNothing({ statements, releaseSigner: signer, logger: silentLogger }, { refusesSubmissions: !this.takesSubmissions })

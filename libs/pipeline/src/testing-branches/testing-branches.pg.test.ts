@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openMirror, type GitMirror } from '@floe/git';
 import type { CommitSha, HostName, StorePath, TestingStatus } from '@floe/model';
 import { open, ReleaseStatement, parseStored } from '@floe/protocol';
-import { execInTest, FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
+import { exec, execInTest, FloeError, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
 import type { Repository, Store } from '@floe/store';
 import { startGitOrigin, startPostgres, type GitOrigin, type OriginRepository, type PostgresServer } from '@floe/testkit';
 import * as fc from 'fast-check';
@@ -312,7 +312,7 @@ test('each head that is not tried is the last trial of its host, with the reason
 
 test('a head that nobody allowed signed is not tried, nor read by Nix, where signers are set', async () => {
   await using world = await World.make();
-  world.signers = { sshFile: '/nonexistent', path: undefined };
+  world.signers = { exec, sshFile: '/nonexistent', path: undefined };
   world.restart();
   const head = await world.push({ 'host.nix': 'new' });
   await world.turn();
