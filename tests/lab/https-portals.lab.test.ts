@@ -8,6 +8,7 @@ import { another } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 import { LOGIN_HOST, Road } from './road.ts';
+import { isProved, LOGIN } from './strangers.ts';
 
 const { isReady, why } = await isLabReady();
 
@@ -16,7 +17,6 @@ const NETWORK = `10.77.${100 + NUMBER}`;
 const [HAL, IVY] = [`${NETWORK}.10`, `${NETWORK}.11`];
 const NAME = 'floe.lab.test';
 const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt';
-const LOGIN = 'This network does not lead there: if it has a login page, please log in.';
 const MB = 1_000_000;
 /** A server that is missed at home is missed soon. */
 const HOST = { settings: { FLOE_SERVER_LIMIT_SECONDS: '2' } };
@@ -67,18 +67,6 @@ describe.skipIf(!isReady)(`portals before a server with https${isReady ? '' : ` 
     expect(await lab.agentCommand(name, 'status --verbose')).toMatch(who);
   }
 
-  async function isProved(name: string, wanted: string): Promise<void> {
-    await eventually(
-      `${name} is proved`,
-      async () => {
-        const { state, detail } = (await lab.journal(name)) ?? {};
-        return state === 'SUCCEEDED' && detail === null && (await lab.machine(name)).current === wanted ? true : undefined;
-      },
-      { timeoutMs: 90_000, explain: async () => await lab.guest(name).log() },
-    );
-    await lab.runs(name, wanted);
-  }
-
   /** Changes it, and somebody else answers from the switch on. */
   async function changeInto(name: string, address: string, answer: 'drops-https' | 'page'): Promise<{ old: string; wanted: string }> {
     await lab.pauseAt(name, 'test-activated');
@@ -94,13 +82,13 @@ describe.skipIf(!isReady)(`portals before a server with https${isReady ? '' : ` 
       const dropped = await changeInto('hal', HAL, 'drops-https');
       await isKept('hal', dropped.wanted, new RegExp(`a redirect to ${LOGIN_HOST}`));
       road.leadTo(HAL, 'whom-it-asks');
-      await isProved('hal', dropped.wanted);
+      await isProved(lab, 'hal', dropped.wanted);
       noteOutcome({ fault: 'a captive portal drops https', where: 'VERIFYING', outcome: 'new system, kept; proved after the login' });
 
       const posed = await changeInto('hal', HAL, 'page');
       await isKept('hal', posed.wanted, /a captive portal answered, or this machine does not trust the server's authority/);
       road.leadTo(HAL, 'whom-it-asks');
-      await isProved('hal', posed.wanted);
+      await isProved(lab, 'hal', posed.wanted);
       noteOutcome({
         fault: 'a captive portal has a certificate of its own',
         where: 'VERIFYING',
@@ -121,7 +109,7 @@ describe.skipIf(!isReady)(`portals before a server with https${isReady ? '' : ` 
       );
       road.leadTo(HAL, 'whom-it-asks');
       await lab.guest('hal').slowDown('1gbit');
-      await isProved('hal', wanted);
+      await isProved(lab, 'hal', wanted);
       noteOutcome({ fault: 'a captive portal drops https', where: 'DOWNLOADING', outcome: 'said; new system after the login' });
     });
 
@@ -135,7 +123,7 @@ describe.skipIf(!isReady)(`portals before a server with https${isReady ? '' : ` 
       expect((await lab.machine('ivy')).current).toBe(old);
       expect((await lab.journal('ivy'))?.quarantined).not.toContain(wanted);
       road.leadTo(IVY, 'whom-it-asks');
-      await isProved('ivy', wanted);
+      await isProved(lab, 'ivy', wanted);
       noteOutcome({
         fault: 'a captive portal at home',
         where: 'SUCCEEDED',

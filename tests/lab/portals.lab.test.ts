@@ -6,6 +6,7 @@ import { another, newKernel, type LabHost, type LabMachine } from './hosts.ts';
 import { LabFleet } from './lab-fleet.ts';
 import { noteOutcome } from './outcomes.ts';
 import { LOGIN_HOST, Road } from './road.ts';
+import { isProved, LOGIN } from './strangers.ts';
 
 const { isReady, why } = await isLabReady();
 
@@ -27,7 +28,6 @@ const machine = (host: LabHost, files: LabMachine['files'] = {}): LabMachine => 
   files: { '/etc/hosts': hostsFile(`${NETWORK}.1`), ...files },
 });
 
-const LOGIN = 'This network does not lead there: if it has a login page, please log in.';
 const CANNOT_DOWNLOAD = 'The update cannot be reached from this network: if there is a login page, please log in.';
 /** A server that is missed is missed soon. The machines know no router, so the first day does not count. */
 const SOON_MISSED_S = 2;
@@ -90,16 +90,8 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
     expect(await lab.agentCommand(name, 'status --verbose')).toMatch(who);
   }
 
-  async function isProved(name: string, wanted: string): Promise<void> {
-    await eventually(
-      `${name} is proved`,
-      async () => {
-        const { state, detail } = (await lab.journal(name)) ?? {};
-        return state === 'SUCCEEDED' && detail === null && (await lab.machine(name)).current === wanted ? true : undefined;
-      },
-      { timeoutMs: 90_000, explain: async () => await lab.guest(name).log() },
-    );
-    await lab.runs(name, wanted);
+  async function isHome(name: string, wanted: string): Promise<void> {
+    await isProved(lab, name, wanted);
     await lab.told(name, 'is in sync', ({ standing, detail }) => standing === 'in-sync' && detail === null);
     expect(await lab.agentCommand(name, 'status')).not.toContain(LOGIN);
   }
@@ -122,7 +114,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
     expect((await lab.machine(name)).current).toBe(old);
     change.comeHome();
     await guest.slowDown('1gbit');
-    await isProved(name, wanted);
+    await isHome(name, wanted);
   }
 
   describe('each machine in a network of its own', { concurrent: true }, () => {
@@ -137,7 +129,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await isKept('ada', first.wanted, portal);
       expect((await lab.journal('ada'))?.detail?.message).toContain(`a redirect to ${LOGIN_HOST}`);
       home();
-      await isProved('ada', first.wanted);
+      await isHome('ada', first.wanted);
       noteOutcome({ fault: 'a captive portal redirects', where: 'VERIFYING', outcome: 'new system, kept; proved after the login' });
 
       await lab.pauseAt('ada', 'boot-start');
@@ -147,7 +139,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await lab.goOn('ada', 'boot-start');
       await isKept('ada', second.wanted, portal);
       home();
-      await isProved('ada', second.wanted);
+      await isHome('ada', second.wanted);
       noteOutcome({ fault: 'a captive portal answers with a page', where: 'BOOT_VERIFYING', outcome: 'new system, kept; proved after the login' });
 
       await downloadsLater('ada', { ...HOST, kernel: lab.host('ada').kernel ?? '' }, portal, {
@@ -166,14 +158,14 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await lab.goOn('bob', 'test-activated');
       await isKept('bob', wanted, /a page of its own/);
       await resolves('bob', `${NETWORK}.1`);
-      await isProved('bob', wanted);
+      await isHome('bob', wanted);
       noteOutcome({ fault: 'DNS lies, and a stranger answers', where: 'VERIFYING', outcome: 'new system, kept; proved once DNS is right' });
     });
 
     test('a proxy that answers 502 after a switch, and in the middle of a download', async () => {
       const proxied = { ...HOST, settings: { ...HOST.settings, NODE_USE_ENV_PROXY: '1', HTTP_PROXY: proxyUrl, http_proxy: proxyUrl } };
       const before = await lab.change('cyd', another(proxied));
-      await isProved('cyd', before.wanted);
+      await isHome('cyd', before.wanted);
       const refuses = /a proxy answered, which does not get through \(status 502\)|answers with status 502/;
       const lead = (): void => road.leadTo(addressOf('cyd'), 'bad-gateway');
       const comeHome = (): void => road.leadTo(addressOf('cyd'), 'whom-it-asks');
@@ -184,7 +176,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await lab.goOn('cyd', 'test-activated');
       await isKept('cyd', wanted, refuses);
       comeHome();
-      await isProved('cyd', wanted);
+      await isHome('cyd', wanted);
       noteOutcome({ fault: 'a proxy answers 502', where: 'VERIFYING', outcome: 'new system, kept; proved once the proxy gets through' });
       await downloadsLater('cyd', proxied, refuses, { lead, comeHome });
       noteOutcome({ fault: 'a proxy answers 502', where: 'DOWNLOADING', outcome: 'said; new system once the proxy gets through' });
@@ -197,15 +189,15 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       await lab.isAt('dan', 'test-activated');
       await guest.sh('ip -4 address flush dev host0');
       await lab.goOn('dan', 'test-activated');
-      await isProved('dan', first.wanted);
+      await isHome('dan', first.wanted);
       const second = await lab.change('dan', another());
-      await isProved('dan', second.wanted);
+      await isHome('dan', second.wanted);
       await lab.pauseAt('dan', 'test-activated');
       const third = await lab.change('dan', another());
       await lab.isAt('dan', 'test-activated');
       await guest.sh(`ip -6 address flush dev host0; ip address add ${addressOf('dan')}/24 dev host0`);
       await lab.goOn('dan', 'test-activated');
-      await isProved('dan', third.wanted);
+      await isHome('dan', third.wanted);
       // An address of IPv6 from which nothing is reached.
       await guest.sh(`ip address add ${NETWORK_6}:10/64 dev host0 nodad`);
       await execInTest('ip', ['address', 'delete', `${NETWORK_6}:1/64`, 'dev', BRIDGE]);
@@ -213,7 +205,7 @@ describe.skipIf(!isReady)(`networks that lead elsewhere${isReady ? '' : ` (skipp
       const fourth = await lab.change('dan', another());
       await lab.isAt('dan', 'test-activated');
       await lab.goOn('dan', 'test-activated');
-      await isProved('dan', fourth.wanted);
+      await isHome('dan', fourth.wanted);
       noteOutcome({ fault: 'IPv6 that leads nowhere, beside IPv4', where: 'DOWNLOADING, VERIFYING', outcome: 'new system' });
       noteOutcome({ fault: 'a network with IPv6 only, then with IPv4 only', where: 'DOWNLOADING, VERIFYING', outcome: 'new system' });
     });
