@@ -123,6 +123,37 @@ it('has releases signed by a command, with its arguments', async () => {
     expect(await evaluate(`services.floe.builder = { ${wrong} };`, 'failed', true)).toEqual([expect.stringContaining(why)]);
 });
 
+it('publishes elsewhere, with a login that is its credential alone', async () => {
+  const publish = (what: string): string => `services.floe.builder = { cacheUrl = "https://cache.example.org"; ${what} };`;
+  const login = 'publish.credentialsFile = "/run/secrets/publish";';
+  const environment = async (what: string) => await evaluate<Record<string, string>>(publish(what), 'units.floe-builder.environment', true);
+  expect(await evaluate(publish(`publish.to = "s3://fleet?region=eu-central-1"; ${login}`), 'failed', true)).toEqual([]);
+  expect(await environment(`publish.to = "s3://fleet?region=eu-central-1"; ${login}`)).toMatchObject({
+    FLOE_PUBLISH_TO: 's3://fleet?region=eu-central-1',
+    FLOE_PUBLISH_CREDENTIALS_FILE: '%d/FLOE_PUBLISH_CREDENTIALS_FILE',
+    FLOE_CACHE_URL: 'https://cache.example.org',
+  });
+  const ssh = `publish.to = "ssh://floe@cache.example.org"; publish.knownHosts = [ "cache.example.org ssh-ed25519 A" ]; ${login}`;
+  expect(await environment(ssh)).toMatchObject({ FLOE_PUBLISH_KNOWN_HOSTS_FILE: '/etc/floe/builder-publish-known-hosts' });
+  expect(await evaluate(publish(ssh), 'etc."floe/builder-publish-known-hosts".text', true)).toBe('cache.example.org ssh-ed25519 A\n');
+  expect(await evaluate(publish(ssh), 'units.floe-builder.path', true)).toEqual(['/packages/nix', '/packages/openssh']);
+  const command =
+    'publish.command = [ "/push" "--stdin" ]; publish.timeoutSeconds = 60; cachePublicKeys = [ "a:b" "c:d" ]; cacheUpstreamUrls = [ "https://cache.nixos.org" ];';
+  expect(await environment(command)).toMatchObject({
+    FLOE_PUBLISH_COMMAND: '["/push","--stdin"]',
+    FLOE_PUBLISH_TIMEOUT_SECONDS: '60',
+    FLOE_CACHE_PUBLIC_KEYS: 'a:b c:d',
+    FLOE_CACHE_UPSTREAM_URLS: 'https://cache.nixos.org',
+  });
+  for (const [settings, message] of [
+    ['cacheUrl = null; publish.to = "s3://fleet";', 'set services.floe.builder.cacheUrl to where'],
+    ['cacheUrl = "https://a.example.org"; publish.to = "s3://fleet"; publish.command = [ "/push" ];', 'set one of to and command'],
+    ['cacheUrl = "https://a.example.org"; publish.command = [ "push" ];', 'absolute path'],
+    ['publish.credentialsFile = "/run/secrets/publish";', 'about a cache elsewhere'],
+  ] as const)
+    expect(await evaluate(`services.floe.builder = { ${settings} };`, 'failed', true), settings).toEqual([expect.stringContaining(message)]);
+});
+
 it('lets others read a cache that is elsewhere, and only that', async () => {
   expect(await fenceOf('floe-builder')).toMatchObject({ ReadWritePaths: ['/var/cache/floe'], UMask: '0022', StateDirectoryMode: '0700' });
   expect(await evaluate('', 'tmpfiles', true)).toEqual(['d /var/cache/floe 0755 floe-builder floe-builder -']);

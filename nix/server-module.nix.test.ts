@@ -106,13 +106,15 @@ it('refuses what a server does not start with beside a builder of its own', asyn
     'signers.ssh = [ ];',
     'signers.openPgp = [ "-----BEGIN" ];',
     'policyFloor.checks = [ "unit" ];',
+    'publish.to = "s3://fleet";',
+    'publish.command = [ "/push" ];',
     'repository.directory = "nix";',
     'evaluate.source = "tree";',
     'evaluate.skip = "footprint";',
     'evaluate.attribute = "colmenaHive.nodes";',
   ])
     expect(await failed([...needed, setting]), setting).toEqual([
-      expect.stringMatching(/take signers, signCommand, policyFloor, .* out, and set them there/),
+      expect.stringMatching(/take signers, signCommand, publish, policyFloor, .* out, and set them there/),
     ]);
 });
 

@@ -55,7 +55,7 @@ let
         { nix.package = package "nix"; }
         settings
       ];
-      specialArgs.pkgs = { };
+      specialArgs.pkgs.openssh = package "openssh";
     })
     config
     options

@@ -12,7 +12,6 @@ const RECORDS: Readonly<Record<string, string>> = {
   'libs/nix/src/flake-lock.ts': 'attributes of one input, which fetchTree defines',
   'libs/nix/src/derivations.ts': 'store paths, and variables of which only known ones are read',
   'libs/nix/src/missing.ts': 'store paths',
-  'libs/nix/src/publish.ts': 'store paths',
   'libs/protocol/src/fleet-policy/schema.ts': 'labels by host name, whose form allows no such key',
   'libs/pipeline/src/builder/inputs-config.ts': 'settings by git host, which are only listed',
   'libs/store/src/policy-column.ts': 'labels by host, which are looked up as own properties only',

@@ -16,6 +16,7 @@ them, tokens only here)
   FLOE_RELEASE_KEY_FILE            key that signs releases, PEM; default: keys/release.pem in the data folder, which is made when it is missing
   FLOE_CACHE_KEY_FILE              key that signs what is published, as nix key generate-secret writes it; default: keys/cache.secret there, likewise
   FLOE_CACHE_DIR                   where closures are published to; default: cache in the data folder
+  FLOE_CACHE_URL                   where agents download from; required with FLOE_PUBLISH_TO and FLOE_PUBLISH_COMMAND
   FLOE_CACHE_KEEP_DAYS             what nobody has needed for so long leaves the cache; default: nothing does
   FLOE_CACHE_MAX_GIB               above that the oldest that nobody needs leaves the cache; default: nothing does
 ${repositorySettings('the branch that is followed (required)')}

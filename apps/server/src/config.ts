@@ -91,7 +91,7 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
     statuses: parseStatuses(read, forge),
     notify: notifyText === undefined ? [] : parseNotifyTargets('FLOE_NOTIFY_FILE', notifyText, read),
     probes: probesText === undefined ? [] : parseProbes('FLOE_PROBES_FILE', probesText, read),
-    substituter: checked('FLOE_CACHE_URL', HttpUrl, `${publicUrl}/cache`, 'the URL of the Nix cache that agents download from'),
+    substituter: builder.publish.cacheUrl ?? `${publicUrl}/cache`,
     historyMs: 24 * 3600 * 1000 * count('FLOE_HISTORY_DAYS', 90, 'days'),
   };
   if (read.problems.length > 0) {
@@ -116,6 +116,13 @@ const BUILDERS_ALONE = [
   'FLOE_OPENPGP_SIGNERS_FILE',
   'FLOE_SIGN_COMMAND',
   'FLOE_SIGN_PUBLIC_KEY',
+  'FLOE_PUBLISH_TO',
+  'FLOE_PUBLISH_COMMAND',
+  'FLOE_PUBLISH_CREDENTIALS_FILE',
+  'FLOE_PUBLISH_KNOWN_HOSTS_FILE',
+  'FLOE_PUBLISH_TIMEOUT_SECONDS',
+  'FLOE_CACHE_UPSTREAM_URLS',
+  'FLOE_CACHE_PUBLIC_KEYS',
 ];
 
 /** A server beside a builder of its own process: what the builder holds is not the server's, and both use one database. */

@@ -13,8 +13,8 @@ export type FoundSystem =
   | { readonly kind: 'not-nixos'; readonly why: string };
 
 interface Options {
-  /** A Nix store URL. */
-  readonly cacheUrl: string;
+  /** Nix store URLs: the first one that has it counts. */
+  readonly cacheUrls: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -26,6 +26,9 @@ const Listing = v.object({ type: v.string(), entries: v.optional(v.record(v.stri
 const MAX_SYSTEM_CHARACTERS = 64;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
+/** Nix remembers for an hour that a cache lacks a path, and it may have been copied there a minute ago. */
+const ASK_ANEW = ['--option', 'narinfo-cache-negative-ttl', '0'];
+
 /** As the agents check it before they run anything of a system (docs/targets.md). */
 const MARKS = ['nixos-version', 'system', 'activate', 'bin'];
 
@@ -33,14 +36,17 @@ const MARKS = ['nixos-version', 'system', 'activate', 'bin'];
  * Looks for a system in the machine's own store, then in the cache, and reads what kind it is. Runs nothing of it, downloads at most the path
  * itself, and judges no signature. Throws retryable errors.
  */
-export async function findSystem(command: NixCommand, path: StorePath, { cacheUrl, signal }: Options): Promise<FoundSystem> {
+export async function findSystem(command: NixCommand, path: StorePath, { cacheUrls, signal }: Options): Promise<FoundSystem> {
   const here = await sizeOf((args) => command.run('nix', args, { signal }), path);
   const isHere = here !== undefined;
-  const ask = async (args: readonly string[]): Promise<CommandResult> =>
-    isHere
-      ? await command.run('nix', args, { signal, maxStdoutBytes: MAX_ANSWER_BYTES })
-      : await command.runBare('nix', [...args, '--store', cacheUrl], { signal, maxStdoutBytes: MAX_ANSWER_BYTES });
-  const closureSizeBytes = here ?? (await sizeOf(ask, path));
+  const options = { signal, maxStdoutBytes: MAX_ANSWER_BYTES };
+  let ask: Ask = async (args) => await command.run('nix', args, options);
+  let closureSizeBytes = here;
+  for (const url of isHere ? [] : cacheUrls) {
+    ask = async (args) => await command.runBare('nix', [...args, ...ASK_ANEW, '--store', url], options);
+    closureSizeBytes = await sizeOf(ask, path);
+    if (closureSizeBytes !== undefined) break;
+  }
   if (closureSizeBytes === undefined) return { kind: 'absent' };
 
   const top = await list(ask, path);

@@ -384,7 +384,7 @@ describe('publishing and downloading', () => {
 
   it('publishes with signatures, reads back, and a separate store downloads it with progress', async () => {
     const { toplevel, cacheUrl, publicKey } = await published('mary', 'mkdir $out; head -c 3000000 /dev/urandom > $out/blob');
-    expect((await nix.readBack(cacheUrl, [toplevel], publicKey)).get(toplevel)).toMatchObject({
+    expect((await nix.readBack({ urls: [cacheUrl], publicKeys: [publicKey] }, [toplevel])).get(toplevel)).toMatchObject({
       narHash: expect.stringMatching(/^sha256/) as string,
       closureSizeBytes: expect.toSatisfy((size: number) => size > 3_000_000) as number,
     });
@@ -411,7 +411,9 @@ describe('publishing and downloading', () => {
   it('does not publish with another key than the one to verify with', async () => {
     const { toplevel, cacheUrl } = await published('other');
     const stranger = await loadOrCreateCacheKey(join(dir, 'key-stranger'), 'test-1');
-    await expect(nix.readBack(cacheUrl, [toplevel], stranger.publicKey)).rejects.toMatchObject({ code: 'CACHE_PATH_UNSIGNED' });
+    await expect(nix.readBack({ urls: [cacheUrl], publicKeys: [stranger.publicKey] }, [toplevel])).rejects.toMatchObject({
+      code: 'CACHE_PATH_UNSIGNED',
+    });
   });
 
   it('refuses a path that no trusted key signed, and accepts it once the key is trusted', async () => {
@@ -614,7 +616,7 @@ describe('publishing and downloading', () => {
       await expect(nix.publish([toplevel], options)).rejects.toMatchObject({ code: 'DISK_FULL', retryable: true });
       await mount('-o', 'remount,size=20m', disk);
       await nix.publish([toplevel], options);
-      await nix.readBack(`file://${disk}`, [toplevel], publicKey);
+      await nix.readBack({ urls: [`file://${disk}`], publicKeys: [publicKey] }, [toplevel]);
     } finally {
       await execInTest('umount', [disk]);
     }

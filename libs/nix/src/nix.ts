@@ -13,7 +13,8 @@ import { listHosts, type HostList } from './list-hosts.ts';
 import { missingBytes, type MissingOptions } from './missing.ts';
 import { notBuiltHere, type EvaluatedSystem } from './not-built-here.ts';
 import { addRoot, removeRoot, setProfile } from './profile.ts';
-import { publish, readBack, type PublishedPath, type PublishOptions } from './publish.ts';
+import { mirror, publish, type MirrorOptions, type PublishOptions } from './publish.ts';
+import { readBack, type PublishedPath, type ReadableCache } from './remote-cache/read-back.ts';
 import { sourcesOf } from './sources.ts';
 import { traceHost, type HostTrace, type TraceOptions } from './trace-host.ts';
 import { isValid, realise, type RealiseOptions } from './realise.ts';
@@ -34,10 +35,11 @@ export interface RepositoryNix {
 /** Nix on arguments of Floe's own: store paths, caches, keys. Each method is documented at the function of the same name. */
 export interface Nix {
   publish(paths: readonly StorePath[], options: PublishOptions): Promise<void>;
-  readBack(cacheUrl: string, paths: readonly StorePath[], publicKey: string): Promise<ReadonlyMap<StorePath, PublishedPath>>;
+  mirror(paths: readonly StorePath[], options: MirrorOptions): Promise<void>;
+  readBack(cache: ReadableCache, paths: readonly StorePath[], signal?: AbortSignal): Promise<ReadonlyMap<StorePath, PublishedPath>>;
   realise(path: StorePath, options: RealiseOptions): Promise<void>;
   isValid(path: StorePath): Promise<boolean>;
-  findSystem(path: StorePath, options: { readonly cacheUrl: string; readonly signal: AbortSignal }): Promise<FoundSystem>;
+  findSystem(path: StorePath, options: { readonly cacheUrls: readonly string[]; readonly signal: AbortSignal }): Promise<FoundSystem>;
   cacheTrust(path: StorePath, settings: CacheSettings): Promise<CacheTrust>;
   missingBytes(path: StorePath, options: MissingOptions): Promise<number | undefined>;
   setProfile(profile: string, path: StorePath): Promise<void>;
@@ -68,7 +70,8 @@ export function createNix(deps: NixDeps): Nix {
   const command = new NixCommand(deps);
   return {
     publish: async (paths, options) => await publish(command, paths, options),
-    readBack: async (cacheUrl, paths, publicKey) => await readBack(command, cacheUrl, paths, publicKey),
+    mirror: async (paths, options) => await mirror(command, paths, options),
+    readBack: async (cache, paths, signal) => await readBack(cache, paths, { signal }),
     realise: async (path, options) => await realise(command, path, options),
     isValid: async (path) => await isValid(command, path),
     findSystem: async (path, options) => await findSystem(command, path, options),

@@ -59,6 +59,8 @@ it('starts programs in few places only', async () => {
   }
   expect(starters.toSorted()).toEqual([
     'libs/nix/src/command.ts',
+    // The command that pushes to a cache is the administrator's own.
+    'libs/nix/src/publishers/command-publisher.ts',
     'libs/nix/src/sandbox-folders.ts',
     'libs/nix/src/sandbox-probe.ts',
     // The command that signs is the administrator's own.

@@ -1,6 +1,6 @@
 import type { GitMirror } from '@floe/git';
-import type { CacheFolder, Nix, RepositoryNix } from '@floe/nix';
-import type { PolicyFloor } from '@floe/model';
+import type { CacheFolder, Nix, Publisher, ReadableCache, RepositoryNix } from '@floe/nix';
+import type { PolicyFloor, StorePath } from '@floe/model';
 import type { ReleaseStatement } from '@floe/protocol';
 import type { AsyncSigner, Clock, Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
@@ -23,14 +23,12 @@ export interface PipelineLimits {
   readonly buildMemoryBytes: number;
 }
 
-/** The cache to which closures are published, and the Nix key that signs them. */
-export interface CacheTarget {
-  /** A Nix store URL: `file:///…`, `s3://…` */
-  readonly url: string;
-  readonly secretKeyFile: string;
-  /** In Nix's format: `name:base64`. */
-  readonly publicKey: string;
-  /** The same, if it is a folder of this server from which it removes what nobody needs. */
+/** The cache that hosts download from, and what brings closures there. */
+export interface CacheTarget extends ReadableCache {
+  readonly publisher: Publisher;
+  /** Whether a cache elsewhere still has a system that was published there. Undefined: there is none. */
+  readonly hasElsewhere?: ((toplevel: StorePath) => Promise<boolean>) | undefined;
+  /** The folder of this builder from which it removes what nobody needs. Undefined: nothing is published to a folder. */
   readonly folder?: Pick<CacheFolder, 'publishing' | 'keep'> | undefined;
 }
 

@@ -1,4 +1,5 @@
-export { HttpUrl, parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
+export { parseBuilderConfig, type BuilderConfig } from './builder/builder-config.ts';
+export { HttpUrl } from './builder/http-url.ts';
 export { openBuilder, type Builder } from './builder/builder.ts';
 export type { KeyFiles } from './builder/builder-keys.ts';
 export { parseSignCommand } from './builder/sign-config.ts';

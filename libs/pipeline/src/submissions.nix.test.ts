@@ -12,6 +12,7 @@ import { asCleared } from './test/cleared.ts';
 import { releaseHosts } from './release.ts';
 import { rebuildFromStatements } from './statements/rebuild.ts';
 import { openStatementLog } from './statements/statement-log.ts';
+import { folderCache } from './test/folder-cache.ts';
 import { publishSubmissions } from './submissions.ts';
 
 const HOST = 'ada' as HostName;
@@ -55,12 +56,12 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'floe-submissions-'));
   for (const each of ['home', 'root', 'cache', 'log']) await mkdir(join(dir, each));
   store = await openTestStore();
-  const url = `file://${join(dir, 'cache')}`;
   const key = await loadOrCreateCacheKey(join(dir, 'cache-key'), 'cache-test-1');
+  const nix = createNix({ exec, logger: silentLogger, env: nixEnv(), store: { kind: 'root', dir: rooted() } });
   deps = {
     store,
-    nix: createNix({ exec, logger: silentLogger, env: nixEnv(), store: { kind: 'root', dir: rooted() } }),
-    cache: { url, secretKeyFile: join(dir, 'cache-key'), publicKey: key.publicKey },
+    nix,
+    cache: folderCache(nix, join(dir, 'cache'), key),
     statements: openStatementLog(join(dir, 'log'), silentLogger),
     releaseSigner: signer,
     clock: systemClock,
@@ -256,13 +257,13 @@ test('from the cache a path is taken only with the signatures of its key', async
   const elsewhere = `local?root=${join(dir, 'elsewhere')}`;
   const [signed, unsigned] = [await drvLike(elsewhere), await drvLike(elsewhere)];
   const copy = async (path: StorePath, key: string): Promise<void> => {
-    const to = `${deps.cache.url}?secret-key=${key}`;
+    const to = `file://${join(dir, 'cache')}?secret-key=${key}`;
     const result = await execInTest('nix', ['copy', '--from', elsewhere, '--to', to, path, '--no-check-sigs'], { env: nixEnv() });
     expect(result.exitCode, result.stderr).toBe(0);
   };
   await loadOrCreateCacheKey(join(dir, 'other-key'), 'other-1');
   await copy(unsigned, join(dir, 'other-key'));
-  await copy(signed, deps.cache.secretKeyFile);
+  await copy(signed, join(dir, 'cache-key'));
   expect(await submit(unsigned)).toMatchObject({ state: 'FAILED', result: expect.stringMatching(/did not sign/) as string });
   expect(await submit(signed)).toMatchObject({ state: 'PUBLISHED' });
 });

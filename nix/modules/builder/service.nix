@@ -33,6 +33,7 @@ in
         after = [ "nix-daemon.socket" ] ++ lib.optional cfg.database.local "floe-builder-database.service";
         runsRepositoryCode = true;
         recordingPackages = lib.optional (cfg.evaluate.skip != null) pkgs.strace;
+        publishingPackages = lib.optional building.publishesBySsh pkgs.openssh;
         # Others read what is in a cache elsewhere. The builder's own folder is closed, whatever its files allow.
         umask = if cfg.cacheDir == null then "0077" else "0022";
       })

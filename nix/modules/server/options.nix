@@ -58,7 +58,6 @@ in
       The folder of the cache, which nothing else uses: it is given to the server's user, unless it is that of a floe-builder. Null: cache in the
       server's data folder, or, with builderKeysFile, none.
     '';
-    cacheUrl = orNull webUrl "Where agents download from. Null: from this server, publicUrl/cache.";
 
     historyDays = positive 90 "How long past commits, their evaluations and releases, reports, directives and sent statuses are kept.";
   };

@@ -43,7 +43,6 @@ let
     FLOE_NOTIFY_FILE = if cfg.notifications == { } then null else "/etc/floe/notify.json";
     FLOE_PROBES_FILE = if cfg.probes == { } then null else "/etc/floe/probes.json";
     FLOE_TAKE_OVER_FROM = cfg.takeOverFrom;
-    FLOE_CACHE_URL = cfg.cacheUrl;
     FLOE_GITHUB_REPOSITORY = cfg.github.repository;
     FLOE_GITHUB_API_URL = cfg.github.apiUrl;
     FLOE_GITHUB_APP_ID = cfg.github.appId;
@@ -93,6 +92,7 @@ in
           ++ lib.optional cfg.database.createLocally "postgresql.service";
         runsRepositoryCode = !hasOwnBuilder;
         recordingPackages = lib.optional (cfg.evaluate.skip != null) pkgs.strace;
+        publishingPackages = lib.optional building.publishesBySsh pkgs.openssh;
         # That of a floe-builder is only read.
         cacheDir = if hasOwnBuilder then null else cfg.cacheDir;
         umask = "0077";

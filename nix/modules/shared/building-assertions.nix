@@ -9,6 +9,7 @@
 }:
 let
   folders = import ./folders.nix { inherit lib; };
+  isElsewhere = cfg.publish.to != null || cfg.publish.command != null;
   isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
   input = host: input: [
     {
@@ -33,6 +34,24 @@ in
   {
     assertion = cfg.signCommand != null -> cfg.signCommand != [ ] && lib.hasPrefix "/" (builtins.head cfg.signCommand);
     message = "${option}.signCommand: name the program by its absolute path";
+  }
+  {
+    assertion = cfg.publish.to == null || cfg.publish.command == null;
+    message = "${option}.publish: set one of to and command";
+  }
+  {
+    assertion = cfg.publish.command != null -> cfg.publish.command != [ ] && lib.hasPrefix "/" (builtins.head cfg.publish.command);
+    message = "${option}.publish.command: name the program by its absolute path";
+  }
+  {
+    assertion = isElsewhere -> cfg.cacheUrl != null;
+    message = "${option}.publish: set ${option}.cacheUrl to where hosts download what is published";
+  }
+  {
+    assertion =
+      isElsewhere
+      || cfg.publish.credentialsFile == null && cfg.publish.knownHosts == [ ] && cfg.cacheUpstreamUrls == [ ] && cfg.cachePublicKeys == [ ];
+    message = "${option}: publish.credentialsFile, publish.knownHosts, cacheUpstreamUrls and cachePublicKeys are about a cache elsewhere: set publish.to or publish.command, or take them out";
   }
 ]
 ++ lib.optionals (cfg.cacheDir != null) (

@@ -149,6 +149,53 @@ in
   };
   signPublicKey = orNull types.str "The public part of the key that signCommand signs with, in base64: what hosts trust, without its name.";
 
+  cacheUrl = orNull webUrl "Where agents download from. Null: from the server, publicUrl/cache. What is published elsewhere is read back here.";
+  cacheUpstreamUrls = mkOption {
+    type = types.listOf webUrl;
+    default = [ ];
+    example = [ "https://cache.nixos.org" ];
+    description = ''
+      Caches that hosts have besides (services.floe.agent.substituters): a path that the cache lacks may be there. For a publish.command that leaves
+      out what other caches have.
+    '';
+  };
+  cachePublicKeys = mkOption {
+    type = types.listOf types.str;
+    default = [ ];
+    example = [ "fleet.cachix.org-1:…" ];
+    description = ''
+      Keys that sign what is in these caches, besides the key of this cache: where publish.command signs with another one. Whoever has such a key
+      chooses what hosts run under a store path.
+    '';
+  };
+
+  publish = {
+    to = orNull (types.strMatching "(s3|https?|ssh|ssh-ng)://.+") ''
+      Where closures are published to besides the folder (docs/operate.md, "A cache elsewhere"): s3://BUCKET?region=…, an https:// cache that takes PUT, or
+      ssh://USER@HOST. Hosts download from cacheUrl.
+    '';
+    command = mkOption {
+      type = types.nullOr (types.listOf types.str);
+      default = null;
+      example = lib.literalExpression ''[ "''${pkgs.cachix}/bin/cachix" "push" "fleet" ]'';
+      description = ''
+        The program, with its arguments, that publishes closures in the place of the folder: it gets their store paths on its stdin, one a line. Hosts
+        download from cacheUrl.
+      '';
+    };
+    credentialsFile = secretFile ''
+      The login for that. S3: as ~/.aws/credentials; HTTP: netrc; SSH: a private key without a passphrase; a command: lines NAME=VALUE, which only it
+      has in its environment.
+    '';
+    knownHosts = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "cache.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
+      description = "Lines of known_hosts for ssh://. ssh-keyscan prints them; compare them with what the machine has.";
+    };
+    timeoutSeconds = orNull types.ints.positive "How long one run of command, or of Nix for ssh://, may take. Null: an hour.";
+  };
+
   cacheKeepDays = orNull types.ints.positive "What no host has needed for so long leaves the cache, every hour. Null: nothing goes by its age.";
   cacheMaxGib = orNull types.ints.positive "When the cache has more, the oldest of what no host needs leaves it, every hour. Null: nothing goes by the size.";
 

@@ -27,6 +27,7 @@ in
   secrets = {
     FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
     FLOE_DATABASE_URL_FILE = cfg.database.urlFile;
+    FLOE_PUBLISH_CREDENTIALS_FILE = cfg.publish.credentialsFile;
   };
   credentials = lib.concatMap (host: lib.mapAttrsToList (option: name: "${name}:${cfg.inputs.${host}.${option}}") inputSecrets.${host}) (
     builtins.attrNames cfg.inputs
@@ -34,6 +35,7 @@ in
   restartTriggers = lib.optional (cfg.inputs != { }) inputsFile;
 
   etc = lib.mkMerge [
+    (lib.mkIf (cfg.publish.knownHosts != [ ]) { "${file}publish-known-hosts".text = lines cfg.publish.knownHosts; })
     (lib.mkIf (cfg.inputs != { }) { "${file}inputs.json".text = inputsFile; })
     (lib.mkIf (cfg.signers.ssh != null) { "${file}ssh-signers".text = lines ([ "# Who may sign commits." ] ++ cfg.signers.ssh); })
     (lib.mkIf (cfg.signers.openPgp != null) { "${file}openpgp-signers".text = lines cfg.signers.openPgp; })
@@ -60,6 +62,13 @@ in
     FLOE_SIGN_PUBLIC_KEY = cfg.signPublicKey;
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/${file}inputs.json";
     FLOE_CACHE_DIR = cfg.cacheDir;
+    FLOE_CACHE_URL = cfg.cacheUrl;
+    FLOE_CACHE_UPSTREAM_URLS = if cfg.cacheUpstreamUrls == [ ] then null else lib.concatStringsSep "," cfg.cacheUpstreamUrls;
+    FLOE_CACHE_PUBLIC_KEYS = if cfg.cachePublicKeys == [ ] then null else lib.concatStringsSep " " cfg.cachePublicKeys;
+    FLOE_PUBLISH_TO = cfg.publish.to;
+    FLOE_PUBLISH_COMMAND = if cfg.publish.command == null then null else builtins.toJSON cfg.publish.command;
+    FLOE_PUBLISH_KNOWN_HOSTS_FILE = if cfg.publish.knownHosts == [ ] then null else "/etc/${file}publish-known-hosts";
+    FLOE_PUBLISH_TIMEOUT_SECONDS = cfg.publish.timeoutSeconds;
     FLOE_CACHE_KEEP_DAYS = cfg.cacheKeepDays;
     FLOE_CACHE_MAX_GIB = cfg.cacheMaxGib;
     FLOE_POLL_SECONDS = cfg.pollSeconds;
@@ -70,6 +79,9 @@ in
     FLOE_LOG_LEVEL = cfg.logLevel;
     FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS = if isUnconfined then "yes" else null;
   };
+
+  # Nix starts ssh.
+  publishesBySsh = cfg.publish.to != null && lib.hasPrefix "ssh" cfg.publish.to;
 
   daemon = lib.mkIf (!isUnconfined) {
     MemoryMax = lib.mkDefault (if cfg.buildMemoryMib == null then "80%" else "${toString cfg.buildMemoryMib}M");

@@ -21,6 +21,8 @@
   runsRepositoryCode,
   # Packages whose programs evaluations are recorded with, in that sandbox.
   recordingPackages ? [ ],
+  # Packages whose programs closures are published with.
+  publishingPackages ? [ ],
   # The folder outside of its own that it publishes to; null: there is none.
   cacheDir,
   umask,
@@ -59,7 +61,7 @@ in
     # It waits for a database, and, beside a builder, for a file, that comes later.
     unitConfig.StartLimitIntervalSec = 0;
 
-    path = lib.optional runsRepositoryCode config.nix.package ++ recordingPackages;
+    path = lib.optional runsRepositoryCode config.nix.package ++ recordingPackages ++ publishingPackages;
     restartTriggers = restartTriggers ++ lib.optional (config.environment.etc ? ${certificates}) config.environment.etc.${certificates}.source;
 
     environment = lib.mapAttrs (_: escape) (isSet (given // settings) // environment) // lib.mapAttrs (setting: _: "%d/${setting}") (isSet secrets);

@@ -24,7 +24,8 @@ What a host runs, boots, was told, is kept on or may be told next stays, with al
 of each host, what a rollout under way or a commit in work has, stepping stones, trials, and what was submitted and waits. The
 rest goes, the oldest first. To pin a host to a system that went, it has to be published again.
 
-Only the server's own folder is looked at. Where hosts download from another cache (FLOE_CACHE_URL), nothing is removed there.
+Only the server's own folder is looked at. Where hosts download from another cache (FLOE_CACHE_URL, FLOE_PUBLISH_TO), nothing is
+removed there: that is its own business. What left it is published again with the next commit that needs it.
 
 Examples:
   $ floe cache gc --dry-run

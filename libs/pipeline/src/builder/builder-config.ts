@@ -7,7 +7,9 @@ import * as v from 'valibot';
 import type { SignerFiles } from '../commit-signers/types.ts';
 import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
+import { HttpUrl } from './http-url.ts';
 import { parseInputs } from './inputs-config.ts';
+import { parsePublish, type PublishConfig } from './publish-config.ts';
 import { parseRepositoryConfig, type RepositoryConfig } from './repository-config.ts';
 import type { Program } from './setting-names.ts';
 import type { SettingsReader } from './settings-reader.ts';
@@ -25,8 +27,10 @@ export interface BuilderConfig {
   /** Whose settings these are. */
   readonly program: Program;
   readonly dataDir: string;
-  /** Where closures are published to. */
+  /** The folder of the cache. */
   readonly cacheDir: string;
+  /** Where closures go from there. */
+  readonly publish: PublishConfig;
   /** Undefined: embedded PGlite in the data folder. */
   readonly databaseUrl: Secret | undefined;
   /** Where people and agents reach the server, without a trailing slash; commits link there. */
@@ -59,13 +63,6 @@ export interface BuilderConfig {
   readonly logLevel: LogLevel;
 }
 
-export const HttpUrl = v.pipe(
-  v.string(),
-  v.maxLength(2048),
-  v.url(),
-  v.regex(/^https?:\/\//i),
-  v.check((text) => !/\s/.test(text)),
-);
 /** A path short enough for sockets and locks below it. */
 const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
 const MIB = 1024 ** 2;
@@ -101,6 +98,7 @@ export function parseBuilderConfig(
     program: read.program,
     dataDir,
     cacheDir: checked('FLOE_CACHE_DIR', Folder, dataPaths(dataDir).cache, 'the absolute path of a folder'),
+    publish: parsePublish(read),
     databaseUrl,
     publicUrl: withoutTrailingSlashes(publicUrl ?? ''),
     repository: parseRepositoryConfig(read),

@@ -11,6 +11,7 @@ import { answerQuestions } from '../signing-requests/answer-questions.ts';
 import { askingReleaser } from '../signing-requests/asking-releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { loadBuilderKeys } from './builder-keys.ts';
+import { isElsewhere } from './readable-cache.ts';
 import { servePipeline } from './serve-pipeline.ts';
 
 /**
@@ -47,13 +48,13 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
   const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
   return {
     releaser,
-    cachePublicKeys: [cacheKey.publicKey],
+    cachePublicKeys: [cacheKey.publicKey, ...config.publish.publicKeys],
     async rebuild(repository, serverKeys) {
       repositoryId = repository.id;
       const keys = { releaseKeys: own.keys, serverKeys, checkpointSigner: releaseSigner };
       return await rebuildFromStatements({ store, clock, statements, ...keys, logger }, repository);
     },
-    keepInCache: async (toplevel) => await cacheFolder.keep(toplevel),
+    keepInCache: async (toplevel) => (await cacheFolder.keep(toplevel)) || (await isElsewhere(config, cacheKey.publicKey, toplevel)),
     collectCache: async (id, what) => await collectCache({ store, folder: cacheFolder }, id, what),
     async run(watching, id, signal) {
       const serve = async (until: AbortSignal): Promise<void> =>

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { findDefaultBranch, openMirror } from '@floe/git';
-import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, type CacheFolder, type CacheKey } from '@floe/nix';
+import { createAskRemote, createNix, createRepositoryNix, EvaluationGate, openPublisher, type CacheFolder, type CacheKey } from '@floe/nix';
 import type { PipelineDeps } from '../deps.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { openTraces } from './open-traces.ts';
@@ -13,6 +13,7 @@ import { dataPaths } from './data-paths.ts';
 import { collectCache, type CollectWhat } from '../building/collect-cache.ts';
 import { keepCache } from './cache-keeper.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
+import { elsewhere, readableCache } from './readable-cache.ts';
 import { ofSettings } from './of-settings.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
@@ -47,7 +48,8 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   await using testing = await openTesting(deps, repositoryId, branch);
   const cores = cpus().length;
   // A home to which untrusted code never writes.
-  const nix = createNix({ exec, logger, env: { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') } });
+  const env = { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') };
+  const nix = createNix({ exec, logger, env });
   const gate = new EvaluationGate({ most: cores, availableBytes: () => process.availableMemory() });
   const pipeline: PipelineDeps = {
     ...deps,
@@ -67,7 +69,12 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
       },
       nix,
     ),
-    cache: { url: `file://${config.cacheDir}`, secretKeyFile: cacheKey.secretKeyFile, publicKey: cacheKey.publicKey, folder: cacheFolder },
+    cache: {
+      ...readableCache(config, cacheKey.publicKey),
+      hasElsewhere: elsewhere(config, cacheKey.publicKey, deps.clock),
+      publisher: openPublisher(config.publish.method, { exec, logger, clock: deps.clock, nix, env, folder: { dir: config.cacheDir, ...cacheKey } }),
+      folder: config.publish.method?.kind === 'command' ? undefined : cacheFolder,
+    },
     keepCache: async (confirm, until) => {
       const collect = async (what: CollectWhat) => await collectCache({ ...deps, folder: cacheFolder }, repositoryId, what);
       await keepCache({ ...deps, ...deps.cacheKeeping, collectCache: collect, confirm }, until);

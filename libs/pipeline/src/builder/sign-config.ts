@@ -6,7 +6,7 @@ import type { SettingsReader } from './settings-reader.ts';
 const Argument = v.pipe(v.string(), v.maxLength(4096), v.regex(/^[^\0]*$/));
 const Program = v.pipe(Argument, v.startsWith('/'));
 /** The path alone, or a list in JSON. */
-const Command = v.union([
+export const Command = v.union([
   v.pipe(
     Program,
     v.transform((path): [string, ...string[]] => [path]),

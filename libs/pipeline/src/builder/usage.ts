@@ -25,6 +25,13 @@ export function buildingSettings(keysOf: 'server' | 'builder'): string {
   FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
   FLOE_SIGN_COMMAND                signs releases in the place of the key file: a path, or a list with arguments as JSON (docs/operate.md)
   FLOE_SIGN_PUBLIC_KEY             of the key that it signs with: base64
+  FLOE_PUBLISH_TO                  s3://, https:// (PUT) or ssh:// cache that closures go to from the folder; hosts download from FLOE_CACHE_URL
+  FLOE_PUBLISH_COMMAND             publishes in the place of the folder: gets store paths on stdin (docs/operate.md)
+  FLOE_PUBLISH_CREDENTIALS_FILE    login for that: as ~/.aws/credentials, netrc, an SSH key, or lines NAME=VALUE for the command
+  FLOE_PUBLISH_KNOWN_HOSTS_FILE    known_hosts for ssh://
+  FLOE_PUBLISH_TIMEOUT_SECONDS     of one run of the command, or of ssh; default: 3600
+  FLOE_CACHE_PUBLIC_KEYS           keys that sign there besides the cache's own, as name:base64; default: none
+  FLOE_CACHE_UPSTREAM_URLS         caches that may have what the cache lacks; default: none
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192

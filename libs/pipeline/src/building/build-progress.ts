@@ -1,13 +1,15 @@
 import type { HostName } from '@floe/model';
-import type { BuildProgress } from '@floe/nix';
+import type { BuildProgress, OnPublishing } from '@floe/nix';
 import type { BuildUnderWay, Revision } from '@floe/store';
 import { bestEffort } from '../best-effort.ts';
 import type { PipelineDeps } from '../deps.ts';
 
 /** Nothing that takes longer is silent; and no more is written than this often. */
 const EVERY_MS = 2_000;
+/** Of those that are published together. */
+const SHOWN_AT_ONCE = 4;
 
-/** Tells people which builds of a revision run, and what they print. Written at most every two seconds, and when all have ended. */
+/** Tells people which builds and publications of a revision run, and what they print. Written at most every two seconds, and when all have ended. */
 export class BuildsUnderWay implements AsyncDisposable {
   readonly #deps: Pick<PipelineDeps, 'store' | 'clock' | 'logger'>;
   readonly #revision: Revision;
@@ -35,6 +37,22 @@ export class BuildsUnderWay implements AsyncDisposable {
       return await build(note);
     } finally {
       this.#running.delete(host);
+      this.#isNews = true;
+    }
+  }
+
+  /** Publishes hosts together, which says what it does by the function that it gets. Of many hosts the first are shown. */
+  async publishing<Result>(hosts: readonly HostName[], publish: (onProgress: OnPublishing) => Promise<Result>): Promise<Result> {
+    const since = this.#deps.clock.now();
+    const shown = hosts.slice(0, SHOWN_AT_ONCE);
+    const note = (what: string): void => {
+      for (const host of shown) this.#running.set(host, { host, since, derivation: undefined, line: `publishing: ${what}` });
+      this.#isNews = true;
+    };
+    try {
+      return await publish(note);
+    } finally {
+      for (const host of shown) this.#running.delete(host);
       this.#isNews = true;
     }
   }

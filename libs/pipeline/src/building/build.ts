@@ -52,7 +52,11 @@ export async function buildQueued(
     first ??= `${host}: ${error}`;
   }
   const ready = new ReadyHosts<Wanted>(async (hosts) => {
-    const { published, refused } = await publishHosts(deps, revision, hosts, signal);
+    const names = hosts.map(({ host }) => host);
+    const { published, refused } = await underWay.publishing(
+      names,
+      async (onProgress) => await publishHosts(deps, revision, hosts, signal, onProgress),
+    );
     for (const { wanted, error } of refused) {
       logger.warn('the system of a host cannot be published', { host: wanted.host, error });
       built.delete(wanted.host);

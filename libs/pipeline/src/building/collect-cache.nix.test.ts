@@ -6,6 +6,7 @@ import { CacheFolder, createNix, GRACE_MS, loadOrCreateCacheKey, type Collected,
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { collectCache } from './collect-cache.ts';
+import { folderCache } from '../test/folder-cache.ts';
 import { publishClosures } from './publish-closures.ts';
 
 const SETTINGS = ['experimental-features = nix-command', 'substituters =', 'sandbox = false', 'build-users-group ='].join('\n');
@@ -25,7 +26,8 @@ beforeAll(async () => {
   folder = new CacheFolder(join(dir, 'cache'), () => Date.now() + later);
   const key = await loadOrCreateCacheKey(join(dir, 'cache-key'), 'cache-test-1');
   ({ publicKey } = key);
-  deps = { nix: machine('server'), cache: { url: `file://${join(dir, 'cache')}`, ...key, folder } };
+  const nix = machine('server');
+  deps = { nix, cache: folderCache(nix, join(dir, 'cache'), key, folder) };
 });
 afterAll(async () => {
   await execInTest('chmod', ['-R', 'u+w', dir]);
@@ -52,7 +54,7 @@ async function collect(needed: readonly StorePath[], isDryRun = false): Promise<
 
 async function download(name: string, path: StorePath): Promise<boolean> {
   const away = machine(name);
-  await away.realise(path, { root: join(dir, name, 'root'), substituters: [deps.cache.url], trustedPublicKeys: [publicKey] });
+  await away.realise(path, { root: join(dir, name, 'root'), substituters: deps.cache.urls, trustedPublicKeys: [publicKey] });
   return await away.isValid(path);
 }
 
@@ -60,7 +62,7 @@ const named = (paths: Iterable<string>): string[] => [...paths].map((path) => pa
 
 test('what no host needs leaves the cache, what is left can be downloaded as a whole, and what left can be published again', async () => {
   const [one, two] = await make();
-  await publishClosures(deps, [one, two], signal);
+  await publishClosures(deps, [one, two], { signal });
   // It was published just now.
   expect((await collect([two])).removed).toEqual([]);
 
@@ -74,11 +76,11 @@ test('what no host needs leaves the cache, what is left can be downloaded as a w
   expect(collected.removedBytes).toBeGreaterThan(0);
   expect(await readdir(join(dir, 'cache/nar'))).toHaveLength(3);
 
-  expect((await deps.nix.readBack(deps.cache.url, [two], publicKey)).has(two)).toBe(true);
+  expect((await deps.nix.readBack(deps.cache, [two])).has(two)).toBe(true);
   expect(await download('of-two', two)).toBe(true);
   await expect(download('of-one', one)).rejects.toMatchObject({ code: expect.stringMatching(/^[A-Z_]+$/) as string });
   expect(await folder.keep(one)).toBe(false);
 
-  expect((await publishClosures(deps, [one], signal)).has(one)).toBe(true);
+  expect((await publishClosures(deps, [one], { signal })).has(one)).toBe(true);
   expect(await download('of-one-again', one)).toBe(true);
 });

@@ -4,6 +4,7 @@ import { FloeError, silentLogger } from '@floe/runtime';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { PipelineDeps } from '../deps.ts';
+import { anyCache } from '../test/folder-cache.ts';
 import { publishApart } from './publish-apart.ts';
 
 const path = (name: string | number): StorePath => `/nix/store/${'0'.repeat(32)}-${name}` as StorePath;
@@ -14,17 +15,13 @@ function cacheThat(refused: ReadonlySet<StorePath>, isAway = false): Pick<Pipeli
   const refuse = (paths: readonly StorePath[]): void => {
     if (isAway || paths.some((each) => refused.has(each))) throw new FloeError('NIX_FAILED', 'Nix failed');
   };
-  const nix: Pick<Nix, 'publish' | 'readBack'> = {
-    publish: async (paths) => {
-      refuse(paths);
-      await Promise.resolve();
-    },
-    readBack: async (_url, paths) => {
+  const nix: Pick<Nix, 'readBack'> = {
+    readBack: async (_cache, paths) => {
       refuse(paths);
       return await Promise.resolve(new Map(paths.map((each) => [each, { narHash: 'sha256-x', closureSizeBytes: 1 }])));
     },
   };
-  return { nix: nix as Nix, cache: { url: 'file:///cache', publicKey: '', secretKeyFile: '' }, logger: silentLogger };
+  return { nix: nix as Nix, cache: anyCache(refuse), logger: silentLogger };
 }
 const known = async (): Promise<readonly StorePath[]> => await Promise.resolve([path('of-another-host')]);
 

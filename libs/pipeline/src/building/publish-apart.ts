@@ -1,11 +1,17 @@
 import type { StorePath } from '@floe/model';
-import type { PublishedPath } from '@floe/nix';
+import type { OnPublishing, PublishedPath } from '@floe/nix';
 import { isFloeError, narrow, type Culprit } from '@floe/runtime';
 import type { PipelineDeps } from '../deps.ts';
 import { publishClosures } from './publish-closures.ts';
 
-/** Errors that one closure can cause. A full disk, a stopped Nix and a store that is away concern all. */
-const THEIRS: ReadonlySet<string> = new Set(['NIX_FAILED', 'CACHE_PATH_UNSIGNED']);
+/** Errors that one closure can cause. A full disk, a stopped Nix and a store or a cache that is away, or does not admit us, concern all. */
+const THEIRS: ReadonlySet<string> = new Set([
+  'NIX_FAILED',
+  'PUBLISH_COMMAND_FAILED',
+  'CACHE_PATH_MISSING',
+  'CACHE_PATH_REFUSED',
+  'CACHE_PATH_UNSIGNED',
+]);
 /** After so many that failed alone, one after another, the cache is asked again whether it answers. */
 const MANY_IN_A_ROW = 3;
 /** Known closures that are asked for: the cache may have lost one. */
@@ -27,6 +33,7 @@ export async function publishApart(
   paths: readonly StorePath[],
   known: () => Promise<readonly StorePath[]>,
   signal: AbortSignal,
+  onProgress?: OnPublishing,
 ): Promise<PublishedApart> {
   const published = new Map<StorePath, PublishedPath>();
   let failedInARow = 0;
@@ -45,7 +52,7 @@ export async function publishApart(
 
   async function attempt(some: readonly StorePath[]): Promise<void> {
     try {
-      for (const [path, info] of await publishClosures(deps, some, signal)) published.set(path, info);
+      for (const [path, info] of await publishClosures(deps, some, { signal, onProgress })) published.set(path, info);
       failedInARow = 0;
     } catch (error) {
       if (some.length === 1) failedInARow += 1;
@@ -70,7 +77,7 @@ export async function publishApart(
 
 async function canReadBack(deps: Pick<PipelineDeps, 'nix' | 'cache' | 'logger'>, path: StorePath, signal: AbortSignal): Promise<boolean> {
   try {
-    return (await publishClosures(deps, [path], signal, true)).has(path);
+    return (await publishClosures(deps, [path], { signal, isThere: true })).has(path);
   } catch (error) {
     if (!isFloeError(error)) throw error;
     deps.logger.debug('the cache does not have a closure that it had', { error });

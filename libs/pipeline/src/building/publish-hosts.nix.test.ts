@@ -2,11 +2,12 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { HostName, StorePath } from '@floe/model';
-import { createNix, loadOrCreateCacheKey } from '@floe/nix';
+import { createNix, loadOrCreateCacheKey, type Publisher } from '@floe/nix';
 import { exec, execInTest, silentLogger, systemClock } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PipelineDeps } from '../deps.ts';
+import { folderCache } from '../test/folder-cache.ts';
 import { asCleared } from '../test/cleared.ts';
 import { buildHosts, type BuildOutcome } from './build.ts';
 
@@ -76,15 +77,19 @@ async function publish(names: readonly string[], url = cacheUrl()): Promise<Buil
       releases: { latest: async () => known.map((toplevel) => ({ toplevel })) },
       hosts: { fleet: async () => ({ hosts: [] }) },
     },
-    nix: {
-      ...real,
-      publish: async (...args: Parameters<typeof real.publish>) => {
-        copies += 1;
-        await real.publish(...args);
+    nix: real,
+    repositoryNix: { notBuiltHere: async () => new Map(), build: async () => ({ kind: 'built', durationMs: 1 }) },
+    cache: {
+      urls: [url],
+      publicKeys: [cache.publicKey],
+      publisher: {
+        publish: async (...[paths, options]: Parameters<Publisher['publish']>) => {
+          copies += 1;
+          await folderCache(real, join(dir, 'cache'), cache).publisher.publish(paths, options);
+        },
+        forget: () => undefined,
       },
     },
-    repositoryNix: { notBuiltHere: async () => new Map(), build: async () => ({ kind: 'built', durationMs: 1 }) },
-    cache: { ...cache, url },
     limits: { builds: 1, buildTimeoutMs: 1, buildMemoryBytes: 1 },
     rootsDir: join(dir, 'roots'),
     clock: systemClock,
@@ -130,7 +135,7 @@ test('one that is alone is its host’s error where the cache has what others ru
 
 test('a cache that is away is no host’s error, and is not asked for each of them', async () => {
   known = [systems.get('good') as StorePath];
-  await expect(publish(NAMES, 'http://127.0.0.1:9')).rejects.toMatchObject({ code: 'NIX_FAILED', retryable: true });
+  await expect(publish(NAMES, 'http://127.0.0.1:9')).rejects.toMatchObject({ code: 'CACHE_AWAY', retryable: true });
   expect(refused()).toEqual([]);
   expect(copies).toBeLessThan(12);
 });

@@ -1,4 +1,5 @@
 import type { HostName, StorePath } from '@floe/model';
+import type { OnPublishing } from '@floe/nix';
 import { describeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import { bestEffort } from '../best-effort.ts';
@@ -28,7 +29,13 @@ export interface PublishedHosts {
 }
 
 /** Copies the closures of these hosts to the cache, and reads them back: all together, as far as none of them stands in the way of the others. */
-export async function publishHosts(deps: PipelineDeps, revision: Revision, built: readonly Wanted[], signal: AbortSignal): Promise<PublishedHosts> {
+export async function publishHosts(
+  deps: PipelineDeps,
+  revision: Revision,
+  built: readonly Wanted[],
+  signal: AbortSignal,
+  onProgress?: OnPublishing,
+): Promise<PublishedHosts> {
   const { store, logger } = deps;
   const known = async (): Promise<readonly StorePath[]> => (await store.releases.latest(revision.repositoryId)).map(({ toplevel }) => toplevel);
   const hosts: PublishedHost[] = [];
@@ -36,7 +43,7 @@ export async function publishHosts(deps: PipelineDeps, revision: Revision, built
   for (let start = 0; start < built.length; start += PATHS_PER_COMMAND) {
     const part = built.slice(start, start + PATHS_PER_COMMAND);
     const paths = part.map(({ toplevel }) => toplevel);
-    const apart = await publishApart(deps, paths, known, signal);
+    const apart = await publishApart(deps, paths, known, signal, onProgress);
     const errors = new Map(apart.refused.map(({ item, error }) => [item, describeError(error)]));
     for (const wanted of part) {
       const { host, toplevel, system, formerHost } = wanted;

@@ -23,7 +23,7 @@ export async function publishSystem(
   rootsDir = submittedRootsDir(deps.rootsDir),
 ): Promise<PublishedSystem> {
   const { store, nix, cache, logger } = deps;
-  const found = await nix.findSystem(toplevel, { cacheUrl: cache.url, signal });
+  const found = await nix.findSystem(toplevel, { cacheUrls: cache.urls, signal });
   if (found.kind === 'absent')
     return { kind: 'refused', why: 'it is neither in the store of the server nor in the cache: copy it there first, with nix copy --to' };
   if (found.kind === 'not-nixos') return { kind: 'refused', why: `it is no NixOS system: ${found.why}` };
@@ -33,7 +33,7 @@ export async function publishSystem(
       why: `with all that it needs it has ${Math.ceil(found.closureSizeBytes / GIB)} GiB, of ${MAX_SUBMITTED_BYTES / GIB} at most`,
     };
   if (found.isHere) await nix.addRoot(buildRoot(rootsDir, host, toplevel), toplevel);
-  const published = (await publishClosures(deps, [toplevel], signal, !found.isHere)).get(toplevel);
+  const published = (await publishClosures(deps, [toplevel], { signal, isThere: !found.isHere })).get(toplevel);
   if (found.isHere)
     await bestEffort(
       logger,

@@ -1,4 +1,5 @@
 import type { HostName, StorePath } from '@floe/model';
+import { Gate } from '@floe/runtime';
 import { sequenceFloor, type Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 
@@ -8,6 +9,9 @@ export interface Released {
   readonly gone: ReadonlySet<HostName>;
 }
 
+/** Of a cache elsewhere. */
+const ASKED_AT_ONCE = 16;
+
 /** What these hosts have stays in the cache from now on, until it is written down. */
 export async function leftCache(
   { cache, logger }: Pick<PipelineDeps, 'cache' | 'logger'>,
@@ -15,10 +19,14 @@ export async function leftCache(
   released: ReadonlyMap<HostName, StorePath>,
 ): Promise<Released> {
   const gone = new Set<HostName>();
-  for (const host of hosts) {
+  const gate = new Gate(ASKED_AT_ONCE);
+  async function look(host: HostName): Promise<void> {
     const toplevel = released.get(host);
-    if (toplevel !== undefined && (await cache.folder?.keep(toplevel)) === false) gone.add(host);
+    if (toplevel === undefined) return;
+    const hasLeft = (await cache.folder?.keep(toplevel)) === false || (await cache.hasElsewhere?.(toplevel)) === false;
+    if (hasLeft) gone.add(host);
   }
+  await Promise.all(hosts.map(async (host) => await gate.pass(async () => await look(host))));
   if (gone.size > 0) logger.warn('the last releases of hosts are not in the cache any more; they are published again', { hosts: gone.size });
   return { released, gone };
 }

@@ -13,6 +13,7 @@ import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statements/statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
+import { anyCache } from '../test/folder-cache.ts';
 import { readHandover } from './read.ts';
 
 // A process may die before or after any call that it makes, again and again: what it left is continued, and nothing is done twice.
@@ -67,9 +68,8 @@ function mortal<T extends object>(target: T, deaths: Deaths): T {
 const NIX = {
   findSystem: async () => await Promise.resolve({ kind: 'found' as const, isHere: true, system: 'x86_64-linux', closureSizeBytes: 1 }),
   addRoot: async () => await Promise.resolve(),
-  publish: async () => await Promise.resolve(),
   isValid: async () => await Promise.resolve(true),
-  readBack: async (_url: string, paths: readonly StorePath[]) =>
+  readBack: async (_cache: unknown, paths: readonly StorePath[]) =>
     await Promise.resolve(new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }]))),
 };
 
@@ -80,7 +80,7 @@ async function begin(logDir: string): Promise<{ readonly repository: Repository;
     store,
     nix: NIX as unknown as Deps['nix'],
     mirror: {} as Deps['mirror'],
-    cache: { url: 'file:///cache', secretKeyFile: '', publicKey: 'key:x' },
+    cache: anyCache(),
     statements: openStatementLog(logDir, silentLogger),
     releaseSigner: signerFromPem('release-1', generateKeyPem()),
     clock: systemClock,

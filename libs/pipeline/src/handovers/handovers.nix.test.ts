@@ -15,6 +15,7 @@ import { releaseHosts } from '../release.ts';
 import { openStatementLog } from '../statements/statement-log.ts';
 import { compareHandover } from './compare.ts';
 import { publishHandovers } from './publish.ts';
+import { folderCache } from '../test/folder-cache.ts';
 import { readHandover } from './read.ts';
 
 // From a file of hosts and store paths to signed releases, on a real Nix store and a real cache.
@@ -65,11 +66,12 @@ beforeAll(async () => {
       return await Promise.resolve(sha === COMMIT);
     },
   };
+  const nix = createNix({ exec, logger: silentLogger, env: nixEnv(), store: { kind: 'root', dir: rooted() } });
   deps = {
     store,
     mirror: mirror as unknown as Deps['mirror'],
-    nix: createNix({ exec, logger: silentLogger, env: nixEnv(), store: { kind: 'root', dir: rooted() } }),
-    cache: { url: `file://${join(dir, 'cache')}`, secretKeyFile: join(dir, 'cache-key'), publicKey: key.publicKey },
+    nix,
+    cache: folderCache(nix, join(dir, 'cache'), key),
     statements: openStatementLog(join(dir, 'log'), silentLogger),
     releaseSigner: signer,
     clock: systemClock,

@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { preparedImage } from '../../../store/src/test/prepared-embedded.ts';
 import { takeIn } from '../take-in.ts';
+import { anyCache } from '../test/folder-cache.ts';
 import { publishHandovers } from './publish.ts';
 
 // Which commits a CI may name. Git and its mirror are real, over HTTP; Nix is played.
@@ -218,16 +219,15 @@ class World implements AsyncDisposable {
     const nix = {
       findSystem: async () => await Promise.resolve({ kind: 'found', isHere: true, system: SYSTEM, closureSizeBytes: 1 }),
       addRoot: async () => await Promise.resolve(),
-      publish: async () => await this.#at('at its publication'),
       isValid: async () => await Promise.resolve(true),
-      readBack: async (_url: string, paths: readonly StorePath[]) =>
+      readBack: async (_cache: unknown, paths: readonly StorePath[]) =>
         await Promise.resolve(new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }]))),
     };
     return {
       store: { ...store, handovers },
       nix: nix as unknown as Deps['nix'],
       mirror: this.#mirror,
-      cache: { url: 'file:///cache', secretKeyFile: '', publicKey: 'key:x' },
+      cache: anyCache(async () => await this.#at('at its publication')),
       clock: { ...systemClock, now: () => systemClock.now() + this.#laterMs },
       logger: silentLogger,
       rootsDir: join(dir, 'roots'),

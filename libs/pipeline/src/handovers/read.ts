@@ -13,7 +13,7 @@ export async function readHandover(
   const paths = [...new Set(wanted.map(({ toplevel }) => toplevel))];
   const published: PublishedHost[] = [];
   for (let start = 0; start < paths.length; start += PATHS_PER_COMMAND) {
-    const found = await nix.readBack(cache.url, paths.slice(start, start + PATHS_PER_COMMAND), cache.publicKey);
+    const found = await nix.readBack(cache, paths.slice(start, start + PATHS_PER_COMMAND));
     for (const each of wanted) {
       const read = found.get(each.toplevel);
       if (read === undefined) continue;

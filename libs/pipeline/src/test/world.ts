@@ -13,6 +13,7 @@ import { Footprints } from '../evaluation/footprints.ts';
 import { believingNothing } from '../believing-nothing.ts';
 import { ofSettings } from '../builder/of-settings.ts';
 import { openStatementLog, type StatementLog } from '../statements/statement-log.ts';
+import { anyCache } from './folder-cache.ts';
 import type { WorldHost } from './world-host.ts';
 
 const MIGRATIONS_DIR = join(import.meta.dirname, '../../../../migrations');
@@ -104,7 +105,7 @@ export class World implements AsyncDisposable {
         mirror: this.#mirror(),
         nix: this.#nix(),
         repositoryNix: this.#repositoryNix(),
-        cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key', folder: this.#folder() },
+        cache: anyCache(async (paths) => await this.onPublish(paths), this.#folder()),
         statements,
         releaseSigner: this.releaseSigner,
         clock,
@@ -357,10 +358,9 @@ export class World implements AsyncDisposable {
 
   #nix(): Nix {
     return {
-      publish: async (paths: readonly StorePath[]) => await this.onPublish(paths),
       findSystem: async () => ({ kind: 'found', isHere: true, system: 'x86_64-linux', closureSizeBytes: 1 }),
       addRoot: async () => undefined,
-      readBack: async (_url: string, paths: readonly StorePath[]) =>
+      readBack: async (_cache: unknown, paths: readonly StorePath[]) =>
         new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
     } as unknown as Nix;
   }

@@ -85,7 +85,7 @@ export async function buildOne(
     if (result.isRetryable) throw new FloeError(result.code, result.error, { retryable: true });
     return { kind: 'refused', why: result.error };
   }
-  const published = (await publishClosures(deps, [toplevel], signal)).get(toplevel);
+  const published = (await publishClosures(deps, [toplevel], { signal })).get(toplevel);
   if (published === undefined)
     throw new FloeError('CACHE_PATH_MISSING', `${toplevel} was published, but the cache does not have it`, { retryable: true });
   await bestEffort(

@@ -11,6 +11,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openStatementLog } from '../statements/statement-log.ts';
 import { openOnPostgres } from '../test/migrated-postgres.ts';
+import { anyCache } from '../test/folder-cache.ts';
 import { TestingBranches, type TestingPipelineDeps } from './testing-branches.ts';
 
 // Git is real, over HTTP; Nix is played: a file "broken" does not evaluate, "unbuildable" does not build.
@@ -158,15 +159,14 @@ class World implements AsyncDisposable {
       logger: silentLogger,
       random: () => 0,
       limits: { evaluations: 1, builds: 1, evaluationTimeoutMs: 1_000, evaluationMemoryBytes: 1, buildTimeoutMs: 1_000, buildMemoryBytes: 1 },
-      cache: { url: 'file:///cache', secretKeyFile: '/key', publicKey: 'cache-1:key' },
+      cache: anyCache(),
       rootsDir: join(this.#dir, 'roots'),
       pollMs: 1_000,
       owner: 'test',
       signers: this.signers,
       mirror: undefined as never,
       nix: {
-        publish: async () => undefined,
-        readBack: async (_url: string, paths: readonly StorePath[]) =>
+        readBack: async (_cache: unknown, paths: readonly StorePath[]) =>
           new Map(paths.map((path) => [path, { narHash: 'sha256:0', closureSizeBytes: 1 }])),
       } as never,
       repositoryNix: {
