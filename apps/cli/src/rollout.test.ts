@@ -198,7 +198,7 @@ describe('floe rollout plan', () => {
       held: 'person',
     },
   ];
-  const plan = { sha: SHA, state: 'SOAKING', waits: null, rings, stopped: [] };
+  const plan = { sha: SHA, state: 'SOAKING', waits: null, unpublished: null, rings, stopped: [] };
 
   test('says who, when and under which gates, and what the times assume', async () => {
     const floe = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: plan } });
@@ -222,6 +222,28 @@ describe('floe rollout plan', () => {
     await server?.[Symbol.asyncDispose]();
     const over = await serving(rolledOut({}), { 'GET /api/rollout/plan': { json: { ...plan, state: 'COMPLETE', rings: [] } } });
     expect((await over('rollout', 'plan')).stdout).toContain('the rollout is complete\nNothing is to come.');
+  });
+
+  test('of a commit that is not published yet says what is known, and what is not', async () => {
+    const unpublished = { state: 'EVALUATING', text: '1 of 4 hosts evaluated', isListed: true, evaluating: 3, building: 1, failed: 1 };
+    const next = { ...plan, state: 'NEXT', unpublished };
+    const told = async (more: object): Promise<string> => {
+      await server?.[Symbol.asyncDispose]();
+      const floe = await serving(rolledOut({}), { [`GET /api/rollout/plan?commit=${SHA.slice(0, 8)}`]: { json: { ...next, ...more } } });
+      return (await floe('rollout', 'plan', SHA.slice(0, 8))).stdout;
+    };
+    const text = await told({});
+    expect(text).toContain('the rollout has not begun\nIt is not published yet: 1 of 4 hosts evaluated.\n');
+    expect(text).toContain('3 hosts are still evaluated, and in no ring below');
+    expect(text).toContain('1 host is still to be built');
+    expect(text).toContain('1 host does not evaluate or build, and keeps what it has.');
+    expect(text).toMatch(/canary +2/);
+    const received = await told({
+      unpublished: { ...unpublished, state: 'RECEIVED', text: 'received, about to be evaluated', isListed: false, evaluating: 0 },
+      rings: [],
+    });
+    expect(received).toContain('Its policy and its hosts are not read yet');
+    expect(received).not.toContain('RING');
   });
 
   const north = { label: 'site=north', by: 'bob', until: null, hosts: ['ws9'], count: 1 };

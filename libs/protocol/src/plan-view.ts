@@ -1,4 +1,4 @@
-import { MAX_LABEL_STOPS, MAX_RING_NAME_CHARACTERS, MAX_RINGS, PLAN_HOLDS, ROLLOUT_STATES } from '@floe/model';
+import { MAX_LABEL_STOPS, MAX_RING_NAME_CHARACTERS, MAX_RINGS, PLAN_HOLDS, REVISION_STATES, ROLLOUT_STATES } from '@floe/model';
 import * as v from 'valibot';
 import { Counter, list, prose, Timestamp } from './bounds.ts';
 import { CommitSha, HostName } from './ids.ts';
@@ -23,17 +23,35 @@ const RingPlanView = v.object({
   beginsAt: v.nullable(Timestamp),
   /** When it has passed, soak included. */
   passesAt: v.nullable(Timestamp),
-  /** Why one of the times is not known: the rollout before it, a person, or a window that does not open within a year. */
+  /** Why one of the times is not known: see `PLAN_HOLDS`. */
   held: v.nullable(v.picklist(PLAN_HOLDS)),
 });
 export type RingPlanView = v.InferOutput<typeof RingPlanView>;
 
-/** `GET /api/rollout/plan`: what is to come of a rollout. */
+/** What is known of a commit that is not published yet. */
+const UnpublishedView = v.object({
+  state: v.picklist(REVISION_STATES),
+  /** Where it is, or what it waits for, in words. */
+  text: prose(),
+  /** Its policy and its hosts were read: until then its rings are not known. */
+  isListed: v.boolean(),
+  /** Hosts that are in no ring yet, because they are still evaluated. */
+  evaluating: Counter,
+  /** Hosts that it changes, and that have no release of it yet. */
+  building: Counter,
+  /** Hosts that do not evaluate or build: they keep what they have. */
+  failed: Counter,
+});
+export type UnpublishedView = v.InferOutput<typeof UnpublishedView>;
+
+/** `GET /api/rollout/plan`: what is to come of a rollout, also of one that has not begun. */
 export const RolloutPlanView = v.object({
   sha: CommitSha,
   state: v.picklist(ROLLOUT_STATES),
   /** What it waits for before it begins; null: it has begun. */
   waits: v.nullable(NextWaitsView),
+  /** Null: it is published. */
+  unpublished: v.optional(v.nullable(UnpublishedView), null),
   /** Those that have not passed, in the order in which they are asked. */
   rings: list(RingPlanView, MAX_RINGS),
   /** Hosts that the commit changes and that wait for the end of a pause of their label, whatever their ring does: by the label. */

@@ -105,6 +105,7 @@ export const METHOD_KINDS = {
     stories: 'read',
     save: 'logged',
     begin: 'decision',
+    supersededInARow: 'read',
     ofRevision: 'read',
     lastComplete: 'read',
     lostComplete: 'read',

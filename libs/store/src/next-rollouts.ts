@@ -1,4 +1,4 @@
-import { mayBeTrain, type CommitSha, type RolloutState } from '@floe/model';
+import { MAX_COUNTER, mayBeTrain, type CommitSha, type RolloutState } from '@floe/model';
 import { and, desc, eq, lt, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
@@ -105,6 +105,12 @@ export async function readNext(db: Database, repositoryId: string): Promise<Next
     hasNews: followed === undefined || (await hasReleases(db, repositoryId, followed.sequence, waiting.sequence)),
     superseded: followed === undefined ? { count: 0, since: waiting.since } : await readSuperseded(db, repositoryId, followed),
   };
+}
+
+/** Of the rollout that hosts follow; undefined: there is none. */
+export async function supersededInARow(db: Database, repositoryId: string): Promise<NextOfFleet['superseded'] | undefined> {
+  const followed = await readFollowed(db, repositoryId, MAX_COUNTER);
+  return followed === undefined ? undefined : await readSuperseded(db, repositoryId, followed);
 }
 
 /**

@@ -20,6 +20,7 @@ import { createRepositoryStore } from './repositories.ts';
 import { createRevisionStore } from './revisions.ts';
 import { readStories } from './rollout-stories.ts';
 import { beginNext } from './begin-next.ts';
+import { supersededInARow } from './next-rollouts.ts';
 import type { NextOfFleet } from './records.ts';
 import { createRolloutStore } from './rollouts.ts';
 import { createServerStore } from './server-row.ts';
@@ -101,6 +102,7 @@ function composeStore(connection: Connection, deps: StoreDeps, shared: Shared): 
       {
         ...createRolloutStore(db, origin),
         stories: async (ids: readonly string[]) => await readStories(db, ids),
+        supersededInARow: async (repositoryId: string) => await supersededInARow(db, repositoryId),
         begin: async (next: Pick<NextOfFleet, 'id' | 'version'>, at: number) => await beginNext(db, origin, next, at),
       },
       isClosed,

@@ -353,7 +353,7 @@ async function lastComplete(db: Database, revisionId: string): Promise<CompleteR
   return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy, known: await readKnownHosts(db, revisionId) };
 }
 
-export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin'> {
+export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin' | 'supersededInARow'> {
   return {
     save: async (decided, at, entries) => await save(db, origin, decided, at, entries),
     ofRevision: async (revisionId) => await newestOf(db, eq(revisions.id, revisionId)),

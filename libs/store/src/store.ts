@@ -222,6 +222,8 @@ export interface RolloutStore {
   save(decided: RolloutDecided, at: Timestamp, entries: readonly AuditEntry[]): Promise<boolean>;
   /** Begins the rollout that waits, and ends the one that hosts follow. False: somebody else did, or it waits no more. */
   begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
+  /** How many rollouts were superseded in a row before the one that hosts follow, and since when; undefined: there is none. */
+  supersededInARow(repositoryId: string): Promise<NextOfFleet['superseded'] | undefined>;
   /** That of a revision, whether hosts follow it or not; undefined: it has none. */
   ofRevision(revisionId: string): Promise<PolicedRollout | undefined>;
   /** The newest other rollout of the revision's repository that is COMPLETE. */

@@ -85,15 +85,19 @@ Examples:
   rollout
     .command('plan')
     .description('who gets the commit when, and under which gates, before it goes on')
-    .argument('[commit]', 'the commit that hosts follow (the default), or the one that waits for it', commitPrefixArgument)
+    .argument('[commit]', 'the commit that hosts follow (the default), or one whose rollout has not begun', commitPrefixArgument)
     .addHelpText(
       'after',
       `
 The times are the earliest there can be: if hosts verify, and people approve, at once. Of a ring after a pause that a person ends, or of a
 commit that waits for the rollout before it, no time is known. Hosts whose label a person paused are named by themselves, with what ends that.
 
+Of a commit that is not published yet, it says what is known by now: its rings when its policy and its hosts were read, each host when that is
+evaluated, the times as if its hosts were built at once. A commit that Floe has not taken in has no plan, nor has one that was refused.
+
 Examples:
   $ floe rollout plan
+  $ floe rollout plan 3f9c2ab
   $ floe rollout plan --json | jq -r '.rings[] | [.name, .eligible, .beginsAt] | @tsv'`,
     )
     .action(async (commit: string | undefined) => {

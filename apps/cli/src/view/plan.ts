@@ -8,6 +8,7 @@ import {
   planNeeds,
   planPasses,
   planStopped,
+  planUnpublished,
   rolloutStateWords,
   shortSha,
 } from '@floe/views';
@@ -15,10 +16,13 @@ import { minuteTime } from './clock-time.ts';
 import { formatBlock, formatTable, type Cell, type View } from './terminal.ts';
 
 /** What is to come of a rollout: when, who, and under which gates. */
-export function formatPlan({ sha, state, waits, rings, stopped }: RolloutPlanView, view: View): string {
+export function formatPlan({ sha, state, waits, unpublished, rings, stopped }: RolloutPlanView, view: View): string {
   const { style, now } = view;
-  const title = `${style('strong', shortSha(sha))}  the rollout ${waits === null ? rolloutStateWords(state) : nextWords(waits, minuteTime)}`;
+  const where = state === 'NEXT' && waits === null ? 'has not begun' : waits === null ? rolloutStateWords(state) : nextWords(waits, minuteTime);
+  const known = unpublished === null ? [] : planUnpublished(unpublished);
+  const title = [`${style('strong', shortSha(sha))}  the rollout ${where}`, ...known].join('\n');
   const waiting = stopped.map((each) => capitalised(`${planStopped(each, minuteTime)}.`));
+  if (rings.length === 0 && unpublished?.isListed === false) return title;
   if (rings.length === 0) return [`${title}\n${waiting.length === 0 ? 'Nothing is to come.' : 'All rings have passed.'}`, ...waiting].join('\n');
   const rows = rings.map((ring): Cell[] => [
     { text: ring.name },

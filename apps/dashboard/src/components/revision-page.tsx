@@ -1,5 +1,16 @@
 import type { RevisionView } from '@floe/protocol';
-import { capitalised, duration, shortHash, shortSha, standingName, standingTone, outcomeWords, revisionDecisions } from '@floe/views';
+import {
+  capitalised,
+  duration,
+  hasPlan,
+  outcomeWords,
+  planCommand,
+  revisionDecisions,
+  shortHash,
+  shortSha,
+  standingName,
+  standingTone,
+} from '@floe/views';
 import type { Dashboard } from '../dashboard.ts';
 import type { LiveFleet } from '../live-fleet.ts';
 import { formatRoute } from '../route.ts';
@@ -40,6 +51,11 @@ export function RevisionPage({ dashboard, fleet, sha }: RevisionPageProps) {
               {revision.sha === newest?.sha ? <p class="overline">Newest revision</p> : null}
             </Revision>
             <DecisionsWithCommands dashboard={dashboard} decisions={revisionDecisions(revision, newest !== null, fleet.repository.held)} />
+            {hasPlan(revision) && (
+              <p class="aside">
+                Who gets it when, and under which gates: <code>{planCommand(shortSha(revision.sha))}</code>
+              </p>
+            )}
             <NotInSync revision={revision} fleet={fleet} />
             <Outcomes revision={revision} fleet={fleet} />
           </>

@@ -35,7 +35,7 @@ const ANSWERING: FakeAppOptions = {
     reports: { list: async () => await Promise.resolve([REPORT as never]), log: async () => await Promise.resolve('cups.service: failed') },
     releases: { commitsOf: async () => await Promise.resolve([]) },
     revisions: {
-      get: async () => await Promise.resolve({ sha: revisionView().sha } as never),
+      get: async () => await Promise.resolve({ sha: revisionView().sha, state: 'PUBLISHED' } as never),
       byShaPrefix: async () => await Promise.resolve([{ sha: revisionView().sha } as never]),
     },
     handovers: {

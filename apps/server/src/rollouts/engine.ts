@@ -3,17 +3,13 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   assignRings,
   decideRollout,
-  DEFAULT_POLICY,
   gatesOf,
   hostsAsLeft,
-  isConfigurationKnown,
   isEndedRollout,
   promotedIn,
   resolve,
   unaskedIn,
   renamedRings,
-  weakenings,
-  withKnownHosts,
   type HostName,
   type Loosening,
   type PolicyInForce,
@@ -31,7 +27,6 @@ import {
   type Fleet,
   type FleetHost,
   type LeftHosts,
-  type LostRollout,
   type Rollout,
   type PlainStore,
   type StorePart,
@@ -39,9 +34,9 @@ import {
 import { namesFrom } from '../names-from.ts';
 import { describeStep } from './describe-step.ts';
 import { KnownFacts, rolloutFacts } from './facts.ts';
-import { looseningsOf, LOST_POLICY } from './loosenings.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
+import { areOpen, readInForce, weakerThanBefore } from './policy-before.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
@@ -93,7 +88,7 @@ export class RolloutEngine {
     const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
     // A host that joins may have moved: what it loosens is asked for then.
     const known = rings === rollout.rings ? rollout.weaker : undefined;
-    const compared = known ?? (await this.#weakerThanBefore(rollout));
+    const compared = known ?? (await weakerThanBefore(store, rollout));
     const { decision, facts, weaker, left } = await this.#decide({ ...rollout, rings, weaker: compared }, fleet.hosts, now);
     const { course, steps } = decision;
     const authors = await this.#authorsOf({ ...rollout, course }, weaker);
@@ -136,8 +131,8 @@ export class RolloutEngine {
     const first = decide(rollout.weaker);
     if (!isCompleted(first.decision)) return { ...first, left: undefined };
     // What it leaves is what later commits are compared with: also the place of a host that is evaluated by now, and not built yet.
-    const own = await this.#inForce(rollout.revisionId, rollout.policy);
-    const weaker = await this.#weakerThanBefore(rollout, own);
+    const own = await readInForce(this.#deps.store, rollout.revisionId, rollout.policy);
+    const weaker = await weakerThanBefore(this.#deps.store, rollout, own);
     const decided = isDeepStrictEqual(weaker, first.weaker) ? first : decide(weaker);
     return { ...decided, left: isCompleted(decided.decision) ? await this.#leftBy(rollout, own) : undefined };
   }
@@ -159,30 +154,6 @@ export class RolloutEngine {
     return hasBegun;
   }
 
-  /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
-  async #weakerThanBefore({ revisionId, policy }: CurrentRollout, own?: InForce): Promise<readonly Loosening[]> {
-    const { rollouts } = this.#deps.store;
-    const [last, lost] = await Promise.all([rollouts.lastComplete(revisionId), rollouts.lostComplete(revisionId)]);
-    if (lost !== undefined) return await this.#weakerThanLost({ revisionId, policy }, lost);
-    if (last === undefined || areOpen(last.policy, policy)) return [];
-    const [before, found] = await Promise.all([this.#inForce(last.revisionId, last.policy), own ?? this.#inForce(revisionId, policy)]);
-    const known = withKnownHosts(before, found, last.known);
-    // Until a host is evaluated it is taken to be as it was: it is compared when it is, and loosens nothing before.
-    const after = withHosts(
-      found,
-      known.hosts.filter(({ host }) => found.unknown.has(host)),
-    );
-    return looseningsOf(weakenings(withKnownHosts(before, after, last.known), after));
-  }
-
-  /** Of the policy that was in force a rebuilt database knows nothing, unless it was the default one, which keeps hosts nowhere. */
-  async #weakerThanLost({ revisionId, policy }: Pick<CurrentRollout, 'revisionId' | 'policy'>, lost: LostRollout): Promise<readonly Loosening[]> {
-    if (!lost.isDefault) return looseningsOf([{ text: LOST_POLICY }]);
-    if (areOpen(policy)) return [];
-    const before = { policy: DEFAULT_POLICY, hosts: [], assignment: assignRings(DEFAULT_POLICY, []) };
-    return looseningsOf(weakenings(before, await this.#inForce(revisionId, policy)));
-  }
-
   /**
    * Only where somebody asks who the authors are. While that is not known it is looked at again: a webhook may come after the commit. What
    * is known is used by the next decision, which reads whose logins those are.
@@ -196,15 +167,6 @@ export class RolloutEngine {
     const found = await this.#deps.store.rollouts.authorsOf(revisionId, this.#deps.forge, { index: course.ring, name: ring.name });
     // Another object would be stored as news at each look.
     return isDeepStrictEqual(found, authors) ? authors : found;
-  }
-
-  async #inForce(revisionId: string, policy: RolloutPolicy): Promise<InForce> {
-    const evaluations = await this.#deps.store.revisions.evaluations(revisionId);
-    // A host that left, is not Floe's, or whose configuration is broken, fills no ring.
-    const there = evaluations.filter(({ outcome }) => isConfigurationKnown(outcome));
-    const hosts = there.map(({ host, labels, ring, formerHost, timeZone }) => ({ host, labels: labels ?? [], ring, formerHost, timeZone }));
-    const unknown = new Set(evaluations.flatMap(({ host, outcome }) => (outcome === 'NOT_EVALUATED' ? [host] : [])));
-    return { policy, hosts, assignment: assignRings(policy, hosts), unknown };
   }
 
   /** What stays with its hosts when it completes, for the commits to come. */
@@ -261,11 +223,6 @@ export class RolloutEngine {
   }
 }
 
-interface InForce extends PolicyInForce {
-  /** Hosts that are still evaluated, or were not when a newer commit went first. */
-  readonly unknown: ReadonlySet<HostName>;
-}
-
 /** What a look at a rollout comes to, with what it was made from. */
 interface Decided {
   readonly decision: RolloutDecision;
@@ -277,17 +234,6 @@ interface Decided {
 
 function isCompleted({ course, steps }: RolloutDecision): boolean {
   return course.state === 'COMPLETE' && steps.length > 0;
-}
-
-function withHosts(inForce: PolicyInForce, more: PolicyInForce['hosts']): PolicyInForce {
-  if (more.length === 0) return inForce;
-  const hosts = [...inForce.hosts, ...more];
-  return { ...inForce, hosts, assignment: assignRings(inForce.policy, hosts) };
-}
-
-/** Each of the policies puts every host into one ring without a gate: there is nothing to compare. */
-function areOpen(...policies: readonly RolloutPolicy[]): boolean {
-  return policies.every((policy) => isDeepStrictEqual(policy, DEFAULT_POLICY));
 }
 
 /** The hosts as they were read, but without the promotion of those that `moved` does not promote. */

@@ -1,8 +1,13 @@
-import { failuresOf, nextRollout, type NextAnswer, type RolloutFacts } from '@floe/model';
+import { failuresOf, nextRollout, type NextAnswer, type NextRollout, type RolloutFacts } from '@floe/model';
 import type { CurrentRollout, Fleet, NextOfFleet } from '@floe/store';
 
 /** Whether the revision that waits begins now; `rollout`: the one that hosts follow. One that cannot be read holds up nobody. */
-export function judgeNext(rollout: CurrentRollout | undefined, facts: RolloutFacts | undefined, next: NextOfFleet, now: number): NextAnswer {
+export function judgeNext(
+  rollout: CurrentRollout | undefined,
+  facts: RolloutFacts | undefined,
+  next: NextRollout & Pick<NextOfFleet, 'superseded'>,
+  now: number,
+): NextAnswer {
   if (rollout === undefined || facts === undefined || rollout.unreadable !== undefined) return { kind: 'begins' };
   const { course } = rollout;
   const hasFailures = failuresOf(course, facts).length > 0;

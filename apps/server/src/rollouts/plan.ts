@@ -1,23 +1,25 @@
 import {
   assignRings,
-  isNotRolledOut,
   planRollout,
   storableText,
   windowsOfRing,
+  type Loosening,
+  type PlanClock,
+  type PlanHold,
   type RolloutCourse,
   type RolloutFacts,
+  type RolloutOrders,
   type RolloutPolicy,
   type RolloutState,
   type StorePath,
 } from '@floe/model';
 import { MAX_PLAN_HOSTS, type RolloutPlanView } from '@floe/protocol';
 import { ringWindowState } from '@floe/runtime';
-import { ringHosts, type CurrentRollout, type Evaluation, type Fleet, type FleetHost, type NextOfFleet } from '@floe/store';
+import { ringHosts, type CurrentRollout, type Evaluation, type Fleet, type FleetHost } from '@floe/store';
 import { rolloutFacts } from './facts.ts';
-import { waitsOf } from './next.ts';
-import { viewMissing, viewNext } from './view.ts';
+import { viewMissing } from './view.ts';
 
-type Plan = Omit<RolloutPlanView, 'sha'>;
+export type Plan = Omit<RolloutPlanView, 'sha' | 'unpublished'>;
 
 /** What is to come of the rollout that hosts follow. Undefined: there is none. Pure. */
 export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefined {
@@ -26,47 +28,67 @@ export function viewPlan({ rollout, hosts }: Fleet, now: number): Plan | undefin
   // As it is when all is built: the earliest there can be. What is still evaluated is not known to change.
   const those = hosts.map((each) => asReleased(each, coming?.get(each.row.host)));
   const facts = rolloutFacts(built, those, now);
-  return { state: rollout.state, waits: null, rings: viewRings(rollout.course, facts, those, now), stopped: viewStopped(rollout, facts, those, now) };
+  return {
+    state: rollout.state,
+    waits: null,
+    rings: viewRings(rollout.course, facts, those, { now }),
+    stopped: viewStopped(rollout, facts, those, now),
+  };
 }
 
-/** A published revision that waits, with its policy and what its hosts came to. */
-export interface Waiting {
-  readonly next: NextOfFleet;
+/** A revision whose rollout has not begun, with its policy and what its hosts came to by now. */
+export interface NotBegun {
+  readonly revisionId: string;
   readonly policy: RolloutPolicy;
   readonly evaluations: readonly Evaluation[];
+  /** What people asked of it. */
+  readonly orders: RolloutOrders;
+  /** How its policy is weaker than the one before. */
+  readonly weaker: readonly Loosening[];
+  /** Why nobody can say when it begins; undefined: as soon as its hosts are built. */
+  readonly heldBefore: PlanHold | undefined;
 }
 
-/** Of the revision that waits, from what it was built to: nothing is stored of its rings before it begins. Pure. */
-export function viewPlanOfNext(fleet: Fleet, { next, policy, evaluations }: Waiting, now: number): Plan {
-  const { rollout } = fleet;
-  const facts = rollout === undefined ? undefined : rolloutFacts(rollout, fleet.hosts, now);
-  const there = new Map(evaluations.map((each) => [each.host, each]));
+/**
+ * Of a revision whose rollout has not begun, from what its hosts came to: nothing is stored of its rings before it begins. A host that is still
+ * evaluated is in no ring. Pure.
+ */
+export function viewPlanBefore(fleet: Fleet, revision: NotBegun, now: number): Pick<Plan, 'rings' | 'stopped'> {
+  const { revisionId, policy, evaluations, orders, weaker, heldBefore } = revision;
+  const there = new Map(evaluations.flatMap((each) => (hasSystem(each) ? [[each.host, each] as const] : [])));
   const { ringOf } = assignRings(
     policy,
-    evaluations.map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring })),
+    [...there.values()].map(({ host, labels, ring }) => ({ host, labels: labels ?? [], ring })),
   );
   const hosts = fleet.hosts.map((each) => withRelease(each, there.get(each.row.host)));
-  const of = { revisionId: next.revisionId, policy, rings: ringOf };
+  const of = { revisionId, policy, rings: ringOf };
   const begun: RolloutFacts = {
     policy,
     hosts: ringHosts(of, hosts, now),
     windows: [],
-    orders: { ...next.orders, freeze: rollout?.orders.freeze },
+    orders: { ...orders, freeze: fleet.rollout?.orders.freeze ?? orders.freeze },
     probes: [],
     authors: [],
     hasUnknownAuthor: true,
     hasOtherAdministrator: true,
-    weaker: [],
+    weaker,
   };
   const course: RolloutCourse = { state: 'NEXT', ring: 0, since: now, ringSince: now, pause: undefined, provedRing: undefined };
-  const { waits } = viewNext(next, waitsOf(fleet, facts, now));
-  return { state: 'NEXT', waits, rings: viewRings(course, begun, hosts, now), stopped: viewStopped({ ...of, state: 'NEXT' }, begun, hosts, now) };
+  return {
+    rings: viewRings(course, begun, hosts, { now, heldBefore }),
+    stopped: viewStopped({ ...of, state: 'NEXT' }, begun, hosts, now),
+  };
 }
 
-/** As it will be when the revision is the one that hosts follow; one that has nothing for the host leaves it with what it has. */
+/** Any other host is in no rollout of the revision, and keeps what it has. */
+function hasSystem({ outcome, toplevel }: Evaluation): boolean {
+  return toplevel !== undefined && (outcome === 'CHANGED' || outcome === 'NEW' || outcome === 'UNCHANGED');
+}
+
+/** As it will be when the revision is the one that hosts follow. */
 function withRelease(each: FleetHost, evaluation: Evaluation | undefined): FleetHost {
-  if (evaluation === undefined || isNotRolledOut(evaluation.outcome)) return each;
-  return { ...asReleased(each, evaluation.toplevel), timeZone: evaluation.timeZone };
+  const own = { ...each, situation: { ...each.situation, rollout: undefined } };
+  return evaluation === undefined ? own : { ...asReleased(own, evaluation.toplevel), timeZone: evaluation.timeZone };
 }
 
 /** With a release of this system, for a plan. */
@@ -96,14 +118,19 @@ function viewStopped(
   });
 }
 
-function viewRings(course: RolloutCourse, facts: RolloutFacts, hosts: readonly FleetHost[], now: number): Plan['rings'] {
+function viewRings(
+  course: RolloutCourse,
+  facts: RolloutFacts,
+  hosts: readonly FleetHost[],
+  { now, heldBefore }: Pick<PlanClock, 'now' | 'heldBefore'>,
+): Plan['rings'] {
   const connected = new Set(hosts.filter(({ row }) => row.isConnected).map(({ row }) => row.host));
   const hostsOf = (ring: number): RolloutFacts['hosts'] => facts.hosts.filter((host) => host.ring === ring);
   const opensAt = (ring: number, at: number): number | undefined => {
     const { isOpen, changesAt } = ringWindowState(windowsOfRing(facts.policy.rings[ring]?.windows ?? [], hostsOf(ring)), at);
     return isOpen ? at : changesAt;
   };
-  return planRollout(course, facts, { now, opensAt }).map((ring) => ({
+  return planRollout(course, facts, { now, opensAt, heldBefore }).map((ring) => ({
     name: ring.name,
     hosts: ring.hosts.slice(0, MAX_PLAN_HOSTS),
     eligible: ring.hosts.length,

@@ -9,6 +9,7 @@ import {
   standingStops,
   storableText,
   windowsOfRing,
+  type CommitSha,
   type HostName,
   type LabelStop,
   type MissingApprovals,
@@ -107,8 +108,13 @@ export function viewNext({ orders, after }: NextOfFleet, waits: Waits | undefine
     stops: [],
     revert: null,
     orders: viewOrders(orders, { rings: [] }),
-    waits: { for: waits?.for ?? 'train', after: after ?? null, until: waits?.for === 'train' ? waits.until : null },
+    waits: viewWaits(waits, after),
   };
+}
+
+/** `after`: the commit whose rollout hosts follow. */
+export function viewWaits(waits: Waits | undefined, after: CommitSha | undefined): NonNullable<RolloutDetail['waits']> {
+  return { for: waits?.for ?? 'train', after: after ?? null, until: waits?.for === 'train' ? waits.until : null };
 }
 
 /** Its hosts are not told yet. */

@@ -30,7 +30,7 @@ import { sharedRead } from '../shared-read.ts';
 import { StreamCount } from '../streams.ts';
 import { sendFleetEvents } from './fleet-events.ts';
 import { decide } from './decide.ts';
-import { commitNamed } from './named-commit.ts';
+import { commitNamed } from '../named-commit.ts';
 import { numberText, Reason, ReasonText } from './validation.ts';
 
 /** How often the credential of an event stream is looked at again. */

@@ -9,7 +9,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { releaseNamed } from './named-commit.ts';
+import { releaseNamed } from '../named-commit.ts';
 import { notInCache, type KeepInCache } from './in-cache.ts';
 import { nameOfRelease } from './kept-back.ts';
 import { decide } from './decide.ts';

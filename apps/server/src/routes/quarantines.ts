@@ -9,7 +9,7 @@ import type { Auth, AuthEnv } from '../auth.ts';
 import { refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
-import { commitNamed } from './named-commit.ts';
+import { commitNamed } from '../named-commit.ts';
 import { decide } from './decide.ts';
 import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 

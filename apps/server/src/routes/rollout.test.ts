@@ -11,7 +11,7 @@ import {
   type Freeze,
 } from '@floe/model';
 import { HostName } from '@floe/protocol';
-import type { CurrentRollout, FleetHost, NewRolloutOrder, Revision } from '@floe/store';
+import type { CurrentRollout, FleetHost, NewRolloutOrder, Repository, Revision } from '@floe/store';
 import { utcTime } from '@floe/views';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
@@ -36,6 +36,9 @@ interface Given {
   /** Where it is by the time an order is stored, each time that one is tried. */
   readonly moves?: Partial<RolloutCourse>[];
   readonly unfreeze?: boolean;
+  /** Those that a commit which is asked for is looked up in. */
+  readonly revisions?: readonly Partial<Revision>[];
+  readonly repository?: Partial<Repository>;
   /** Commits that were being built, and that a newer one ends. */
   readonly ended?: readonly CommitSha[];
 }
@@ -93,10 +96,14 @@ function withRollout(given: Given | undefined, early?: Freeze) {
     store: {
       hosts: { fleet: async () => await Promise.resolve(fleet) },
       revisions: {
-        get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT } as Revision),
+        get: async () => await Promise.resolve({ id: 'revision', sha: COMMIT, state: 'PUBLISHED' } as Revision),
         endOlder: async () => await Promise.resolve(given?.ended ?? []),
+        byShaPrefix: async () => await Promise.resolve((given?.revisions ?? []) as Revision[]),
       },
-      repositories: { wake: async () => void (await Promise.resolve(stored.push({ woken: true }))) },
+      repositories: {
+        get: async () => await Promise.resolve({ ...FAKE_REPOSITORY, ...given?.repository }),
+        wake: async () => void (await Promise.resolve(stored.push({ woken: true }))),
+      },
       rollouts: {
         order: async (order) => {
           const isMoved = given?.moves?.shift();
@@ -350,8 +357,46 @@ test('the plan is of the commit that hosts follow, for every viewer; of another 
         ],
       },
     });
-  expect(await ask('GET', `/api/rollout/plan?commit=${'d'.repeat(7)}`)).toMatchObject({ status: 404, code: 'NO_PLAN' });
   expect((await ask('GET', '/api/rollout/plan?commit=HEAD')).status).toBe(400);
+});
+
+describe('a commit without a plan', () => {
+  const asked = 'd'.repeat(7);
+  const planOf = async (revisions: readonly Partial<Revision>[], repository: Partial<Repository> = {}) =>
+    await withRollout({ revisions, repository }).ask('GET', `/api/rollout/plan?commit=${asked}`);
+  const sha = `${asked}${'0'.repeat(33)}` as CommitSha;
+
+  test('that Floe has not taken in, or that is of no branch, is refused with what Floe knows of', async () => {
+    const unknown = await planOf([], { acceptedCommit: COMMIT as CommitSha, lastFetchAt: 0 });
+    expect(unknown).toMatchObject({ status: 404, code: 'REVISION_UNKNOWN' });
+    expect(unknown.message).toMatch(
+      /^Floe has taken in no commit that starts with ddddddd: .*main.* last fetched 1970-01-01 00:00 UTC, and .* is cccccccccc\. .*another branch/,
+    );
+    expect((await planOf([])).message).toContain('was never fetched, and nothing was taken in yet');
+    expect((await planOf([{ sha }, { sha: `${asked}${'1'.repeat(33)}` as CommitSha }])).code).toBe('REVISION_AMBIGUOUS');
+  });
+
+  test('that is held before it is taken in says why, and what ends that', async () => {
+    const held = { commit: sha, reason: 'the branch was rewritten', since: 1 };
+    expect(await planOf([], { held })).toMatchObject({
+      status: 409,
+      code: 'COMMIT_HELD',
+      message: expect.stringMatching(/is held: the branch was rewritten\. .*floe accept d{7}0{33} --reason/) as string,
+    });
+  });
+
+  test.each([
+    [{ state: 'REJECTED', error: 'the policy: no such key\nmore' }, /^nobody gets ddddddd000: the policy: no such key; hosts follow cccccccccc/],
+    [{ state: 'EVAL_FAILED' }, /^nobody gets/],
+    [{ state: 'SUPERSEDED', supersededBy: COMMIT }, /^ddddddd000 was superseded by cccccccccc before it was published/],
+    [{ state: 'PUBLISHED', supersededBy: COMMIT }, /its rollout is over; hosts follow/],
+  ] as const)('that has ended says how: %j', async (ended, said) => {
+    expect(await planOf([{ id: 'other', sha, ...ended } as Partial<Revision>])).toMatchObject({
+      status: 409,
+      code: 'NO_PLAN',
+      message: expect.stringMatching(said) as string,
+    });
+  });
 });
 
 test('before the first rollout there is nothing to decide', async () => {

@@ -35,8 +35,8 @@ import {
   type Judged,
   type OrderOfPerson,
 } from '../rollouts/orders.ts';
+import { findPlan, type FindPlanDeps } from '../rollouts/find-plan.ts';
 import { glassAnswer, neededForGlass } from '../rollouts/glass.ts';
-import { viewPlan, viewPlanOfNext } from '../rollouts/plan.ts';
 import { revertScope } from '../rollouts/revert.ts';
 import { decide, type DecisionWords } from './decide.ts';
 import { ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
@@ -67,11 +67,12 @@ export interface RolloutRouteDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet';
-    revisions: 'get' | 'newest' | 'evaluations';
+    revisions: 'get' | 'newest';
     rollouts: 'freezeOf';
     tokens: 'listApiTokens';
   }> &
-    Pick<PlainStore, 'decide'>;
+    Pick<PlainStore, 'decide'> &
+    FindPlanDeps['store'];
   readonly repository: Repository;
   readonly reader: Pick<FleetReader, 'rollout' | 'rolloutHosts'>;
   readonly clock: Clock;
@@ -185,28 +186,16 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Hono<AuthEnv> {
   app.get(
     '/plan',
     requireAction('read'),
-    answers('what is to come of the rollout that hosts follow, or of the commit that waits for it', RolloutPlanView),
+    answers(
+      'what is to come of the rollout that hosts follow, or of a commit whose rollout has not begun, also before it is published',
+      RolloutPlanView,
+    ),
     takes('query', Planned),
     async (c) => {
-      const { commit = '' } = c.req.valid('query');
-      const fleet = await store.hosts.fleet(repository.id);
-      const { rollout, next } = fleet;
-      const now = clock.now();
-      const followed = rollout === undefined ? undefined : await store.revisions.get(rollout.revisionId);
-      const plan = viewPlan(fleet, now);
-      if (plan !== undefined && followed?.sha.startsWith(commit) === true) return c.json({ sha: followed.sha, ...plan } satisfies RolloutPlanView);
-      const waiting = next?.sha.startsWith(commit) === true ? await store.revisions.get(next.revisionId) : undefined;
-      if (next !== undefined && waiting !== undefined) {
-        const evaluations = await store.revisions.evaluations(waiting.id);
-        return c.json({ sha: waiting.sha, ...viewPlanOfNext(fleet, { next, policy: waiting.policy, evaluations }, now) } satisfies RolloutPlanView);
-      }
-      if (followed === undefined) return await refuseNone(c);
-      return refuse(
-        c,
-        404,
-        'NO_PLAN',
-        `hosts follow ${shortSha(followed.sha)}, and ${shortSha(commit)} does not wait for it: only of those is there a plan`,
-      );
+      const { commit } = c.req.valid('query');
+      const found = await findPlan({ store, repository }, commit, clock.now());
+      if (found.kind === 'none') return await refuseNone(c);
+      return found.kind === 'plan' ? c.json(found.plan) : refuse(c, found.status, found.code, found.message);
     },
   );
 

@@ -12,7 +12,7 @@ import { orderedWords, refusalToOrder } from '../decisions.ts';
 import { refuse } from '../http-error.ts';
 import { answers, takes } from '../openapi/described.ts';
 import { notInCache, type KeepInCache } from './in-cache.ts';
-import { releaseNamed } from './named-commit.ts';
+import { releaseNamed } from '../named-commit.ts';
 import { decide } from './decide.ts';
 import { Reason, ReasonText, ShaPrefix } from './validation.ts';
 

@@ -5,7 +5,7 @@ import { anyPolicy } from '../test/rollout-policies.ts';
 import { beginRollout, type Approval, type RolloutCourse } from './course.ts';
 import { decideRollout } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
-import { planRollout } from './plan.ts';
+import { PLAN_HOLDS, planRollout } from './plan.ts';
 
 const always = (_ring: number, at: number): number => at;
 const APPROVAL = { count: 1, role: 'approver', notAuthor: false } as const;
@@ -58,7 +58,10 @@ test('what a person or an older rollout ends has no time, but gates and hosts', 
   expect(first).toMatchObject({ beginsAt: 0, passesAt: 30 * MINUTE, held: undefined });
   expect(second).toMatchObject({ hosts: ['a'], beginsAt: undefined, passesAt: undefined, held: 'person' });
   const next: RolloutCourse = { ...beginRollout(0), state: 'NEXT' };
-  for (const ring of planRollout(next, facts, { now: 0, opensAt: always })) expect(ring).toMatchObject({ beginsAt: undefined, held: 'train' });
+  for (const heldBefore of PLAN_HOLDS)
+    for (const ring of planRollout(next, facts, { now: 0, opensAt: always, heldBefore }))
+      expect(ring).toMatchObject({ beginsAt: undefined, held: heldBefore });
+  expect(planRollout(next, facts, { now: 0, opensAt: always })).toEqual(planRollout(beginRollout(0), facts, { now: 0, opensAt: always }));
   const frozen = factsOf(policyOf(1), ['c:0 to-come'], { freeze: { by: 'eve', reason: 'holidays', at: 0, until: undefined } });
   expect(planRollout(beginRollout(0), frozen, { now: 0, opensAt: always })).toMatchObject([{ beginsAt: undefined, held: 'person' }]);
   const failed: RolloutCourse = { ...beginRollout(0), state: 'PAUSED', pause: { cause: 'failures', count: 1, failures: [] } };

@@ -6,8 +6,11 @@ import type { RolloutFacts } from './facts.ts';
 import { gatesInWords } from './gate-words.ts';
 import type { RingPolicy } from './policy.ts';
 
-/** Why nobody can say when: the rollout before it is finished first; a person resumes it; the window does not open within a year. */
-export const PLAN_HOLDS = ['train', 'person', 'window'] as const;
+/**
+ * Why nobody can say when: the rollout before it is finished first; a person resumes it; the window does not open within a year; a person accepts
+ * the commit; an older commit is built first.
+ */
+export const PLAN_HOLDS = ['train', 'person', 'window', 'accept', 'older'] as const;
 export type PlanHold = (typeof PLAN_HOLDS)[number];
 
 /** What is to come of a ring that has not passed. */
@@ -32,6 +35,8 @@ export interface PlanClock {
   readonly now: number;
   /** When the window of a ring is open next, from `at` on; undefined: not within a year. */
   readonly opensAt: (ring: number, at: number) => number | undefined;
+  /** What a rollout in NEXT waits for before it begins; undefined: only until its hosts are built. */
+  readonly heldBefore?: PlanHold | undefined;
 }
 
 /** What the plan has found out about a ring. */
@@ -81,7 +86,7 @@ function gatesThatHold(ring: RingPolicy, at: Pick<RolloutCourse, 'ring' | 'prove
   return { ...ring, successPercent, errors, minVerified, soakMs, deadlineMs, probes, approvals: approvals.count === 0 ? undefined : approvals };
 }
 
-function foresee(course: RolloutCourse, facts: RolloutFacts, { now, opensAt }: PlanClock): readonly Found[] {
+function foresee(course: RolloutCourse, facts: RolloutFacts, { now, opensAt, heldBefore }: PlanClock): readonly Found[] {
   const found = facts.policy.rings.map((): Found => ({}));
   const hosts = facts.hosts.map((host) => (host.isEligible ? { ...host, progress: 'verified' as const } : host));
   const rings = facts.policy.rings.map((ring) => ({ ...ring, approvals: undefined, probes: [] }));
@@ -89,7 +94,7 @@ function foresee(course: RolloutCourse, facts: RolloutFacts, { now, opensAt }: P
   let { freeze } = facts.orders;
   let resume: RolloutFacts['orders']['resume'];
   let at = now;
-  let held: PlanHold | undefined = course.state === 'NEXT' ? 'train' : undefined;
+  let held: PlanHold | undefined = course.state === 'NEXT' ? heldBefore : undefined;
   let current = course.state === 'NEXT' ? beginRollout(now) : course;
   const isBegun = current.state === 'ROLLING' || current.state === 'SOAKING';
   const first = found[current.ring];
