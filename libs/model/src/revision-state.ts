@@ -25,6 +25,8 @@ export const REVISION_EVENTS = [
   'reopened',
   /** Administrators let it pass below the floor that the server's settings set. */
   'glass-broken',
+  /** What a newer commit replaced goes on, because that one was refused or failed. */
+  'taken-up',
 ] as const;
 export type RevisionEvent = (typeof REVISION_EVENTS)[number];
 
@@ -42,6 +44,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: 'SUPERSEDED',
     reopened: null,
     'glass-broken': null,
+    'taken-up': null,
   },
   VERIFYING: {
     accepted: null,
@@ -54,6 +57,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: 'SUPERSEDED',
     reopened: null,
     'glass-broken': null,
+    'taken-up': null,
   },
   EVALUATING: {
     accepted: null,
@@ -66,6 +70,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: 'SUPERSEDED',
     reopened: null,
     'glass-broken': null,
+    'taken-up': null,
   },
   BUILDING: {
     accepted: null,
@@ -78,6 +83,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: 'SUPERSEDED',
     reopened: null,
     'glass-broken': null,
+    'taken-up': null,
   },
   PUBLISHED: {
     accepted: null,
@@ -90,6 +96,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: 'EVALUATING',
     'glass-broken': null,
+    'taken-up': null,
   },
   REJECTED: {
     accepted: null,
@@ -102,6 +109,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: null,
     'glass-broken': 'VERIFYING',
+    'taken-up': null,
   },
   EVAL_FAILED: {
     accepted: null,
@@ -114,6 +122,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: 'EVALUATING',
     'glass-broken': null,
+    'taken-up': null,
   },
   // A host whose download failed is retried, and may be built late.
   BUILD_FAILED: {
@@ -127,6 +136,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: 'EVALUATING',
     'glass-broken': null,
+    'taken-up': null,
   },
   SUPERSEDED: {
     accepted: null,
@@ -139,6 +149,7 @@ const TABLE: Readonly<Record<RevisionState, Row>> = {
     superseded: null,
     reopened: null,
     'glass-broken': null,
+    'taken-up': 'RECEIVED',
   },
 };
 const ENDS: ReadonlySet<RevisionState> = new Set(['PUBLISHED', 'REJECTED', 'EVAL_FAILED', 'BUILD_FAILED', 'SUPERSEDED']);

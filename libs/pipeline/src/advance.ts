@@ -105,9 +105,14 @@ export async function recordFailure(deps: PipelineDeps, revision: Revision, erro
 /** A newer one goes first. False: there is none, or what was submitted waits until a commit that hosts have releases of is built. */
 export async function giveWay({ store, clock }: PipelineDeps, revision: Revision): Promise<boolean> {
   const newest = await store.revisions.newest(revision.repositoryId);
-  if (newest === undefined || newest.sequence <= revision.sequence) return false;
+  // One that failed had its turn: this one was taken up after it.
+  if (newest === undefined || newest.sequence <= revision.sequence || hasFailed(newest)) return false;
   // It has no systems for the other hosts, and the commit would not be taken in again.
   if (newest.handoverId !== undefined && (await store.releases.hostsOf(revision.id)).size > 0) return false;
   await store.revisions.supersede(revision.id, newest.sha, clock.now());
   return true;
+}
+
+function hasFailed({ state }: Revision): boolean {
+  return state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
 }

@@ -11,6 +11,7 @@ import { TraceWatch } from './evaluation/trace-watch.ts';
 import { logStable } from './statements/stable-statements.ts';
 import { publishSubmissions } from './submissions.ts';
 import { takeIn } from './take-in.ts';
+import { takeUpReplaced } from './take-up.ts';
 import { TestingBranches } from './testing-branches/testing-branches.ts';
 
 const LEASE_MS = 30_000;
@@ -163,7 +164,7 @@ async function workUnderLease(unleased: PipelineDeps, claimed: Omit<Lease, 'onLo
         const rests: boolean = revision !== undefined && isHeld(repository, revision) && !isAsked && clock.monotonic() < restUntil;
         if (!rests) restUntil = clock.monotonic() + HELD_REST_MS;
         let isIdle: boolean;
-        if (revision === undefined) isIdle = await workWhileIdle(repository, step, watches);
+        if (revision === undefined) isIdle = !(await takeUpReplaced(deps, repositoryId)) && (await workWhileIdle(repository, step, watches));
         // One that rests makes room for what comes after it all the same.
         else if (rests) isIdle = !(await giveWay(deps, revision));
         else isIdle = await advance(deps, repository, revision, step);

@@ -82,7 +82,9 @@ async function look(deps: PipelineDeps, repositoryId: string, signal: AbortSigna
   const newest = await store.revisions.newestOfBranch(repositoryId);
   // One that was taken in is held by its evaluation, which ends that, too.
   const isTakenIn = newest?.sha === outcome.head && !isEndedRevision(newest.state);
-  await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: isTakenIn ? { stays: newest.sha } : undefined });
+  // So is one before it that was taken up, because the head failed.
+  const stays = isTakenIn ? newest.sha : newest?.sha === outcome.head ? (await store.revisions.nextUnfinished(repositoryId))?.sha : undefined;
+  await store.repositories.recordFetch(repositoryId, { now: fetchedAt, held: stays === undefined ? undefined : { stays } });
   // A commit that ended only because a submitted revision went first is taken in again after that.
   const isLost = newest?.state === 'SUPERSEDED' && (await store.revisions.nextUnfinished(repositoryId)) === undefined;
   if (outcome.kind === 'unchanged' && newest?.sha === outcome.head && !isLost) return { kind: 'unchanged' };

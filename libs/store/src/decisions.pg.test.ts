@@ -80,6 +80,12 @@ const CASES: Cases = {
       const { sha } = await receive(store, repository, commit('e7'));
       return async ({ revisions }) => await revisions.endOlder(repository.id, sha, 60);
     },
+    async takeUp({ store, repository }) {
+      const replaced = await receive(store, repository, commit('a8'));
+      const newer = await receive(store, repository, commit('b8'));
+      await store.revisions.advance(newer.id, 'refused', 60, 'its policy is not valid');
+      return async ({ revisions }) => await revisions.takeUp(repository.id, replaced.id, 60);
+    },
     async breakGlass({ store, repository }) {
       const refused = await receive(store, repository, commit('6'));
       await store.revisions.noteBelowFloor(refused.id, 'floor');

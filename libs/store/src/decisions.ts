@@ -63,6 +63,8 @@ export const METHOD_KINDS = {
     waiting: 'read',
     endOverdue: 'write',
     endOlder: 'decision',
+    replaced: 'read',
+    takeUp: 'decision',
     reopen: 'decision',
     noteError: 'write',
     noteWarnings: 'write',

@@ -78,12 +78,12 @@ export async function finishedFirst(db: Database, repositoryId: string, now: num
 
 const Since = v.object({ since: v.nullable(Int8) });
 
-/** When the first of the branch's that are newer than this one came, also of those that an even newer one has replaced. */
+/** When the first of the branch's that are newer than this one came, also of those that an even newer one has replaced. Those that failed had their turn. */
 async function newerSince(db: Database, repositoryId: string, { sequence }: Row): Promise<number | undefined> {
   const rows = await db.execute(sql`
     select min(coalesce(${revisions.fetchedAt}, ${revisions.receivedAt})) as since from ${revisions}
     where ${revisions.repositoryId} = ${repositoryId} and ${revisions.sequence} > ${sequence}::bigint and ${isReadableCounter(revisions.sequence)}
-      and ${isOfBranch()}`);
+      and ${isOfBranch()} and ${revisions.state} not in ('REJECTED', 'EVAL_FAILED', 'BUILD_FAILED')`);
   return readRows(Since, rows)[0]?.since ?? undefined;
 }
 

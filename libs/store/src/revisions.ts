@@ -17,6 +17,7 @@ import { overtake } from './publish.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
 import { isFollowed, LISTED_ROLLOUT, readRollout, type ListedRolloutRow } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
+import { replaced, takeUp } from './take-up.ts';
 import { createBuildProgressStore } from './build-progress.ts';
 import { GlassColumn, WarningsColumn, withoutNulls } from './rows.ts';
 import type { RevisionStore } from './store.ts';
@@ -267,6 +268,8 @@ export function createRevisionStore(db: Database, leftOut: LeftOutRows): Revisio
     waiting: async (repositoryId) => await readWaiting(db, repositoryId),
     endOverdue: async (repositoryId, now) => await endOverdue(db, repositoryId, now),
     endOlder: async (repositoryId, than, now) => await endOlder(db, repositoryId, than, now),
+    replaced: async (repositoryId) => await replaced(db, repositoryId),
+    takeUp: async (repositoryId, id, at) => await takeUp(db, repositoryId, id, at),
     reopen: async (id, at) =>
       await db.transaction(async (tx) => {
         const result = await moveRevision(tx, id, { event: 'reopened', at });

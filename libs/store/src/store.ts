@@ -34,7 +34,7 @@ import type {
   AuditEntry,
   Lease,
 } from './records.ts';
-import type { WaitsForOlder } from './waiting-records.ts';
+import type { Replaced, WaitsForOlder } from './waiting-records.ts';
 import type { DeliveryStore } from './delivery-contract.ts';
 import type { HostStatementStore } from './host-statement-contract.ts';
 import type { HandoverStore } from './handover-contract.ts';
@@ -175,6 +175,10 @@ export interface RevisionStore extends GlassStore, BuildProgressStore {
   endOverdue(repositoryId: string, now: Timestamp): Promise<boolean>;
   /** Ends those of the branch that are older than this unfinished commit, at once. Returns their commits. */
   endOlder(repositoryId: string, than: CommitSha, now: Timestamp): Promise<readonly CommitSha[]>;
+  /** Commits that may be taken up because the newest one failed, newest first (SPEC R36). */
+  replaced(repositoryId: string): Promise<readonly Replaced[]>;
+  /** One of these goes on. False: it may not any more. */
+  takeUp(repositoryId: string, id: string, at: Timestamp): Promise<boolean>;
   /** An administrator has an ended revision evaluated again: what its hosts came to is forgotten, its releases stay. */
   reopen(id: string, at: Timestamp): Promise<Advanced>;
   /** Why a step of an unfinished revision is being tried again; undefined ends it, and so does `advance`. */

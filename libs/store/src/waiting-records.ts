@@ -1,4 +1,4 @@
-import type { CommitSha } from '@floe/model';
+import type { CommitSha, RevisionState } from '@floe/model';
 
 /** A commit of the branch that waits until an older one is finished (SPEC R7). */
 export interface WaitsForOlder {
@@ -9,4 +9,14 @@ export interface WaitsForOlder {
   readonly after: CommitSha;
   /** It is its turn then at the latest. */
   readonly until: number;
+}
+
+/** A commit that a newer one replaced before any host had a release of it (SPEC R36). */
+export interface Replaced {
+  /** Of its revision. */
+  readonly id: string;
+  readonly sha: CommitSha;
+  /** The newest commit, and how it failed. */
+  readonly after: CommitSha;
+  readonly state: RevisionState;
 }

@@ -82,6 +82,8 @@ export class World implements AsyncDisposable {
   readonly gone = new Set<StorePath>();
   /** Heads that do not descend from what was accepted before. */
   readonly rewritten = new Set<CommitSha>();
+  /** Commits that a force-push took out of the branch. */
+  readonly removed = new Set<CommitSha>();
   /** Commits that the branch does not have. */
   readonly unknownCommits = new Set<CommitSha>();
   changedPaths: (from: CommitSha | undefined, to: CommitSha) => Promise<readonly string[] | 'unknown'> = async () => await Promise.resolve([]);
@@ -223,6 +225,7 @@ export class World implements AsyncDisposable {
       },
       contains: async (sha, earlier) => {
         if (this.unknownCommits.has(earlier)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
+        if (this.removed.has(earlier)) return false;
         return this.commits[Number(earlier) - 1] !== undefined && Number(earlier) <= Number(sha);
       },
       changedPaths: async (from, to) => (await this.#changes(from, to)) as never,
@@ -297,11 +300,12 @@ export class World implements AsyncDisposable {
         return new Map(arm.map(({ drvPath, system }) => [drvPath, `needs a machine of ${system}`]));
       },
       build: async ({ drvPath }, { signal, onProgress }) => {
-        const host = /-([a-z]+)-/.exec(drvPath)?.[1] ?? '';
+        const [, host = '', evaluates] = /-([a-z]+)-(\d+)?/.exec(drvPath) ?? [];
         this.onBuild(host);
         onProgress?.({ derivation: `${host}-system`, line: this.buildLine });
         await Promise.race([this.buildsAfter.get(host), aborted(signal)]);
-        const builds = this.commits.at(-1)?.[host]?.builds ?? 'ok';
+        const ofThat = this.commits.findLast((each) => each[host]?.evaluates === Number(evaluates));
+        const builds = (ofThat ?? this.commits.at(-1))?.[host]?.builds ?? 'ok';
         const failed = (code: 'BUILD_NO_MACHINE' | 'BUILD_DOWNLOAD_FAILED' | 'BUILD_DERIVATION_MISSING', isRetryable: boolean): BuildResult => ({
           kind: 'failed',
           code,
