@@ -3,6 +3,7 @@ import {
   isEndedRollout,
   namesNeedingAttention,
   offerOf,
+  pausedFailures,
   presenceOf,
   type HostName,
   type Offer,
@@ -258,9 +259,10 @@ export class FleetReader {
   /** Once for each pause: the logs of its failures are there before it. */
   async #readLogs(rollout: Rollout | undefined): Promise<ReadonlyMap<HostName, string> | undefined> {
     const pause = rollout?.state === 'PAUSED' ? rollout.course.pause : undefined;
-    if (rollout === undefined || pause?.cause !== 'failures') return undefined;
+    const paused = pausedFailures(pause);
+    if (rollout === undefined || paused === undefined) return undefined;
     const key = `${rollout.id} ${rollout.course.since}`;
-    if (this.#logs?.key !== key) this.#logs = { key, logs: await this.#deps.store.reports.failureLogs(pause.failures) };
+    if (this.#logs?.key !== key) this.#logs = { key, logs: await this.#deps.store.reports.failureLogs(paused.failures) };
     return this.#logs.logs;
   }
 }

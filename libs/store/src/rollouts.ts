@@ -16,6 +16,7 @@ import {
   type ProbeAnswer,
   type RevisionState,
   type RolloutCourse,
+  type PausedFailures,
   type RolloutPause,
 } from '@floe/model';
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
@@ -56,14 +57,16 @@ const ProbeAnswerColumn = v.pipe(
   // JSON leaves out what is undefined.
   v.transform((answer): ProbeAnswer => ({ ...answer, value: answer.value, max: answer.max, min: answer.min })),
 );
+const FAILED = { failures: v.pipe(v.array(Failure), v.maxLength(MAX_FAILURES)), count: Count };
 const PauseColumn = v.variant('cause', [
-  v.object({ cause: v.literal('failures'), failures: v.pipe(v.array(Failure), v.maxLength(MAX_FAILURES)), count: Count }),
+  v.object({ cause: v.literal('failures'), ...FAILED }),
   v.object({
     cause: v.literal('deadline'),
     missing: Count,
     present: Count,
     eligible: Count,
     untried: v.optional(v.pipe(v.array(UntriedGroupColumn), v.maxLength(MAX_GROUPS)), []),
+    failed: v.optional(v.object(FAILED)),
   }),
   v.object({ cause: v.literal('probe'), answers: v.pipe(v.array(ProbeAnswerColumn), v.maxLength(2 * MAX_PROBES)) }),
   v.object({ cause: v.literal('after-ring') }),
@@ -200,20 +203,25 @@ export function readRollout(row: ListedRolloutRow, reader = new RowReader()): Ro
 
 /** The columns of a course. */
 function columnsOf({ state, ring, since, ringSince, pause, provedRing, unapproved = [], isReopened = false }: RolloutCourse) {
-  const cleaned =
-    pause?.cause === 'failures'
-      ? { ...pause, failures: pause.failures.map((failure) => ({ ...failure, reason: storableText(failure.reason, 2_000) })) }
-      : (pause ?? null);
   return {
     state,
     ring,
     since,
     ringSince,
-    pause: cleaned,
+    pause: pause === undefined ? null : cleanPause(pause),
     provedRing: provedRing ?? null,
     unapproved: unapproved.length === 0 ? null : [...unapproved],
     isReopened,
   };
+}
+
+function cleanPause(pause: RolloutPause): RolloutPause {
+  if (pause.cause === 'failures') return { ...pause, ...cleanFailures(pause) };
+  return pause.cause === 'deadline' && pause.failed !== undefined ? { ...pause, failed: cleanFailures(pause.failed) } : pause;
+}
+
+function cleanFailures({ failures, count }: PausedFailures): PausedFailures {
+  return { count, failures: failures.map((failure) => ({ ...failure, reason: storableText(failure.reason, 2_000) })) };
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   mayLoosen,
   missingApprovals,
   missingForNow,
+  pausedFailures,
   personOf,
   ROLES,
   type Approval,
@@ -160,13 +161,13 @@ function laterWords({ rollout, facts }: AskedRollout): string {
 }
 
 /**
- * The failures that the pause is about: those that it names, or of more than it can name, and where they keep a ring from its gate until the
- * deadline, all that there are in the rings reached. Of another pause none: it says nothing of them.
+ * The failures that the pause is about, as it was when it began: those that it names, or of more than it can name, all that there are in the
+ * rings reached. Of another pause none: it says nothing of them.
  */
 function acknowledgedBy({ rollout, facts }: AskedRollout): readonly Pick<RolloutFailure, 'host' | 'toplevel'>[] {
-  const { pause } = rollout.course;
-  if (pause?.cause !== 'failures' && pause?.cause !== 'deadline') return [];
-  if (pause.cause === 'failures' && pause.count <= pause.failures.length) return pause.failures.map(({ host, toplevel }) => ({ host, toplevel }));
+  const paused = pausedFailures(rollout.course.pause);
+  if (paused === undefined) return [];
+  if (paused.count <= paused.failures.length) return paused.failures.map(({ host, toplevel }) => ({ host, toplevel }));
   return failuresOf(rollout.course, facts).map(({ host, toplevel }) => ({ host, toplevel }));
 }
 

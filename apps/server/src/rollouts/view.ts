@@ -6,6 +6,7 @@ import {
   MAX_FAILURES,
   MAX_LABEL_STOPS,
   overviewOfRings,
+  pausedFailures,
   standingStops,
   storableText,
   windowsOfRing,
@@ -194,7 +195,7 @@ interface PauseNow {
 
 function viewPause({ pause, since }: RolloutCourse, { later, logs, mayRetry = () => false }: PauseNow): PauseView | null {
   if (pause === undefined) return null;
-  const failures = (pause.cause === 'failures' ? pause.failures : []).map((failure) => {
+  const failures = (pausedFailures(pause)?.failures ?? []).map((failure) => {
     const { host, reason } = failure;
     return { host, reason, log: logs?.get(host) ?? null, mayRetry: mayRetry(failure) };
   });

@@ -129,7 +129,7 @@ function withRollout(given: Given | undefined, early?: Freeze) {
 }
 
 const order = { by: 'eve', role: 'approver', reason: 'looks good', at: 3 } as const;
-const FAILED: RolloutCourse['pause'] = { cause: 'failures', count: 1, failures: [{ host: ada, toplevel, reason: 'no network' }] };
+const FAILED = { cause: 'failures', count: 1, failures: [{ host: ada, toplevel, reason: 'no network' }] } as const;
 
 describe('an approval', () => {
   const wanted = { commit: COMMIT, ring: 'canary' };
@@ -283,11 +283,27 @@ describe('a resume', () => {
   });
 
   test('acknowledges all failures that there are, where the pause does not name them', async () => {
-    for (const pause of [{ cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } as const, { ...FAILED, count: 30 }]) {
+    const deadline = { cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } as const;
+    for (const pause of [
+      { ...deadline, failed: { failures: [], count: 30 } },
+      { ...FAILED, count: 30 },
+    ]) {
       const { as, stored } = withRollout({ course: { state: 'PAUSED', pause } });
       await as('operator', 'resume', {});
       expect(stored).toMatchObject([{ acknowledged: [{ host: 'ada', toplevel }] }]);
     }
+  });
+
+  test('at a deadline acknowledges what had failed by then, and names what failed since', async () => {
+    const deadline = { cause: 'deadline', missing: 1, present: 0, eligible: 1, untried: [] } as const;
+    const before = withRollout({ course: { state: 'PAUSED', pause: { ...deadline, failed: FAILED } } });
+    await before.as('operator', 'resume', {});
+    expect(before.stored).toMatchObject([{ acknowledged: [{ host: 'ada', toplevel }] }]);
+    const since = withRollout({ course: { state: 'PAUSED', pause: deadline } });
+    expect((await since.as('operator', 'resume', {})).body).toMatchObject({
+      message: expect.stringMatching(/ada failed since it was paused/) as string,
+    });
+    expect(since.stored).toMatchObject([{ acknowledged: [] }]);
   });
 
   test('of what somebody else resumed in this moment says who, and of what goes on says so', async () => {

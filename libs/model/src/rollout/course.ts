@@ -12,10 +12,16 @@ export interface RolloutFailure {
   readonly reason: string;
 }
 
+/** What a pause is about: at most {@link MAX_FAILURES} are named, and all are counted. */
+export interface PausedFailures {
+  readonly failures: readonly RolloutFailure[];
+  readonly count: number;
+}
+
 /** Why a rollout is paused. */
 export type RolloutPause =
   /** Too many hosts of the ring failed. At most {@link MAX_FAILURES} are named. */
-  | { readonly cause: 'failures'; readonly failures: readonly RolloutFailure[]; readonly count: number }
+  | ({ readonly cause: 'failures' } & PausedFailures)
   /** The ring's deadline passed before its gate did. `missing`: verified hosts that the gate still needs. */
   | {
       readonly cause: 'deadline';
@@ -24,6 +30,8 @@ export type RolloutPause =
       readonly eligible: number;
       /** In the last ring: hosts with the same change, none of which has run it. At most {@link MAX_GROUPS}. */
       readonly untried: readonly UntriedGroup[];
+      /** What had failed by then, of the rings reached; absent: nothing. */
+      readonly failed?: PausedFailures | undefined;
     }
   /** Probes said that something is wrong, or did not answer for long. */
   | { readonly cause: 'probe'; readonly answers: readonly ProbeAnswer[] }
@@ -33,6 +41,11 @@ export type RolloutPause =
   | { readonly cause: 'freeze'; readonly by: string; readonly reason: string };
 
 export const MAX_FAILURES = 20;
+
+/** The failures that a pause is about, and that a person who resumes it has seen; undefined: it is about none. */
+export function pausedFailures(pause: RolloutPause | undefined): PausedFailures | undefined {
+  return pause?.cause === 'failures' ? pause : pause?.cause === 'deadline' ? pause.failed : undefined;
+}
 
 /** How far a rollout is: all that {@link decideRollout} keeps between two decisions. */
 export interface RolloutCourse {

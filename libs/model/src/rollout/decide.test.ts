@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { loosened } from '../test/loosened.ts';
 import { factsOf, HOUR, MINUTE, pathOf, policyOf } from '../test/rollout-facts.ts';
 import { beginRollout, type RolloutCourse, type RolloutOrders } from './course.ts';
-import { decideRollout, failuresOf } from './decide.ts';
+import { decideRollout, failuresOf, failuresSince } from './decide.ts';
 import type { RolloutFacts } from './facts.ts';
 import { unaskedIn } from './rings.ts';
 import { promotedRings } from './table.ts';
@@ -102,6 +102,7 @@ describe('a rollout', () => {
       present: 0,
       eligible: 3,
       untried: [{ hosts: ['p', 'q'], count: 2 }],
+      failed: { count: 1, failures: [expect.objectContaining({ host: 'q' })] },
     });
     expect(decideRollout(rolling, on(['a:0 verified', 'b:0 verified', 'p:0 verified', 'q:0 failed'], pis), 2).course.state).toBe('COMPLETE');
     // Alone with its change, it keeps nobody waiting, whether it is away or has failed.
@@ -355,6 +356,15 @@ describe('a deadline', () => {
     expect(course.pause).toEqual({ cause: 'deadline', missing: 1, present: 0, eligible: 2, untried: [] });
     // Only time in an open window counts.
     expect(decideRollout(rolling, asleep(2 * HOUR), 240 * HOUR).course.state).toBe('ROLLING');
+  });
+
+  test('names what had failed in the rings reached by then, and no later failure is one of these', () => {
+    const allowed = policyOf(2, [{ errors: { percent: 50, minStarted: 5 } }]);
+    const facts = factsOf(allowed, ['c:0 failed', 'd:0 away', 'w:1 failed'], {}, { windows: asleep(24 * HOUR).windows });
+    const { course } = decideRollout({ ...rolling, ring: 0 }, facts, 24 * HOUR);
+    expect(course.pause).toMatchObject({ cause: 'deadline', failed: { count: 1, failures: [{ host: 'c' }] } });
+    const later = factsOf(allowed, ['c:0 failed', 'd:0 failed'], {}, { windows: asleep(24 * HOUR).windows });
+    expect(failuresSince(course, later).map(({ host }) => host)).toEqual(['d']);
   });
 
   test('begins with its ring again after a resume, and with the next ring', () => {

@@ -1,8 +1,18 @@
 import { approvalsToCome, isApproved, isEvaluating, isNotWhatWasApproved, missingApprovals, type MissingApprovals } from './approvals.ts';
 import { carriedFailures } from './carried.ts';
-import { isFirstChanging, isFrozen, type RolloutCourse, type RolloutPause } from './course.ts';
+import { isFirstChanging, isFrozen, pausedFailures, type PausedFailures, type RolloutCourse, type RolloutPause } from './course.ts';
 import type { ComingHost, RolloutFacts } from './facts.ts';
-import { countRing, isBroken, isPassed, isUnacknowledged, neededVerified, pauseForFailures, type Gates, type RingCounts } from './gate.ts';
+import {
+  countRing,
+  isBroken,
+  isPassed,
+  isUnacknowledged,
+  nameFailures,
+  neededVerified,
+  pauseForFailures,
+  type Gates,
+  type RingCounts,
+} from './gate.ts';
 import { boundGroups, twinsThatFailed, untriedChanges, untriedGroups, type UntriedGroup } from './groups.ts';
 import { isPassedNow } from './hotfix-now.ts';
 import type { RingPolicy, RolloutPolicy } from './policy.ts';
@@ -246,7 +256,7 @@ function gateEvent(course: RolloutCourse, facts: RolloutFacts, counts: RingCount
   }
   if (isPassedNow(course, facts)) return { event: 'passed' };
   if (course.isReopened === true && isQuiet(course, facts)) return leave(course, facts, now);
-  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, untried) } } : undefined;
+  return isOverdue ? { event: 'failed', also: { pause: pauseForDeadline(gates, counts, untried, failuresOf(course, facts)) } } : undefined;
 }
 
 /** Nobody of the rings reached is on the way, or failed unseen: who is left is away, or waits for a user, and that is nobody's fault. */
@@ -262,10 +272,17 @@ function leave(course: RolloutCourse, facts: RolloutFacts, now: number): Due {
   return { event: 'left', also: { ring: facts.policy.rings.length - 1 } };
 }
 
-function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly UntriedGroup[]): RolloutPause {
+function pauseForDeadline(gates: Gates, counts: RingCounts, untried: readonly UntriedGroup[], failed: readonly RingHost[]): RolloutPause {
   const { eligible, verified, inFlight, toCome } = counts;
   const missing = Math.max(0, neededVerified(gates, counts) - verified);
-  return { cause: 'deadline', missing, present: inFlight + toCome, eligible, untried: missing === 0 ? boundGroups(untried) : [] };
+  return {
+    cause: 'deadline',
+    missing,
+    present: inFlight + toCome,
+    eligible,
+    untried: missing === 0 ? boundGroups(untried) : [],
+    ...(failed.length === 0 ? {} : { failed: nameFailures(failed) }),
+  };
 }
 
 /** The failures that a pause is about: what a person who resumes it has seen. */
@@ -276,11 +293,14 @@ export function failuresOf(course: RolloutCourse, facts: Pick<RolloutFacts, 'hos
   return [...new Set([...failed.filter(({ ring }) => ring <= course.ring), ...twinsThatFailed(reached, failed)])];
 }
 
+const NONE: PausedFailures = { failures: [], count: 0 };
+
 /** The failures that a pause does not name, because they came after it. Of a pause that names only some of its own, nobody can tell. */
 export function failuresSince(course: RolloutCourse, facts: Pick<RolloutFacts, 'hosts'>): readonly RingHost[] {
   const { pause } = course;
-  if (pause?.cause !== 'failures' || pause.count > pause.failures.length) return [];
-  const named = new Set(pause.failures.map(keyOf));
+  const { failures, count } = pausedFailures(pause) ?? NONE;
+  if ((pause?.cause !== 'failures' && pause?.cause !== 'deadline') || count > failures.length) return [];
+  const named = new Set(failures.map(keyOf));
   return failuresOf(course, facts).filter((failure) => !named.has(keyOf(failure)));
 }
 

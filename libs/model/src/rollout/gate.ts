@@ -1,4 +1,4 @@
-import { MAX_FAILURES, type RolloutPause } from './course.ts';
+import { MAX_FAILURES, type PausedFailures, type RolloutPause } from './course.ts';
 import type { RingPolicy } from './policy.ts';
 import type { RingHost } from './progress.ts';
 
@@ -84,9 +84,13 @@ export function isPassed(gates: Gates, counts: RingCounts, isOverdue = false): b
 
 /** The pause for a ring's failures, which names them: the same ones, in whatever order the hosts were read. */
 export function pauseForFailures(hosts: readonly RingHost[]): RolloutPause {
+  return { cause: 'failures', ...nameFailures(hosts) };
+}
+
+/** Those that nobody has acknowledged. */
+export function nameFailures(hosts: readonly RingHost[]): PausedFailures {
   const failed = [...new Set(hosts.filter(isUnacknowledged))].toSorted((one, other) => (one.host < other.host ? -1 : 1));
   return {
-    cause: 'failures',
     count: failed.length,
     failures: failed.slice(0, MAX_FAILURES).map(({ host, toplevel, failure }) => ({ host, toplevel, reason: failure ?? '' })),
   };
