@@ -389,8 +389,8 @@ ws10  away         succeeded    50 s ago   3f9c2ab1d0  Add the printer of the se
   });
   test('an unknown name is answered with those that come near', async () => {
     const floe = await serving(ROUTES);
-    expect(await floe('hosts', 'ws3')).toEqual({ code: 5, stdout: '', stderr: 'floe: there is no host ws3; did you mean ws2?\n' });
-    expect(await floe('hosts', 'zebra')).toMatchObject({ code: 5, stderr: 'floe: there is no host zebra; floe hosts lists them\n' });
+    expect(await floe('hosts', 'ws3')).toEqual({ code: 5, stdout: '', stderr: 'floe: there is no host ws3; did you mean ws2? (HOST_UNKNOWN)\n' });
+    expect(await floe('hosts', 'zebra')).toMatchObject({ code: 5, stderr: 'floe: there is no host zebra; floe hosts lists them (HOST_UNKNOWN)\n' });
   });
   test('on a terminal: colours unless NO_COLOR, and never wider than it', async () => {
     server = await startServer(ROUTES);
@@ -495,7 +495,7 @@ ws3 warns
       'GET /api/revisions/0000000': refusal(404, 'REVISION_UNKNOWN', 'no revision starts with 0000000'),
     });
     expect(await floe('revisions')).toEqual({ code: 0, stdout: '', stderr: 'floe: no revisions yet: push a commit to the tracked branch\n' });
-    expect(await floe('revisions', '0000000')).toMatchObject({ code: 5, stderr: 'floe: no revision starts with 0000000\n' });
+    expect(await floe('revisions', '0000000')).toMatchObject({ code: 5, stderr: 'floe: no revision starts with 0000000 (REVISION_UNKNOWN)\n' });
   });
 });
 
@@ -600,7 +600,7 @@ describe('what an administrator decides', () => {
     expect(await floe('accept', 'clock', '--reason', 'x')).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'floe: the clock of this server is not doubted\n',
+      stderr: 'floe: the clock of this server is not doubted (CLOCK_NOT_DOUBTED)\n',
     });
   });
   test('is refused with the reason of the server', async () => {
@@ -611,13 +611,19 @@ describe('what an administrator decides', () => {
       'DELETE /api/hosts/ws1/quarantine': refusal(409, 'NOTHING_TO_RETRY', 'there is nothing to try again: ws1 is in sync'),
       'POST /api/repository/accept': refusal(409, 'NOTHING_HELD', 'nothing is held'),
     });
-    expect(await floe('revoke', 'ws1', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: no agent is enrolled for ws1\n' });
-    expect(await floe('revoke', 'ws2', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: there is no host ws2; did you mean ws1?\n' });
+    expect(await floe('revoke', 'ws1', '--reason', 'x')).toMatchObject({
+      code: 5,
+      stderr: 'floe: no agent is enrolled for ws1 (HOST_NOT_ENROLLED)\n',
+    });
+    expect(await floe('revoke', 'ws2', '--reason', 'x')).toMatchObject({
+      code: 5,
+      stderr: 'floe: there is no host ws2; did you mean ws1? (HOST_NOT_ENROLLED)\n',
+    });
     expect(await floe('retry', 'ws1', '--reason', 'x')).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'floe: there is nothing to try again: ws1 is in sync\n',
+      stderr: 'floe: there is nothing to try again: ws1 is in sync (NOTHING_TO_RETRY)\n',
     });
-    expect(await floe('accept', SHA, '--reason', 'x')).toMatchObject({ code: 1, stderr: 'floe: nothing is held\n' });
+    expect(await floe('accept', SHA, '--reason', 'x')).toMatchObject({ code: 1, stderr: 'floe: nothing is held (NOTHING_HELD)\n' });
   });
 });

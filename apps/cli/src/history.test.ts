@@ -147,7 +147,7 @@ End of the log
 describe.each(['history', 'logs'])('floe %s', (command) => {
   test('of a host that does not exist names those that come near', async () => {
     const floe = await serving(unknown);
-    expect(await floe(command, 'ws3')).toEqual({ code: 5, stdout: '', stderr: 'floe: there is no host ws3; did you mean ws2?\n' });
+    expect(await floe(command, 'ws3')).toEqual({ code: 5, stdout: '', stderr: 'floe: there is no host ws3; did you mean ws2? (HOST_UNKNOWN)\n' });
   });
 
   test.each([

@@ -26,6 +26,7 @@ import { addToken } from './commands/token.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWhy } from './commands/why.ts';
 import { connect } from './connect.ts';
+import { errorText } from './error-text.ts';
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts';
 import { createOutput } from './output.ts';
 
@@ -127,7 +128,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
       out.note(`this is a bug in floe: ${error instanceof Error ? error.stack : String(error)}`);
       return EXIT_CODES.failed;
     }
-    if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? error.message : describeError(error));
+    if (!(error instanceof FloeError && error.code === 'INTERRUPTED')) out.note(error instanceof FloeError ? errorText(error) : describeError(error));
     return exitCodeOf(error);
   }
 }

@@ -130,8 +130,8 @@ describe('floe rollout', () => {
       'POST /api/rollout/pause': { json: { outcome: 'done', message: 'All rollouts are paused.' } },
       'POST /api/rollout/resume': { json: { outcome: 'done', message: 'It is over.' } },
     });
-    expect(await never('rollout')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
-    expect(await never('rollout', 'abort', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet\n' });
+    expect(await never('rollout')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet (NO_ROLLOUT)\n' });
+    expect(await never('rollout', 'abort', '--reason', 'x')).toMatchObject({ code: 5, stderr: 'floe: nothing was rolled out yet (NO_ROLLOUT)\n' });
     expect(await never('rollout', 'pause', '--reason', 'x')).toMatchObject({ code: 0, stdout: 'All rollouts are paused.\n' });
     expect(await never('rollout', 'resume', '--reason', 'x')).toMatchObject({ code: 0, stdout: 'It is over.\n' });
   });
@@ -398,7 +398,7 @@ describe('floe deploy', () => {
       'POST /api/hosts/ws3/deploy': done('ws3 takes it.'),
     });
     const argv = ['deploy', 'ws1', 'ws2', 'ws3', '--reason', 'sshd', '--until', '2h'];
-    expect(await floe(...argv)).toEqual({ code: 1, stdout: 'ws1 takes it.\nws3 takes it.\n', stderr: 'floe: ws2 waits for canary\n' });
+    expect(await floe(...argv)).toEqual({ code: 1, stdout: 'ws1 takes it.\nws3 takes it.\n', stderr: 'floe: ws2 waits for canary (NOT_ITS_TURN)\n' });
     expect(server?.seen.at(-1)).toMatchObject({ path: '/api/hosts/ws3/deploy', body: { reason: 'sshd', isNow: false, until: NOW + 120 * MINUTE } });
     await floe('deploy', 'ws1', '--now', '--reason', 'x');
     expect(server?.seen.at(-1)?.body).toEqual({ reason: 'x', isNow: true });
@@ -454,7 +454,7 @@ describe('what people ask of a rollout', () => {
 
   test('says what the server says against it', async () => {
     const floe = await serving(rolledOut({}), { 'POST /api/rollout/abort': refusal(409, 'ROLLOUT_ENDED', 'it is complete') });
-    expect(await floe('rollout', 'abort', '--reason', 'x')).toEqual({ code: 1, stdout: '', stderr: 'floe: it is complete\n' });
+    expect(await floe('rollout', 'abort', '--reason', 'x')).toEqual({ code: 1, stdout: '', stderr: 'floe: it is complete (ROLLOUT_ENDED)\n' });
   });
 
   test.each([

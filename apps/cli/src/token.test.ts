@@ -84,7 +84,11 @@ describe('floe token create', () => {
 
   test('says what the server says: a name twice', async () => {
     const floe = await serving({ 'POST /api/tokens': refusal(409, 'TOKEN_NAME_TAKEN', 'there is a token ci already') });
-    expect(await floe('token', 'create', 'ci', '--role', 'viewer')).toEqual({ code: 1, stdout: '', stderr: 'floe: there is a token ci already\n' });
+    expect(await floe('token', 'create', 'ci', '--role', 'viewer')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'floe: there is a token ci already (TOKEN_NAME_TAKEN)\n',
+    });
   });
 });
 
@@ -159,7 +163,7 @@ describe('floe token revoke', () => {
     [403, 'ROLE_TOO_LOW', 'bob is a viewer here, and this needs the role administrator: ask an administrator (ada)', 3],
   ])('says why not: %i %s', async (status, code, message, exitCode) => {
     const floe = await serving({ 'DELETE /api/tokens/ci': refusal(status, code, message) });
-    expect(await floe('token', 'revoke', 'ci', '--reason', 'lost')).toEqual({ code: exitCode, stdout: '', stderr: `floe: ${message}\n` });
+    expect(await floe('token', 'revoke', 'ci', '--reason', 'lost')).toEqual({ code: exitCode, stdout: '', stderr: `floe: ${message} (${code})\n` });
   });
 });
 

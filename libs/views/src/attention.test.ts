@@ -173,3 +173,17 @@ test('what the server and the repository say has its code, by which the docs nam
     ['repository', 'REPOSITORY_UNAUTHORIZED'],
   ]);
 });
+
+test('a host that needs somebody has the code of what its agent failed with, or of what the server has against it', () => {
+  const [known] = fleetView().hosts;
+  if (known === undefined) throw new Error('the fleet has a host');
+  const detail = { code: 'BOOT_DISK_FULL', message: 'no room' };
+  const trouble = { code: 'HOST_KEY_UNKNOWN', message: 'another key knocks', since: NOW };
+  const codeWith = (more: Partial<typeof known>): string | undefined =>
+    attentionOf(fleetView({ hosts: [{ ...known, detail, trouble: null, ...more }] })).find(({ kind }) => kind === 'host')?.code;
+  expect(codeWith({ standing: 'failed' })).toBe('BOOT_DISK_FULL');
+  expect(codeWith({ standing: 'rolled-back', trouble })).toBe('BOOT_DISK_FULL');
+  expect(codeWith({ standing: 'in-sync', trouble })).toBe('HOST_KEY_UNKNOWN');
+  // What its agent said last is no word about its commit.
+  expect(codeWith({ standing: 'behind' })).toBeUndefined();
+});

@@ -112,15 +112,22 @@ function attentionOfRollout(sha: string, rollout: RolloutView): readonly Attenti
 }
 
 function attentionOfHost(host: HostView): Attention {
+  const code = codeOf(host);
   return {
     kind: 'host',
     subject: host.host,
     words: problemWords(host),
     message: reasonOf(host) ?? host.detail?.message ?? standingWords(host),
+    ...(code === undefined ? {} : { code }),
     todo: todoOf(host),
     decisions: actionsToTake(host).map((kind) => ({ kind, host: host.host })),
     since: sinceOf(host),
   };
+}
+
+/** Of what its agent failed with, where that is its problem, else of what the server has against it. */
+function codeOf({ standing, detail, trouble }: Pick<HostView, 'standing' | 'detail' | 'trouble'>): string | undefined {
+  return (standing === 'rolled-back' || standing === 'failed' ? detail?.code : undefined) ?? (needsAction(standing) ? undefined : trouble?.code);
 }
 
 /** What calls a person to the host, in a few words behind its name: "rolled back". */
