@@ -13,19 +13,20 @@ describe('a revision', () => {
   test('can be superseded until it has ended, and never afterwards', () => {
     for (const state of REVISION_STATES) expect(nextRevisionState(state, 'superseded')).toBe(isEndedRevision(state) ? null : 'SUPERSEDED');
   });
-  test('leaves a final state only when an administrator reopens it, or one of its hosts is built late', () => {
+  test('leaves a final state only when an administrator reopens it, one of its hosts is built late, or what replaced it failed', () => {
     for (const state of REVISION_STATES.filter(isEndedRevision)) {
       const left = REVISION_EVENTS.filter((event) => nextRevisionState(state, event) !== null);
       const isLate = (event: string): boolean => event === 'built' && state === 'BUILD_FAILED';
       // A refused one is checked from the start: its signatures, too.
       const isBroken = (event: string): boolean => event === 'glass-broken' && state === 'REJECTED';
-      expect(left.every((event) => event === 'reopened' || isLate(event) || isBroken(event))).toBe(true);
+      const isTakenUp = (event: string): boolean => event === 'taken-up' && state === 'SUPERSEDED';
+      expect(left.every((event) => event === 'reopened' || isLate(event) || isBroken(event) || isTakenUp(event))).toBe(true);
     }
     expect(nextRevisionState('SUPERSEDED', 'reopened')).toBeNull();
     expect(nextRevisionState('REJECTED', 'reopened')).toBeNull();
     expect(nextRevisionState('REJECTED', 'glass-broken')).toBe('VERIFYING');
   });
-  test('never returns to an earlier state, unless an administrator reopens it', () => {
+  test('never returns to an earlier state, unless an administrator reopens it, or it is taken up again', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...REVISION_EVENTS)), (events) => {
         let seen = new Set<RevisionState>(['RECEIVED']);
@@ -33,7 +34,7 @@ describe('a revision', () => {
         for (const event of events) {
           const next = nextRevisionState(state, event);
           if (next === null) continue;
-          if (event === 'reopened' || event === 'glass-broken') seen = new Set();
+          if (event === 'reopened' || event === 'glass-broken' || event === 'taken-up') seen = new Set();
           expect(seen.has(next)).toBe(false);
           seen.add(next);
           state = next;
