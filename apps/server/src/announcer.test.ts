@@ -41,6 +41,8 @@ function rolloutIn(sequence: number, state: RolloutState): CurrentRollout {
 function announcerOf(first: Given, onAsked: () => Given | undefined = () => undefined) {
   let given = first;
   let isOver = false;
+  /** Of bob, who is in the fleet only then: what of his record cannot be read. */
+  let unreadable: keyof FleetHost | 'nothing' | undefined;
   const puts: WantedStatus[][] = [];
   const evaluated: (readonly string[])[] = [];
   let views = 0;
@@ -93,6 +95,17 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       situation: {},
     } as unknown as FleetHost;
   };
+  const hosts = (): readonly FleetHost[] => {
+    const [one, field] = [host(), unreadable];
+    if (field === undefined) return [one];
+    const failing = { ...one, row: { ...one.row, host: 'bob' as HostName } };
+    const get = (): never => {
+      throw new TypeError(`${field} of bob is odd`);
+    };
+    if (field !== 'nothing') Object.defineProperty(failing, field, { get });
+    // First, so that whoever comes after him is shown in spite of it.
+    return [failing, one];
+  };
   /** Before each answer the world may move on. */
   const asked = async <Answer>(answer: () => Answer): Promise<Answer> => {
     given = onAsked() ?? given;
@@ -121,7 +134,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
       stories: async () => await asked(() => []),
     },
     hosts: {
-      fleet: async () => await asked(() => ({ rollout: current(), hosts: [host()] })),
+      fleet: async () => await asked(() => ({ rollout: current(), hosts: hosts() })),
     },
     releases: {
       async commitsOf() {
@@ -171,6 +184,7 @@ function announcerOf(first: Given, onAsked: () => Given | undefined = () => unde
     failures,
     refused,
     feed,
+    spoil: (field: keyof FleetHost | 'nothing') => (unreadable = field),
     /** How often views of hosts were put together. */
     views: () => views,
     /** Tells what changed, and resolves when that is done. */
@@ -263,6 +277,37 @@ describe('the announcer', () => {
     }
     expect(heard).toEqual([]);
   });
+
+  test.each(['desiredCommit', 'submission', 'endedTrial', 'desired'] as const)(
+    'a host that cannot be shown, by its %s, keeps back no event of commits or other hosts, nor a status',
+    async (field) => {
+      await using told = announcerOf({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 1 });
+      const heard: string[] = [];
+      using _watching = told.feed.subscribe((event) => {
+        heard.push(event === 'reset' ? event : event.type === 'host' ? `host ${event.host.host}` : event.type);
+      });
+      await told.tell();
+      told.spoil(field);
+      await told.tell({ revisions: [{ sequence: 2, ...PUBLISHED }], runs: 2 });
+      expect(heard.splice(0).filter((each) => each !== 'reset')).toEqual(['host ada', 'revision']);
+      expect(told.newest()['2 floe/rollout']).toBe('success');
+      expect(told.troubles.of('bob')?.message).toBe(`showing it failed: ${field} of bob is odd`);
+      expect(told.troubles.of('server: hosts')?.message).toContain('bob cannot be shown');
+      // A push is told, too.
+      await told.tell({
+        revisions: [
+          { sequence: 3, state: 'BUILDING' },
+          { sequence: 2, ...PUBLISHED },
+        ],
+        runs: 2,
+      });
+      expect(heard).toContain('revision');
+      expect(told.newest()['3 floe/build']).toBe('pending');
+      told.spoil('nothing');
+      await told.tell();
+      for (const subject of ['bob', 'server: hosts']) expect(told.troubles.of(subject)).toBeUndefined();
+    },
+  );
 
   test('puts every other status when the database does not take one', async () => {
     await using told = announcerOf({

@@ -11,7 +11,7 @@ import {
 } from '@floe/model';
 import { createWake, isAboutSubject, type Clock, type Logger, type Troubles } from '@floe/runtime';
 import type { RevisionInList, Rollout, PlainStore, WantedStatus } from '@floe/store';
-import { describeBuild, describeEvaluation, describeNoRollout } from '@floe/views';
+import { describeBuild, describeEvaluation, describeNoRollout, nameMany } from '@floe/views';
 import type { FleetFeed } from './feed.ts';
 import { describeSeen, describeSeenRings, viewSeen, type FleetReader } from './fleet-reader.ts';
 import type { FleetSnapshot, RevisionSeen } from './fleet-snapshot.ts';
@@ -72,6 +72,8 @@ export class Announcer {
   #marked: Set<HostName> | 'all' = new Set();
   /** What the statuses of a revision that was overtaken were put for. */
   readonly #told = new Map<string, string>();
+  /** Hosts that could not be shown when they were to be. */
+  readonly #unshown = new Set<string>();
 
   constructor(deps: AnnouncerDeps) {
     this.#deps = deps;
@@ -181,10 +183,15 @@ export class Announcer {
 
   async #showHosts(snapshot: FleetSnapshot, hosts: ReadonlySet<HostName> | 'all'): Promise<void> {
     const { reader, feed } = this.#deps;
+    if (hosts !== 'all' && hosts.size === 0) return;
     const views = await reader.hosts(snapshot, hosts);
     for (const host of views) feed.show({ type: 'host', host });
-    const there = new Set<string>(views.map(({ host }) => host));
-    feed.keepHosts((host) => there.has(host) || (hosts !== 'all' && !hosts.has(host as HostName)));
+    const shown = new Set<string>(views.map(({ host }) => host));
+    const there = new Set<string>((await snapshot.fleet()).hosts.map(({ row }) => row.host));
+    feed.keepHosts((host) => there.has(host));
+    for (const host of there) if (!shown.has(host) && (hosts === 'all' || hosts.has(host as HostName))) this.#unshown.add(host);
+    for (const host of this.#unshown) if (shown.has(host) || !there.has(host)) this.#unshown.delete(host);
+    if (this.#unshown.size > 0) throw new Error(`${nameMany([...this.#unshown])} cannot be shown, and the log says why`);
   }
 
   /**

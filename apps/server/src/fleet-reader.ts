@@ -41,7 +41,7 @@ export interface FleetReaderDeps {
   readonly notices: Pick<Notices, 'list'>;
   readonly fetches: Pick<FetchWatch, 'shown'>;
   readonly repositoryId: string;
-  readonly troubles: Pick<Troubles, 'of'>;
+  readonly troubles: Pick<Troubles, 'of' | 'note' | 'end'>;
 }
 
 /** A week: how a trial ended is asked for soon after it, and stays in the log of decisions. */
@@ -116,7 +116,7 @@ export class FleetReader {
     return { followed: view?.rollout == null ? null : { sha: view.sha, subject: view.subject, rollout: view.rollout }, freeze, stops };
   }
 
-  /** To be shown to all who watch. */
+  /** To be shown to all who watch, without those that cannot be. */
   async hosts(snapshot: FleetSnapshot, which: ReadonlySet<HostName> | 'all'): Promise<HostView[]> {
     return await this.#views(snapshot, which);
   }
@@ -141,7 +141,22 @@ export class FleetReader {
     if (which !== 'all' && which.size === 0) return [];
     const fleet = await snapshot.fleet();
     const view = await this.#viewer(snapshot, fleet, async (id) => await snapshot.evaluations(id));
-    return await this.#commitNames.name(fleet.hosts.filter(({ row }) => which === 'all' || which.has(row.host)).map(view));
+    const these = fleet.hosts.filter(({ row }) => which === 'all' || which.has(row.host));
+    return await this.#commitNames.name(these.flatMap((each) => this.#shown(each, view)));
+  }
+
+  /** One that cannot be shown is left out, and is its own trouble: the others are shown without it. */
+  #shown(each: FleetHost, view: (host: FleetHost) => HostView): readonly HostView[] {
+    const { troubles } = this.#deps;
+    const { host } = each.row;
+    try {
+      const shown = view(each);
+      troubles.end('showing it', host);
+      return [shown];
+    } catch (error) {
+      troubles.note('showing it', host, error);
+      return [];
+    }
   }
 
   /** One host, read alone; undefined: there is none of that name. */
