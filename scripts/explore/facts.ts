@@ -120,12 +120,12 @@ function isLostNow({ row, session }: Host): boolean {
   return went !== undefined && isLost({ state, subject, since, isConnected: session !== undefined, went, toplevel: went.toplevel }, NOW);
 }
 
-/** What failed on it of the commits since its stable one, other than what the rollout has for it. */
+/** What failed on it and is not counted as its own: with earlier commits, and with what is stable for it. */
 function failedBefore(host: Host, toplevel: StorePath): RingHost['failedBefore'] {
   const { row } = host;
   const lost = row.went !== undefined && isLostNow(host) ? [row.went.toplevel] : [];
   const failed = [...new Set([...row.quarantined, ...lost])].filter(
-    (system) => system !== toplevel && revisionOf(system) > row.stable && revisionOf(system) < revisionOf(toplevel),
+    (system) => revisionOf(system) < revisionOf(toplevel) || (system === toplevel && revisionOf(system) === row.stable),
   );
   if (failed.length === 0) return undefined;
   return failed.map((system) => ({

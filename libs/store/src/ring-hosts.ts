@@ -159,8 +159,9 @@ function toGoneHost(each: FleetHost, { ring, now }: In): RingHost | undefined {
 }
 
 /**
- * What failed on it of the commits since its stable one, other than what the rollout has for it, also where it was lost after its `go`.
- * `has` is undefined where its name is not in the flake any more. Undefined: nothing failed.
+ * What failed on it and is not counted as its own: of earlier commits, also before what is stable for it, since others may be asked late what it
+ * failed with; and with what is stable for it. Also where it was lost after its `go`. `has` is undefined where its name is not in the flake any
+ * more. Undefined: nothing failed.
  */
 function failedBefore(
   { row, situation: { stable }, quarantines, wentSequence, acknowledged }: FleetHost,
@@ -172,9 +173,11 @@ function failedBefore(
   const failed = [...quarantines, ...(lost ? [{ toplevel: went.toplevel, sequence: wentSequence, reason: LOST }] : [])].flatMap(
     ({ toplevel: system, sequence: change, reason }) => {
       const isEarlier = has === undefined || (system !== has.toplevel && (change ?? 0) < has.sequence);
-      const isCarried = change !== undefined && isEarlier && change > (stable?.sequence ?? -1);
-      if (!isCarried) return [];
-      const failure = `with an earlier commit, which other hosts are still to get${has === undefined ? ', before its name left the flake' : ''}: ${reason}`;
+      // A rollout asks it no more about what is stable for it, and so counts no failure with that.
+      const isOver = has !== undefined && system === has.toplevel && system === stable?.toplevel;
+      if (change === undefined || (!isEarlier && !isOver)) return [];
+      const when = has === undefined ? ', before its name left the flake' : '';
+      const failure = `with ${isOver ? 'the' : 'an earlier'} commit, which other hosts are still to get${when}: ${reason}`;
       return [{ toplevel: system, change, failure, isAcknowledged: acknowledged.has(system) }];
     },
   );

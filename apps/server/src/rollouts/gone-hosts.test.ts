@@ -1,4 +1,4 @@
-import { beginRollout, isRingPromoted, NOTHING_OBSERVED, type HostName, type KnownHost, type StorePath } from '@floe/model';
+import { beginRollout, decideRollout, isRingPromoted, NOTHING_OBSERVED, type HostName, type KnownHost, type StorePath } from '@floe/model';
 import type { CurrentRollout, Evaluation, FleetHost } from '@floe/store';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -125,6 +125,39 @@ describe('a machine that left the flake after it failed', () => {
     const runs = { ...other2, row: { ...other2.row, ...runsNow(pathOf('other-2')) } } as FleetHost;
     const third = hostOf('third' as HostName, { isEnrolled: true, rollout: 2 });
     expect((await decided([gone, runs, third])).course).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+});
+
+describe('a host that is asked late, when the rollout is complete', () => {
+  const COMPLETE = { ...beginRollout(1), state: 'COMPLETE', ring: 1, provedRing: 0 } as const;
+  const stableIs = (host: FleetHost, sequence: number): FleetHost => {
+    const stable = { id: `${host.row.host}-${sequence}`, host: host.row.host, sequence, toplevel: pathOf(`${host.row.host}-${sequence}`) };
+    return { ...host, situation: { ...host.situation, stable } };
+  };
+  const rollout: CurrentRollout = {
+    ...rolloutAt(COMPLETE, POLICY),
+    rings: new Map([
+      [kiosk, 0],
+      [lobby, 0],
+      [other, 1],
+    ]),
+  };
+  const decidedAt = (...hosts: readonly FleetHost[]) => decideRollout(COMPLETE, rolloutFacts(rollout, hosts, NOW), NOW).course;
+  // Nobody runs the second commit, which it gets now: a pin or a hold kept it elsewhere, or it waited for its rename.
+  const late = hostOf(other, { isEnrolled: true, rollout: 2 });
+
+  test('gets no commit that failed where something newer is stable by now, before a person saw that (O12)', () => {
+    const fixed = (seen: boolean): FleetHost => stableIs(hostOf(kiosk, { isEnrolled: true, rollout: 3, failed: BAD, seen }), 3);
+    expect(decidedAt(fixed(false), late)).toMatchObject({ state: 'PAUSED', pause: { failures: [{ host: kiosk, toplevel: BAD.toplevel }] } });
+    expect(decidedAt(fixed(true), late)).toMatchObject({ state: 'ROLLING', ring: 1 });
+  });
+
+  test('gets no commit that failed where it is stable (O12)', () => {
+    const failed = (seen: boolean): FleetHost => stableIs(hostOf(kiosk, { isEnrolled: true, rollout: 2, failed: BAD, seen }), 2);
+    expect(decidedAt(failed(false), late)).toMatchObject({ state: 'PAUSED', pause: { failures: [{ host: kiosk, toplevel: BAD.toplevel }] } });
+    expect(decidedAt(failed(true), late)).toMatchObject({ state: 'ROLLING', ring: 1 });
+    // Nobody is held up where there is nobody to ask.
+    expect(decidedAt(failed(false), stableIs(late, 2))).toEqual(COMPLETE);
   });
 });
 

@@ -169,11 +169,11 @@ export interface RingHost {
   readonly failure: string | undefined;
   /** A person saw that failure, and resumed. */
   readonly isAcknowledged: boolean;
-  /** With what earlier commits had for it, since it was last proved to run something. */
+  /** Failures that are not its own in this rollout: with what earlier commits had for it, and with what is stable for it. */
   readonly failedBefore?: readonly EarlierFailure[] | undefined;
 }
 
-/** A failure with a system that the rollout does not have any more for that host. */
+/** A failure with a system about which the rollout does not ask that host: an earlier one, or its stable one. */
 export interface EarlierFailure {
   readonly toplevel: StorePath;
   /** The sequence of its commit. */

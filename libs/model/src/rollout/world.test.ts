@@ -6,7 +6,7 @@ import { pathOf, policyOf } from '../test/rollout-facts.ts';
 import { anyPolicy } from '../test/rollout-policies.ts';
 import type { SteppingStone } from '../stepping-stone.ts';
 import { RolloutWorld } from '../test/rollout-world.ts';
-import type { WorldHost } from '../test/world-host.ts';
+import { awaitedName, type WorldHost } from '../test/world-host.ts';
 import { releaseIn } from '../test/world-revision.ts';
 import { approvalsOf } from './approvals.ts';
 import type { RolloutCourse } from './course.ts';
@@ -41,6 +41,11 @@ const STEPS = [
   'override',
   'follow',
   'retry',
+  'rename-in-flake',
+  'rename',
+  'enrol-next',
+  'leave-flake',
+  'back-in-flake',
   'good',
   'bad',
   'partly',
@@ -202,6 +207,35 @@ function checkDecision({ course, steps }: RolloutDecision, facts: RolloutFacts, 
   const asked = new Set(facts.hosts.flatMap(({ ring, isEligible, toplevel }) => (ring === 0 && isEligible && !isPassedOver(0) ? [toplevel] : [])));
   const isCarried = facts.hosts.some((host) => asked.has(host.toplevel) && host.isEligible && host.progress === 'failed' && !host.isAcknowledged);
   if (isCarried && strict.errors.percent === 0 && strict.errors.minStarted === 1) expect(['PAUSED', 'ABORTED', 'COMPLETE']).toContain(course.state);
+}
+
+/** O31: who waits for its rename, or left the flake, counts by what failed on it alone, and in its ring that holds up everybody. */
+function checkGone(world: RolloutWorld, { course, steps }: RolloutDecision, facts: RolloutFacts, from: RolloutCourse): void {
+  const names = new Set(world.hosts.filter(({ called, name }) => called !== name).map(({ name }) => name));
+  const gone = facts.hosts.filter(({ host }) => names.has(host));
+  if (gone.length === 0) return;
+  for (const { to } of steps) {
+    const named = to.pause?.cause === 'failures' ? to.pause.failures : [];
+    for (const { host, toplevel } of named.filter((failure) => names.has(failure.host)))
+      expect(
+        gone.some((each) => each.host === host && each.failedBefore?.some((failed) => failed.toplevel === toplevel && !failed.isAcknowledged)),
+      ).toBe(true);
+  }
+  const isUnseen = ({ failedBefore = [] }: RingHost): boolean => failedBefore.some(({ isAcknowledged }) => !isAcknowledged);
+  const hosts = facts.hosts.filter((each) => !names.has(each.host) || isUnseen(each));
+  if (from.pause?.cause !== 'failures') expect(decideRollout(from, { ...facts, hosts }, world.now).course).toEqual(course);
+  if (isEndedRollout(course.state)) return;
+  const isAsked = ({ ring, isEligible }: RingHost): boolean => isEligible && (ring === course.ring || course.unapproved?.includes(ring) !== true);
+  const toCome = facts.hosts.filter((each) => isAsked(each) && each.progress !== 'verified' && each.progress !== 'failed');
+  const runs = new Set(facts.hosts.filter(({ progress }) => progress === 'verified').map(({ change }) => change));
+  for (const { ring, failedBefore = [] } of gone) {
+    const { errors } = gatesOf(facts.policy, course, ring);
+    if (ring > course.ring || errors.percent > 0 || errors.minStarted > 1) continue;
+    const isCarried = failedBefore.some(
+      ({ change, isAcknowledged }) => !isAcknowledged && !runs.has(change) && toCome.some((each) => each.change === change),
+    );
+    if (isCarried) expect(course.state).toBe('PAUSED');
+  }
 }
 
 /** O4: groups of hosts with the same change, of which nobody was verified. */
@@ -384,6 +418,22 @@ function take(world: RolloutWorld, [what, who]: Step): void {
         if (host.is.state === 'ROLLED_BACK') host.is = { ...host.is, state: 'IDLE', subject: undefined };
       }
       return world.report(host);
+    case 'rename-in-flake':
+      // Perhaps once more, before the machine is.
+      world.callOtherwise(host);
+      return world.publish({ changes: () => who % 2 === 0, isBad: ({ name }) => who === 0 && name === 'h3', isSlow: () => who === 1 });
+    case 'rename':
+      return world.rename(host);
+    case 'enrol-next':
+      if (world.hosts.length < 8) world.replaceNext(host);
+      return;
+    case 'leave-flake':
+      host.called = undefined;
+      return world.publish({ changes: () => who % 2 === 0 });
+    case 'back-in-flake':
+      // The commit before it is reverted: the name is what the machine has.
+      host.called = host.name;
+      return world.publish({ changes: () => who % 2 === 0, isUnknown: () => who === 1 });
     case 'good':
       return world.publish();
     case 'bad':
@@ -472,6 +522,7 @@ function play(policy: RolloutPolicy, steps: readonly Step[], reached = new Set<s
   const world: RolloutWorld = new RolloutWorld(policy, 5, (decision, facts, from) => {
     try {
       checkDecision(decision, facts, from, world.now);
+      checkGone(world, decision, facts, from);
     } catch (error) {
       const taken = decision.steps.map(({ event, to }) => `${event} → ${to.state} ${to.ring}`);
       const fleet = facts.hosts.map(({ host, ring, progress, isEligible }) => `${host}:${ring} ${progress}${isEligible ? '' : '-'}`);
@@ -522,6 +573,34 @@ describe('rollouts of any fleet, by any people, at any time', () => {
     );
   });
 
+  test('are held up by what failed on whoever is called otherwise by now, until a person saw it (O12, O31)', () => {
+    const names = ['rename-in-flake', 'leave-flake', 'back-in-flake', 'rename', 'enrol-next'] as const;
+    const around = fc.constantFrom<Step[0]>(
+      ...names,
+      'advance',
+      'advance',
+      'fails',
+      'lost',
+      'partly',
+      'minutes',
+      'hours',
+      'return',
+      'resume',
+      'retry',
+    );
+    const policy = policyOf(2, [{ soakMs: 0, deadlineMs: undefined, errors: { percent: 0, minStarted: 1 } }]);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(around, fc.nat({ max: 7 })), { minLength: 5, maxLength: 40, size: 'max' }), (moves) => {
+        // The server looks after everything.
+        play(
+          policy,
+          [['good', 0] as const, ...moves].flatMap((move) => [move, ['tick', 0] as const]),
+        );
+      }),
+      { numRuns: runs(150) },
+    );
+  });
+
   test('come through every state, or the stories would show little', () => {
     const reached = new Set<string>();
     // The same stories each time: COMPLETE is rare in any of them.
@@ -542,17 +621,22 @@ describe('rollouts of any fleet, by any people, at any time', () => {
         for (const host of world.hosts) {
           host.pin = host.hold = undefined;
           host.isOverridden = false;
+          // Who left the flake is back, under its name.
+          host.called ??= host.name;
         }
         for (const open of world.isOpen) for (const { timeZone } of world.hosts) open.add(timeZone);
         world.publish({
           isSlow: ({ name }) => Number(name.slice(1)) % 2 === steps.length % 2,
           isUnknown: ({ name }) => Number(name.slice(1)) % 3 === steps.length % 3,
         });
-        for (let round = 0; round < 150 && world.course?.state !== 'COMPLETE'; round += 1) {
+        const isRenamed = (): boolean => world.hosts.every((host) => !host.isEnrolled || awaitedName(host) === undefined);
+        // Twice, as whoever is renamed when it completes is asked then.
+        for (let [round, complete] = [0, 0]; round < 150 && complete < 2; round += 1) {
           if (round % 3 === 1) world.evaluate(false);
           if (round % 3 === 2) world.build(false);
           removeStones(world);
           for (const host of world.hosts) {
+            world.rename(host);
             world.connect(host);
             world.advance(host, 'as-is');
           }
@@ -561,6 +645,7 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           world.tick();
           if (world.course?.state === 'WAITING_APPROVAL') world.approve('ada');
           if (world.course?.pause?.cause === 'after-ring') world.resume();
+          complete = world.course?.state === 'COMPLETE' && isRenamed() ? complete + 1 : 0;
         }
         expect(world.course, from).toMatchObject({ state: 'COMPLETE' });
         const { newest } = world;
@@ -674,19 +759,40 @@ describe('rollouts of any fleet, by any people, at any time', () => {
   test('a bad commit among unfinished ones is tried in the first ring that it changes, and nowhere else (O12, O29)', () => {
     const gates = { minVerified: 1, soakMs: 0, deadlineMs: undefined, errors: { percent: 0, minStarted: 1 } };
     const anyHosts = fc.uniqueArray(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 6 });
-    const anyDays = fc.array(fc.record({ changes: anyHosts, there: fc.array(anyHosts, { minLength: 1, maxLength: 8 }) }), {
-      minLength: 2,
-      maxLength: 4,
-    });
+    const anyDays = fc.array(
+      fc.record({
+        changes: anyHosts,
+        // Names leave the flake, come back, or become others, and machines are renamed at any moment of the day.
+        called: fc.array(fc.tuple(fc.nat({ max: 5 }), fc.constantFrom('next', 'own', 'none')), { maxLength: 3 }),
+        there: fc.array(fc.record({ present: anyHosts, renamed: fc.option(fc.nat({ max: 5 })), held: fc.option(fc.nat({ max: 5 })) }), {
+          minLength: 1,
+          maxLength: 8,
+        }),
+      }),
+      { minLength: 2, maxLength: 4 },
+    );
     fc.assert(
       fc.property(fc.integer({ min: 2, max: 3 }), anyDays, fc.nat({ max: 3 }), (rings, days, which) => {
         const world = play(policyOf(rings, [gates, gates, gates]), [['enrol', 0]]);
         const badDay = which % days.length;
         const begun = new Set<WorldHost>();
-        for (const [day, { changes, there }] of days.entries()) {
+        /** Who was kept elsewhere, or waited for its rename, while its ring passed: it begins with the rings reached. */
+        const late = new Set<WorldHost>();
+        for (const [day, { changes, called, there }] of days.entries()) {
           const changed = new Set(world.hosts.filter((_, index) => day === 0 || changes.includes(index)));
+          for (const [who, to] of day === 0 ? [] : called) {
+            const each = world.hosts[who];
+            if (each === undefined) continue;
+            if (to === 'next') world.callOtherwise(each);
+            else each.called = to === 'own' ? each.name : undefined;
+          }
           world.publish({ changes: (host) => changed.has(host), isBad: () => day === badDay });
-          for (const present of there) {
+          for (const { present, renamed, held } of there) {
+            for (const each of renamed === null ? [] : world.hosts.slice(renamed, renamed + 1)) world.rename(each);
+            // One at a time is kept on what it was told; not who failed, as that ends its part in the rollout.
+            for (const [index, each] of world.hosts.entries()) each.hold = index === held && !begun.has(each) ? each.directed : undefined;
+            for (const each of world.hosts) if (each.hold !== undefined || each.called !== each.name) late.add(each);
+            const known = new Set(begun);
             for (const [index, host] of world.hosts.entries())
               if (present.includes(index)) world.connect(host);
               else if (host.is.state !== 'ACTIVATING') world.disconnect(host);
@@ -695,8 +801,10 @@ describe('rollouts of any fleet, by any people, at any time', () => {
             for (const host of world.hosts) if (host.isConnected) world.advance(host, 'as-is');
             for (const host of world.hosts.filter(({ is }) => is.state === 'ACTIVATING')) {
               const isBad = host.is.subject?.endsWith(`-${badDay + 1}`) === true;
-              const before = [...begun].filter(({ ring }) => ring < host.ring);
-              expect(isBad ? before.map(({ name }) => name) : [], `${host.name} of ring ${host.ring} begins with it`).toEqual([]);
+              const before = [...begun].filter((each) => each.ring < host.ring && (known.has(each) || !late.has(each)));
+              // What is stable was proved, if not by whoever was late.
+              const isAsked = isBad && (late.size === 0 || host.stable?.toplevel !== host.is.subject);
+              expect(isAsked ? before.map(({ name }) => name) : [], `${host.name} of ring ${host.ring} begins with it`).toEqual([]);
               if (isBad) begun.add(host);
             }
             for (const host of world.hosts) if (host.is.state === 'ACTIVATING') world.advance(host, 'as-is');

@@ -10,13 +10,15 @@ import type { RingWindow, RolloutPolicy } from '../rollout/policy.ts';
 import type { ProbeVerdict, StoredAnswer } from '../rollout/probe-answer.ts';
 import { dueProbes } from '../rollout/probes.ts';
 import { unaskedIn } from '../rollout/rings.ts';
-import { isLost, isPastGo, progressOf, wentAfter, type EarlierFailure, type RingHost } from '../rollout/progress.ts';
+import { isPastGo, progressOf, wentAfter, type RingHost } from '../rollout/progress.ts';
 import { hasArrived } from '../standing.ts';
 import { pendingStone, type SteppingStone } from '../stepping-stone.ts';
 import { isEndedRollout, isRingPromoted } from '../rollout/table.ts';
 import { DEFAULT_TIME_ZONE, HOST_TIME_ZONE, windowsOfRing } from '../rollout/time-zones.ts';
-import { worldHost, ZONES, type WorldHost } from './world-host.ts';
-import { releaseIn, worldRevision, type WorldCommit, type WorldRevision } from './world-revision.ts';
+import { awaitedName, worldHost, ZONES, type WorldHost } from './world-host.ts';
+import { changeOf, failedBefore, renamedFacts } from './world-failures.ts';
+import { moveAcknowledged, moveInCourse, moveInRevisions, moveReleases, unusedName } from './world-names.ts';
+import { dropFirst, releaseIn, worldRevision, type WorldCommit, type WorldRevision } from './world-revision.ts';
 
 /** After a `go` the watchdog has acted by then. */
 const WATCHDOG_MS = 15 * 60_000;
@@ -40,6 +42,8 @@ export class RolloutWorld {
   readonly isOpen: Set<string>[];
   readonly #openMs: number[];
   #rings = new Map<HostName, number>();
+  /** All that there ever were. */
+  readonly #names = new Set<HostName>();
   /** Called with every decision. */
   readonly onDecision: (decision: RolloutDecision, facts: RolloutFacts, from: RolloutCourse) => void;
 
@@ -52,6 +56,7 @@ export class RolloutWorld {
   }
 
   addHost(name: string, ring: number, labels: readonly string[], isEnrolled = true): void {
+    this.#names.add(name as HostName);
     this.hosts.push(worldHost({ name: name as HostName, ring, labels, isEnrolled }, this.now));
   }
 
@@ -66,32 +71,56 @@ export class RolloutWorld {
     this.course = beginRollout(this.now);
     this.orders = NO_ORDERS;
     this.answers.clear();
-    this.#rings = new Map(this.hosts.flatMap(({ name, ring }) => (revision.unknown.has(name) ? [] : [[name, ring]])));
+    const names = this.hosts.flatMap(({ name, called = name, ring }) => [[name, ring] as const, [called, ring] as const]);
+    this.#rings = new Map(names.filter(([name]) => !revision.unknown.has(name)));
     this.#openMs.fill(0);
   }
 
-  /** The next host of the newest commit is built; `isLast`: and all others with it. */
+  /** The next host of the newest commit is built, or evaluated; `isLast`: and all others with it. */
   build(isLast: boolean): void {
-    const coming = this.newest?.coming ?? new Set();
-    for (const host of [...coming].slice(0, isLast ? coming.size : 1)) coming.delete(host);
+    dropFirst(this.newest?.coming, isLast);
   }
-
-  /** The next host of the newest commit is evaluated; `isLast`: and all others with it. */
   evaluate(isLast: boolean): void {
-    const unknown = this.newest?.unknown ?? new Set();
-    for (const host of [...unknown].slice(0, isLast ? unknown.size : 1)) unknown.delete(host);
+    dropFirst(this.newest?.unknown, isLast);
   }
 
-  ringOf(host: WorldHost): number {
+  ringOf(host: WorldHost, name = host.name): number {
     const isPassedOver = this.course?.unapproved?.includes(host.ring) === true;
-    const ring = this.#rings.get(host.name) ?? (isPassedOver ? host.ring : Math.max(host.ring, this.course?.ring ?? 0));
-    this.#rings.set(host.name, ring);
+    const ring = this.#rings.get(name) ?? (isPassedOver ? host.ring : Math.max(host.ring, this.course?.ring ?? 0));
+    this.#rings.set(name, ring);
     return ring;
+  }
+
+  /** The next commit has another name for the machine: one that nothing ever had, with the same number. */
+  callOtherwise(host: WorldHost): void {
+    host.called = unusedName(host.name, this.#names);
+    this.#names.add(host.called);
+  }
+
+  /** An administrator gives a machine the name that the newest commit has for it, once that has a release for the name (D12). */
+  rename(host: WorldHost): void {
+    const [from, to, { newest }] = [host.name, awaitedName(host), this];
+    if (to === undefined || !host.isEnrolled || newest === undefined || newest.coming.has(to) || newest.unknown.has(to)) return;
+    this.disconnect(host);
+    host.name = to;
+    moveInRevisions(this.revisions, from, to);
+    moveReleases(host, to);
+    this.course = this.course && moveInCourse(this.course, from, to);
+    this.#rings.set(to, this.#rings.get(from) ?? host.ring);
+    moveAcknowledged(this.acknowledged, from, to);
+  }
+
+  /** Another machine is enrolled under the name that this one was to have. */
+  replaceNext(host: WorldHost): void {
+    const name = awaitedName(host);
+    if (name !== undefined) this.addHost(name, host.ring, host.labels);
+    host.called = undefined;
   }
 
   facts(): RolloutFacts {
     const { newest, policy } = this;
-    const hosts = this.hosts.flatMap((host): RingHost[] => {
+    const hosts = this.hosts.flatMap((host): readonly RingHost[] => {
+      if (newest !== undefined && host.called !== host.name) return renamedFacts(this, host, newest);
       const release = newest === undefined ? undefined : releaseIn(newest, host);
       if (release === undefined) return [];
       const { toplevel } = release;
@@ -110,8 +139,8 @@ export class RolloutWorld {
           host: host.name,
           ring: this.ringOf(host),
           toplevel,
-          change: this.#changeOf(host, toplevel),
-          failedBefore: isElsewhere || !host.isEnrolled ? [] : this.#failedBefore(host, toplevel),
+          change: changeOf(this.revisions, host.name, toplevel),
+          failedBefore: isElsewhere || !host.isEnrolled ? [] : failedBefore(this, host, toplevel),
           platform: host.platform,
           timeZone: host.timeZone,
           isKept: isElsewhere && host.stable?.toplevel !== toplevel,
@@ -125,12 +154,12 @@ export class RolloutWorld {
     });
     const windows = policy.rings.map((_, ring) => ({ isOpen: this.#isRingOpen(ring, hosts), openMs: this.#openMs[ring] ?? 0 }));
     const orders = { ...this.orders, freeze: this.freeze };
-    const coming = this.hosts.flatMap((host) =>
-      newest?.coming.has(host.name) === true && !newest.unknown.has(host.name)
-        ? [{ host: host.name, ring: this.ringOf(host), isPresent: host.isEnrolled && (host.isConnected || this.now - host.awaySince < 90_000) }]
-        : [],
-    );
-    const probes = [...this.answers.values()];
+    const coming = this.hosts.flatMap((host) => {
+      const { called: name } = host;
+      if (name === undefined || newest?.coming.has(name) !== true || newest.unknown.has(name)) return [];
+      const isThere = host.isEnrolled && (host.isConnected || this.now - host.awaySince < 90_000);
+      return [{ host: name, ring: this.ringOf(host, name), isPresent: isThere && name === host.name }];
+    });
     const evaluating = newest === undefined || newest.unknown.size === 0 ? undefined : newest.unknown.size;
     return {
       policy,
@@ -139,7 +168,7 @@ export class RolloutWorld {
       evaluating,
       windows,
       orders,
-      probes,
+      probes: [...this.answers.values()],
       authors: ['eve'],
       hasUnknownAuthor: false,
       hasOtherAdministrator: true,
@@ -147,28 +176,11 @@ export class RolloutWorld {
     };
   }
 
-  #changeOf({ name }: WorldHost, toplevel: StorePath): number | undefined {
-    return this.revisions.find(({ toplevels }) => toplevels.get(name) === toplevel)?.sequence;
-  }
-
-  #failedBefore(host: WorldHost, current: StorePath): readonly EarlierFailure[] {
-    const proved = host.stable === undefined ? 0 : (this.#changeOf(host, host.stable.toplevel) ?? 0);
-    const { went, seen, isConnected } = host;
-    const lost = went !== undefined && isLost({ ...seen, isConnected, went, toplevel: went.toplevel }, this.now) ? [went.toplevel] : [];
-    return [...new Set([...host.quarantined, ...lost])].flatMap((toplevel) => {
-      const change = this.#changeOf(host, toplevel) ?? 0;
-      const isAcknowledged = this.acknowledged.has(`${host.name} ${toplevel}`);
-      return toplevel === current || change <= proved ? [] : [{ toplevel, change, failure: undefined, isAcknowledged }];
-    });
-  }
-
   /** As the server has it: for some of the hosts that the ring asks. */
   #isRingOpen(ring: number, hosts: readonly RingHost[]): boolean {
     const own: RingWindow = { kind: 'allow', cron: '', durationMs: 0, timeZone: HOST_TIME_ZONE };
-    const given = windowsOfRing(
-      [own],
-      hosts.filter((host) => host.ring === ring),
-    );
+    const asked = hosts.filter((host) => host.ring === ring);
+    const given = windowsOfRing([own], asked);
     return given.flat().some(({ timeZone }) => this.isOpen[ring]?.has(timeZone) === true || timeZone === DEFAULT_TIME_ZONE);
   }
 

@@ -16,7 +16,10 @@ export interface Told {
 }
 
 export interface WorldHost {
-  readonly name: HostName;
+  /** The one that its machine is enrolled under. */
+  name: HostName;
+  /** The one that the newest commit has for it: another one until its rename; undefined: it left the flake. */
+  called: HostName | undefined;
   readonly ring: number;
   labels: readonly string[];
   readonly platform: string;
@@ -49,12 +52,18 @@ export interface WorldHost {
   readonly tried: Set<StorePath>;
 }
 
+/** The name that the newest commit has for a machine which waits for its rename; undefined: it waits for none. */
+export function awaitedName({ name, called }: WorldHost): HostName | undefined {
+  return called === name ? undefined : called;
+}
+
 /** A host that has done nothing yet. Its platform, zone and image follow from its number. */
 export function worldHost({ name, ...rest }: Pick<WorldHost, 'name' | 'ring' | 'labels' | 'isEnrolled'>, now: number): WorldHost {
   const number = Number(name.slice(1));
   const is: Told = { state: 'IDLE', subject: undefined, runs: pathOf('factory') };
   return {
     name,
+    called: name,
     ...rest,
     timeZone: number % 3 === 1 ? 'far' : 'near',
     platform: number % 2 === 1 ? 'aarch64-linux' : 'x86_64-linux',

@@ -20,7 +20,7 @@ export interface WorldCommit {
 
 export interface WorldRevision {
   readonly sequence: number;
-  readonly toplevels: ReadonlyMap<HostName, StorePath>;
+  readonly toplevels: Map<HostName, StorePath>;
   /** Hosts that are still built: they have no release yet. */
   readonly coming: Set<HostName>;
   /** Hosts that are still evaluated: nobody knows what it has for them, nor their ring. */
@@ -28,7 +28,7 @@ export interface WorldRevision {
   /** Hosts have to run it before anything newer, once it was complete. */
   readonly isStone: boolean;
   /** Hosts on which it does not work. */
-  readonly bad: ReadonlySet<HostName>;
+  readonly bad: Set<HostName>;
 }
 
 /** What a commit is for these hosts, on top of the one before. */
@@ -43,7 +43,8 @@ export function worldRevision(
   const toplevels = new Map<HostName, StorePath>();
   const bad = new Set<HostName>();
   for (const host of hosts) {
-    const { name } = host;
+    const { called: name } = host;
+    if (name === undefined) continue;
     const before = last?.toplevels.get(name);
     const isNew = before === undefined || changes(host);
     toplevels.set(name, isNew ? pathOf(`${host.image ?? name}-${sequence}`) : before);
@@ -56,8 +57,13 @@ export function worldRevision(
 }
 
 /** The release that the host has of it; undefined: it has none yet. */
-export function releaseIn({ sequence, toplevels, coming, unknown }: WorldRevision, { name }: WorldHost): ReleaseRef | undefined {
+export function releaseIn({ sequence, toplevels, coming, unknown }: WorldRevision, { name }: Pick<WorldHost, 'name'>): ReleaseRef | undefined {
   const toplevel = toplevels.get(name);
   if (toplevel === undefined || coming.has(name) || unknown.has(name)) return undefined;
   return { id: `${name}@${sequence}`, host: name, sequence, toplevel };
+}
+
+/** The first of them, or all. */
+export function dropFirst(names: Set<HostName> | undefined, isAll: boolean): void {
+  for (const name of [...(names ?? [])].slice(0, isAll ? undefined : 1)) names?.delete(name);
 }
