@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NOTHING_OBSERVED, type HostName, type StorePath } from '@floe/model';
 import {
+  DIRECTIVE_TREE,
   helloBytes,
   HEARTBEAT_MS,
   PROTOCOL_VERSION,
@@ -35,7 +36,7 @@ const bareReport = 'r'.repeat(request.reportBytes);
 const counts = { connected: 0, directives: 0, unacknowledged: 0, acknowledged: 0, late: 0, directiveBytes: 0, reports: 0, reportBytes: 0 };
 
 /** The server's own words, which the benchmark does not judge. */
-function inside({ payload }: Envelope): unknown {
+function inside({ payload }: Pick<Envelope, 'payload'>): unknown {
   return JSON.parse(Buffer.from(payload, 'base64').toString('utf8'));
 }
 
@@ -108,7 +109,7 @@ class Agent {
           agentVersion: '0',
           system: 'x86_64-linux',
           signature: signer.sign(helloBytes({ nonce: message.nonce, ...who })),
-          capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename'],
+          capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename', DIRECTIVE_TREE],
           ...who,
           observed: this.#observed(),
           state,

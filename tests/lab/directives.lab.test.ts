@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Directive, open, seal, type Envelope } from '@floe/protocol';
-import { signerFromPem, verifySignature, type Signer } from '@floe/runtime';
+import { openDirective, seal, type Directive, type SealedDirective } from '@floe/protocol';
+import { sha256, signerFromPem, verifySignature, type Signer } from '@floe/runtime';
 import { eventually, isLabReady } from '@floe/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LabFleet } from './lab-fleet.ts';
@@ -44,14 +44,14 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
     await lab[Symbol.asyncDispose]();
   });
 
-  function opened(envelope: Envelope | undefined): Directive {
+  function opened(envelope: SealedDirective | undefined): Directive {
     if (envelope === undefined) throw new Error('no directive was heard');
-    const result = open(envelope, 'floe/directive', Directive, [server], verifySignature);
+    const result = openDirective(envelope, [server], verifySignature, sha256);
     if (result.kind !== 'opened') throw new Error(result.message);
     return result.statement;
   }
   /** What a server whose key was stolen could say on this connection. */
-  function forged(changes: Partial<Directive>): Envelope {
+  function forged(changes: Partial<Directive>): SealedDirective {
     const newest = opened(meddler.directives.at(-1));
     const now = Date.now();
     return seal(server, 'floe/directive', {
@@ -64,7 +64,7 @@ describe.skipIf(!isReady)(`directives that may not be followed${isReady ? '' : `
     });
   }
 
-  async function refused(fault: string, envelope: Envelope, code: string): Promise<void> {
+  async function refused(fault: string, envelope: SealedDirective, code: string): Promise<void> {
     const before = meddler.refusals.length;
     meddler.inject(envelope);
     const found = await eventually(`the machine refuses it`, () => meddler.refusals.slice(before)[0]);

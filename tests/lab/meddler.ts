@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { AgentMessage, parseFrame, ServerMessage, type Envelope } from '@floe/protocol';
+import { AgentMessage, parseFrame, ServerMessage, type SealedDirective } from '@floe/protocol';
 import { WebSocket, WebSocketServer } from 'ws';
 
 /** Somebody between a machine and its server, who passes on what both say, remembers it, and says things of their own. */
@@ -13,7 +13,7 @@ export class Meddler implements AsyncDisposable {
   #machine: WebSocket | undefined;
   /** Of the newest connection. */
   nonce = '';
-  readonly directives: Envelope[] = [];
+  readonly directives: SealedDirective[] = [];
   /** Codes of what the machine refused. */
   readonly refusals: string[] = [];
   connections = 0;
@@ -73,7 +73,7 @@ export class Meddler implements AsyncDisposable {
   }
 
   /** Says it to the machine, on its newest connection. */
-  inject(envelope: Envelope): void {
+  inject(envelope: SealedDirective): void {
     this.#machine?.send(JSON.stringify({ type: 'directive', envelope }));
   }
 

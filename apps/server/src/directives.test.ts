@@ -1,7 +1,17 @@
-import { open, seal, type Directive, Directive as DirectiveSchema, type FreshnessStatement, type ReleaseStatement } from '@floe/protocol';
+import {
+  DIRECTIVE_TREE,
+  MAX_IN_TREE,
+  openDirective,
+  seal,
+  type Directive,
+  type FreshnessStatement,
+  type ReleaseStatement,
+  type SealedDirective,
+} from '@floe/protocol';
 import type { HostName, StorePath } from '@floe/model';
 import { releaserOf } from '@floe/pipeline';
-import { generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
+import { generateKeyPem, sha256, signerFromPem, silentLogger, systemClock, verifySignature } from '@floe/runtime';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { offerDirectives, type Addressee } from './directives.ts';
 
@@ -16,30 +26,33 @@ function releaseOf(ref: string, purpose?: 'test', repository = REPOSITORY): Rele
   return { version: 1, repository, ref, commit: 'a'.repeat(40) as ReleaseStatement['commit'], sequence: 7, ...about, ...trial };
 }
 
-/** The directive that an agent gets with this release, while the newest freshness statement is of this branch. */
-async function told(release: ReleaseStatement, freshRef: string): Promise<Directive> {
-  const sent: string[] = [];
+interface Peer {
+  readonly host: HostName;
+  readonly capabilities: readonly string[];
+}
+
+/** What agents are sent that get this release, while the newest freshness statement is of this branch; the server's signatures are counted. */
+async function offer(release: ReleaseStatement, freshRef: string, peers: readonly Peer[]) {
+  const sent = new Map<HostName, SealedDirective>();
   const fresh: FreshnessStatement = { version: 1, repository: REPOSITORY, ref: freshRef, sequence: 9, asOf: 1 };
   const envelope = JSON.stringify(seal(signer, 'floe/release', release));
-  const session = {
-    host: HOST,
-    calledAs: HOST,
-    machineId: 'a'.repeat(32),
-    bootId: 'boot',
-    nonce: 'nonce-nonce-nonce-nonce',
-    capabilities: new Set(['once', 'permit', 'rename']),
-    offered: () => 'no',
-    offer: (_epoch: number, _id: string, sealed: object) => sent.push(JSON.stringify(sealed)) > 0,
-  };
   const desired = { releaseId: 'id', host: HOST, sequence: 7, toplevel: TOPLEVEL, epoch: 1 };
-  const addressee = {
-    session,
-    desired,
-    floor: 0,
-    isRetry: false,
-    ...(release.purpose === 'test' ? { envelope } : {}),
-  } as unknown as Addressee;
-  await offerDirectives(
+  let signatures = 0;
+  const serverSigner = { ...signer, sign: (bytes: Uint8Array) => ((signatures += 1), signer.sign(bytes)) };
+  const addressees = peers.map(({ host, capabilities }) => {
+    const session = {
+      host,
+      calledAs: host,
+      machineId: 'a'.repeat(32),
+      bootId: 'boot',
+      nonce: `nonce-of-the-connection-of-${host}`,
+      capabilities: new Set(capabilities),
+      offered: () => 'no',
+      offer: (_epoch: number, _id: string, directive: SealedDirective) => sent.set(host, directive).size > 0,
+    };
+    return { session, desired, floor: 0, isRetry: false, ...(release.purpose === 'test' ? { envelope } : {}) } as unknown as Addressee;
+  });
+  const rows = await offerDirectives(
     {
       store: {
         hosts: { saveDirectives: async () => await Promise.resolve() },
@@ -53,16 +66,25 @@ async function told(release: ReleaseStatement, freshRef: string): Promise<Direct
         },
       },
       clock: Object.assign(Object.create(systemClock) as typeof systemClock, { latest: () => systemClock.now() }),
-      serverSigner: signer,
+      serverSigner,
       releaser: releaserOf(signer),
       logger: silentLogger,
     },
     'repository',
-    [addressee],
+    addressees,
   );
-  const opened = open(JSON.parse(sent[0] ?? '') as never, 'floe/directive', DirectiveSchema, [signer], verifySignature);
-  if (opened.kind !== 'opened') throw new Error(opened.message);
-  return opened.statement;
+  return { sent, rows, signatures };
+}
+
+function opened(envelope: SealedDirective | undefined): Directive {
+  if (envelope === undefined) throw new Error('nothing was sent');
+  const directive = openDirective(envelope, [signer], verifySignature, sha256);
+  if (directive.kind !== 'opened') throw new Error(directive.message);
+  return directive.statement;
+}
+
+async function told(release: ReleaseStatement, freshRef: string): Promise<Directive> {
+  return opened((await offer(release, freshRef, [{ host: HOST, capabilities: ['once', 'permit', 'rename'] }])).sent.get(HOST));
 }
 
 // An agent refuses a directive whose statement of freshness is of another branch than its release.
@@ -73,4 +95,19 @@ test.each([
   ['of a testing branch', releaseOf('refs/heads/testing/ada', 'test'), 'refs/heads/main', false],
 ] as const)('a release %s is told with a freshness statement of its branch alone', async (_name, release, freshRef, isWith) => {
   expect((await told(release, freshRef)).freshness !== undefined).toBe(isWith);
+});
+
+test('one signature is for many agents that know trees, each other agent has one of its own, and each gets its own directive', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 3 * MAX_IN_TREE }), async (knows) => {
+      const peers = knows.map((isNew, index) => ({ host: `host-${index}` as HostName, capabilities: isNew ? [DIRECTIVE_TREE] : [] }));
+      const { sent, rows, signatures } = await offer(releaseOf('refs/heads/main'), 'refs/heads/main', peers);
+      const older = peers.filter(({ capabilities }) => capabilities.length === 0);
+      expect(signatures).toBeLessThanOrEqual(older.length + Math.ceil(peers.length / MAX_IN_TREE));
+      for (const { host } of older) expect(sent.get(host)?.type).toBe('floe/directive');
+      for (const { host } of peers) expect(opened(sent.get(host))).toMatchObject({ host, nonce: `nonce-of-the-connection-of-${host}` });
+      expect(new Set(rows.map(({ host }) => host))).toEqual(new Set(peers.map(({ host }) => host)));
+    }),
+    { numRuns: 12 },
+  );
 });

@@ -2,25 +2,28 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Releaser } from '@floe/pipeline';
 import {
   CLOSE_CODES,
+  DIRECTIVE_TREE,
   type Envelope,
   EnvelopeText,
   FreshnessStatement,
+  jsonAround,
+  MAX_IN_TREE,
   peekStored,
   ReleaseStatement,
-  sealAround,
+  sealDirectives,
   type Directive,
   type OneDirective,
+  type SealedDirective,
   type PermitStatement,
   type Urgency,
 } from '@floe/protocol';
-import type { Logger, Signer } from '@floe/runtime';
+import { sha256, type Logger, type Signer } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, SavedHostStatement, StorePart } from '@floe/store';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
 
 /** A directive is for one connection; this only bounds how long a stalled one stays good. */
 const DIRECTIVE_LIFETIME_MS = 24 * 3600 * 1000;
-const YIELD_EVERY = 100;
 
 export interface DirectiveDeps {
   readonly store: StorePart<{ hosts: 'saveDirectives'; releases: 'toOffer'; hostStatements: 'save' }>;
@@ -43,6 +46,14 @@ export interface Addressee {
   readonly isRetry: boolean;
   /** A person asks for it at once. */
   readonly deploy?: Deploy | undefined;
+}
+
+/** A directive that is to be signed and sent. */
+interface Ready {
+  readonly addressee: Addressee;
+  readonly row: DirectiveRow;
+  readonly json: string;
+  readonly permit: Envelope | undefined;
 }
 
 /**
@@ -70,6 +81,14 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
 
   const sent: DirectiveRow[] = [];
   const permits: SavedHostStatement[] = [];
+  const send = (some: readonly Ready[]): void => {
+    for (const [{ addressee, row, permit }, envelope] of sealed(serverSigner, some)) {
+      if (!addressee.session.offer(row.epoch, row.releaseId, envelope)) continue;
+      sent.push(row);
+      if (permit !== undefined) permits.push(savedPermit(addressee, permit, row.issuedAt));
+    }
+  };
+  let gathered: Ready[] = [];
   // The agent judges by the newest date that the release key signed, if its clock and the server's are behind that.
   const asOf = stated?.asOf ?? 0;
   for (const addressee of untold) {
@@ -103,17 +122,38 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
       permit: permit && EnvelopeText.from(permit),
       freshness: stated !== undefined && isOfBranch(release, stated) ? fresh : undefined,
     };
-    if (!session.offer(desired.epoch, desired.releaseId, sealAround(serverSigner, 'floe/directive', directive, envelopes))) continue;
-    sent.push({ host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt });
-    if (permit !== undefined) permits.push(savedPermit(addressee, permit, issuedAt));
+    const row = { host: session.host, epoch: desired.epoch, releaseId: desired.releaseId, mode: directive.mode, issuedAt };
+    gathered.push({ addressee, row, json: jsonAround(directive, envelopes), permit });
+    if (gathered.length < MAX_IN_TREE) continue;
+    send(gathered);
+    gathered = [];
     // Signing and sending to thousands takes seconds: heartbeats and reports go on meanwhile.
-    if (sent.length % YIELD_EVERY === 0) await nextTurn();
+    await nextTurn();
   }
+  send(gathered);
   const tried = new Set(untold.flatMap(({ desired, envelope }) => (envelope === undefined ? [] : [desired.releaseId])));
   await store.hosts.saveDirectives(sent.filter(({ releaseId }) => !tried.has(releaseId)));
   // For an export: why a host runs something older, in the words of the release key.
   if (permits.length > 0) await store.hostStatements.save(permits);
   return sent;
+}
+
+/** One signature for all whose agents know trees, and one for each other. */
+function sealed(signer: Signer, some: readonly Ready[]): readonly (readonly [Ready, SealedDirective])[] {
+  const [inTree = [], alone = []] = [true, false].map((knows) =>
+    some.filter(({ addressee }) => addressee.session.capabilities.has(DIRECTIVE_TREE) === knows),
+  );
+  return [inTree, ...alone.map((each) => [each])].flatMap((together) => {
+    const envelopes = sealDirectives(
+      signer,
+      together.map(({ json }) => json),
+      sha256,
+    );
+    return envelopes.flatMap((envelope, index) => {
+      const ready = together[index];
+      return ready === undefined ? [] : [[ready, envelope] as const];
+    });
+  });
 }
 
 function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permit: Envelope, at: number): SavedHostStatement {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { releaseAhead } from '@floe/model';
-import { EnvelopeText, sealAround, type StageHint } from '@floe/protocol';
+import { EnvelopeText, jsonAround, sealJson, type StageHint } from '@floe/protocol';
 import type { Signer } from '@floe/runtime';
 import type { Fleet, StorePart } from '@floe/store';
 import type { WelcomedSession } from './agents/session.ts';
@@ -64,7 +64,7 @@ export async function sendHints({ store, clock, serverSigner }: HintDeps, reposi
       expiresAt: clock.latest() + HINT_LIFETIME_MS,
       nonce: session.nonce,
     };
-    session.hint(releaseId, issuedAt, sealAround(serverSigner, 'floe/stage', hint, { release }));
+    session.hint(releaseId, issuedAt, sealJson(serverSigner, 'floe/stage', jsonAround(hint, { release })));
     sent += 1;
     if (sent % YIELD_EVERY === 0) await nextTurn();
   }

@@ -1,4 +1,4 @@
-import { CLOSE_CODES, Directive, HostName, HostView, peek, ReleaseStatement, seal, type Envelope } from '@floe/protocol';
+import { CLOSE_CODES, Directive, HostName, HostView, peek, ReleaseStatement, seal, type SealedDirective } from '@floe/protocol';
 import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import { eventually } from '@floe/testkit';
 import { todoOf } from '@floe/views';
@@ -69,7 +69,7 @@ function calling(identity: TestHost, as: string): TestHost {
   return { ...identity, host: name(as) };
 }
 
-function directiveIn(envelope: Envelope): { readonly directive: Directive; readonly release: ReleaseStatement } {
+function directiveIn(envelope: SealedDirective): { readonly directive: Directive; readonly release: ReleaseStatement } {
   const opened = peek(envelope, Directive);
   if (opened.kind !== 'opened') throw new Error(opened.message);
   const inner = peek(opened.statement.release, ReleaseStatement);

@@ -2,8 +2,8 @@ import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
-import { EnvelopeText, sealAround } from './envelope-text.ts';
-import { Envelope, ENVELOPE_TYPES, open, parseStored, seal } from './envelope.ts';
+import { EnvelopeText, jsonAround } from './envelope-text.ts';
+import { Envelope, ENVELOPE_TYPES, open, parseStored, seal, sealJson } from './envelope.ts';
 
 const signer = signerFromPem('key-1', generateKeyPem());
 const statements = fc.dictionary(fc.string({ maxLength: 5 }), fc.jsonValue(), { maxKeys: 5 });
@@ -48,7 +48,7 @@ describe('the text of a stored envelope', () => {
           expect(() => EnvelopeText.of(changed)).toThrow();
           return;
         }
-        const around = sealAround(signer, 'floe/directive', { mode: 'stage' }, { release: EnvelopeText.of(changed) });
+        const around = sealJson(signer, 'floe/directive', jsonAround({ mode: 'stage' }, { release: EnvelopeText.of(changed) }));
         const opened = open(around, 'floe/directive', v.strictObject({ mode: v.literal('stage'), release: Envelope }), [signer], verifySignature);
         expect(opened).toMatchObject({ kind: 'opened', statement: { release: parseStored(changed) } });
       }),

@@ -1,4 +1,4 @@
-import { Envelope, ENVELOPE_TYPES, parseStored, sealJson, type EnvelopeType, type StatementSigner } from './envelope.ts';
+import { Envelope, ENVELOPE_TYPES, parseStored } from './envelope.ts';
 
 /** The form in which envelopes are written: base64 needs no escapes in JSON, nor do the names of keys that are usual. */
 const BASE64 = '[A-Za-z0-9+/]*={0,2}';
@@ -60,13 +60,8 @@ export class EnvelopeText {
   }
 }
 
-/** Signs `statement` with the envelopes as fields of it. Neither may be empty. */
-export function sealAround(
-  signer: StatementSigner,
-  type: EnvelopeType,
-  statement: object,
-  envelopes: Readonly<Record<string, EnvelopeText | undefined>>,
-): Envelope {
+/** JSON of `statement` with the envelopes as fields of it. Neither may be empty. */
+export function jsonAround(statement: object, envelopes: Readonly<Record<string, EnvelopeText | undefined>>): string {
   const fields = Object.entries(envelopes).flatMap(([name, text]) => (text === undefined ? [] : [`"${name}":${text.json}`]));
-  return sealJson(signer, type, `${JSON.stringify(statement).slice(0, -1)},${fields.join(',')}}`);
+  return `${JSON.stringify(statement).slice(0, -1)},${fields.join(',')}}`;
 }

@@ -24,8 +24,11 @@ export const Envelope = v.strictObject({
 });
 export type Envelope = v.InferOutput<typeof Envelope>;
 export type EnvelopeType = Envelope['type'];
-/** What is signed. A checkpoint of the statement log stays with the server; the ends of the audit log and of an export are signed as text. */
-export type SignedType = EnvelopeType | 'floe/checkpoint' | 'floe/audit-head' | 'floe/export';
+/**
+ * What is signed. A checkpoint of the statement log stays with the server; the ends of the audit log and of an export are signed as text, and many
+ * directives as the root of a tree (`directive-tree.ts`).
+ */
+export type SignedType = EnvelopeType | 'floe/checkpoint' | 'floe/audit-head' | 'floe/export' | 'floe/directive-tree';
 
 /** Makes signatures: see `Signer` in libs/runtime. */
 export interface StatementSigner {
@@ -75,11 +78,11 @@ interface NodeBytes {
   from(text: string, encoding: 'base64'): Uint8Array;
 }
 
-function toBase64({ buffer, byteOffset, length }: Uint8Array): string {
+export function toBase64({ buffer, byteOffset, length }: Uint8Array): string {
   return bytesOf.from(buffer, byteOffset, length).toString('base64');
 }
 
-function fromBase64(text: string): Uint8Array {
+export function fromBase64(text: string): Uint8Array {
   return bytesOf.from(text, 'base64');
 }
 
@@ -112,21 +115,38 @@ export function open<Schema extends v.GenericSchema>(
   if (envelope.type !== type) {
     return { kind: 'refused', why: 'wrong-type', message: `expected a ${type} statement, got ${envelope.type}` };
   }
-  const keys = trusted.filter((key) => key.keyId === envelope.keyId);
+  const payload = fromBase64(envelope.payload);
+  return openSigned({ ...envelope, payload, bytes: signedBytes(type, payload) }, schema, trusted, verify);
+}
+
+/** A statement, and the bytes that its signature is over. */
+interface Signed {
+  readonly payload: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly keyId: string;
+  readonly signature: string;
+}
+
+/** What `payload` says, if a trusted key signed `bytes` and it matches the schema. */
+export function openSigned<Schema extends v.GenericSchema>(
+  { payload, bytes, keyId, signature }: Signed,
+  schema: Schema,
+  trusted: readonly TrustedKey[],
+  verify: VerifySignature,
+): Opened<v.InferOutput<Schema>> {
+  const keys = trusted.filter((key) => key.keyId === keyId);
   if (keys.length === 0) {
     const known = trusted.map((key) => key.keyId).join(', ') || 'none';
-    return { kind: 'refused', why: 'unknown-key', message: `signed by the key ${envelope.keyId}; trusted here: ${known}` };
+    return { kind: 'refused', why: 'unknown-key', message: `signed by the key ${keyId}; trusted here: ${known}` };
   }
-  const payload = fromBase64(envelope.payload);
-  const bytes = signedBytes(type, payload);
-  if (!keys.some((key) => verify(key.publicKey, bytes, envelope.signature))) {
-    return { kind: 'refused', why: 'bad-signature', message: `the signature by the key ${envelope.keyId} does not match` };
+  if (!keys.some((key) => verify(key.publicKey, bytes, signature))) {
+    return { kind: 'refused', why: 'bad-signature', message: `the signature by the key ${keyId} does not match` };
   }
-  return parsePayload(payload, schema, envelope.keyId);
+  return parsePayload(payload, schema, keyId);
 }
 
 /** The statement inside, without checking the signature. Only for statements that were verified before, or for display. */
-export function peek<Schema extends v.GenericSchema>(envelope: Envelope, schema: Schema): Opened<v.InferOutput<Schema>> {
+export function peek<Schema extends v.GenericSchema>(envelope: Pick<Envelope, 'payload' | 'keyId'>, schema: Schema): Opened<v.InferOutput<Schema>> {
   return parsePayload(fromBase64(envelope.payload), schema, envelope.keyId);
 }
 

@@ -3,6 +3,7 @@ export * from './agent-policy.ts';
 export * from './api.ts';
 export * from './bounds.ts';
 export * from './cache-view.ts';
+export * from './directive-tree.ts';
 export * from './envelope.ts';
 export * from './envelope-text.ts';
 export * from './event-stream.ts';

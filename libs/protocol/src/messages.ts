@@ -7,6 +7,7 @@ import {
 } from '@floe/model';
 import * as v from 'valibot';
 import { ByteSize, Counter, DurationMs, foreign, list, prose, Timestamp, word } from './bounds.ts';
+import { SealedDirective } from './directive-tree.ts';
 import { Envelope } from './envelope.ts';
 import { HostName, MachineId, StorePath } from './ids.ts';
 
@@ -53,8 +54,8 @@ export const Welcome = v.strictObject({
   signedReports: v.optional(v.literal(true)),
 });
 export type Welcome = v.InferOutput<typeof Welcome>;
-/** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. */
-export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: Envelope });
+/** Carries a signed `Directive`. Replaces any earlier one of a lower epoch. One of a tree only to agents with the capability `directive-tree`. */
+export const DirectiveMessage = v.strictObject({ type: v.literal('directive'), envelope: SealedDirective });
 export type DirectiveMessage = v.InferOutput<typeof DirectiveMessage>;
 /** Carries a signed `StageHint`. Only to agents with the capability `stage`. A newer one replaces it. */
 export const StageMessage = v.strictObject({ type: v.literal('stage'), envelope: Envelope });

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, sign, verify, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { FloeError } from './errors.ts';
 import { readFileIfPresent } from './files.ts';
@@ -78,4 +78,9 @@ export function verifySignature(publicKey: string, bytes: Uint8Array, signature:
   } catch {
     return false;
   }
+}
+
+/** The SHA-256 of it: 32 bytes. */
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return hash('sha256', bytes, 'buffer');
 }

@@ -1,16 +1,18 @@
 import { withoutFuture } from '@floe/model';
 import {
   CLOSE_CODES,
+  DIRECTIVE_TREE,
   helloBytes,
   PROTOCOL_VERSION,
   SIGNED_REPORTS,
   type AgentPolicy,
   type Envelope,
   type Hello,
+  type SealedDirective,
   type TrustedKey,
   type Welcome,
 } from '@floe/protocol';
-import { verifySignature, type Clock, type Logger } from '@floe/runtime';
+import { sha256, verifySignature, type Clock, type Logger } from '@floe/runtime';
 import type { Stager } from '../ahead/stager.ts';
 import type { Machine } from '../machines/machine.ts';
 import type { Connection } from '../server/connection.ts';
@@ -94,7 +96,7 @@ export class Conversation implements ConnectionHandlers {
       epoch,
       sequence: Math.max(0, ...sequences.map(({ sequence }) => sequence)),
       reportSeq: nextReportSeq - 1,
-      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename', SIGNED_REPORTS],
+      capabilities: ['permit', 'stage', 'trial', 'urgent', 'once', 'submitted', 'rename', SIGNED_REPORTS, DIRECTIVE_TREE],
     };
   }
 
@@ -103,7 +105,7 @@ export class Conversation implements ConnectionHandlers {
     this.#deps.inbox.add(async () => await this.#catchUp(welcome));
   }
 
-  directive(envelope: Envelope, nonce: string): void {
+  directive(envelope: SealedDirective, nonce: string): void {
     this.#deps.inbox.add(async () => await this.#judge(envelope, nonce));
   }
 
@@ -171,7 +173,7 @@ export class Conversation implements ConnectionHandlers {
     const machineNow = clock.now();
     const trials = !isEnabled ? 'not-enabled' : machine.canTry ? 'allowed' : 'not-here';
     const pinned = { host, formerHost, machineId, bootId, system, releaseKeys, serverKeys, rejectBefore, repository, ref };
-    return { ...pinned, nonce, serverNow, machineNow, trials, uptimeMs: clock.sinceBoot(), journal, verify: verifySignature };
+    return { ...pinned, nonce, serverNow, machineNow, trials, uptimeMs: clock.sinceBoot(), journal, verify: verifySignature, sha256 };
   }
 
   async #judgeStage(envelope: Envelope, nonce: string): Promise<void> {
@@ -183,7 +185,7 @@ export class Conversation implements ConnectionHandlers {
     else logger.warn('a hint is not followed', { code: judgement.detail.code, why: judgement.detail.message });
   }
 
-  async #judge(envelope: Envelope, nonce: string): Promise<void> {
+  async #judge(envelope: SealedDirective, nonce: string): Promise<void> {
     const { logger, contact, loop, timeQuestion, watch } = this.#deps;
     const context = await this.#judgedBy(nonce);
     if (context === undefined) return;

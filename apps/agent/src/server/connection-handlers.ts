@@ -1,4 +1,4 @@
-import type { Envelope, Hello, Welcome } from '@floe/protocol';
+import type { Envelope, Hello, SealedDirective, Welcome } from '@floe/protocol';
 import type { Ending } from './ending.ts';
 
 /** What is done with what the server says. */
@@ -6,7 +6,7 @@ export interface ConnectionHandlers {
   /** The answer to a challenge. */
   hello(nonce: string): Promise<Hello>;
   welcomed(welcome: Welcome): void;
-  directive(envelope: Envelope, nonce: string): void;
+  directive(envelope: SealedDirective, nonce: string): void;
   /** What the machine may download ahead. */
   stage(envelope: Envelope, nonce: string): void;
   /** The server allows the switch, for `leaseMs` from now. */

@@ -1,5 +1,5 @@
 import { newestDirective, type AgentDetail, type AgentDirective, type AgentFreshness, type AgentJournal, type StorePath } from '@floe/model';
-import { Directive, FreshnessStatement, open, type Envelope, type Opened } from '@floe/protocol';
+import { FreshnessStatement, open, openDirective, type Directive, type Opened, type SealedDirective } from '@floe/protocol';
 import { judgePermit, NO_PERMIT_NEEDED, WHY_CODES } from './judge-permit.ts';
 import { judgeTrial, type TrialContext } from './judge-trial.ts';
 import { detailOf, openOrder, whyExpired, type OrderContext } from './open-order.ts';
@@ -22,7 +22,7 @@ export type DirectiveJudgement =
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly epoch: number; readonly toplevel: StorePath | null; readonly detail: AgentDetail };
 
-const DIRECTIVE = { type: 'floe/directive', code: 'DIRECTIVE', name: 'the directive' } as const;
+const DIRECTIVE = { code: 'DIRECTIVE', name: 'the directive' } as const;
 
 const NOT_TRIED = { kind: 'fine', trial: null } as const;
 
@@ -51,9 +51,9 @@ export function isTrusted(admission: DirectiveJudgement): boolean {
  * expired nor older than what was accepted before. Pure. The server alone cannot choose a system: the release names it, and the
  * server cannot sign releases.
  */
-export function judgeDirective(envelope: Envelope, context: DirectiveContext): DirectiveJudgement {
+export function judgeDirective(envelope: SealedDirective, context: DirectiveContext): DirectiveJudgement {
   const { journal } = context;
-  const opened = openOrder(envelope, DIRECTIVE, Directive, context);
+  const opened = openOrder(openDirective(envelope, context.serverKeys, context.verify, context.sha256), DIRECTIVE, context);
   if (opened.kind === 'refused') return { kind: 'refused', epoch: opened.order?.epoch ?? 0, toplevel: opened.toplevel, detail: opened.detail };
   const { order } = opened;
   const { repository, ref, commit, sequence, toplevel, closureSizeBytes, expiresAt } = opened.release;

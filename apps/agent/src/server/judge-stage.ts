@@ -1,5 +1,5 @@
 import { acceptedSequence, type AgentDetail, type AgentJournal, type AgentRelease } from '@floe/model';
-import { StageHint, type Envelope } from '@floe/protocol';
+import { open, StageHint, type Envelope } from '@floe/protocol';
 import { detailOf, openOrder, whyExpired, type OrderContext } from './open-order.ts';
 
 /** Whether a hint may be followed. */
@@ -8,7 +8,7 @@ export type HintJudgement =
   /** Nobody is told but the log: a hint is no order, and what is wrong with it is wrong with the directive, too. */
   | { readonly kind: 'refused'; readonly detail: AgentDetail };
 
-const HINT = { type: 'floe/stage', code: 'HINT', name: 'the hint' } as const;
+const HINT = { code: 'HINT', name: 'the hint' } as const;
 
 /**
  * Whether what a hint names may be downloaded ahead: it holds to all that a directive has to, but for the epoch. So a hint reaches no
@@ -16,7 +16,7 @@ const HINT = { type: 'floe/stage', code: 'HINT', name: 'the hint' } as const;
  */
 export function judgeStage(envelope: Envelope, context: OrderContext & { readonly journal: AgentJournal }): HintJudgement {
   const refuse = (code: string, message: string): HintJudgement => ({ kind: 'refused', detail: detailOf(code, message) });
-  const opened = openOrder(envelope, HINT, StageHint, context);
+  const opened = openOrder(open(envelope, 'floe/stage', StageHint, context.serverKeys, context.verify), HINT, context);
   if (opened.kind === 'refused') return { kind: 'refused', detail: opened.detail };
   const { journal } = context;
   const { repository, ref, commit, sequence, toplevel, closureSizeBytes, expiresAt } = opened.release;

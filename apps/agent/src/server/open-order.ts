@@ -1,6 +1,5 @@
 import type { AgentDetail, HostName, StorePath } from '@floe/model';
-import { open, ReleaseStatement, type Envelope, type TrustedKey, type VerifySignature } from '@floe/protocol';
-import type * as v from 'valibot';
+import { open, ReleaseStatement, type Envelope, type Opened, type Sha256, type TrustedKey, type VerifySignature } from '@floe/protocol';
 import { WHY_CODES } from './judge-permit.ts';
 
 /** What is known of this machine and of the connection that brought a signed message. */
@@ -28,6 +27,7 @@ export interface OrderContext {
   /** The branch that this machine follows, as `refs/heads/…`; undefined: any. */
   readonly ref: string | undefined;
   readonly verify: VerifySignature;
+  readonly sha256: Sha256;
 }
 
 /** What every message says that the server signs for one agent. */
@@ -39,9 +39,8 @@ interface Order {
   readonly expiresAt: number;
 }
 
-/** The kind of message: its statement's type, and its name in codes and in sentences. */
+/** The kind of message: its name in codes and in sentences. */
 export interface OrderKind {
-  readonly type: 'floe/directive' | 'floe/stage';
   readonly code: 'DIRECTIVE' | 'HINT';
   readonly name: string;
 }
@@ -55,16 +54,10 @@ export type OpenedOrder<T> =
 const CLOCK_SLACK_MS = 3600_000;
 
 /**
- * Opens a message of the server's and the release in it: signed by the pinned keys, meant for this machine and this connection, not
- * expired. What is asked of all that the server orders or hints at is asked here, once. Pure.
+ * Judges what a message of the server's says, `opened` by the pinned server keys, and opens the release in it: signed by the pinned keys, meant for
+ * this machine and this connection, not expired. What is asked of all that the server orders or hints at is asked here, once. Pure.
  */
-export function openOrder<T extends Order>(
-  envelope: Envelope,
-  { type, code, name }: OrderKind,
-  schema: v.GenericSchema<unknown, T>,
-  context: OrderContext,
-): OpenedOrder<T> {
-  const opened = open(envelope, type, schema, context.serverKeys, context.verify);
+export function openOrder<T extends Order>(opened: Opened<T>, { code, name }: OrderKind, context: OrderContext): OpenedOrder<T> {
   if (opened.kind === 'refused') {
     return { kind: 'refused', order: undefined, toplevel: null, detail: detailOf(`${code}_${WHY_CODES[opened.why]}`, `${name}: ${opened.message}`) };
   }

@@ -9,7 +9,7 @@ import {
   type ReleaseStatement,
   type StageHint,
 } from '@floe/protocol';
-import { generateKeyPem, signerFromPem, verifySignature, type Signer } from '@floe/runtime';
+import { generateKeyPem, sha256, signerFromPem, verifySignature, type Signer } from '@floe/runtime';
 import type { AgentDeps } from '../agent.ts';
 import type { DirectiveContext } from '../server/judge-directive.ts';
 
@@ -54,6 +54,7 @@ export function directiveContext(keys: Authorities, changes: Partial<DirectiveCo
     repository: undefined,
     journal: journalWith(),
     verify: verifySignature,
+    sha256,
     ...NO_TRIALS,
     releaseKeys: [keys.release],
     serverKeys: [keys.server],
@@ -143,10 +144,15 @@ export interface SealOptions {
 
 /** A directive with its release, as a server would send it. */
 export function sealDirective(keys: Authorities, options: SealOptions = {}): Envelope {
-  const { release, server } = { ...keys, ...options.signers };
+  const { server } = { ...keys, ...options.signers };
+  return seal(server, 'floe/directive', directiveOf(keys, options));
+}
+
+export function directiveOf(keys: Authorities, options: SealOptions = {}): Directive {
+  const { release } = { ...keys, ...options.signers };
   const { machineId = MACHINE_ID, epoch = 3 } = options.directive ?? {};
   const onlyFor = { machineId, bootId: 'boot', epoch, ...options.onlyFor };
-  const directive: Directive = {
+  return {
     version: 1,
     host: HOST,
     machineId: MACHINE_ID,
@@ -163,7 +169,6 @@ export function sealDirective(keys: Authorities, options: SealOptions = {}): Env
     nonce: NONCE,
     ...options.directive,
   };
-  return seal(server, 'floe/directive', directive);
 }
 
 export interface SealHintOptions {

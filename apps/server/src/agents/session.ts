@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import type { Envelope, Hello, Welcome } from '@floe/protocol';
+import type { Envelope, Hello, SealedDirective, Welcome } from '@floe/protocol';
 import type { HostRow } from '@floe/store';
 import type { AgentSocket } from './agent-socket.ts';
 
@@ -58,7 +58,7 @@ export class WelcomedSession {
   }
 
   /** Sends a directive, once per epoch. False when the connection is closing. */
-  offer(epoch: number, releaseId: string, envelope: Envelope): boolean {
+  offer(epoch: number, releaseId: string, envelope: SealedDirective): boolean {
     if (this.offered(epoch, releaseId) !== 'no') return false;
     this.#offered = { epoch, releaseId };
     return this.#socket.send({ type: 'directive', envelope });
