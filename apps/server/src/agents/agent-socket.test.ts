@@ -16,8 +16,12 @@ class CountingSocket extends EventEmitter {
     this.pings += 1;
   }
   pong(): void {}
+  close(): void {
+    this.readyState = 2;
+  }
   terminate(): void {
     this.readyState = 3;
+    this.emit('close', 1006);
   }
 }
 
@@ -66,5 +70,35 @@ describe('heartbeats', () => {
     expect(wire.isOpen).toBe(true);
     resolve();
     await promise;
+  });
+});
+
+describe('who waits for the end of a connection hears of it', () => {
+  const ends: Readonly<Record<string, (wire: AgentSocket, socket: CountingSocket) => void>> = {
+    'it is closed': (wire) => wire.close(1012, 'restarting'),
+    'it is cut': (wire) => wire.cut(),
+    'the other side ends it': (_wire, socket) => socket.terminate(),
+    'the other side is silent': (wire) => {
+      for (let beat = 0; beat < 4; beat += 1) wire.beat();
+    },
+  };
+  test.each(Object.entries(ends))('%s', async (_how, end) => {
+    const { socket, wire } = connected();
+    const before = wire.closing;
+    let heard = 0;
+    before.addEventListener('abort', () => (heard += 1));
+    const slept = wire.sleep(3600_000);
+    expect([before.aborted, wire.isOpen]).toEqual([false, true]);
+    end(wire, socket);
+    await slept;
+    expect([before.aborted, heard, wire.isOpen]).toEqual([true, 1, false]);
+    // Also who asks afterwards, and of one that nobody asked before.
+    expect(wire.closing.aborted).toBe(true);
+    const other = connected();
+    end(other.wire, other.socket);
+    expect([other.wire.isOpen, other.wire.closing.aborted]).toEqual([false, true]);
+    socket.terminate();
+    other.socket.terminate();
+    await Promise.all([wire.closed, other.wire.closed]);
   });
 });

@@ -25,7 +25,9 @@ export class AgentSocket {
   readonly closed: Promise<number>;
   readonly #socket: WebSocket;
   readonly #frames: (string | undefined)[] = [];
-  readonly #closing = new AbortController();
+  #isOpen = true;
+  /** Made when somebody waits for it: most connections never need one, and to abort it takes longer than all else about their end. */
+  #closing: AbortController | undefined;
   #take: TakeFrame = async () => await Promise.resolve();
   #failed: (error: unknown) => void = () => undefined;
   #isTaking = false;
@@ -58,11 +60,13 @@ export class AgentSocket {
 
   /** Neither closed nor closing. */
   get isOpen(): boolean {
-    return !this.#closing.signal.aborted;
+    return this.#isOpen;
   }
 
   /** Aborts when the socket begins to close. */
   get closing(): AbortSignal {
+    this.#closing ??= new AbortController();
+    if (!this.#isOpen) this.#closing.abort();
     return this.#closing.signal;
   }
 
@@ -156,7 +160,8 @@ export class AgentSocket {
   }
 
   #end(): void {
-    this.#closing.abort();
+    this.#isOpen = false;
+    this.#closing?.abort();
     this.#frames.length = 0;
   }
 

@@ -44,9 +44,10 @@ export class HostBudgets {
     while (wire.isOpen && !hellos.tryTake()) await wire.sleep(1000 / HOST_HELLOS.perSecond / 4);
   }
 
-  /** Waits until there is room for a report of the host, or until `signal` aborts. */
-  async admitReport(host: HostName, characters: number, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && !this.#hasRoom(host, characters)) {
+  /** Waits until there is room for a report of the host, or until its connection begins to close. */
+  async admitReport(host: HostName, characters: number, wire: Pick<AgentSocket, 'isOpen' | 'closing'>): Promise<void> {
+    while (wire.isOpen && !this.#hasRoom(host, characters)) {
+      const signal = wire.closing;
       await new Promise<void>((resolve) => {
         const go = (): void => {
           this.#waiting.delete(go);

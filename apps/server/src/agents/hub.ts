@@ -170,7 +170,7 @@ export class AgentHub implements AsyncDisposable {
     switch (message.type) {
       case 'report': {
         const size = frame?.length ?? 0;
-        await this.#budgets.admitReport(session.host, size, wire.closing);
+        await this.#budgets.admitReport(session.host, size, wire);
         if (!wire.isOpen) return;
         const stored = this.#budgets.holdReport(session.host, size);
         reports.add({
@@ -244,9 +244,10 @@ export class AgentHub implements AsyncDisposable {
   /** Never rejects: presence that could not be stored is put right by the next comparison. */
   async #storeAbsence(session: WelcomedSession, logger: Logger): Promise<void> {
     const { store, clock, onHostChanged } = this.#deps;
+    // When the server ends, all are away at once.
+    if (this.#stopping.signal.aborted) return;
     // An agent that just switched wants a new connection, and is back at once: that is not a machine that went away.
     await clock.sleep(RECONNECT_GRACE_MS, this.#stopping.signal);
-    // When the server ends, all are away at once.
     if (this.#sessions.has(session.host) || this.#stopping.signal.aborted) return;
     await store.hosts.disconnect(session.host, session.id, clock.now()).then(
       () => onHostChanged(session.host),
