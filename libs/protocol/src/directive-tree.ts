@@ -32,7 +32,7 @@ const [LEAF, NODE] = [0, 1];
 export type Sha256 = (bytes: Uint8Array) => Uint8Array;
 
 /** Of 32 bytes, base64. */
-const Hash = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
+const Hash = v.pipe(v.string(), v.maxLength(44), v.regex(/^[A-Za-z0-9+/]{43}=$/));
 
 /** A directive, and the signature of the tree that it is a leaf of. */
 export const TreeEnvelope = v.strictObject({
