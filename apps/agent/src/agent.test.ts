@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentJournal, AgentState, CommitSha } from '@floe/model';
 import { verifySignature, createLogger, exec, FloeError, silentLogger, systemClock, type Clock } from '@floe/runtime';
-import { DEFAULT_AGENT_POLICY, helloBytes, HostReport, open as openEnvelope } from '@floe/protocol';
+import { DEFAULT_AGENT_POLICY, DIRECTIVE_TREE, helloBytes, HostReport, open as openEnvelope } from '@floe/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Agent, type AgentDeps } from './agent.ts';
 import { RunningRelease } from './engine/running-release.ts';
@@ -23,6 +23,7 @@ import {
   newSigner,
   reportWith,
   sealDirective,
+  sealInTree,
   storePath,
   SYSTEM,
   type SealOptions,
@@ -742,13 +743,17 @@ test('a system that waits is looked at again at once on a new connection: the ma
   await reached('SUCCEEDED');
 });
 
-test('the envelope that made the machine change is kept in the journal', async () => {
+test.each([
+  ['floe/directive', sealDirective],
+  ['floe/directive-tree', sealInTree],
+] as const)('the envelope that made the machine change is kept in the journal: %s', async (type, sealed) => {
   await startAgent();
   await connected();
-  offer();
+  expect(server.peer?.of('hello')[0]?.capabilities).toContain(DIRECTIVE_TREE);
+  server.offer((nonce) => sealed(keys, { directive: { expiresAt: Date.now() + 3600_000, nonce } }));
   await reached('SUCCEEDED');
   const text = await readFile(join(dir, 'journal.json'), 'utf8');
-  expect(JSON.parse((JSON.parse(text) as AgentJournal).directive?.envelope ?? '')).toMatchObject({ type: 'floe/directive' });
+  expect(JSON.parse((JSON.parse(text) as AgentJournal).directive?.envelope ?? '')).toMatchObject({ type });
 });
 
 test('a server whose clock was set back is asked for the time again, and then followed', async () => {

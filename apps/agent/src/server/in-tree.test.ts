@@ -12,6 +12,7 @@ import {
   REF,
   REPOSITORY,
   sealDirective,
+  sealInTree,
   storePath,
   type SealOptions,
 } from '../test/fixtures.ts';
@@ -48,17 +49,6 @@ const journal = fc.constantFrom(
   journalWith({ quarantined: [storePath('new')] }),
 );
 
-/** Beside others of a fleet. */
-function inTree(each: SealOptions, neighbours: number, index: number): SealedDirective {
-  const { server } = { ...keys, ...each.signers };
-  const others = Array.from({ length: neighbours }, (_, number) =>
-    JSON.stringify(directiveOf(keys, { directive: { host: `host-${number}` as HostName, nonce: `nonce-of-connection-${number}` } })),
-  );
-  const [found] = sealDirectives(server, others.toSpliced(index, 0, JSON.stringify(directiveOf(keys, each))), sha256).slice(index);
-  if (found === undefined) throw new Error('it is not in the tree');
-  return found;
-}
-
 /** Without what was signed, which is another text. */
 function judged(envelope: SealedDirective, context: DirectiveContext): DirectiveJudgement {
   const judgement = judgeDirective(envelope, context);
@@ -70,11 +60,20 @@ test('a directive of a tree is judged as the same one alone, whatever is right o
   fc.assert(
     fc.property(fc.oneof(fc.constant({}), options), journal, fc.integer({ min: 1, max: 9 }), fc.nat(), (each, before, neighbours, at) => {
       const context = directiveContext(keys, { journal: before, ref: REF });
-      const judgement = judged(inTree(each, neighbours, at % (neighbours + 1)), context);
+      const judgement = judged(sealInTree(keys, each, neighbours, at % (neighbours + 1)), context);
       expect(judgement).toEqual(judged(sealDirective(keys, each), context));
       kinds.add(judgement.kind === 'refused' ? judgement.detail.code : judgement.kind);
     }),
-    { numRuns: 300 },
+    {
+      numRuns: 300,
+      examples: [
+        [{}, journalWith(), 2, 1],
+        [{}, journalWith({ epoch: 3, sequences: [{ repository: REPOSITORY, ref: REF, sequence: 7 }] }), 2, 1],
+        [{ signers: { server: stranger.server } }, journalWith(), 2, 1],
+        [{ directive: { host: 'bob' as HostName } }, journalWith(), 2, 1],
+        [{ directive: { nonce: 'nonce-of-another-connection' } }, journalWith(), 2, 1],
+      ],
+    },
   );
   expect([...kinds]).toEqual(expect.arrayContaining(['accepted', 'known', 'DIRECTIVE_SIGNATURE_WRONG', 'WRONG_HOST', 'DIRECTIVE_REPLAYED']));
 });

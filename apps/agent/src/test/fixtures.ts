@@ -1,12 +1,14 @@
 import { emptyJournal, type AgentDirective, type AgentJournal, type AgentReport, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import {
   seal,
+  sealDirectives,
   type Directive,
   type Envelope,
   type FreshnessStatement,
   type OneDirective,
   type PermitStatement,
   type ReleaseStatement,
+  type SealedDirective,
   type StageHint,
 } from '@floe/protocol';
 import { generateKeyPem, sha256, signerFromPem, verifySignature, type Signer } from '@floe/runtime';
@@ -146,6 +148,18 @@ export interface SealOptions {
 export function sealDirective(keys: Authorities, options: SealOptions = {}): Envelope {
   const { server } = { ...keys, ...options.signers };
   return seal(server, 'floe/directive', directiveOf(keys, options));
+}
+
+/** The same as a leaf of a tree, behind `before` of so many of its neighbours. */
+export function sealInTree(keys: Authorities, options: SealOptions = {}, neighbours = 2, before = 1): SealedDirective {
+  const { server } = { ...keys, ...options.signers };
+  const others = Array.from({ length: neighbours }, (_, index) =>
+    JSON.stringify(directiveOf(keys, { directive: { host: `host-${index}` as HostName, nonce: `nonce-of-connection-${index}` } })),
+  );
+  const own = JSON.stringify(directiveOf(keys, options));
+  const [found] = sealDirectives(server, others.toSpliced(before, 0, own), sha256).slice(before);
+  if (found === undefined) throw new Error('it is not in the tree');
+  return found;
 }
 
 export function directiveOf(keys: Authorities, options: SealOptions = {}): Directive {

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AgentMessage, parseFrame, type Envelope, type Hello, type Report, type ServerMessage } from '@floe/protocol';
+import { AgentMessage, parseFrame, type Hello, type Report, type SealedDirective, type ServerMessage } from '@floe/protocol';
 import { WebSocketServer, type WebSocket } from 'ws';
 
 type Kind = AgentMessage['type'];
@@ -46,7 +46,7 @@ export class TestServer implements AsyncDisposable {
   /** False: sockets are accepted, and nothing is said. */
   isTalking = true;
 
-  #offered: ((nonce: string) => Envelope) | undefined;
+  #offered: ((nonce: string) => SealedDirective) | undefined;
 
   private constructor(http: Server) {
     this.#http = http;
@@ -83,7 +83,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** Says it now, and once more on every new connection, as the server does. */
-  offer(envelope: (nonce: string) => Envelope): void {
+  offer(envelope: (nonce: string) => SealedDirective): void {
     const { peer } = this;
     this.#offered = envelope;
     peer?.send({ type: 'directive', envelope: envelope(peer.nonce) });
