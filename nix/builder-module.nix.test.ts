@@ -190,6 +190,7 @@ it('refuses what the builder would not start with', async () => {
   for (const [settings, message] of [
     ['', /set one of local and urlFile/],
     [`${url} evaluate.source = "tree"; repository.directory = "nix";`, /needs the flake\.nix at the root/],
+    [`${url} repository.submodules = true; repository.directory = "nix";`, /submodules needs the flake\.nix at the root/],
     [`${url} inputs."github.com" = { };`, /set tokenFile, or sshKeyFile and knownHosts/],
     [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
     [`${url} cacheDir = "/var/lib/./floe-builder/published";`, /in the folder that nobody else reads/],

@@ -109,6 +109,7 @@ it('refuses what a server does not start with beside a builder of its own', asyn
     'publish.to = "s3://fleet";',
     'publish.command = [ "/push" ];',
     'repository.directory = "nix";',
+    'repository.submodules = true;',
     'evaluate.source = "tree";',
     'evaluate.skip = "footprint";',
     'evaluate.attribute = "colmenaHive.nodes";',

@@ -73,8 +73,10 @@ describe('files that Floe does not have', () => {
     await fleet.git('-C', fleet.workTree, 'commit', '-q', '-m', 'A submodule');
     const sha = await fleet.push('Use it', { 'hosts/ada.nix': host('import ../vendor/lib/role.nix') });
     await fleet.settled(sha);
-    expect((await errorsOf(sha))['ada']).toMatch(/^vendor\/lib is a submodule, which Floe does not fetch/);
-    expect((await fleet.fleetView()).revision?.warnings).toEqual([expect.stringMatching(/^Floe does not fetch submodules.*: vendor\/lib\./)]);
+    expect((await errorsOf(sha))['ada']).toMatch(/^vendor\/lib is a submodule that is not fetched.*FLOE_REPOSITORY_SUBMODULES/);
+    expect((await fleet.fleetView()).revision?.warnings).toEqual([
+      expect.stringMatching(/^Submodules are not fetched, so these folders are empty: vendor\/lib\./),
+    ]);
     await fleet.git('-C', fleet.workTree, 'rm', '-q', '--cached', 'vendor/lib');
     await fleet.settled(await fleet.push('Good again', { 'hosts/ada.nix': host('"good\\n"'), 'certs/web.pem': null }));
   });

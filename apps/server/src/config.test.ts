@@ -107,6 +107,8 @@ describe('the configuration', () => {
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '*' }, /ignores flake.nix/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '**/*.lock' }, /ignores flake.lock/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /at the root of the repository/],
+      [{ FLOE_REPOSITORY_SUBMODULES: 'yes', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /FLOE_REPOSITORY_SUBMODULES=yes needs the flake.nix at the root/],
+      [{ FLOE_REPOSITORY_SUBMODULES: 'recursive' }, /FLOE_REPOSITORY_SUBMODULES.*yes or no/],
     ] as const)
       expect(problemsOf({ ...minimal, ...wrong })).toMatch(says);
   });
@@ -257,6 +259,7 @@ describe('a builder of its own process', () => {
     for (const [name, value] of [
       ['FLOE_REPOSITORY_TOKEN_FILE', '/token'],
       ['FLOE_REPOSITORY_DIRECTORY', 'nix'],
+      ['FLOE_REPOSITORY_SUBMODULES', 'yes'],
       ['FLOE_INPUTS_FILE', '/inputs'],
       ['FLOE_EVALUATE_SOURCE', 'tree'],
       ['FLOE_EVALUATE_IGNORE', 'docs/**'],

@@ -107,6 +107,7 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
 const BUILDERS_ALONE = [
   'FLOE_REPOSITORY_TOKEN_FILE',
   'FLOE_REPOSITORY_DIRECTORY',
+  'FLOE_REPOSITORY_SUBMODULES',
   'FLOE_INPUTS_FILE',
   'FLOE_EVALUATE_IGNORE',
   'FLOE_EVALUATE_SKIP',

@@ -22,6 +22,8 @@ export const GIT_ERROR_CODES = [
   'REPOSITORY_DAMAGED',
   /** The head is not a commit, or one that git itself rejects. */
   'COMMIT_UNREADABLE',
+  /** What the commit says of its submodules cannot be followed. */
+  'SUBMODULES_REFUSED',
   'BRANCH_NOT_FOUND',
   'BRANCH_NAME_INVALID',
   /** The mirror does not contain the commit: it was never fetched. */

@@ -2,7 +2,17 @@ export type { GitError, GitErrorCode } from './errors.ts';
 export { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 export { findDefaultBranch, openMirror, type GitMirror, type MirrorOptions } from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';
-export type { BranchList, CommitInfo, FetchOutcome, FetchProgress, OpaqueFile, OpaqueKind, SignedParts, TreeReport } from './mirror-types.ts';
+export type {
+  BranchList,
+  CommitInfo,
+  FetchOutcome,
+  FetchProgress,
+  OpaqueFile,
+  OpaqueKind,
+  SignedParts,
+  SubmoduleCommit,
+  TreeReport,
+} from './mirror-types.ts';
 export { shownText } from './text.ts';
 export type { SelfMention } from './self-mentions.ts';
 export type { PathChange } from './path-changes.ts';

@@ -11,8 +11,8 @@ import type { RepositoryLimits } from './limits.ts';
 import { removeUnused } from './loose-objects.ts';
 import { openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from './mirror-types.ts';
-import { ObjectStore } from './object-store.ts';
-import type { CommitMakerDeps } from './object-writer.ts';
+import { ObjectStore, type GitObject } from './object-store.ts';
+import { hasObject, type CommitMakerDeps } from './object-writer.ts';
 import { DamagedError } from './pack/damaged.ts';
 import { diffNodes, diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
 import { openPacks } from './packs.ts';
@@ -21,6 +21,7 @@ import { incompleteTransfer, receivePack } from './receive-pack.ts';
 import { TreeInspector } from './inspect-tree.ts';
 import { TREE_BRANCH, writeTreeCommit } from './tree-commit.ts';
 import { VARIANT_BRANCH, writeVariant } from './variant.ts';
+import { WHOLE_BRANCH, writeWholeCommit } from './whole-commit.ts';
 import { PROBE_BRANCH, writeProbeCommit } from './probe-commit.ts';
 import { openRefs } from './refs.ts';
 import { parseBranchName } from './repository-url.ts';
@@ -57,7 +58,7 @@ const FETCHED_REF = 'refs/floe/fetched';
 /** A ref that never exists: the server sends everything. */
 const NO_REF = 'refs/floe/none';
 /** The branches of the commits that Floe makes. */
-const MADE_BRANCHES = [TREE_BRANCH, PROBE_BRANCH, VARIANT_BRANCH];
+const MADE_BRANCHES = [TREE_BRANCH, PROBE_BRANCH, VARIANT_BRANCH, WHOLE_BRANCH];
 const LONGEST_NAME_SHOWN = 200;
 
 /** Opens a mirror in this thread. Does no I/O before the first call. */
@@ -350,6 +351,20 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     selfMentions: (signal, sha) =>
       reading(signal, async () => await findSelfMentions({ tree: readTree, blob: readAny }, (await knownCommit(sha)).tree)),
     probeCommit: (signal, sha, withFile) => make(signal, PROBE_BRANCH, sha, async (deps, { tree }) => await writeProbeCommit(deps, tree, withFile)),
+    wholeCommit: (signal, sha, submodules, from) =>
+      make(signal, WHOLE_BRANCH, sha, async (deps, commit) => {
+        const others = new ObjectStore(from, limits.objectBytes);
+        const other = async (oid: string): Promise<GitObject | undefined> => {
+          signal.throwIfAborted();
+          options.onAlive();
+          return await others.read(oid);
+        };
+        try {
+          return await writeWholeCommit({ ...deps, raw: readAny, has: async (oid) => await hasObject(dir, oid), other }, commit, submodules);
+        } finally {
+          others.close();
+        }
+      }),
     treeCommit: (signal, sha, ignored) => make(signal, TREE_BRANCH, sha, async (deps, { tree }) => await writeTreeCommit(deps, tree, ignored)),
     without: (signal, sha, paths) =>
       make(signal, VARIANT_BRANCH, sha, async (deps, commit) => await writeVariant({ ...deps, raw: readAny }, commit, paths)),

@@ -54,6 +54,12 @@ export interface TreeReport {
   readonly submodules: readonly string[];
 }
 
+/** The commit of a submodule, at its path from the root of the repository. */
+export interface SubmoduleCommit {
+  readonly path: string;
+  readonly sha: CommitSha;
+}
+
 /** The progress of a fetch. */
 export interface FetchProgress {
   /** Bytes received so far; the server does not send a total. */
@@ -86,5 +92,6 @@ export interface MirrorOperations {
   without(sha: CommitSha, paths: readonly string[]): Promise<CommitSha>;
   probeCommit(sha: CommitSha, withFile: boolean): Promise<CommitSha>;
   selfMentions(sha: CommitSha): Promise<readonly SelfMention[]>;
+  wholeCommit(sha: CommitSha, submodules: readonly SubmoduleCommit[], from: string): Promise<CommitSha>;
   treeCommit(sha: CommitSha, ignored: readonly string[]): Promise<CommitSha>;
 }

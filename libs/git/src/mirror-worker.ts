@@ -38,6 +38,8 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.probeCommit(signal, ...call.args);
     case 'selfMentions':
       return mirror.selfMentions(signal, ...call.args);
+    case 'wholeCommit':
+      return mirror.wholeCommit(signal, ...call.args);
     case 'treeCommit':
       return mirror.treeCommit(signal, ...call.args);
   }

@@ -47,7 +47,7 @@ async function nix(...args: string[]): Promise<string> {
 }
 
 async function evaluate(sha: CommitSha, attribute: string): Promise<string> {
-  return nix('eval', '--raw', `${mirror.flakeUrl(sha)}#${attribute}`);
+  return nix('eval', '--raw', `${await mirror.flakeUrl(sha)}#${attribute}`);
 }
 
 it('evaluates each commit, also an older one and one of a later fetch', async () => {
@@ -69,7 +69,7 @@ it('evaluates each commit, also an older one and one of a later fetch', async ()
 it('gives the metadata of a commit', async () => {
   const head = await repository.commit({ 'flake.nix': flake('one'), 'part.nix': '"part"' }, 'first');
   await mirror.fetch(undefined);
-  const metadata = JSON.parse(await nix('flake', 'metadata', '--json', mirror.flakeUrl(head))) as { revision: string; locked: { rev: string } };
+  const metadata = JSON.parse(await nix('flake', 'metadata', '--json', await mirror.flakeUrl(head))) as { revision: string; locked: { rev: string } };
   expect(metadata.revision).toBe(head);
   expect(metadata.locked.rev).toBe(head);
 });
@@ -117,7 +117,7 @@ it('evaluates a flake in a folder of the repository', async () => {
   });
   try {
     const { head } = await inFolder.fetch(undefined);
-    expect(await nix('eval', '--raw', `${inFolder.flakeUrl(head)}#answer`)).toBe('folder of the root');
+    expect(await nix('eval', '--raw', `${await inFolder.flakeUrl(head)}#answer`)).toBe('folder of the root');
   } finally {
     await inFolder[Symbol.asyncDispose]();
   }

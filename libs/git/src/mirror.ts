@@ -1,15 +1,16 @@
 import { resolve } from 'node:path';
-import { TREE_ADDRESS, type CommitSha, type NodeChange } from '@floe/model';
+import { COMMIT_ADDRESS, TREE_ADDRESS, type CommitSha, type NodeChange } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
-import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, SignedParts, TreeReport } from './mirror-types.ts';
+import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, SignedParts, SubmoduleCommit, TreeReport } from './mirror-types.ts';
 import type { PathChange } from './path-changes.ts';
 import type { ThreadData } from './thread-messages.ts';
 import { PROBE_BRANCH } from './probe-commit.ts';
 import type { SelfMention } from './self-mentions.ts';
 import { TREE_BRANCH } from './tree-commit.ts';
 import { VARIANT_BRANCH } from './variant.ts';
+import { WHOLE_BRANCH } from './whole-commit.ts';
 import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.ts';
 
 export interface MirrorOptions {
@@ -70,12 +71,17 @@ export interface GitMirror extends AsyncDisposable {
    * commits with the same files.
    */
   tree(sha: CommitSha, ignored: readonly string[]): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
+  /**
+   * A commit like `sha` with the files of its submodules, which are read from the git folder `from`, and the flake's address of these files, with the id
+   * and the date of `sha`. Those at other paths stay empty folders. Throws SUBMODULES_REFUSED when one of their commits cannot be read.
+   */
+  whole(sha: CommitSha, submodules: readonly SubmoduleCommit[], from: string): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
   /** The flake URL of a commit with the same files, another id and another date; `withFile`: and one file more that nothing needs. */
   flakeUrlOfAnother(sha: CommitSha, withFile: boolean): Promise<string>;
   /** The lines of the commit's Nix files that look as if they used the flake itself. */
   selfMentions(sha: CommitSha): Promise<readonly SelfMention[]>;
   /** The flake URL of a commit on the mirror's branch: `git+file://<dir>?ref=<branch>&rev=<sha>`, with the flake's folder. */
-  flakeUrl(sha: CommitSha): string;
+  flakeUrl(sha: CommitSha): Promise<string>;
 }
 
 const DEFAULT_SILENCE_MS = 120_000;
@@ -128,11 +134,15 @@ export function mirrorBy(
     selfMentions: async (sha) => await calls.call('selfMentions', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await calls.call('without', [sha, paths]), directory),
     flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await calls.call('probeCommit', [sha, withFile]), directory),
+    whole: async (sha, submodules, from) => {
+      const made = await calls.call('wholeCommit', [sha, submodules, from]);
+      return { sha: made, flakeUrl: `${flakeUrl(dir, WHOLE_BRANCH, made, directory)}${COMMIT_ADDRESS}${sha}` };
+    },
     tree: async (sha, ignored) => {
       const made = await calls.call('treeCommit', [sha, ignored]);
       return { sha: made, flakeUrl: `${flakeUrl(dir, TREE_BRANCH, made, directory)}${TREE_ADDRESS}` };
     },
-    flakeUrl: (sha) => flakeUrl(dir, branch, sha, directory),
+    flakeUrl: async (sha) => await Promise.resolve(flakeUrl(dir, branch, sha, directory)),
     [Symbol.asyncDispose]: async () => await calls[Symbol.asyncDispose](),
   };
 }

@@ -1,7 +1,6 @@
 import type { CommitSha } from '@floe/model';
 import { toCommitSha } from './commit-sha.ts';
-import { writeObject, writeTree, type CommitMakerDeps } from './object-writer.ts';
-import type { ExactEntry } from './tree.ts';
+import { inOrder, writeObject, writeTree, type CommitMakerDeps } from './object-writer.ts';
 
 /** The branch that keeps the commit: Nix finds commits by branch. */
 export const PROBE_BRANCH = 'floe-another-commit';
@@ -18,10 +17,4 @@ export async function writeProbeCommit(deps: CommitMakerDeps, tree: string, with
   }
   const nobody = 'Floe <floe> 1000000000 +0000';
   return toCommitSha(await writeObject(deps, 'commit', Buffer.from(`tree ${root}\nauthor ${nobody}\ncommitter ${nobody}\n\nanother commit\n`)));
-}
-
-/** Git sorts folders as if their names ended with a slash. */
-function inOrder<Entry extends Pick<ExactEntry, 'mode' | 'name'>>(entries: readonly Entry[]): Entry[] {
-  const keyOf = ({ mode, name }: Entry): Buffer => (mode.startsWith('04') ? Buffer.concat([name, Buffer.from('/')]) : name);
-  return entries.toSorted((one, other) => Buffer.compare(keyOf(one), keyOf(other)));
 }

@@ -24,6 +24,7 @@ export { HOSTS_ATTRIBUTE_FORM } from './hosts-attribute.ts';
 export { keyProblem, KNOWN_HOST_FORM } from './ssh-access.ts';
 export { TOKEN_FORM, type InputAccess } from './input-access.ts';
 export { mapOf } from './map-of.ts';
+export { createSubmodules, type Submodules } from './submodules/submodules.ts';
 export { createNix, createRepositoryNix, type Nix, type RepositoryNix } from './nix.ts';
 export { OWN_SETTINGS, readOwnSettings } from './own-settings.ts';
 export type { DownloadProgress } from './progress.ts';

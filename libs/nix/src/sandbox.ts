@@ -41,6 +41,8 @@ export interface Belongings {
   readonly env: (home: string) => Readonly<Record<string, string>>;
   /** Lines of Nix's settings. */
   readonly settings: (home: string) => readonly string[];
+  /** A folder of ours that it may write, at the same path. Default: none. */
+  readonly writable?: string | undefined;
   /** What must not be seen of its output: a server can repeat what it is told. */
   readonly hidden: readonly string[];
 }
@@ -137,9 +139,10 @@ export async function openSandbox(
   const readOnly = readable.flatMap((path) => ['--ro-bind-try', path, path]);
   const before = [...ISOLATION, ...machine.mounts, ...nix.mounts];
   const after = ['--proc', '/proc', ...settings, '--dev', '/dev', ...SHARED_MEMORY];
-  const confine = (run: RunFolders, file: string, args: readonly string[]): SandboxedCommand => {
+  const confine = (run: RunFolders, file: string, args: readonly string[], writable?: string): SandboxedCommand => {
     const copies = run.copies.flatMap(({ from, to }) => ['--ro-bind', from, join(home, to)]);
-    const own = ['--bind', run.temporary, '/tmp', ...readOnly, ...after, '--bind', run.home, home, ...copies, '--chdir', home, '--'];
+    const written = writable === undefined ? [] : ['--bind', writable, writable];
+    const own = ['--bind', run.temporary, '/tmp', ...readOnly, ...written, ...after, '--bind', run.home, home, ...copies, '--chdir', home, '--'];
     return { file: LAUNCH[0], args: [...LAUNCH.slice(1), ...before, ...own, file, ...args], env, readStatus, [Symbol.asyncDispose]: run.remove };
   };
   const sandbox: Sandbox = {
@@ -148,7 +151,7 @@ export async function openSandbox(
     prepareWith: async (file, args, belongings) => {
       const run = await folders.make();
       await writeBelongings(run.home, belongings);
-      return { ...confine(run, file, args), env: withBelongings(env, home, belongings) };
+      return { ...confine(run, file, args, belongings.writable), env: withBelongings(env, home, belongings) };
     },
     prepareKept: async (file, args) => confine(await folders.keep(), file, args),
     forgetKept: async () => await folders.forget(),

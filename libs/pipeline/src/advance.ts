@@ -35,7 +35,8 @@ export async function advance(deps: PipelineDeps, repository: Repository, revisi
     }
     case 'VERIFYING': {
       // Of a submitted one, nothing is read from git.
-      const refusal = revision.handoverId === undefined ? await refusalOf(deps, revision) : undefined;
+      // Who signed it is asked first: its submodules may be fetched.
+      const refusal = revision.handoverId === undefined ? ((await unsignedOf(deps, revision)) ?? (await refusalOf(deps, revision))) : undefined;
       if (refusal === undefined) await record('verified');
       else await record('refused', refusal);
       return false;

@@ -5,15 +5,31 @@ import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 
 /** The errors of libs/git that are about this commit and permanent. */
-const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE']);
+const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE', 'SUBMODULES_REFUSED']);
 
 /**
  * Checks a commit before Nix reads it. Returns why it is refused: a date on which Nix fails, a tree that is too large when checked out, a
  * name that no file can have. Who signed it is asked at each later step (`refusalOfSigners()`). Missing content (Git LFS, git-crypt) is judged per host, by the hosts that use it.
- * Submodules, which Floe does not fetch, are noted on the revision as a warning.
+ * Submodules that are not fetched are noted on the first revision that has them.
  */
-export async function refusalOf({ mirror, store }: Pick<PipelineDeps, 'mirror' | 'store'>, { id, sha }: Revision): Promise<string | undefined> {
-  return await refusalOfCommit(mirror, sha, async (submodules) => await store.revisions.noteWarnings(id, [submoduleWarning(submodules)]));
+export async function refusalOf(
+  { mirror, store }: Pick<PipelineDeps, 'mirror' | 'store'>,
+  { id, sha, repositoryId }: Revision,
+): Promise<string | undefined> {
+  return await refusalOfCommit(mirror, sha, async (submodules) => {
+    const previous = await store.revisions.newestPublishedOfBranch(repositoryId);
+    // People were told.
+    if (previous !== undefined && (await submodulesOf(mirror, previous.sha)) === submodules.join('\0')) return;
+    await store.revisions.noteWarnings(id, [submoduleWarning(submodules)]);
+  });
+}
+
+/** Undefined: that is not known any more. */
+async function submodulesOf(mirror: PipelineDeps['mirror'], sha: CommitSha): Promise<string | undefined> {
+  return await mirror.inspect(sha).then(
+    ({ submodules }) => submodules.join('\0'),
+    () => undefined,
+  );
 }
 
 /** The same of any commit. */
@@ -42,5 +58,5 @@ function submoduleWarning(paths: readonly string[]): string {
     .map((path) => shownText(path, 60))
     .join(', ');
   const more = paths.length > NAMED ? ', …' : '';
-  return `Floe does not fetch submodules; these are empty folders: ${named}${more}. If a host needs their files, make them inputs of the flake.`;
+  return `Submodules are not fetched, so these folders are empty: ${named}${more}. If a host needs their files, set repository.submodules of the server (FLOE_REPOSITORY_SUBMODULES=yes): those that .gitmodules names are fetched then.`;
 }

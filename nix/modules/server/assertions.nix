@@ -42,11 +42,12 @@ in
             && cfg.publish.command == null
             && cfg.policyFloor == { }
             && cfg.repository.directory == null
+            && !cfg.repository.submodules
             && cfg.evaluate.source == "commit"
             && cfg.evaluate.ignore == [ ]
             && cfg.evaluate.skip == null
             && cfg.evaluate.attribute == "nixosConfigurations";
-        message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, signCommand, publish, policyFloor, repository.directory and evaluate out, and set them there";
+        message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, signCommand, publish, policyFloor, repository.directory, repository.submodules and evaluate out, and set them there";
       }
       {
         assertion = hasOwnBuilder -> cfg.cacheDir != null || cfg.cacheUrl != null;

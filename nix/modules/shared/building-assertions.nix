@@ -24,6 +24,10 @@ let
 in
 [
   {
+    assertion = cfg.repository.submodules -> cfg.repository.directory == null || cfg.repository.directory == ".";
+    message = "${option}.repository.submodules needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
+  }
+  {
     assertion = cfg.evaluate.source == "tree" -> cfg.repository.directory == null || cfg.repository.directory == ".";
     message = "${option}.evaluate.source = \"tree\" needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";
   }

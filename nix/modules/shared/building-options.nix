@@ -29,7 +29,7 @@ in
       example = "https://github.com/example/fleet.git";
       description = ''
         The fleet's repository. No SSH address, no repository in SHA-256 format. Files in Git LFS and files that git-crypt
-        and the like encrypt are not what hosts may use, and submodules are empty folders.
+        and the like encrypt are not what hosts may use. Submodules are empty folders without the option submodules.
       '';
     };
     branch = orNull types.str ''
@@ -41,6 +41,14 @@ in
     maxMib = between 1 2000000 512 "Limit of one download. The first one is the branch's whole history.";
     maxFileMib = between 1 2000000 100 "Limit of one file in the history, which is held in memory.";
     silenceSeconds = between 1 86400 120 "How long the git server may be silent.";
+    submodules = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Evaluate commits with the files of their submodules, which git fetches from the URLs in .gitmodules, over HTTPS or SSH. Private ones
+        need a login for their git host in the option inputs. The flake.nix is then at the root of the repository.
+      '';
+    };
     testingBranches = between 0 100 0 ''
       How many branches testing/HOST are followed; 0: none. The host of such a branch is asked to try its head for 24 hours at most,
       if it has services.floe.agent.trials.enable. Whoever may push to such a branch chooses that system: protect testing/* at the forge.

@@ -49,6 +49,7 @@ in
     FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
     FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;
     FLOE_REPOSITORY_TESTING_BRANCHES = cfg.repository.testingBranches;
+    FLOE_REPOSITORY_SUBMODULES = if cfg.repository.submodules then "yes" else null;
     FLOE_EVALUATE_SOURCE = cfg.evaluate.source;
     FLOE_EVALUATE_IGNORE = if cfg.evaluate.ignore == [ ] then null else lib.concatStringsSep "," cfg.evaluate.ignore;
     FLOE_EVALUATE_SKIP = cfg.evaluate.skip;

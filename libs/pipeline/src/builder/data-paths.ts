@@ -6,6 +6,7 @@ export function dataPaths(dataDir: string) {
     database: join(dataDir, 'database'),
     mirror: join(dataDir, 'mirror.git'),
     testingMirror: join(dataDir, 'mirror-testing.git'),
+    submodules: join(dataDir, 'submodules.git'),
     cache: join(dataDir, 'cache'),
     statements: join(dataDir, 'statements'),
     footprints: join(dataDir, 'footprints.json'),

@@ -19,6 +19,8 @@ export interface RepositoryConfig {
   readonly silenceMs: number;
   /** How many branches `testing/<host>` are followed; 0: none. */
   readonly testingBranches: number;
+  /** Commits are evaluated with the files of their submodules. */
+  readonly hasSubmodules: boolean;
   /** What of a commit is evaluated. */
   readonly source: EvaluateSource;
   /** A host is not evaluated where a commit changes nothing that its last evaluation looked at. */
@@ -67,6 +69,12 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
   if (branch !== undefined && branch.length > MAX_BRANCH_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_BRANCH has more than ${MAX_BRANCH_CHARACTERS} characters: set it to a branch`);
   else if (branch !== undefined) noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));
+  const hasSubmodules = read.checked('FLOE_REPOSITORY_SUBMODULES', v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes';
+  // Nix 2.8 knows no folder of a flake that is given by its files.
+  if (hasSubmodules && directory !== undefined && directory !== '.')
+    read.problem(
+      'FLOE_REPOSITORY_SUBMODULES=yes needs the flake.nix at the root of the repository: leave it out, or move the flake and leave FLOE_REPOSITORY_DIRECTORY out',
+    );
   return {
     url,
     branch,
@@ -77,6 +85,7 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
       objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),
     },
     testingBranches: read.checked('FLOE_REPOSITORY_TESTING_BRANCHES', TestingBranches, 0, 'how many branches testing/HOST are followed: 0 to 100'),
+    hasSubmodules,
     skips: read.checked('FLOE_EVALUATE_SKIP', Skip, 'nothing', 'footprint (or nothing, the default)') === 'footprint',
     source: parseSource(read, directory === '.' ? undefined : directory),
     silenceMs: 1000 * read.count('FLOE_REPOSITORY_SILENCE_SECONDS', 120, 'seconds'),

@@ -32,7 +32,11 @@ export async function openRepositorySandbox(
     const nonce = `${deps.clock.now()}`;
     return await openSandbox(options, {
       secrets: [...secrets, ...config.secretFiles],
-      needed: [...(config.inputAccess.some(({ ssh }) => ssh !== undefined) ? ['ssh'] : []), ...(config.repository.skips ? ['strace', 'grep'] : [])],
+      needed: [
+        ...(config.inputAccess.some(({ ssh }) => ssh !== undefined) ? ['ssh'] : []),
+        ...(config.repository.hasSubmodules ? ['git'] : []),
+        ...(config.repository.skips ? ['strace', 'grep'] : []),
+      ],
       programs: [process.execPath],
       nonce,
       mayBuildsChangeStore: config.mayBuildsChangeStore,

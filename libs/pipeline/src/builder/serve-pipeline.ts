@@ -15,6 +15,7 @@ import { keepCache } from './cache-keeper.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
 import { elsewhere, readableCache } from './readable-cache.ts';
 import { ofSettings } from './of-settings.ts';
+import { submodulesOf } from './submodules-of.ts';
 import { openTesting } from './testing-mirror.ts';
 import { loadOrCreateInstanceId } from './data-folder.ts';
 
@@ -36,7 +37,8 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const opened = { ...config.repository, dir: paths.mirror, logger };
   const find = async (until: AbortSignal): Promise<string> => await findDefaultBranch(opened, until);
   const branch = await branchOf({ ...deps, ...config, find }, repositoryId, signal);
-  await using mirror = await openMirror({
+  const withThem = submodulesOf(deps, signal);
+  await using bare = await openMirror({
     ...opened,
     branch,
     onDefaultBranch: (named) => {
@@ -45,7 +47,8 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     },
     onProgress: (progress) => deps.fetches.noteProgress(progress),
   });
-  await using testing = await openTesting(deps, repositoryId, branch);
+  const mirror = withThem(bare, paths.mirror);
+  await using testing = await openTesting({ ...deps, withThem }, repositoryId, branch);
   const cores = cpus().length;
   // A home to which untrusted code never writes.
   const env = { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') };

@@ -11,6 +11,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_MAX_FILE_MIB', 'repository.maxFileMib'],
   ['FLOE_REPOSITORY_SILENCE_SECONDS', 'repository.silenceSeconds'],
   ['FLOE_REPOSITORY_TESTING_BRANCHES', 'repository.testingBranches'],
+  ['FLOE_REPOSITORY_SUBMODULES', 'repository.submodules'],
   ['FLOE_EVALUATE_SOURCE', 'evaluate.source'],
   ['FLOE_EVALUATE_IGNORE', 'evaluate.ignore'],
   ['FLOE_EVALUATE_SKIP', 'evaluate.skip'],

@@ -4,6 +4,7 @@ import { TRIAL_CONTEXT } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import { describeTesting } from '@floe/views';
 import type { TestingDeps } from '../testing-branches/testing-deps.ts';
+import type { WithThem } from './submodules-of.ts';
 import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
 
@@ -11,6 +12,8 @@ export interface TestingMirrorDeps {
   readonly config: BuilderConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Default: mirrors are as they are. */
+  readonly withThem?: WithThem;
 }
 
 /**
@@ -18,13 +21,13 @@ export interface TestingMirrorDeps {
  * nor hold up the tracked one's.
  */
 export async function openTesting(
-  { config, clock, logger }: TestingMirrorDeps,
+  { config, clock, logger, withThem = (mirror) => mirror }: TestingMirrorDeps,
   repositoryId: string,
   tracked: string,
 ): Promise<TestingDeps & AsyncDisposable> {
   const { repository, publicUrl, forge } = config;
-  const open = async (branch: string): Promise<GitMirror> =>
-    await openMirror({ ...repository, branch, dir: dataPaths(config.dataDir).testingMirror, logger });
+  const dir = dataPaths(config.dataDir).testingMirror;
+  const open = async (branch: string): Promise<GitMirror> => withThem(await openMirror({ ...repository, branch, dir, logger }), dir);
   // Starts its thread with the first call.
   const listing = await open(tracked);
   return {

@@ -8,6 +8,7 @@ export function repositorySettings(branch: string): string {
   FLOE_REPOSITORY_MAX_MIB          of one download; default: 512
   FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
+  FLOE_REPOSITORY_SUBMODULES yes: commits have the files of their submodules; default: no
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
   FLOE_EVALUATE_SOURCE             commit (default), or tree: the files alone, so that self has no commit (docs/configuration.md)
   FLOE_EVALUATE_IGNORE             files that no system needs, such as docs/**,.github/**,**/*.md; default: none

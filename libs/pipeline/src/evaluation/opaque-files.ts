@@ -76,7 +76,7 @@ export async function explainOpaque({ mirror }: Pick<PipelineDeps, 'mirror'>, { 
   const { opaque, submodules } = await mirror.inspect(sha);
   const submodule = submodules.find((path) => hasPath(error, path) || folderSpellings(path).some((spelling) => error.includes(spelling)));
   if (submodule !== undefined) {
-    return `${shownText(submodule, 200)} is a submodule, which Floe does not fetch: it is an empty folder; make it an input of the flake: ${error}`;
+    return `${shownText(submodule, 200)} is a submodule that is not fetched, so its folder is empty: set repository.submodules of the server (FLOE_REPOSITORY_SUBMODULES=yes), or make it an input of the flake: ${error}`;
   }
   const named = opaque.filter(({ path }) => hasPath(error, path));
   return named.length === 0 ? error : `${sentence(named, named, true)}: ${error}`;

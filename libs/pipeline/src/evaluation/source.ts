@@ -13,7 +13,7 @@ const BUT_IGNORED = `${AS_COMMIT} but `;
 
 /** The address by which Nix evaluates a commit. */
 export async function addressOf({ mirror, source }: SourceDeps, sha: CommitSha): Promise<string> {
-  return source?.kind === 'tree' ? (await mirror.tree(sha, source.ignored)).flakeUrl : mirror.flakeUrl(sha);
+  return source?.kind === 'tree' ? (await mirror.tree(sha, source.ignored)).flakeUrl : await mirror.flakeUrl(sha);
 }
 
 /** The same of a commit like it, in which these files cannot be read. */

@@ -148,7 +148,7 @@ test('a trace misses no file whose change changes the host, whatever was edited,
         if (sha === undefined) continue;
         await mirror.fetch(undefined);
         await mirror.accept(sha);
-        const address = isTree ? (await mirror.tree(sha, [])).flakeUrl : mirror.flakeUrl(sha);
+        const address = isTree ? (await mirror.tree(sha, [])).flakeUrl : await mirror.flakeUrl(sha);
         const found = await evaluate(address, HOSTS);
         for (const [host, { sha: before, drvPath, looks, usesSelf }] of known) {
           const changed = await mirror.changedNodes(before, sha).then((nodes) => (nodes === 'unknown' ? 'all' : changedLooks(nodes)));

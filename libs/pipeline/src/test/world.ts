@@ -241,7 +241,8 @@ export class World implements AsyncDisposable {
         const same = String(this.commits.findIndex((each) => JSON.stringify(each) === text) + 1);
         return await Promise.resolve({ sha, flakeUrl: `mirror?${same}#tree` });
       },
-      flakeUrl: (sha) => sha,
+      whole: async (sha) => await Promise.resolve({ sha, flakeUrl: sha }),
+      flakeUrl: async (sha) => await Promise.resolve(sha),
       [Symbol.asyncDispose]: async () => undefined,
     };
   }

@@ -1,0 +1,24 @@
+import type { GitMirror } from '@floe/git';
+import { createSubmodules, type Sandbox } from '@floe/nix';
+import { exec, type Logger } from '@floe/runtime';
+import { withSubmodules } from '../submodules/with-submodules.ts';
+import type { BuilderConfig } from './builder-config.ts';
+import { dataPaths } from './data-paths.ts';
+
+/** A mirror in the folder `dir` whose commits have the files of their submodules, where the settings ask for that; otherwise it is as it was. */
+export type WithThem = (mirror: GitMirror, dir: string) => GitMirror;
+
+interface Deps {
+  readonly config: BuilderConfig;
+  readonly sandbox: Sandbox;
+  readonly logger: Logger;
+}
+
+export function submodulesOf({ config, sandbox, logger }: Deps, signal: AbortSignal): WithThem {
+  const { hasSubmodules, url, limits, silenceMs } = config.repository;
+  if (!hasSubmodules) return (mirror) => mirror;
+  const { inputAccess, dataDir } = config;
+  const dir = dataPaths(dataDir).submodules;
+  const submodules = createSubmodules({ exec, logger, sandbox, inputAccess, dir, maxBytes: limits.downloadBytes, silenceMs, signal });
+  return (mirror, folder) => withSubmodules(mirror, submodules, { dir: folder, url });
+}
