@@ -112,6 +112,7 @@ it('refuses what a server does not start with beside a builder of its own', asyn
     'repository.submodules = true;',
     'evaluate.source = "tree";',
     'evaluate.skip = "footprint";',
+    'evaluate.hostsFile = "hosts.nix";',
     'evaluate.attribute = "colmenaHive.nodes";',
   ])
     expect(await failed([...needed, setting]), setting).toEqual([

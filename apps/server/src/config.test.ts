@@ -108,6 +108,10 @@ describe('the configuration', () => {
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_EVALUATE_IGNORE: '**/*.lock' }, /ignores flake.lock/],
       [{ FLOE_EVALUATE_SOURCE: 'tree', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /at the root of the repository/],
       [{ FLOE_REPOSITORY_SUBMODULES: 'yes', FLOE_REPOSITORY_DIRECTORY: 'nix' }, /FLOE_REPOSITORY_SUBMODULES=yes needs the flake.nix at the root/],
+      ...['../hosts.nix', '/hosts.nix', 'a/../hosts.nix', 'hosts', '-x.nix', 'a b.nix'].map(
+        (file) => [{ FLOE_EVALUATE_HOSTS_FILE: file }, /FLOE_EVALUATE_HOSTS_FILE/] as const,
+      ),
+      [{ FLOE_EVALUATE_HOSTS_FILE: 'nix/hosts.nix', FLOE_EVALUATE_IGNORE: 'nix/**' }, /ignores nix\/hosts.nix/],
       [{ FLOE_REPOSITORY_SUBMODULES: 'recursive' }, /FLOE_REPOSITORY_SUBMODULES.*yes or no/],
     ] as const)
       expect(problemsOf({ ...minimal, ...wrong })).toMatch(says);
@@ -265,6 +269,7 @@ describe('a builder of its own process', () => {
       ['FLOE_EVALUATE_IGNORE', 'docs/**'],
       ['FLOE_EVALUATE_SKIP', 'footprint'],
       ['FLOE_EVALUATE_ATTRIBUTE', 'colmenaHive.nodes'],
+      ['FLOE_EVALUATE_HOSTS_FILE', 'hosts.nix'],
       ['FLOE_POLICY_FLOOR', '{}'],
       ['FLOE_SSH_SIGNERS_FILE', '/signers'],
       ['FLOE_OPENPGP_SIGNERS_FILE', '/keys'],

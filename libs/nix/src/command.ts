@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
 import { FloeError, NO_TIME_LIMIT, type Exec, type ExecResult, type Logger, nixString } from '@floe/runtime';
 import { STORE_PATH_FORM, type Look, type StorePath } from '@floe/model';
-import { gitAddress } from './flake-address.ts';
+import { flakeAt, gitAddress } from './flake-address.ts';
 import { HOSTS_ATTRIBUTE } from './hosts-attribute.ts';
+import { outputsOfFile } from './hosts-file.ts';
 import type { LockedInput } from './flake-lock.ts';
 import type { AskRemote } from './ask-remote.ts';
 import { accessOf, belongingsFor, questionFor, type InputAccess } from './input-access.ts';
@@ -113,6 +114,8 @@ export interface RepositoryNixDeps {
   readonly sandbox: Sandbox;
   /** Where the flake has its hosts, as `colmenaHive.nodes`. Default: `nixosConfigurations`. */
   readonly hostsAttribute?: string | undefined;
+  /** The file that gives the hosts, where the repository is no flake. Default: it is one. */
+  readonly hostsFile?: string | undefined;
   /** Whose turn it is to be evaluated, among all of this machine. Default: everybody's at once. */
   readonly gate?: EvaluationGate | undefined;
   /** How private inputs are fetched. Default: they are not. */
@@ -133,6 +136,15 @@ export class RepositoryCommand {
 
   get hostsAttribute(): string {
     return this.#deps.hostsAttribute ?? HOSTS_ATTRIBUTE;
+  }
+
+  get hostsFile(): string | undefined {
+    return this.#deps.hostsFile;
+  }
+
+  /** The expression of the outputs at an address: the flake's, or what the file of the hosts gives. */
+  outputsAt(address: string): string {
+    return this.hostsFile === undefined ? flakeAt(address) : outputsOfFile(address, this.hostsFile, this.hostsAttribute);
   }
 
   /** Folders that Nix writes to: its store, and the parent of its homes and temporary files. */

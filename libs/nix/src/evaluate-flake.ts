@@ -4,7 +4,6 @@ import { NO_EVAL_CACHE } from './answer.ts';
 import type { CommandResult, RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
 import { commandFailed, explain, serverUnwell, stopped } from './failure.ts';
-import { flakeAt } from './flake-address.ts';
 import { lockProblem, readFlakeSource } from './flake-source.ts';
 import { describeAway, lookForInputs } from './inputs-away.ts';
 
@@ -34,7 +33,7 @@ const MAX_MENDED = 2;
 export async function evaluateFlake(command: RepositoryCommand, flakeUrl: string, question: FlakeQuestion): Promise<CommandResult> {
   const { expression, maxAnswerBytes: maxStdoutBytes, timeoutMs, maxMemoryBytes, signal } = question;
   const limits = { timeoutMs, maxMemoryBytes, signal };
-  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `let flake = ${flakeAt(flakeUrl)}; in ${expression}`];
+  const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `let flake = ${command.outputsAt(flakeUrl)}; in ${expression}`];
   const ask = async (): Promise<CommandResult> => await command.run('nix', args, { ...limits, maxStdoutBytes });
   await command.keepRepository(flakeUrl, limits);
   let asked = await ask();
@@ -62,6 +61,8 @@ async function mend(command: RepositoryCommand, flakeUrl: string, { result, log 
   if (limits.signal.aborted) throw stopped(what);
   // They may be all that is asked for.
   if (arrived > 0) return true;
+  if (command.hostsFile !== undefined && log.hasDownloaded)
+    throw new FloeError('INPUT_AWAY', `${what}: ${explain(log, result)}`, { retryable: true });
   if (away.length === 0) return false;
   const { code, error } = describeAway(away);
   throw new FloeError(code, error, { retryable: code === 'INPUT_AWAY' });

@@ -119,7 +119,7 @@ class Evaluation {
 
   async #run(host: HostName, ...more: readonly string[]): Promise<HostRun> {
     const isAsked = this.#isAsked(host);
-    const expression = hostExpression(configOf(this.#flakeUrl, this.#command.hostsAttribute, host), isAsked);
+    const expression = hostExpression(configOf(this.#command, this.#flakeUrl, host), isAsked);
     const root = this.#command.rootOf(this.#flakeUrl);
     const imported = root === undefined ? undefined : new ImportedFiles(root);
     const args = imported === undefined ? more : [...more, ...NAMES_IMPORTS];
@@ -146,7 +146,7 @@ class Evaluation {
   /** One that says it without its system is Floe's, or nothing that says so: the error is its system's. */
   async #isSilent(host: HostName): Promise<boolean> {
     if (!this.#isAsked(host)) return false;
-    const asked = await this.#ask(oursExpression(configOf(this.#flakeUrl, this.#command.hostsAttribute, host)), [], () => false);
+    const asked = await this.#ask(oursExpression(configOf(this.#command, this.#flakeUrl, host)), [], () => false);
     return !asked.isOk || !isOursAnswered(asked.result.stdout);
   }
 
@@ -181,7 +181,8 @@ class Evaluation {
       case 'own': {
         const { away } = await this.#lookForInputs();
         const [error, isSilent] = [await this.#explain(host, run), await this.#isSilent(host)];
-        if (away.length === 0) return fail('EVALUATION_FAILED', error, isSilent);
+        const isPinAway = this.#command.hostsFile !== undefined && log.hasDownloaded;
+        if (away.length === 0) return fail(isPinAway ? 'INPUT_AWAY' : 'EVALUATION_FAILED', error, isSilent);
         const inputs = describeAway(away);
         return fail(inputs.code, `${inputs.error}\n${error}`, isSilent);
       }

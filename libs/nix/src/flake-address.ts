@@ -28,3 +28,13 @@ export function flakeAt(address: string): string {
     hash = builtins.replaceStrings [ "+" ] [ "%2B" ] tree.narHash;
   in builtins.getFlake (builtins.unsafeDiscardStringContext "path:\${tree.outPath}?${origin}&narHash=\${hash}"))`;
 }
+
+/** The beginning of an expression in which `folder` is the flake's folder. */
+export function folderOf(flakeUrl: string): string {
+  const [base = '', query = ''] = gitAddress(flakeUrl).split('?');
+  const parameters = new URLSearchParams(query);
+  const folder = parameters.get('dir');
+  parameters.delete('dir');
+  const url = `${base}?${parameters.toString().replaceAll('%2F', '/')}`;
+  return `let folder = "\${builtins.fetchTree ${nixString(url)}}" + ${nixString(folder === null ? '' : `/${folder}`)}; in`;
+}

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import type { ReadLimits } from './evaluate-flake.ts';
-import { folderOf } from './flake-source.ts';
+import { folderOf } from './flake-address.ts';
 
 /** What a flake's `nixConfig` asks for, and Nix's settings on this server lack. */
 export interface LackingSettings {

@@ -1,10 +1,9 @@
-import { nixString } from '@floe/runtime';
 import { storableText } from '@floe/model';
 import * as v from 'valibot';
 import { NO_EVAL_CACHE, tryParseAnswer } from './answer.ts';
 import type { RepositoryCommand } from './command.ts';
 import { diagnose } from './diagnose.ts';
-import { gitAddress } from './flake-address.ts';
+import { folderOf, gitAddress } from './flake-address.ts';
 import { MAX_LOCK_CHARACTERS, readLock, type LockedInput } from './flake-lock.ts';
 
 /** A flake's files in the store, and its parsed lock file. Reading them runs no code of the flake. */
@@ -83,14 +82,4 @@ async function declaredInputs(command: RepositoryCommand, flakeUrl: string, limi
   const args = ['eval', '--json', ...NO_EVAL_CACHE, '--expr', `${folderOf(flakeUrl)} ${names}`];
   const { result, isOk } = await command.run('nix', args, { ...limits, timeoutMs: TIMEOUT_MS });
   return isOk ? tryParseAnswer(Names, result.stdout) : undefined;
-}
-
-/** The beginning of an expression in which `folder` is the flake's folder. */
-export function folderOf(flakeUrl: string): string {
-  const [base = '', query = ''] = gitAddress(flakeUrl).split('?');
-  const parameters = new URLSearchParams(query);
-  const folder = parameters.get('dir');
-  parameters.delete('dir');
-  const url = `${base}?${parameters.toString().replaceAll('%2F', '/')}`;
-  return `let folder = "\${builtins.fetchTree ${nixString(url)}}" + ${nixString(folder === null ? '' : `/${folder}`)}; in`;
 }

@@ -2,7 +2,6 @@ import { nixString } from '@floe/runtime';
 import type { HostName, StorePath } from '@floe/model';
 import * as v from 'valibot';
 import { tryParseAnswer } from './answer.ts';
-import { flakeAt } from './flake-address.ts';
 import { attributePath } from './hosts-attribute.ts';
 import { OWN_SETTINGS, readOwnSettings } from './own-settings.ts';
 import { DerivationPath, OutputPath } from './store-forms.ts';
@@ -42,9 +41,15 @@ const Answer = v.object({
 });
 const System = v.pipe(v.string(), v.regex(/^[0-9A-Za-z_.-]{1,64}$/));
 
+/** Where the hosts are: the expression of the outputs at an address, and their attribute in it. */
+export interface HostsPlace {
+  readonly hostsAttribute: string;
+  outputsAt(address: string): string;
+}
+
 /** The expression of a host's `config`. */
-export function configOf(flakeUrl: string, attribute: string, host: HostName): string {
-  return `${flakeAt(flakeUrl)}.${attributePath(attribute)}.${nixString(host)}.config`;
+export function configOf(place: HostsPlace, flakeUrl: string, host: HostName): string {
+  return `${place.outputsAt(flakeUrl)}.${attributePath(place.hostsAttribute)}.${nixString(host)}.config`;
 }
 
 /**

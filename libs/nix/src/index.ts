@@ -20,6 +20,7 @@ export { s3LoginProblem } from './publishers/s3-login.ts';
 export type { LackingSettings } from './flake-settings.ts';
 export type { FoundSystem } from './find-system.ts';
 export type { NixError, NixErrorCode } from './failure.ts';
+export { HOSTS_FILE_FORM } from './hosts-file.ts';
 export { HOSTS_ATTRIBUTE_FORM } from './hosts-attribute.ts';
 export { keyProblem, KNOWN_HOST_FORM } from './ssh-access.ts';
 export { TOKEN_FORM, type InputAccess } from './input-access.ts';

@@ -94,6 +94,8 @@ export class FailureLog {
   /** Store paths whose download from a cache was started. */
   readonly startedDownloads = new Set<string>();
   hasRunOutOfMemory = false;
+  /** A download of a file was begun: what failed after it may be another matter once the file is here. */
+  hasDownloaded = false;
 
   /** Adds a line of standard error; `parsed` avoids parsing it again. */
   add(line: string, event: LogEvent | undefined = parseLogLine(line)): void {
@@ -104,6 +106,7 @@ export class FailureLog {
     } else if (event.action === 'start') {
       const [path] = event.fields;
       if (event.type === ACTIVITY.build) addBounded(this.startedBuilds, path);
+      else if (event.type === ACTIVITY.fileTransfer) this.hasDownloaded = true;
       else if (event.type === ACTIVITY.substitute) addBounded(this.startedDownloads, path);
     } else if (event.action === 'result' && event.type === RESULT.buildLogLine && typeof event.fields[0] === 'string') {
       keepLast(this.buildLines, stripVTControlCharacters(event.fields[0]));

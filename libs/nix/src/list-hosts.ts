@@ -49,13 +49,14 @@ const Answer = v.object({ hosts: v.nullable(v.array(v.string())), hasPolicy: v.b
  */
 export async function listHosts(command: RepositoryCommand, flakeUrl: string, limits: ReadLimits): Promise<HostList> {
   const listed = await evaluateFlake(command, flakeUrl, { ...limits, what: 'reading the flake', expression: expressionFor(command.hostsAttribute) });
-  if (!listed.isOk) throw new FloeError('FLAKE_INVALID', whyNot(listed, limits, 'listing its hosts', 'the flake cannot be read'));
+  if (!listed.isOk)
+    throw new FloeError('FLAKE_INVALID', whyNot(listed, limits, 'listing its hosts', `${command.hostsFile ?? 'the flake'} cannot be read`));
   const answer = tryParseAnswer(Answer, listed.result.stdout);
   if (answer === undefined) throw new FloeError('FLAKE_INVALID', `the names in ${command.hostsAttribute} are not a list of names`);
   const { hosts: names, hasPolicy } = answer;
   if (names === null || names.length === 0) {
     const attribute = command.hostsAttribute;
-    const missing = names === null ? `the flake has no output ${attribute}` : `${attribute} of the flake is empty`;
+    const missing = names === null ? `the flake has no output ${attribute}` : `${attribute} of ${command.hostsFile ?? 'the flake'} is empty`;
     const instead = await whatItHas(command, flakeUrl, limits);
     throw new FloeError('FLAKE_HAS_NO_HOSTS', `${missing}: ${instead ?? 'add one attribute per host, named as the host'}`);
   }

@@ -29,11 +29,11 @@ export async function traceHost(
   await command.keepRepository(flakeUrl, limits);
   const root = command.rootOf(flakeUrl);
   if (root === undefined) return undefined;
-  const expression = hostExpression(configOf(flakeUrl, command.hostsAttribute, host));
+  const expression = hostExpression(configOf(command, flakeUrl, host));
   const traced = await command.trace(['--json', ...NO_EVAL_CACHE, '--expr', expression], root, limits);
   if (traced === undefined || isNotOurs(traced.stdout)) return undefined;
   // One that has not seen this has not seen the others either: Nix reads in another way here.
-  if (![...traced.looks].some((look) => look.startsWith('read ') && look.endsWith('flake.nix'))) return undefined;
+  if (![...traced.looks].some((look) => look.startsWith('read ') && look.endsWith(command.hostsFile ?? 'flake.nix'))) return undefined;
   const answer = readHostAnswer(traced.stdout);
   if (answer.kind !== 'evaluated') return undefined;
   const { kind: _, ...own } = answer;

@@ -46,6 +46,7 @@ in
             && cfg.evaluate.source == "commit"
             && cfg.evaluate.ignore == [ ]
             && cfg.evaluate.skip == null
+            && cfg.evaluate.hostsFile == null
             && cfg.evaluate.attribute == "nixosConfigurations";
         message = "services.floe.server.builderKeysFile: floe-builder decides what is built: take signers, signCommand, publish, policyFloor, repository.directory, repository.submodules and evaluate out, and set them there";
       }

@@ -64,6 +64,15 @@ in
         Where the flake has its hosts: a set with one attribute per host, named as the host.
       '';
     };
+    hostsFile = mkOption {
+      type = types.nullOr (types.strMatching "[[:alnum:]_+][[:alnum:]_.+/-]*\\.nix");
+      default = null;
+      example = "hosts.nix";
+      description = ''
+        For a repository that is no flake: the Nix file whose value is a set with one attribute per host, named as the host, or a function of { } to
+        such a set. It may also have nixosConfigurations, floe and checks, as the outputs of a flake. It is evaluated purely.
+      '';
+    };
     source = mkOption {
       type = types.enum [
         "commit"

@@ -53,6 +53,7 @@ in
     FLOE_EVALUATE_SOURCE = cfg.evaluate.source;
     FLOE_EVALUATE_IGNORE = if cfg.evaluate.ignore == [ ] then null else lib.concatStringsSep "," cfg.evaluate.ignore;
     FLOE_EVALUATE_SKIP = cfg.evaluate.skip;
+    FLOE_EVALUATE_HOSTS_FILE = cfg.evaluate.hostsFile;
     FLOE_EVALUATE_ATTRIBUTE = if cfg.evaluate.attribute == "nixosConfigurations" then null else cfg.evaluate.attribute;
     FLOE_FORGE = cfg.forge;
     FLOE_PUBLIC_URL = cfg.publicUrl;

@@ -69,7 +69,7 @@ export function createSubmodules(deps: SubmodulesDeps): Submodules {
   async function list(gitDir: string, url: string, sha: CommitSha): Promise<readonly Submodule[]> {
     const top = await read(['-C', gitDir, 'ls-tree', '-z', '--full-tree', sha, GITMODULES], MAX_GITMODULES_BYTES);
     if (top === '') return [];
-    if (!/^100(?:644|755|664) blob /.test(top)) throw refused(`${GITMODULES} is no file`);
+    if (!/^100(?:644|755|664) blob /.test(top ?? '')) throw refused(`${GITMODULES} is no file`);
     const config = await read(['-C', gitDir, 'config', '--blob', `${sha}:${GITMODULES}`, '-z', '--list'], MAX_GITMODULES_BYTES).catch(
       (error: unknown) => {
         throw signal.aborted ? error : refused(`${GITMODULES} cannot be read by git`);

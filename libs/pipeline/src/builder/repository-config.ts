@@ -1,5 +1,5 @@
 import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
-import { HOSTS_ATTRIBUTE_FORM } from '@floe/nix';
+import { HOSTS_ATTRIBUTE_FORM, HOSTS_FILE_FORM } from '@floe/nix';
 import { ignores, IGNORE_RULE, parseIgnored } from '@floe/model';
 import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
@@ -92,6 +92,7 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
   };
 }
 
+const HostsFile = v.pipe(v.string(), v.maxLength(500), v.regex(HOSTS_FILE_FORM));
 const HostsAttribute = v.pipe(v.string(), v.regex(HOSTS_ATTRIBUTE_FORM));
 const Skip = v.picklist(['nothing', 'footprint']);
 const Source = v.picklist(['commit', 'tree']);
@@ -106,7 +107,13 @@ function parseSource(read: SettingsReader, directory: string | undefined): Evalu
     read.problem(
       'FLOE_EVALUATE_SOURCE=tree needs the flake.nix at the root of the repository: leave it out, or move the flake and leave FLOE_REPOSITORY_DIRECTORY out',
     );
-  const lost = ['flake.nix', 'flake.lock']
+  const hostsFile = read.checked<string | undefined>(
+    'FLOE_EVALUATE_HOSTS_FILE',
+    HostsFile,
+    undefined,
+    'the file that gives the hosts of a repository that is no flake, such as hosts.nix: a relative path of letters, digits, ".", "_", "+" and "-"',
+  );
+  const lost = (hostsFile === undefined ? ['flake.nix', 'flake.lock'] : [hostsFile])
     .map((name) => (directory === undefined ? name : `${directory}/${name}`))
     .find((path) => ignores(ignored ?? [], path));
   if (lost !== undefined) read.problem(`FLOE_EVALUATE_IGNORE ignores ${lost}, which every evaluation needs: set it to narrower patterns`);
@@ -116,5 +123,5 @@ function parseSource(read: SettingsReader, directory: string | undefined): Evalu
     undefined,
     'where the flake has its hosts: names with points between, such as colmenaHive.nodes',
   );
-  return { kind, ignored: ignored ?? [], ...(attribute === undefined ? {} : { attribute }) };
+  return { kind, ignored: ignored ?? [], ...(attribute === undefined ? {} : { attribute }), ...(hostsFile === undefined ? {} : { hostsFile }) };
 }

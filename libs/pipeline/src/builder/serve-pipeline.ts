@@ -67,6 +67,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
         sandbox,
         gate,
         hostsAttribute: config.repository.source.attribute,
+        hostsFile: config.repository.source.hostsFile,
         inputAccess: config.inputAccess,
         askRemote: createAskRemote(deps.env),
       },

@@ -15,6 +15,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_EVALUATE_SOURCE', 'evaluate.source'],
   ['FLOE_EVALUATE_IGNORE', 'evaluate.ignore'],
   ['FLOE_EVALUATE_SKIP', 'evaluate.skip'],
+  ['FLOE_EVALUATE_HOSTS_FILE', 'evaluate.hostsFile'],
   ['FLOE_EVALUATE_ATTRIBUTE', 'evaluate.attribute'],
   ['FLOE_FORGE', 'forge'],
   ['FLOE_WEBHOOK_SECRET_FILE', 'webhookSecretFile'],

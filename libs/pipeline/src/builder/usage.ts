@@ -10,6 +10,7 @@ export function repositorySettings(branch: string): string {
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
   FLOE_REPOSITORY_SUBMODULES yes: commits have the files of their submodules; default: no
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
+  FLOE_EVALUATE_HOSTS_FILE         the Nix file that gives the hosts of a repository that is no flake (docs/configuration.md)
   FLOE_EVALUATE_SOURCE             commit (default), or tree: the files alone, so that self has no commit (docs/configuration.md)
   FLOE_EVALUATE_IGNORE             files that no system needs, such as docs/**,.github/**,**/*.md; default: none
   FLOE_EVALUATE_SKIP               footprint: hosts are not evaluated where a commit changes nothing that they looked at (needs strace); default: nothing

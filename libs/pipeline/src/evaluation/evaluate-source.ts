@@ -9,4 +9,6 @@ export interface EvaluateSource {
   readonly ignored: readonly string[];
   /** Where its flake has the hosts. Default: `nixosConfigurations`. */
   readonly attribute?: string | undefined;
+  /** The file that gives the hosts, where the repository is no flake. Default: it is one. */
+  readonly hostsFile?: string | undefined;
 }

@@ -43,7 +43,8 @@ export async function sourceOf(
 
 /** What is evaluated of a commit: of a tree its hash, and the settings. With the folder of the flake, without that of the mirror. */
 function keyOf(address: string, source: EvaluateSource | undefined): string {
-  const where = source?.attribute === undefined ? '' : `hosts=${source.attribute}&`;
+  const file = source?.hostsFile === undefined ? '' : `file=${source.hostsFile}&`;
+  const where = `${file}${source?.attribute === undefined ? '' : `hosts=${source.attribute}&`}`;
   const query = address.split('?')[1] ?? '';
   if (address.endsWith(TREE_ADDRESS)) return `${where}${query}`;
   if (source === undefined || source.ignored.length === 0) return AS_COMMIT;

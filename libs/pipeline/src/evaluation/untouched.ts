@@ -8,7 +8,7 @@ import type { HostTraced } from './traces.ts';
 
 /** The settings on which it depends what an evaluation sees: what was traced by other ones is not used. */
 export function settingsOf({ source }: Pick<PipelineDeps, 'source'>): string {
-  return JSON.stringify([source?.attribute ?? '', source?.kind === 'tree' ? source.ignored : 'commit']);
+  return JSON.stringify([source?.hostsFile ?? '', source?.attribute ?? '', source?.kind === 'tree' ? source.ignored : 'commit']);
 }
 
 /**
