@@ -228,7 +228,8 @@ export class Announcer {
     // The same commit can come again later (a branch moved back): the newest revision of it speaks for it.
     if (newer.some((each) => each.sha === sha)) return [];
     const supersededBy = revision.supersededBy ?? newer.at(-1)?.sha;
-    const longest = seen.builds.find(({ since }) => since <= this.#deps.clock.now() - NAMED_AFTER_MS)?.host;
+    const long = seen.builds.find(({ since }) => since <= this.#deps.clock.now() - NAMED_AFTER_MS);
+    const longest = long?.host ?? (long?.check === undefined ? undefined : `the check ${long.check}`);
     const facts = { revision, evaluations, waits: seen.waits, longest, supersededBy };
     const isEnded = isEndedRevision(revision.state);
     const statuses: WantedStatus[] = [];

@@ -256,6 +256,10 @@ function askedGlassWords({ sha, glass = [], glassAt }: RevisionInList): readonly
   return glass.map(({ by, reason }) => `${by} asks to let it pass below the floor of the server's settings: ${reason}; ${second}`);
 }
 
+function buildOf({ since, derivation, line }: Omit<BuildUnderWay, 'host' | 'check'>): Omit<RevisionView['builds'][number], 'host'> {
+  return { since, derivation: derivation ?? null, line: line ?? null };
+}
+
 export function viewRevision(
   revision: RevisionInList,
   evaluations: readonly Evaluation[],
@@ -282,9 +286,8 @@ export function viewRevision(
     builtAt: revision.builtAt ?? null,
     publishedAt: revision.publishedAt ?? null,
     waits: waits === undefined ? null : { after: waits.after, until: waits.until },
-    builds: builds
-      .slice(0, MAX_BUILDS_SHOWN)
-      .map(({ host, since, derivation, line }) => ({ host, since, derivation: derivation ?? null, line: line ?? null })),
+    builds: builds.flatMap(({ host, ...build }) => (host === undefined ? [] : [{ host, ...buildOf(build) }])).slice(0, MAX_BUILDS_SHOWN),
+    checkBuilds: builds.flatMap(({ check, ...build }) => (check === undefined ? [] : [{ check, ...buildOf(build) }])).slice(0, MAX_BUILDS_SHOWN),
     isHeld: held === revision.sha && !isEndedRevision(revision.state),
     isBelowFloor: revision.state === 'REJECTED' && revision.glass !== undefined && revision.glassAt === undefined,
     allowedAt: revision.allowedAt ?? null,

@@ -37,6 +37,26 @@ test.each(['inside the server', 'apart'])(
   },
 );
 
+test('a check of the policy is told while it builds, and then no more', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.policy = { checks: ['unit'] };
+  world.checkBuildsAfter = promise;
+  world.buildLine = 'test 3 of 9';
+  world.longestSleepMs = 50;
+  world.commits.push({ ada: { evaluates: 1 } });
+  await world.start(dir);
+  const { revisions } = world.store;
+  const told = await eventually('the check is told', async () => {
+    const newest = await revisions.newest(world.repository.id);
+    const builds = newest === undefined ? [] : await revisions.buildsOf(newest.id);
+    return builds.length === 1 ? builds : undefined;
+  });
+  expect(told).toEqual([expect.objectContaining({ check: 'unit', line: 'test 3 of 9' })]);
+  resolve();
+  const { id } = await world.ended('1'.padStart(40, '0') as never, 'PUBLISHED');
+  await eventually('nothing is told any more', async () => ((await revisions.buildsOf(id)).length === 0 ? true : undefined));
+});
+
 test('builds that are over at once write nothing', async () => {
   world.commits.push({ ada: { evaluates: 1 }, bob: { evaluates: 1 } });
   const { revisions } = world.store;

@@ -181,6 +181,10 @@ export const BuildView = v.object({
 });
 export type BuildView = v.InferOutput<typeof BuildView>;
 
+/** The same of a check that the rollout policy names. */
+export const CheckBuildView = v.object({ ...v.omit(BuildView, ['host']).entries, check: prose(MAX_BUILD_TEXT) });
+export type CheckBuildView = v.InferOutput<typeof CheckBuildView>;
+
 export const RevisionView = v.object({
   sha: CommitSha,
   sequence: Counter,
@@ -210,6 +214,7 @@ export const RevisionView = v.object({
   isSubmitted: v.optional(v.boolean(), false),
   /** Builds that run now, the longest first. */
   builds: v.optional(list(BuildView, MAX_BUILDS_SHOWN), []),
+  checkBuilds: v.optional(list(CheckBuildView, MAX_BUILDS_SHOWN), []),
   rollout: v.nullable(RolloutView),
   hosts: list(RevisionHostView, MAX_HOSTS),
 });

@@ -1,9 +1,10 @@
 import type { HostName } from '@floe/model';
 import type { Timestamp } from './timestamp.ts';
 
-/** A build of a host that runs. The texts come from the repository. */
+/** A build that runs: of a host, or of a check of the policy. The texts come from the repository. */
 export interface BuildUnderWay {
-  readonly host: HostName;
+  readonly host?: HostName | undefined;
+  readonly check?: string | undefined;
   /** By the builder's clock. */
   readonly since: Timestamp;
   /** The derivation that said something last, or was begun last. */

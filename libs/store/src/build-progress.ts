@@ -19,11 +19,14 @@ const Line = v.pipe(v.string(), v.transform(oneLine));
 const Column = v.pipe(
   v.array(
     v.object({
-      host: v.pipe(
-        v.string(),
-        v.regex(HOST_NAME_FORM),
-        v.transform((text) => text as HostName),
+      host: v.optional(
+        v.pipe(
+          v.string(),
+          v.regex(HOST_NAME_FORM),
+          v.transform((text) => text as HostName),
+        ),
       ),
+      check: v.optional(Line),
       since: v.pipe(v.number(), v.transform(boundedTime)),
       derivation: v.optional(Line),
       line: v.optional(Line),
@@ -34,8 +37,9 @@ const Column = v.pipe(
 
 /** One row for each repository, replaced as a whole: what is over is forgotten. */
 async function noteBuilds(db: Database, repositoryId: string, revisionId: string, builds: readonly BuildUnderWay[]): Promise<void> {
-  const told = builds.slice(0, MAX_BUILDS).map(({ host, since, derivation, line }) => ({
+  const told = builds.slice(0, MAX_BUILDS).map(({ host, check, since, derivation, line }) => ({
     host,
+    check: check === undefined ? undefined : oneLine(check),
     since,
     derivation: derivation === undefined ? undefined : oneLine(derivation),
     line: line === undefined ? undefined : oneLine(line),

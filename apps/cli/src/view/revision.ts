@@ -31,6 +31,6 @@ export function formatRevision(revision: RevisionView, { now, style }: Pick<View
     return `  ${style(STAGE_TONES[stage.status], `${STAGE_MARKS[stage.status]} ${stage.name.padEnd(9)}`)}  ${told.join('  ')}`.trimEnd();
   });
   const waits = revision.waits === null ? [] : [`  ${olderWords(revision.waits, minuteTime)}, or: ${hotfixCommand(shortSha(revision.sha))}`];
-  const builds = buildLines(revision.builds, now).map((line) => `    ${style('quiet', printableLine(line))}`);
+  const builds = buildLines(revision, now).map((line) => `    ${style('quiet', printableLine(line))}`);
   return [title, ...waits, ...lines, ...builds].join('\n');
 }

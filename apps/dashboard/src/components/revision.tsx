@@ -46,7 +46,7 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
       {revision.waits !== null && <Waits revision={revision} waits={revision.waits} now={now} />}
       {revision.error !== null && <pre class="error">{revision.error}</pre>}
       <StageList revision={revision} now={now} />
-      {revision.builds.length > 0 && <Builds revision={revision} now={now} />}
+      {revision.builds.length + revision.checkBuilds.length > 0 && <Builds revision={revision} now={now} />}
       {revision.rollout !== null && <RolloutProgress rollout={revision.rollout} now={now} />}
       {revision.rollout !== null && <Rings rollout={revision.rollout} fleet={fleet} dashboard={dashboard} />}
       <DecisionsWithCommands dashboard={dashboard} decisions={rolloutDecisions(revision, dashboard.actor.value?.person)} />
@@ -59,7 +59,7 @@ export function Revision({ revision, fleet, dashboard, children }: RevisionProps
 function Builds({ revision, now }: Pick<RevisionProps, 'revision'> & { readonly now: Now }) {
   return (
     <ul class="aside" aria-label="Builds that run">
-      {buildLines(revision.builds, now.value).map((line) => (
+      {buildLines(revision, now.value).map((line) => (
         <li key={line}>{line}</li>
       ))}
     </ul>

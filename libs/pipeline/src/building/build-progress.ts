@@ -9,11 +9,14 @@ const EVERY_MS = 2_000;
 /** Of those that are published together. */
 const SHOWN_AT_ONCE = 4;
 
+/** What is built. */
+type BuildSubject = { readonly host: HostName } | { readonly check: string };
+
 /** Tells people which builds and publications of a revision run, and what they print. Written at most every two seconds, and when all have ended. */
 export class BuildsUnderWay implements AsyncDisposable {
   readonly #deps: Pick<PipelineDeps, 'store' | 'clock' | 'logger'>;
   readonly #revision: Revision;
-  readonly #running = new Map<HostName, BuildUnderWay>();
+  readonly #running = new Map<string, BuildUnderWay>();
   readonly #ended = new AbortController();
   readonly #telling: Promise<void>;
   #isNews = false;
@@ -25,18 +28,19 @@ export class BuildsUnderWay implements AsyncDisposable {
     this.#telling = this.#tellAgainAndAgain();
   }
 
-  /** Runs the build of a host, which says how far it is by the function that it gets. */
-  async during<Result>(host: HostName, build: (onProgress: (progress: BuildProgress) => void) => Promise<Result>): Promise<Result> {
+  /** Runs the build of a host or a check, which says how far it is by the function that it gets. */
+  async during<Result>(what: BuildSubject, build: (onProgress: (progress: BuildProgress) => void) => Promise<Result>): Promise<Result> {
     const since = this.#deps.clock.now();
+    const key = JSON.stringify(what);
     const note = ({ derivation, line }: BuildProgress): void => {
-      this.#running.set(host, { host, since, derivation, line });
+      this.#running.set(key, { ...what, since, derivation, line });
       this.#isNews = true;
     };
     note({ derivation: undefined, line: undefined });
     try {
       return await build(note);
     } finally {
-      this.#running.delete(host);
+      this.#running.delete(key);
       this.#isNews = true;
     }
   }

@@ -160,7 +160,7 @@ async function buildHost(deps: PipelineDeps, revision: Revision, wanted: Wanted,
       maxMemoryBytes: deps.limits.buildMemoryBytes,
       root: buildRoot(deps.rootsDir, target.host, target.toplevel),
     });
-  return await underWay.during(wanted.host, async (onProgress) => {
+  return await underWay.during({ host: wanted.host }, async (onProgress) => {
     const result = await build(wanted, onProgress);
     if (result.kind === 'built' || result.code !== 'BUILD_DERIVATION_MISSING' || signal.aborted) return [wanted, result];
     deps.logger.info('the garbage collector removed a derivation; the host is evaluated again', { host: wanted.host });

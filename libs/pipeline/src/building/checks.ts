@@ -1,5 +1,7 @@
+import type { BuildProgress, BuildResult } from '@floe/nix';
 import { describeError, FloeError, isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
+import { BuildsUnderWay } from './build-progress.ts';
 import { checkRoot, tidyCheckRoots } from './build-roots.ts';
 import { bestEffort } from '../best-effort.ts';
 import type { PipelineDeps } from '../deps.ts';
@@ -17,9 +19,10 @@ export async function failedCheck(deps: PipelineDeps, revision: Revision, signal
   const decided = new AbortController();
   const step = AbortSignal.any([signal, decided.signal]);
   let failure: string | undefined;
+  await using underWay = new BuildsUnderWay(deps, revision);
   async function worker(): Promise<void> {
     for (let name = queue.shift(); name !== undefined && !step.aborted; name = queue.shift()) {
-      const error = await buildCheck(deps, revision, name, step);
+      const error = await buildCheck(deps, revision, { name, underWay }, step);
       if (error === undefined || step.aborted) continue;
       deps.logger.info('a check of the policy failed', { commit: revision.sha, check: name });
       failure = `the check "${name}" does not build: ${error}`;
@@ -55,7 +58,12 @@ async function havePassed(deps: PipelineDeps, { id, repositoryId, sha, sourceKey
 }
 
 /** Why it does not build; undefined: it does. */
-async function buildCheck(deps: PipelineDeps, revision: Revision, name: string, signal: AbortSignal): Promise<string | undefined> {
+async function buildCheck(
+  deps: PipelineDeps,
+  revision: Revision,
+  { name, underWay }: { readonly name: string; readonly underWay: BuildsUnderWay },
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const { repositoryNix, limits, rootsDir } = deps;
   const evaluationLimits = { timeoutMs: limits.evaluationTimeoutMs, maxMemoryBytes: limits.evaluationMemoryBytes, signal };
   const evaluated = await repositoryNix.evaluateCheck(await addressOf(deps, revision.sha), name, evaluationLimits).catch((error: unknown) => {
@@ -64,12 +72,11 @@ async function buildCheck(deps: PipelineDeps, revision: Revision, name: string, 
     return { kind: 'failed', error: describeError(error) } as const;
   });
   if (evaluated.kind === 'failed') return await explainOpaque(deps, revision, evaluated.error);
-  const built = await repositoryNix.build(evaluated.target, {
-    signal,
-    timeoutMs: limits.buildTimeoutMs,
-    maxMemoryBytes: limits.buildMemoryBytes,
-    root: checkRoot(rootsDir, evaluated.target.toplevel),
-  });
+  const options = { signal, timeoutMs: limits.buildTimeoutMs, maxMemoryBytes: limits.buildMemoryBytes };
+  const root = checkRoot(rootsDir, evaluated.target.toplevel);
+  const build = async (onProgress: (progress: BuildProgress) => void): Promise<BuildResult> =>
+    await repositoryNix.build(evaluated.target, { ...options, root, onProgress });
+  const built = await underWay.during({ check: name }, build);
   if (built.kind === 'built') return undefined;
   if (built.isRetryable) throw new FloeError('CHECK_WAITS', `the check "${name}": ${built.error}`, { retryable: true });
   return built.error;
