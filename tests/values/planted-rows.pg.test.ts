@@ -53,6 +53,7 @@ const SPOILT: Readonly<Record<TableName, string>> = {
   status_outbox: 'true',
   notification_targets: 'true',
   notification_outbox: 'true',
+  builder_notices: 'true',
   builds_under_way: 'true',
   repository_leases: 'true',
   repositories: 'true',

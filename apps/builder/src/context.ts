@@ -1,15 +1,20 @@
 import { access, mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
   answerQuestions,
   dataPaths,
   ensureRepository,
+  loadOrCreateInstanceId,
   lockDataFolder,
   newestLogged,
+  NoticeTeller,
   openBuilder,
   openRepositorySandbox,
   openStatementLog,
   openStoreWhenReady,
+  SANDBOX_BROKEN,
+  watchSandbox,
   writePublicKeys,
 } from '@floe/pipeline';
 import { FloeError, runLoops, Troubles, type Clock, type Exec, type Logger } from '@floe/runtime';
@@ -57,25 +62,44 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   await builder.rebuild(repository, []);
   logger.info('works for the servers that have its public keys', { keysFile });
 
+  const own = { owner: await loadOrCreateInstanceId(paths.instanceId), name: hostname() };
+  const teller = new NoticeTeller({ store, clock, logger, repositoryId: repository.id, ...own });
+  const tell = (code: string, message: string | undefined): void => teller.tell(code, message && config.nameSettings(message));
+  const troubles: Troubles = new Troubles({
+    clock,
+    logger,
+    onChange: (subject) => tell(noticeCode(subject), troubles.of(subject)?.message),
+  });
   const watching = {
     // Nobody looks at this process.
     fetches: { noteProgress: () => undefined, watching: <Mirror>(mirror: Mirror): Mirror => mirror },
-    onOtherDefault: (notice: string | undefined) => notice === undefined || logger.warn(notice),
+    onOtherDefault: (notice: string | undefined) => tell('DEFAULT_BRANCH_MOVED', notice),
     onSilence: () => undefined,
+    onBuilderNotices: () => undefined,
     cacheKeeping: {
       limits: config.cacheLimits,
-      troubles: new Troubles({ clock, logger, onChange: () => undefined }),
-      onTooLarge: (message: string | undefined) => message === undefined || logger.warn(config.nameSettings(message)),
+      troubles,
+      onTooLarge: (message: string | undefined) => tell('CACHE_TOO_LARGE', message),
     },
   };
   const newestReleased = async () => await newestLogged({ statements, releaseKeys: releaser.keys, logger });
   await runLoops(
     (running) => [
       builder.run(watching, repository.id, running),
+      teller.run(running),
+      watchSandbox({ sandbox, clock, onProblem: (message) => tell(SANDBOX_BROKEN, message) }, running),
       answerQuestions({ store, releaser, clock, logger, newestReleased }, repository.id, running),
     ],
     signal,
   );
+}
+
+/** `server: cache` → `CACHE`. */
+function noticeCode(subject: string): string {
+  return subject
+    .replace(/^[a-z]+: /, '')
+    .toUpperCase()
+    .replaceAll(/[^A-Z]+/g, '_');
 }
 
 /** Before a key is made: hosts that trust another one would refuse all that the new one signs. */

@@ -12,10 +12,12 @@ import {
   openStatementLog,
   openStoreWhenReady,
   type CollectWhat,
+  SANDBOX_BROKEN,
+  watchSandbox,
 } from '@floe/pipeline';
 import type { TrustedKey } from '@floe/protocol';
 import { createWake, loadOrCreateSigner, runLoops, Troubles, type Clock, type Exec, type Logger } from '@floe/runtime';
-import type { Store } from '@floe/store';
+import type { BuildersNotices, Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
@@ -30,7 +32,7 @@ import { FleetReader } from './fleet-reader.ts';
 import { trustProxies, type ClientAddresses } from './http/client-address.ts';
 import { KEEP_AUDIT_MS, keepHouse } from './housekeeping.ts';
 import { FetchWatch } from './fetch-watch.ts';
-import { Notices, tellNotice } from './notices.ts';
+import { Notices, tellNotice, tellOfBuilders } from './notices.ts';
 import { Notifications } from './notifications/notifications.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { claimDatabase, refuseForeignDatabase } from './server-identity.ts';
@@ -41,7 +43,6 @@ import { watchServer } from './server-watch.ts';
 import { atMostEvery } from './at-most-every.ts';
 import { postStatuses } from './post-statuses.ts';
 import { refuseReleaseKey, separateBuilder } from './separate-builder.ts';
-import { SANDBOX_BROKEN, watchSandbox } from './sandbox-watch.ts';
 import { Probes } from './probes/probes.ts';
 import { Admission } from './rollouts/admission.ts';
 import { RolloutEngine } from './rollouts/engine.ts';
@@ -333,6 +334,7 @@ export async function createServerContext(
       onTooLarge: (message: string | undefined): void => tellNotice(telling, 'CACHE_TOO_LARGE', message && config.nameSettings(message)),
     },
     onSilence: (message: string | undefined) => tellNotice(telling, 'BUILDER_SILENT', message),
+    onBuilderNotices: (told: readonly BuildersNotices[]) => tellOfBuilders(telling, told),
   };
   const owned = stack.move();
   return {
@@ -365,7 +367,9 @@ export async function createServerContext(
           runPipeline(running),
           auditHeads.run(running),
           keepHouse({ store, clock, logger, troubles, historyMs: config.historyMs }, running),
-          ...(sandbox === undefined ? [] : [watchSandbox({ ...watched, sandbox }, running)]),
+          ...(sandbox === undefined
+            ? []
+            : [watchSandbox({ sandbox, clock, onProblem: (message) => tellNotice(telling, SANDBOX_BROKEN, message) }, running)]),
           ...(config.statuses === undefined
             ? []
             : [postStatuses(store, repository.id, config.statuses, { clock, random, logger }, outboxWake, running)]),

@@ -68,6 +68,7 @@ export const GROWTH: Readonly<Record<TableName, Growth>> = {
     keepMs: DAY_MS,
     prune: async (store, before) => await store.signing.prune(before),
   },
+  builder_notices: { bound: 'one of each builder that told any within a day, 20 notices in each' },
   builds_under_way: { bound: 'one of each repository, which a builder replaces' },
   testing_branches: { bound: 'one of each host with a branch testing/HOST; it goes with its host, or the branch' },
   quarantines: {

@@ -1,5 +1,6 @@
 import type { ServerNotice } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
+import type { BuildersNotices } from '@floe/store';
 
 /** Problems of the server itself, for people: by code, from detection to end. */
 export class Notices {
@@ -20,9 +21,31 @@ export class Notices {
     else this.#notices.set(code, { ...before, message });
   }
 
+  /** Notices with these codes in place of all whose code begins with `prefix`. True when that is a change. */
+  replace(prefix: string, messages: ReadonlyMap<string, string>, at: number): boolean {
+    const before = JSON.stringify(this.list());
+    for (const code of this.#notices.keys()) if (code.startsWith(prefix) && !messages.has(code)) this.set(code, undefined, at);
+    for (const [code, message] of messages) this.tell(code, message, at);
+    return JSON.stringify(this.list()) !== before;
+  }
+
   list(): ServerNotice[] {
     return [...this.#notices.values()];
   }
+}
+
+/** The codes of notices that builders tell begin with it. */
+const OF_BUILDERS = 'FLOE_BUILDER_';
+
+/** Shows what builders that are processes of their own have to tell, each with the builder's name, in place of what they told before. */
+export function tellOfBuilders({ notices, clock, onNews }: Omit<NoticeDeps, 'logger'>, told: readonly BuildersNotices[]): void {
+  const messages = new Map<string, string>();
+  for (const { name, notices: own } of told)
+    for (const { code, message } of own) {
+      const key = `${OF_BUILDERS}${code}`;
+      messages.set(key, [messages.get(key), `floe-builder on ${name}: ${message}`].filter((each) => each !== undefined).join('; '));
+    }
+  if (notices.replace(OF_BUILDERS, messages, clock.now())) onNews();
 }
 
 export interface NoticeDeps {

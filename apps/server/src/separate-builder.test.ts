@@ -43,7 +43,7 @@ async function watched({ from, to, skewMs }: Builder, isCut: (second: number) =>
   const builder = separateBuilder({
     keys: { releaseKeys: [], cachePublicKeys: [] },
     cacheDir: undefined,
-    store: { repositories: { lease } } as unknown as Store,
+    store: { repositories: { lease, noticesOfBuilders: async () => await Promise.resolve([]) } } as unknown as Store,
     statements: openStatementLog('/nowhere', silentLogger),
     clock,
     logger: silentLogger,
@@ -55,6 +55,7 @@ async function watched({ from, to, skewMs }: Builder, isCut: (second: number) =>
       fetches: { noteProgress: () => undefined, watching: (mirror) => mirror },
       onOtherDefault: () => undefined,
       cacheKeeping: { limits: {}, troubles: new Troubles({ clock: systemClock, logger: silentLogger }), onTooLarge: () => undefined },
+      onBuilderNotices: () => undefined,
       onSilence: (message) => void said.push({ second, isSilent: message !== undefined }),
     },
     'repository',

@@ -57,8 +57,8 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
           "the cache is the builder's, which tidies it every hour by its own settings: set FLOE_CACHE_KEEP_DAYS or FLOE_CACHE_MAX_GIB for floe-builder, and restart it",
         ),
       ),
-    /** Nothing of it runs here: only whether one works is looked at. */
-    async run({ onSilence }, id, signal) {
+    /** Nothing of it runs here: only whether one works is looked at, and what they have to tell. */
+    async run({ onSilence, onBuilderNotices }, id, signal) {
       let seenAt = clock.monotonic();
       let seen: string | undefined;
       while (!signal.aborted) {
@@ -73,6 +73,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
               ? 'no builder works on the repository: commits wait until floe-builder runs with this database; look at its log, on its machine'
               : undefined,
           );
+          onBuilderNotices(await store.repositories.noticesOfBuilders(id));
         } catch (error) {
           logger.debug('the builder was not looked at', { error });
         }

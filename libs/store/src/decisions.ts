@@ -38,6 +38,8 @@ export const METHOD_KINDS = {
     allow: 'decision',
     accept: 'write',
     raiseSequence: 'write',
+    tellNotices: 'write',
+    noticesOfBuilders: 'read',
   },
   deliveries: {
     record: 'write',

@@ -6,6 +6,7 @@ export { sequenceFloor } from './sequence-floor.ts';
 export { openStore, type StoreDeps } from './open.ts';
 export type * from './notification-contract.ts';
 export type * from './build-progress-contract.ts';
+export type * from './builder-notice-contract.ts';
 export type * from './outbox-contract.ts';
 export type * from './release-contract.ts';
 export type * from './report-contract.ts';

@@ -3,6 +3,7 @@ import type { Clock } from '@floe/runtime';
 import { and, eq, exists, gt, isNull, lte, or, sql, type SQL } from 'drizzle-orm';
 import type { PgColumn, PgUpdateSetSource } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
+import { createBuilderNoticeStore } from './builder-notices.ts';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { followBranch, followDefault, moveAddress, nameBranch, type RepositoryRow } from './followed-repository.ts';
@@ -195,6 +196,7 @@ export function createRepositoryStore(db: Database, clock: Clock, newestMigratio
         ? undefined
         : { owner: row.owner, expiresAt: boundedTime(row.expiresAt) };
     },
+    ...createBuilderNoticeStore(db),
     unclaim: async (id, owner) => await unclaim(db, id, owner),
     recordFetch: async (id, outcome) =>
       await db.transaction(async (tx) => {

@@ -1,3 +1,4 @@
+import type { BuilderNoticeStore } from './builder-notice-contract.ts';
 import type { CommitSha, HeldCommit } from '@floe/model';
 import type { Lease, Repository, Timestamp } from './records.ts';
 
@@ -9,7 +10,7 @@ export interface FollowedRepository extends Repository {
   readonly formerBranch?: string | undefined;
 }
 
-export interface RepositoryStore {
+export interface RepositoryStore extends BuilderNoticeStore {
   /** The repository's row, made on first use. With another branch than before it is the same row, with its hosts, under the new name. */
   ensure(repository: { readonly url: string; readonly branch: string; readonly now: Timestamp }): Promise<FollowedRepository>;
   /**

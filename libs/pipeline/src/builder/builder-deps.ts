@@ -1,7 +1,7 @@
 import type { FetchProgress, GitMirror } from '@floe/git';
 import type { Sandbox } from '@floe/nix';
 import type { Clock, Exec, Logger } from '@floe/runtime';
-import type { PlainStore } from '@floe/store';
+import type { BuildersNotices, PlainStore } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
 import type { StatementLog } from '../statements/statement-log.ts';
 import type { BuilderConfig } from './builder-config.ts';
@@ -21,6 +21,8 @@ export interface Watching extends Pick<PipelineDeps, 'notifyTargets' | 'probes'>
   readonly cacheKeeping: Pick<CacheKeeperDeps, 'limits' | 'troubles' | 'onTooLarge'>;
   /** No builder works, where it is a process of its own; undefined: one does. */
   readonly onSilence: (notice: string | undefined) => void;
+  /** What builders that are processes of their own have to tell. */
+  readonly onBuilderNotices: (notices: readonly BuildersNotices[]) => void;
 }
 
 export interface BuilderDeps {

@@ -202,3 +202,22 @@ export const buildsUnderWay = pgTable('builds_under_way', {
   /** A JSON list. */
   builds: jsonb('builds').notNull(),
 });
+
+/** The problems of builders that are processes of their own, for people: a row for each one that has some, which it replaces. */
+export const builderNotices = pgTable(
+  'builder_notices',
+  {
+    repositoryId: text('repository_id')
+      .notNull()
+      .references(() => repositories.id, { onDelete: 'cascade' }),
+    /** The builder's name in leases. */
+    owner: text('owner').notNull(),
+    /** The builder's name for people. */
+    name: text('name').notNull(),
+    /** A JSON list. */
+    notices: jsonb('notices').notNull(),
+    /** By the clock of the database. */
+    toldAt: at('told_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.repositoryId, table.owner] })],
+);
