@@ -106,6 +106,16 @@ it('has the signers of commits in a file of its own, on one machine with the ser
   expect(await evaluate(signers, 'units.floe-server.environment.FLOE_SSH_SIGNERS_FILE or "unset"', true)).toBe('unset');
 });
 
+it('has the keys of operators in a file of its own, and the server has its own', async () => {
+  const keys = 'services.floe.builder.operatorKeys = [ "ada ssh-ed25519 A" ]; services.floe.server.operatorKeys = [ ];';
+  expect(await evaluate(keys, 'failed', true)).toEqual([]);
+  const variable = (unit: string): string => `units.${unit}.environment.FLOE_OPERATOR_KEYS_FILE or "unset"`;
+  expect(await evaluate(keys, variable('floe-builder'), true)).toBe('/etc/floe/builder-operator-keys');
+  expect(await evaluate(keys, 'etc."floe/builder-operator-keys".text', true)).toBe('# Who may take hosts back.\nada ssh-ed25519 A\n');
+  expect(await evaluate(keys, variable('floe-server'), true)).toBe('/etc/floe/operator-keys');
+  expect(await evaluate('', variable('floe-builder'), true)).toBe('unset');
+});
+
 it('has releases signed by a command, with its arguments', async () => {
   const command = (to: string): string =>
     `services.floe.${to} = { signCommand = [ "/opt/hsm sign" "--key" "7 \\"%d\\"" ]; signPublicKey = "eC9oXnF3o5LtS4Zqv0yWbQ1mJ8uT2pR6kD5fG7hJ9lM="; };`;

@@ -46,6 +46,7 @@ import { refuseReleaseKey, separateBuilder } from './separate-builder.ts';
 import { Probes } from './probes/probes.ts';
 import { Admission } from './rollouts/admission.ts';
 import { RolloutEngine } from './rollouts/engine.ts';
+import { operatorsOf } from './routes/way-back.ts';
 import { movesRollout, Steering } from './steering.ts';
 
 function describeUnusable(first: string, count: number): string {
@@ -298,6 +299,7 @@ export async function createServerContext(
     probes,
     cacheDir: servedCache,
     // Whoever works in the place of the pipeline does not publish to the folder.
+    operators: operatorsOf(config, clock),
     keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await builder.keepInCache(toplevel)),
     collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
     cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,

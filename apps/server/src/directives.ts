@@ -8,6 +8,7 @@ import {
   FreshnessStatement,
   jsonAround,
   MAX_IN_TREE,
+  parseWord,
   peekStored,
   ReleaseStatement,
   sealDirectives,
@@ -15,6 +16,7 @@ import {
   type OneDirective,
   type SealedDirective,
   type PermitStatement,
+  type SignedWord,
   type Urgency,
 } from '@floe/protocol';
 import { sha256, type Logger, type Signer } from '@floe/runtime';
@@ -102,7 +104,7 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
     const permitted = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
-    const permit = permitted && (await releaser.permit(release.envelope, permitted));
+    const permit = permitted && (await permitOf(deps, release, permitted, desired.permit?.word));
     // Without it the agent would refuse; the host is looked at again when it is signed.
     if (permitted !== undefined && permit === undefined) continue;
     const directive: Omit<Directive, 'release' | 'permit' | 'freshness'> = {
@@ -156,6 +158,24 @@ function sealed(signer: Signer, some: readonly Ready[]): readonly (readonly [Rea
   });
 }
 
+/** Undefined: it is not signed, and why is in the log. One that fails stops none of the others. */
+async function permitOf(
+  { releaser, logger }: Pick<DirectiveDeps, 'releaser' | 'logger'>,
+  release: EnvelopeText,
+  statement: PermitStatement,
+  word: SignedWord | undefined,
+): Promise<Envelope | undefined> {
+  const { host } = statement;
+  try {
+    const permit = await releaser.permit(release.envelope, statement, word);
+    if (permit === undefined || !('refused' in permit)) return permit;
+    logger.warn('a host is not told to go back: the holder of the release key does not permit it', { host, why: permit.refused });
+  } catch (error) {
+    logger.warn('a host is not told to go back: whether that is permitted could not be checked', { host, error });
+  }
+  return undefined;
+}
+
 function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permit: Envelope, at: number): SavedHostStatement {
   return { host, kind: 'permit', epoch, seq: at, publicKey: permit.keyId, envelope: JSON.stringify(permit), at };
 }
@@ -202,6 +222,9 @@ function permitFor(addressee: Addressee, release: EnvelopeText, times: Pick<Perm
   const { repository, ref, sequence, toplevel } = statement;
   const { calledAs: host, machineId, nonce } = session;
   const only = onlyFor(addressee);
+  // Never good for longer than what an operator signed.
+  const until = permit.word === undefined ? undefined : parseWord(permit.word.statement)?.until;
+  const expiresAt = Math.min(times.expiresAt, until ?? times.expiresAt);
   return {
     version: 1,
     repository,
@@ -213,7 +236,8 @@ function permitFor(addressee: Addressee, release: EnvelopeText, times: Pick<Perm
     floor,
     actor: permit.by,
     reason: permit.reason,
-    ...times,
+    issuedAt: times.issuedAt,
+    expiresAt,
     nonce,
     ...(only === undefined ? {} : { onlyFor: only }),
   };

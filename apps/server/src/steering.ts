@@ -281,7 +281,10 @@ type Because = Extract<Desired, { kind: 'release' }>['because'];
 /** What should run is not what is written in the row. */
 function isNews({ row: { desired }, release, isOnlyStaged: isStaged, permit }: Wanted): boolean {
   if (desired?.releaseId !== release.id) return true;
-  return (desired.isOnlyStaged ?? false) !== isStaged || (permit !== undefined && desired.permit === undefined);
+  if ((desired.isOnlyStaged ?? false) !== isStaged) return true;
+  // Another word of an operator is for a directive of its own.
+  const isOtherWord = permit?.word !== undefined && permit.word.signature !== desired.permit?.word?.signature;
+  return (permit !== undefined && desired.permit === undefined) || isOtherWord;
 }
 
 function toldBefore({ desired, state, stateToplevel: subject }: HostRow): ToldBefore {

@@ -14,6 +14,14 @@ export interface PermitGrounds {
   readonly kind: 'revert' | 'pin';
   readonly by: string;
   readonly reason: string;
+  /** What an operator's key signed about it, of a pin. */
+  readonly word?: SignedText | undefined;
+}
+
+/** A text and its SSH signature, as `SignedWord` of libs/protocol has them. */
+export interface SignedText {
+  readonly statement: string;
+  readonly signature: string;
 }
 
 /** A release; `permit`: also below what the host was told. */

@@ -1,10 +1,22 @@
-import { open, ReleaseStatement, sealAsync, type Envelope, type OneDirective, type PermitStatement, type TrustedKey } from '@floe/protocol';
+import {
+  open,
+  ReleaseStatement,
+  sealAsync,
+  type Envelope,
+  type OneDirective,
+  type PermitStatement,
+  type SignedWord,
+  type TrustedKey,
+} from '@floe/protocol';
 import type { HostName } from '@floe/model';
 import { verifySignature, type AsyncSigner } from '@floe/runtime';
 import { sealTrial } from './testing-branches/seal-trial.ts';
 
 /** How long a trial lasts, and the latest time that was ever signed for hosts. */
 export type TrialTimes = Parameters<typeof sealTrial>[2];
+
+/** `refused`: why it is not signed. Undefined: it is not, or not yet; then a hint about the host comes when it is. */
+export type Permit = Envelope | { readonly refused: string } | undefined;
 
 /**
  * What the server asks of the holder of the release key. It answers by envelopes: whoever has a releaser can verify releases, and have signed
@@ -14,8 +26,8 @@ export type TrialTimes = Parameters<typeof sealTrial>[2];
 export interface Releaser {
   /** By which releases are verified. */
   readonly keys: readonly TrustedKey[];
-  /** The permit to go below what the host was told, to this release. */
-  permit(release: Envelope, statement: PermitStatement): Promise<Envelope | undefined>;
+  /** The permit to go below what the host was told, to this release; `word`: what an operator signed about it. */
+  permit(release: Envelope, statement: PermitStatement, word?: SignedWord): Promise<Permit>;
   /** A trial, or a submitted system, for one directive: signed again as it is stored, for `onlyFor`. */
   once(host: HostName, release: Envelope, onlyFor: OneDirective | undefined): Promise<Envelope | undefined>;
   /** The same system as one that is only to be tried. */

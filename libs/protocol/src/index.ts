@@ -16,6 +16,7 @@ export { FleetPolicy } from './fleet-policy/schema.ts';
 export * from './host-report.ts';
 export * from './ids.ts';
 export * from './messages.ts';
+export * from './operator-words.ts';
 export * from './plan-view.ts';
 export * from './release-api.ts';
 export * from './rollout-view.ts';

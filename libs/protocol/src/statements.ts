@@ -79,6 +79,8 @@ export const PermitStatement = v.strictObject({
   /** Who wants it, and why: shown. */
   actor: prose(200),
   reason: prose(2_000),
+  /** The operator whose key signed that this is wanted, by the name beside that key. Absent: nobody had to, or it is the host's stable release. */
+  authorisedBy: v.optional(prose(200)),
   issuedAt: Timestamp,
   expiresAt: Timestamp,
   /** The nonce of this connection's challenge, as in the directive. */

@@ -259,6 +259,7 @@ export const METHOD_KINDS = {
   },
   hostStatements: {
     save: 'write',
+    ofHost: 'read',
     page: 'read',
   },
 } as const satisfies { readonly [Group in StoreGroup]: Readonly<Record<keyof Store[Group], MethodKind>> };

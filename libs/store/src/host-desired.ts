@@ -37,7 +37,8 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Desired
         desired_mode = w.mode, desired_permit = w.permit, told_sequence = greatest(h.told_sequence, h.desired_sequence, w.sequence)
       from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint, mode text, permit jsonb)
       where h.host = w.host and (w.epoch is null or w.epoch = h.epoch)
-        and (h.desired_release_id is distinct from w.id or h.desired_mode is distinct from w.mode or (h.desired_permit is null and w.permit is not null))
+        and (h.desired_release_id is distinct from w.id or h.desired_mode is distinct from w.mode or (h.desired_permit is null and w.permit is not null)
+          or (w.permit -> 'word' is not null and w.permit -> 'word' is distinct from h.desired_permit -> 'word'))
       returning h.host, h.epoch)
       ${asOneText(sql`host`, sql`epoch`, sql`moved`)}`);
     const desired = [...readNumbers(found, 'epoch')].map(([host, epoch]) => ({ host, epoch }));

@@ -31,12 +31,12 @@ export function createHostMarks(db: Database): Marks {
     });
   }
   return {
-    pin: async ({ host, kind, releaseId, reason, by, isPermitted = false, at, expiresAt }) =>
+    pin: async ({ host, kind, releaseId, reason, by, isPermitted = false, word, at, expiresAt }) =>
       await writeFor(host, async (tx) => {
         // Locked, so that it is not forgotten before the insert.
         const there = await tx.select({ host: hosts.host }).from(hosts).where(eq(hosts.host, host)).for('key share');
         if (there.length === 0) return { result: false, isChange: false };
-        const set = { releaseId, reason: storableText(reason), by, isPermitted, createdAt: at, expiresAt: expiresAt ?? null };
+        const set = { releaseId, reason: storableText(reason), by, isPermitted, word: word ?? null, createdAt: at, expiresAt: expiresAt ?? null };
         await tx
           .insert(pins)
           .values({ host, kind, ...set })

@@ -4,6 +4,7 @@ import type { PinKind, PinSeen } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { nested } from './rows-as-text.ts';
 import { hosts, pins, releases } from './tables/index.ts';
+import { WordColumn } from './rows.ts';
 import { isReadableCounter } from './unreadable.ts';
 
 const { id, sequence, toplevel, commit } = releases;
@@ -42,11 +43,16 @@ interface PinnedTo {
   readonly seen: PinSeen;
 }
 
-function toPinned({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted }, commit: sha, ...ref }: Row): PinnedTo {
+function toPinned({ pin: { host, kind, reason, by, createdAt, expiresAt, isPermitted, word }, commit: sha, ...ref }: Row): PinnedTo {
   const said = { by: storableText(by, 200), reason: storableText(reason, 2_000) };
+  const signed = new RowReader().json('word', word, WordColumn);
   const until = expiresAt === null ? undefined : boundedTime(expiresAt);
   return {
-    release: { ...ref, host, ...(isPermitted ? { permit: { kind: 'pin', ...said } as const } : {}) },
+    release: {
+      ...ref,
+      host,
+      ...(isPermitted ? { permit: { kind: 'pin', ...said, ...(signed === undefined ? {} : { word: signed }) } as const } : {}),
+    },
     seen: {
       kind,
       ...said,

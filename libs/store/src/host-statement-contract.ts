@@ -25,6 +25,8 @@ export type ListedHostStatement = Pick<SavedHostStatement, 'host' | 'kind' | 'ep
 export interface HostStatementStore {
   /** Stores those that are not older than what is there, of hosts that are known. Of each host the newest few ends and permits stay. */
   save(batch: readonly SavedHostStatement[]): Promise<void>;
+  /** Of one host. */
+  ofHost(host: HostName): Promise<readonly ListedHostStatement[]>;
   /** By host, kind and epoch; `after`: the last one of the page before. */
   page(limit: number, after?: Pick<ListedHostStatement, 'host' | 'kind' | 'epoch'>): Promise<readonly ListedHostStatement[]>;
 }

@@ -44,6 +44,8 @@ async function save(db: Database, batch: readonly SavedHostStatement[]): Promise
 export function createHostStatementStore(db: Database): HostStatementStore {
   return {
     save: async (batch) => await save(db, batch),
+    ofHost: async (host) =>
+      readRows(Listed, await db.execute(sql`select host, kind, epoch, public_key, envelope from host_statements where host = ${host}`)),
     async page(limit, after) {
       const isAfter = after === undefined ? sql`true` : sql`(host, kind, epoch) > (${after.host}, ${after.kind}, ${after.epoch})`;
       return readRows(

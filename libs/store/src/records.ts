@@ -13,6 +13,7 @@ import type {
   RingResult,
   RolloutPolicy,
   RolloutSummary,
+  SignedText,
   StageTimings,
   StorePath,
   Urgency,
@@ -323,6 +324,8 @@ export interface Pin {
   readonly by: string;
   /** It may bring the host below what it was told. */
   readonly isPermitted?: boolean | undefined;
+  /** An operator's key signed that. */
+  readonly word?: SignedText | undefined;
   readonly at: Timestamp;
   readonly expiresAt?: Timestamp | undefined;
 }

@@ -46,7 +46,17 @@ export const ObservedColumn = v.object({
 });
 export const DetailColumn = v.object({ code: storedText(64), message: storedText(4096) });
 export const CapabilitiesColumn = v.pipe(v.array(storedText(64)), v.maxLength(64));
-export const PermitColumn = v.object({ kind: v.picklist(['revert', 'pin']), by: storedText(200), reason: storedText(2_000) });
+/** It is nothing but what was signed: not cut and not cleaned. */
+export const WordColumn = v.object({
+  statement: v.pipe(v.string(), v.maxLength(32 * 1024)),
+  signature: v.pipe(v.string(), v.maxLength(8 * 1024)),
+});
+export const PermitColumn = v.object({
+  kind: v.picklist(['revert', 'pin']),
+  by: storedText(200),
+  reason: storedText(2_000),
+  word: v.optional(WordColumn),
+});
 export const TimingsColumn = v.object({
   downloadMs: DurationMs,
   activateMs: DurationMs,

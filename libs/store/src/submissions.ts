@@ -143,7 +143,7 @@ export function createSubmissionStore(db: Database): SubmissionStore {
         if (stored === undefined || told === undefined) throw missingRow('release', host);
         // A commit may have been released while this one was signed.
         const isPermitted = sequence < v.parse(Int8, told.floor);
-        const set = { releaseId: stored.id, reason, by, isPermitted, createdAt: at, expiresAt };
+        const set = { releaseId: stored.id, reason, by, isPermitted, word: null, createdAt: at, expiresAt };
         await tx
           .insert(pins)
           .values({ host, kind: 'pin', ...set })

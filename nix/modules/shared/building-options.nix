@@ -155,6 +155,17 @@ in
     };
   };
 
+  operatorKeys = mkOption {
+    type = types.nullOr (types.listOf types.str);
+    default = null;
+    example = [ "ada@example.org sk-ssh-ed25519@openssh.com AAAA…" ];
+    description = ''
+      Who may take hosts back to a release that is not their stable one, by an SSH signature (floe pin --sign-with): lines as in an allowed_signers
+      file (ssh-keygen(1)). Null: nobody has to sign. An empty list lets nobody. A floe-builder decides by its own; set it at its floe-server
+      as well, which then says at once what to do (docs/operate.md, "Keys of operators").
+    '';
+  };
+
   signCommand = mkOption {
     type = types.nullOr (types.listOf types.str);
     default = null;

@@ -38,6 +38,7 @@ in
     (lib.mkIf (cfg.publish.knownHosts != [ ]) { "${file}publish-known-hosts".text = lines cfg.publish.knownHosts; })
     (lib.mkIf (cfg.inputs != { }) { "${file}inputs.json".text = inputsFile; })
     (lib.mkIf (cfg.signers.ssh != null) { "${file}ssh-signers".text = lines ([ "# Who may sign commits." ] ++ cfg.signers.ssh); })
+    (lib.mkIf (cfg.operatorKeys != null) { "${file}operator-keys".text = lines ([ "# Who may take hosts back." ] ++ cfg.operatorKeys); })
     (lib.mkIf (cfg.signers.openPgp != null) { "${file}openpgp-signers".text = lines cfg.signers.openPgp; })
   ];
 
@@ -60,6 +61,7 @@ in
     FLOE_POLICY_FLOOR = if cfg.policyFloor == { } then null else builtins.toJSON cfg.policyFloor;
     FLOE_SSH_SIGNERS_FILE = if cfg.signers.ssh == null then null else "/etc/${file}ssh-signers";
     FLOE_OPENPGP_SIGNERS_FILE = if cfg.signers.openPgp == null then null else "/etc/${file}openpgp-signers";
+    FLOE_OPERATOR_KEYS_FILE = if cfg.operatorKeys == null then null else "/etc/${file}operator-keys";
     FLOE_SIGN_COMMAND = if cfg.signCommand == null then null else builtins.toJSON cfg.signCommand;
     FLOE_SIGN_PUBLIC_KEY = cfg.signPublicKey;
     FLOE_INPUTS_FILE = if cfg.inputs == { } then null else "/etc/${file}inputs.json";

@@ -1,9 +1,10 @@
-import { RolloutAnswer, SubmissionAnswer, type HostName, type StorePath } from '@floe/protocol';
+import { RolloutAnswer, SubmissionAnswer, WayBack, type HostName, type StorePath } from '@floe/protocol';
 import { FloeError } from '@floe/runtime';
 import { InvalidArgumentError, type Command } from 'commander';
 import { awaitSubmission } from '../await-submission.ts';
 import type { Cli } from '../cli.ts';
 import { suggestingHosts } from '../host-suggestions.ts';
+import { signWord } from '../sign-word.ts';
 import { commitPrefixArgument, hostArgument, REASON, storePathArgument, UNTIL_WORDS, untilArgument, type Until } from './arguments.ts';
 
 const UNTIL = ['--until <when>', UNTIL_WORDS, untilArgument] as const;
@@ -23,13 +24,16 @@ export function addPins(program: Command, cli: Cli): void {
     .argument('[commit]', 'at least 7 digits of it; by default what the host was last told', commitPrefixArgument)
     .requiredOption(...REASON)
     .option(...UNTIL)
+    .option('--sign-with <key>', 'sign that the host goes back with this SSH key, private or public part, where the server asks for it')
     .option('--store-path <path>', 'pin it to this system, which no commit has; for administrators', storePathArgument)
     .option('--no-wait', 'with --store-path: do not wait until the server has published it')
     .addHelpText(
       'after',
       `
 A pin counts before rings, windows and pauses, and before a hold. A pinned host counts in no gate. Only an administrator may pin a host
-below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn. Nor may anybody else pin
+below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn. Where the builder has keys of
+operators (FLOE_OPERATOR_KEYS_FILE), one of them has to sign that, for any commit but the stable one: give --sign-with. ssh-keygen signs, so
+the key may be in an agent or a device; it is good until --until, by default for 7 days. Nor may anybody else pin
 it to a commit that the policy wants approved first, unless it was told that commit, or a complete rollout gave it.
 A store path has to be in the store of the server or in its cache, signed there by the cache's key: run nix copy --to first. The server
 publishes and signs it for that host alone, which may take minutes, and the command waits half a minute for it. It ends with 1 if the path was
@@ -38,15 +42,17 @@ not taken. Later, floe hosts NAME and floe why NAME show the result.
 Examples:
   $ floe pin ws0001 --reason "demo at noon" --until 4h
   $ floe pin ws0001 3f9c2ab --reason "tries it before the others"
+  $ floe pin ws0001 3f9c2ab --reason "the new kernel hangs" --sign-with ~/.ssh/id_ed25519.pub
   $ floe pin ws0001 --store-path /nix/store/…-nixos-system-ws0001-26.05 --reason "the forge is down"`,
     )
     .action(async (host: HostName, commit: string | undefined, options: PinOptions) => {
       if (options.storePath !== undefined) {
         if (commit !== undefined) throw new InvalidArgumentError('name a commit, or give --store-path');
+        if (options.signWith !== undefined) throw new InvalidArgumentError('a store path needs no --sign-with: it goes above all releases');
         await submit(cli, host, options.storePath, options);
         return;
       }
-      await keep(cli, host, 'pin', commit === undefined ? {} : { commit }, options);
+      await pin(cli, host, commit, options);
     });
 
   program
@@ -97,8 +103,24 @@ Examples:
 }
 
 interface PinOptions extends Options {
+  readonly signWith?: string;
   readonly storePath?: StorePath;
   readonly wait: boolean;
+}
+
+async function pin(cli: Cli, host: HostName, commit: string | undefined, { signWith, ...options }: PinOptions): Promise<void> {
+  const named = commit === undefined ? {} : { commit };
+  if (signWith === undefined) return await keep(cli, host, 'pin', named, options);
+  const api = await cli.api();
+  const query = commit === undefined ? '' : `?commit=${commit}`;
+  const back = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/way-back${query}`, WayBack));
+  if (back.host !== host || !back.commit.startsWith(commit ?? ''))
+    throw new FloeError('ANSWER_MALFORMED', `the server wants something else signed: ${back.host} and commit ${back.commit}`);
+  // Not below what it was told: nothing is to be signed.
+  if (back.sequence >= back.floor) return await keep(cli, host, 'pin', named, options);
+  const end = options.until?.(cli.deps.clock.now());
+  const word = await signWord(cli, signWith, back, { reason: options.reason.trim(), until: end });
+  await keep(cli, host, 'pin', { ...named, word }, { reason: options.reason, ...(end === undefined ? {} : { until: () => end }) });
 }
 
 /** The server answers before it has published the system, which may take minutes. */

@@ -10,15 +10,29 @@ import {
   type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
-import { HostName } from '@floe/protocol';
-import type { CurrentRollout, FleetHost, LostRollout, PolicedRollout, Revision } from '@floe/store';
+import { HostName, seal, wordText, type OperatorWord, type SignedWord } from '@floe/protocol';
+import { generateKeyPem, signerFromPem } from '@floe/runtime';
+import type { CurrentRollout, FleetHost, LostRollout, PolicedRollout, Release, Revision } from '@floe/store';
 import * as v from 'valibot';
 import { describe, expect, test } from 'vitest';
+import type { Operators } from './way-back.ts';
 import { FAKE_REPOSITORY, fakeApp, fakeTokenOf } from '../test/fake-app.ts';
 
 const ada = v.parse(HostName, 'ada');
 const toplevel = `/nix/store/${'a'.repeat(32)}-system` as StorePath;
 const release = (sequence: number): ReleaseRef => ({ id: `release${sequence}`, host: ada, sequence, toplevel });
+
+const signer = signerFromPem('release-1', generateKeyPem());
+const ABOUT = {
+  repository: FAKE_REPOSITORY.url,
+  ref: FAKE_REPOSITORY.ref,
+  host: ada,
+  commit: 'c'.repeat(40) as CommitSha,
+  toplevel,
+  actor: 'ada',
+};
+const { actor: _actor, ...NAMED } = ABOUT;
+const STATED = { version: 1, ...NAMED, narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt: 1, expiresAt: 2 } as const;
 
 interface Given {
   readonly situation?: Partial<FleetHost['situation']>;
@@ -34,6 +48,7 @@ interface Given {
   readonly named?: Partial<PolicedRollout> | undefined;
   /** Of the commit that is named. */
   readonly policy?: RolloutPolicy;
+  readonly operators?: Operators | undefined;
   /** The cache has none of it. */
   readonly isGone?: boolean;
 }
@@ -48,6 +63,7 @@ function withHost(given: Given = {}) {
   } as FleetHost;
   const app = fakeApp({
     keepInCache: async () => await Promise.resolve(given.isGone !== true),
+    operators: given.operators,
     store: {
       hosts: {
         fleet: async (_repository, [name] = []) =>
@@ -67,6 +83,11 @@ function withHost(given: Given = {}) {
       },
       releases: {
         ofRevision: async () => await Promise.resolve(released),
+        toOffer: async () =>
+          await Promise.resolve({
+            releases: [{ envelope: JSON.stringify(seal(signer, 'floe/release', { ...STATED, sequence: released?.sequence })) } as Release],
+            freshness: undefined,
+          }),
         // As it was released last: another one may have the same system.
         commitsOf: async (systems) =>
           await Promise.resolve(systems.map((system) => ({ ...system, commit: 'c'.repeat(40) as CommitSha, sequence: 5, subject: 'x' }))),
@@ -138,6 +159,71 @@ describe('a pin', () => {
     expect((await ask(...PIN, { reason }, OPERATOR)).status).toBe(200);
     expect((await ask(...PIN, { reason, commit: 'ccccccc' }, OPERATOR)).status).toBe(200);
     expect(written).toMatchObject([{ isPermitted: false }, { isPermitted: false }]);
+  });
+
+  describe('where operators have keys', () => {
+    const given: Given = {
+      accepted: 9,
+      released: release(4),
+      situation: { directed: release(9), stable: release(8) },
+      operators: { judge: undefined },
+    };
+    const about = { ...ABOUT, sequence: 4, floor: 9 };
+    const later = Date.now() + 3600_000;
+    const word = (changes: Partial<OperatorWord> = {}): SignedWord => ({
+      statement: wordText({ version: 1, ...about, reason, issuedAt: 1, until: later, nonce: 'n'.repeat(16), ...changes }),
+      signature: '-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n',
+    });
+
+    test('below what the host was told needs what an operator signed, and says how', async () => {
+      const { ask, written } = withHost(given);
+      expect(await ask(...PIN, { reason, commit: 'ccccccc' })).toMatchObject({
+        status: 403,
+        code: 'OPERATOR_WORD_NEEDED',
+        message: expect.stringContaining('floe pin ada ccccccc --reason "…" --sign-with KEY') as string,
+      });
+      expect(await ask('GET', '/api/hosts/ada/way-back?commit=ccccccc')).toMatchObject({ status: 200, body: { ...about, needsWord: true } });
+      expect((await ask(...PIN, { reason, commit: 'ccccccc', word: word() })).status).toBe(200);
+      expect(written).toMatchObject([{ releaseId: 'release4', isPermitted: true, word: word() }]);
+    });
+
+    test.each<[string, Given]>([
+      ['what is stable', { ...given, released: release(8) }],
+      ['what is newer', { ...given, released: release(9), accepted: 8 }],
+      ['what it was told last', { ...given, released: release(4), situation: { directed: release(4) } }],
+      ['anything, where nobody has a key', { ...given, operators: undefined }],
+    ])('%s needs none', async (_what, others) => {
+      const { ask, written } = withHost(others);
+      expect((await ask('GET', '/api/hosts/ada/way-back?commit=ccccccc')).body).toMatchObject({ needsWord: false });
+      expect((await ask(...PIN, { reason, commit: 'ccccccc' })).status).toBe(200);
+      expect(written).toMatchObject([{ word: undefined }]);
+    });
+
+    test.each<[string, Partial<OperatorWord>]>([
+      ['another host', { host: v.parse(HostName, 'bob') }],
+      ['another commit', { commit: 'd'.repeat(40) as CommitSha }],
+      ['another sequence', { sequence: 5 }],
+      ['another person', { actor: 'eve' }],
+      ['another reason', { reason: 'why not' }],
+      ['a host that was told less', { floor: 8 }],
+      ['what is over', { until: 2 }],
+    ])('a word about %s is refused', async (_what, changes) => {
+      const { ask, written } = withHost(given);
+      const asked = await ask(...PIN, { reason, commit: 'ccccccc', word: word(changes) });
+      expect(asked).toMatchObject({ status: 403, code: 'OPERATOR_WORD_WRONG' });
+      expect(written).toEqual([]);
+    });
+
+    test('a signature that does not count is refused, where the server can tell', async () => {
+      const judge: Operators['judge'] = async () => await Promise.resolve({ kind: 'refused', why: 'it is forged' });
+      const asked = await withHost({ ...given, operators: { judge } }).ask(...PIN, { reason, commit: 'ccccccc', word: word() });
+      expect(asked).toMatchObject({ code: 'OPERATOR_WORD_WRONG', message: expect.stringContaining('it is forged') as string });
+    });
+
+    test('nobody but an administrator brings it back, with a key or without', async () => {
+      const asked = await withHost(given).ask(...PIN, { reason, commit: 'ccccccc', word: word({ actor: 'a-operator' }) }, OPERATOR);
+      expect(asked).toMatchObject({ status: 403, code: 'ROLE_TOO_LOW' });
+    });
   });
 
   describe('past an approval', () => {

@@ -1,7 +1,16 @@
-import type { HostName as HostNameBrand } from '@floe/model';
-import { foreign, HostName, Timestamp, RolloutAnswer } from '@floe/protocol';
+import type { HostName as HostNameBrand, ReleaseRef } from '@floe/model';
+import { foreign, HostName, Timestamp, RolloutAnswer, SignedWord, WayBack } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
-import { sequenceFloor, type FleetHost, type PinKind, type PlainStore, type Repository, type Revision, type StorePart } from '@floe/store';
+import {
+  sequenceFloor,
+  type CurrentRollout,
+  type FleetHost,
+  type PinKind,
+  type PlainStore,
+  type Repository,
+  type Revision,
+  type StorePart,
+} from '@floe/store';
 import { releaseWords, utcTime } from '@floe/views';
 import { Hono, type Context } from 'hono';
 import * as v from 'valibot';
@@ -14,11 +23,15 @@ import { notInCache, type KeepInCache } from './in-cache.ts';
 import { nameOfRelease } from './kept-back.ts';
 import { decide } from './decide.ts';
 import { needsApprovals } from './past-approvals.ts';
+import { wayBackOf, whyNotFor, type Operators } from './way-back.ts';
 import { Reason, ReasonText, refuseIfPast, ShaPrefix } from './validation.ts';
 
 const Host = v.object({ host: HostName });
 /** `commit`: undefined: what the host was last told. */
-const Pinned = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp), commit: v.optional(ShaPrefix) }));
+const Pinned = foreign(
+  v.strictObject({ reason: ReasonText, until: v.optional(Timestamp), commit: v.optional(ShaPrefix), word: v.optional(SignedWord) }),
+);
+const NamedCommit = foreign(v.strictObject({ commit: v.optional(ShaPrefix) }));
 const Held = foreign(v.strictObject({ reason: ReasonText, until: v.optional(Timestamp) }));
 
 export interface PinDeps {
@@ -27,11 +40,12 @@ export interface PinDeps {
     hosts: 'fleet';
     rollouts: 'ofRevision' | 'lastComplete' | 'lostComplete';
     revisions: 'byShaPrefix';
-    releases: 'ofRevision' | 'commitsOf';
+    releases: 'ofRevision' | 'commitsOf' | 'toOffer';
   }> &
     Pick<PlainStore, 'decide'>;
   readonly repository: Repository;
   readonly keepInCache: KeepInCache;
+  readonly operators: Operators | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -42,6 +56,17 @@ interface Asked {
   readonly reason: string;
   readonly until?: number | undefined;
   readonly commit?: string | undefined;
+  /** What an operator signed about it. */
+  readonly word?: SignedWord | undefined;
+}
+
+/** A host, and what it is to be kept on. */
+interface Named {
+  readonly each: FleetHost;
+  readonly rollout: CurrentRollout | undefined;
+  readonly wanted: ReleaseRef;
+  /** Of the commit, where one was named. */
+  readonly revision: Revision | undefined;
 }
 
 /**
@@ -63,38 +88,48 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     return c.json(body);
   }
 
-  async function keep(c: Context<AuthEnv>, asked: Asked) {
-    const { kind, host, reason, until, commit } = asked;
-    const now = clock.now();
-    const past = refuseIfPast(c, until, now);
-    if (past !== undefined) return past;
+  /** What the request is about, or the refusal. */
+  async function named(c: Context<AuthEnv>, host: HostNameBrand, commit: string | undefined): Promise<Named | Response> {
     const { hosts, rollout } = await store.hosts.fleet(repository.id, [host]);
     const [each] = hosts;
     if (each === undefined) return refuse(c, 404, 'HOST_UNKNOWN', `there is no host ${host}`);
     const refusal = refusalToOrder(each.row);
     if (refusal !== undefined) return refuse(c, 409, refusal.code, refusal.message);
-    let wanted = each.situation.directed;
-    let revision: Revision | undefined;
-    if (commit === undefined && wanted === undefined)
-      return refuse(
-        c,
-        409,
-        'NO_RELEASE',
-        `${host} was told nothing yet that it could be kept on: name a commit, or wait for the first one that builds it`,
-      );
     if (commit !== undefined) {
-      const named = await releaseNamed(deps, commit, host);
-      if (named.kind === 'refused') return refuse(c, named.status, named.code, named.message);
-      ({ release: wanted, revision } = named);
+      const found = await releaseNamed(deps, commit, host);
+      if (found.kind === 'refused') return refuse(c, found.status, found.code, found.message);
+      return { each, rollout, wanted: found.release, revision: found.revision };
     }
-    if (wanted === undefined) throw new TypeError('one of both is there');
+    const { directed } = each.situation;
+    if (directed !== undefined) return { each, rollout, wanted: directed, revision: undefined };
+    return refuse(
+      c,
+      409,
+      'NO_RELEASE',
+      `${host} was told nothing yet that it could be kept on: name a commit, or wait for the first one that builds it`,
+    );
+  }
+
+  /** The builder signs a permit alone only to what is stable on the host; it has signed one already for what the host was told last. */
+  function needsWord({ situation: { directed, stable } }: FleetHost, { id, sequence }: ReleaseRef, told: number): boolean {
+    return deps.operators !== undefined && sequence < told && id !== directed?.id && id !== stable?.id;
+  }
+
+  async function keep(c: Context<AuthEnv>, asked: Asked) {
+    const { kind, host, reason, until, commit, word } = asked;
+    const now = clock.now();
+    const past = refuseIfPast(c, until, now);
+    if (past !== undefined) return past;
+    const found = await named(c, host, commit);
+    if (found instanceof Response) return found;
+    const { each, rollout, wanted, revision } = found;
     const order = each.situation.ordered?.get(wanted.toplevel);
     if (order !== undefined) return refuse(c, 409, 'QUARANTINED', orderedWords(host, order));
     const name = await nameOfRelease(deps, wanted);
     const { directed } = each.situation;
     const told = sequenceFloor(each.row);
-    // What it was told last is no step back, also when that was one.
-    const isPermitted = wanted.sequence < told && wanted.id !== each.situation.directed?.id;
+    // What it was told last is no step back, also when that was one; a word that is given may be another one for that.
+    const isPermitted = wanted.sequence < told && (wanted.id !== directed?.id || word !== undefined);
     const toldName = directed?.sequence === told ? await nameOfRelease(deps, directed) : releaseWords(told, undefined);
     if (isPermitted && c.var.actor.role !== 'administrator')
       return refuse(
@@ -110,9 +145,33 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         'ROLE_TOO_LOW',
         `${name} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
+    if (isPermitted && word === undefined && needsWord(each, wanted, told)) {
+      const command = `floe ${kind} ${host}${commit === undefined ? '' : ` ${commit}`} --reason "…" --sign-with KEY`;
+      return refuse(
+        c,
+        403,
+        'OPERATOR_WORD_NEEDED',
+        `${host} was told ${toldName} already, and ${name} is not what is stable there: only an operator brings it back, by a key that the builder knows (FLOE_OPERATOR_KEYS_FILE). Sign it: ${command}`,
+      );
+    }
+    if (isPermitted && word !== undefined) {
+      const about = await wayBackOf(deps, host, { release: wanted, floor: told, actor: c.var.actor.name });
+      const why = about === undefined ? 'the release cannot be read' : await whyNotFor(deps, word, about, { reason, now });
+      if (why !== undefined) return refuse(c, 403, 'OPERATOR_WORD_WRONG', `what was signed does not bring ${host} back to ${name}: ${why}`);
+    }
     // What it was told it has, or is about to download.
     if (wanted.id !== directed?.id && !(await deps.keepInCache(wanted.toplevel))) return notInCache(c, host, name, wanted.toplevel);
-    const pin = { host, kind, releaseId: wanted.id, reason, by: c.var.actor.name, isPermitted, at: now, expiresAt: until };
+    const pin = {
+      host,
+      kind,
+      releaseId: wanted.id,
+      reason,
+      by: c.var.actor.name,
+      isPermitted,
+      word: isPermitted ? word : undefined,
+      at: now,
+      expiresAt: until,
+    };
     const end = until === undefined ? '' : ` until ${utcTime(until)}`;
     const detail = `${kind} ${isPermitted ? 'back ' : ''}to ${name}${end}: ${reason}`;
     const isKept = await decide(
@@ -134,6 +193,25 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
     ofHost,
     takes('json', Pinned),
     async (c) => keep(c, { kind: 'pin', ...c.req.valid('param'), ...c.req.valid('json') }),
+  );
+
+  app.get(
+    '/hosts/:host/way-back',
+    requireAction('pin'),
+    answers('what an operator signs who has a host pinned to the release of a commit', WayBack),
+    ofHost,
+    takes('query', NamedCommit),
+    async (c) => {
+      const { host } = c.req.valid('param');
+      const found = await named(c, host, c.req.valid('query').commit);
+      if (found instanceof Response) return found;
+      const { each, wanted } = found;
+      const floor = sequenceFloor(each.row);
+      const about = await wayBackOf(deps, host, { release: wanted, floor, actor: c.var.actor.name });
+      if (about === undefined) return refuse(c, 409, 'NO_RELEASE', `the release of ${host} cannot be read from the database`);
+      const body: WayBack = { ...about, needsWord: needsWord(each, wanted, floor) };
+      return c.json(body);
+    },
   );
 
   app.post(

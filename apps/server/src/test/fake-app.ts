@@ -116,6 +116,7 @@ export function fakeApp(options: FakeAppOptions = {}): FakeApp {
     serverSigner: signerFromPem('server-1', generateKeyPem()),
     releaser: releaserOf(signerFromPem('release-1', generateKeyPem())),
     trust: { serverUrl: 'http://localhost', releaseKeys: [], serverKeys: [], substituter: 'http://localhost/cache', cachePublicKeys: [] },
+    operators: undefined,
     onHostChanged: (host) => void changed.push(host),
     publicUrl: 'http://localhost',
     // Without a port there is no other end of a connection.

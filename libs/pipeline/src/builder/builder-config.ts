@@ -5,6 +5,7 @@ import { parsePolicyFloor } from '@floe/protocol';
 import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel, type SignCommand } from '@floe/runtime';
 import * as v from 'valibot';
 import type { SignerFiles } from '../commit-signers/types.ts';
+import type { OperatorKeys } from '../permits/operator-keys.ts';
 import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
 import { HttpUrl } from './http-url.ts';
@@ -42,6 +43,8 @@ export interface BuilderConfig {
   readonly policyFloor: PolicyFloor | undefined;
   /** Who may sign commits; undefined: nobody has to. */
   readonly signers: SignerFiles | undefined;
+  /** Who may take hosts back to what is not stable; undefined: nobody has to sign that. */
+  readonly operatorKeys: OperatorKeys | undefined;
   /** What signs releases; undefined: a key in a file. */
   readonly signCommand: SignCommand | undefined;
   /** How private inputs of the flake are fetched. */
@@ -67,6 +70,13 @@ export interface BuilderConfig {
 const Folder = v.pipe(v.string(), v.startsWith('/'), v.maxLength(1000));
 const MIB = 1024 ** 2;
 
+/** Read when a word is checked, and here, so that a mistake is reported at the start. */
+function parseOperatorsFile(read: SettingsReader): string | undefined {
+  const file = read.checked<string | undefined>('FLOE_OPERATOR_KEYS_FILE', Folder, undefined, 'the absolute path of a file');
+  if (file !== undefined) read.readText('FLOE_OPERATOR_KEYS_FILE', file);
+  return file;
+}
+
 /** `defaults`: where the data folder is, and the URL of the server, where nothing is set. */
 export function parseBuilderConfig(
   read: SettingsReader,
@@ -89,6 +99,7 @@ export function parseBuilderConfig(
     if (file !== undefined) read.readText(name, file);
     return file;
   });
+  const operatorsFile = parseOperatorsFile(read);
   const inputsFile = value('FLOE_INPUTS_FILE');
   const inputsText = inputsFile === undefined ? undefined : read.readText('FLOE_INPUTS_FILE', inputsFile);
   const floorText = value('FLOE_POLICY_FLOOR');
@@ -105,6 +116,7 @@ export function parseBuilderConfig(
     forge,
     policyFloor: floor?.kind === 'floor' ? floor.floor : undefined,
     signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile, path },
+    operatorKeys: operatorsFile === undefined ? undefined : { file: operatorsFile, path },
     signCommand: parseSignCommand(read),
     inputAccess: inputsText === undefined ? [] : parseInputs('FLOE_INPUTS_FILE', inputsText, read),
     cacheLimits: {

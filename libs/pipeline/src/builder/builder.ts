@@ -11,6 +11,7 @@ import { answerQuestions } from '../signing-requests/answer-questions.ts';
 import { askingReleaser } from '../signing-requests/asking-releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { loadBuilderKeys } from './builder-keys.ts';
+import { permitting } from './permitting.ts';
 import { isElsewhere } from './readable-cache.ts';
 import { servePipeline } from './serve-pipeline.ts';
 
@@ -40,7 +41,7 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     env: deps.env,
   });
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
-  const own = releaserOf(releaseSigner);
+  const { releaser: own, learnHosts } = permitting(deps, releaserOf(releaseSigner));
   let repositoryId = '';
   // Nobody in the server waits for a command that signs: it is asked as a builder of another process is.
   const isAsked = config.signCommand !== undefined && deps.apart === undefined;
@@ -59,10 +60,11 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     async run(watching, id, signal) {
       const serve = async (until: AbortSignal): Promise<void> =>
         await servePipeline({ ...deps, ...watching, releaseSigner, cacheKey, cacheFolder }, id, until);
-      if (!isAsked) return await serve(signal);
+      const learn = async (until: AbortSignal): Promise<void> => await learnHosts(id, until);
+      if (!isAsked) return await runLoops((running) => [serve(running), learn(running)], signal);
       const answer = async (until: AbortSignal): Promise<void> =>
         await answerQuestions({ store, releaser: own, clock, logger, newestReleased }, id, until);
-      await runLoops((running) => [serve(running), answer(running)], signal);
+      await runLoops((running) => [serve(running), learn(running), answer(running)], signal);
     },
   };
 }

@@ -17,6 +17,8 @@ export function dataPaths(dataDir: string) {
     serverKey: join(dataDir, 'keys', 'server.pem'),
     cacheKey: join(dataDir, 'keys', 'cache.secret'),
     adminToken: join(dataDir, 'admin-token'),
+    hostKeys: join(dataDir, 'host-keys.json'),
+    usedWords: join(dataDir, 'used-words'),
     home: join(dataDir, 'home'),
     sandbox: join(dataDir, 'sandbox'),
     lock: join(dataDir, 'lock'),

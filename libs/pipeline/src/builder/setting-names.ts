@@ -31,6 +31,7 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_POLICY_FLOOR', 'policyFloor'],
   ['FLOE_SSH_SIGNERS_FILE', 'signers.ssh'],
   ['FLOE_OPENPGP_SIGNERS_FILE', 'signers.openPgp'],
+  ['FLOE_OPERATOR_KEYS_FILE', 'operatorKeys'],
   ['FLOE_PROBES_FILE', 'probes'],
   ['FLOE_INPUTS_FILE', 'inputs'],
   ['FLOE_LISTEN', 'listen'],

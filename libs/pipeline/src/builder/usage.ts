@@ -25,6 +25,7 @@ export function buildingSettings(keysOf: 'server' | 'builder'): string {
   FLOE_POLICY_FLOOR                what every rollout policy must have at least, as JSON; default: nothing
   FLOE_SSH_SIGNERS_FILE            who may sign commits, as in an allowed_signers file; default: nobody has to
   FLOE_OPENPGP_SIGNERS_FILE        the same with OpenPGP: public keys, as gpg --armor --export writes them
+  FLOE_OPERATOR_KEYS_FILE          whose SSH signature takes hosts back to what is not stable; default: nobody has to sign that
   FLOE_SIGN_COMMAND                signs releases in the place of the key file: a path, or a list with arguments as JSON (docs/operate.md)
   FLOE_SIGN_PUBLIC_KEY             of the key that it signs with: base64
   FLOE_PUBLISH_TO                  s3://, https:// (PUT) or ssh:// cache that closures go to from the folder; hosts download from FLOE_CACHE_URL

@@ -12,7 +12,7 @@ export async function runChecker({ exec, path, dir }: VerdictDeps, file: string,
     throw new FloeError('SIGNERS_UNCHECKED', `${file} did not come to its end: ${result.end}`, { retryable: true });
   } catch (cause) {
     if (!isFloeError(cause, 'EXEC_NOT_STARTED')) throw cause;
-    throw new FloeError('SIGNERS_UNCHECKED', `signatures of commits cannot be checked without ${file}: install it on the machine that evaluates`, {
+    throw new FloeError('SIGNERS_UNCHECKED', `signatures cannot be checked without ${file}: install it on the machine of this program`, {
       retryable: true,
       cause,
     });

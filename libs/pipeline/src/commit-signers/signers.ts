@@ -29,7 +29,7 @@ export async function checkingSigners<Result>(
       if (signature.startsWith('-----BEGIN SSH SIGNATURE-----'))
         return sshFile === undefined
           ? { kind: 'refused', why: 'it is signed with an SSH key, and only OpenPGP keys are allowed' }
-          : await sshVerdict({ ...programs, dir }, sshFile, { payload, signature });
+          : await sshVerdict({ ...programs, dir }, sshFile, 'git', { payload, signature });
       if (signature.startsWith('-----BEGIN PGP SIGNATURE-----'))
         return openPgp === undefined
           ? { kind: 'refused', why: 'it is signed with an OpenPGP key, and only SSH keys are allowed' }

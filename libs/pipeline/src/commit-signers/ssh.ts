@@ -7,10 +7,11 @@ import type { Verdict, VerdictDeps } from './types.ts';
 /** So many names of one key are tried. */
 const MAX_PRINCIPALS = 20;
 
-/** Asks ssh-keygen as git does: first whose key it is, then whether that one may sign commits and signed this one. */
+/** Asks ssh-keygen as git does: first whose key it is, then whether that one may sign for this namespace (`git`: commits) and signed this. */
 export async function sshVerdict(
   deps: VerdictDeps,
   allowed: string,
+  namespace: string,
   { payload, signature }: { readonly payload: Uint8Array; readonly signature: string },
 ): Promise<Verdict> {
   try {
@@ -25,7 +26,7 @@ export async function sshVerdict(
   if (principals.length === 0) return { kind: 'refused', why: `its SSH key is none of the allowed ones, or not at this time (${lastWords(found)})` };
   let why = '';
   for (const who of principals.slice(0, MAX_PRINCIPALS)) {
-    const verified = await runChecker(deps, 'ssh-keygen', ['-Y', 'verify', '-n', 'git', '-f', allowed, '-I', who, '-s', file], payload);
+    const verified = await runChecker(deps, 'ssh-keygen', ['-Y', 'verify', '-n', namespace, '-f', allowed, '-I', who, '-s', file], payload);
     if (verified.exitCode === 0) return { kind: 'signed', who };
     why = lastWords(verified);
   }

@@ -1,8 +1,7 @@
 import { isSequenceFarAhead, type HostName } from '@floe/model';
-import type { Envelope } from '@floe/protocol';
 import { createWake, type Clock, type Logger } from '@floe/runtime';
 import type { PlainStore, SigningRequest, StorePart } from '@floe/store';
-import type { Releaser } from '../releaser.ts';
+import type { Permit, Releaser } from '../releaser.ts';
 import { isTimeFarAhead } from '../far-ahead.ts';
 import { parseQuestion, type SigningQuestion } from './request.ts';
 
@@ -45,11 +44,16 @@ async function answer({ store, logger, ...deps }: AnsweringDeps, { key, host, re
   signal.throwIfAborted();
   const question = parseQuestion(request);
   const isFar = question !== undefined && (await isFarAhead(deps, question));
-  const envelope = isFar ? undefined : question && (await signed(deps.releaser, host, question));
+  const answered = isFar ? { refused: 'it names a number or a time far ahead' } : question && (await signed(deps.releaser, host, question));
+  const refused = answered === undefined ? 'it is about no release that this builder signed' : 'refused' in answered ? answered.refused : undefined;
   // Each is seen by whoever reads this log, which the server cannot write.
-  logger.info(envelope === undefined ? 'what a server asked for is not signed' : 'signed for a server', { host, kind: question?.kind });
-  const refused = isFar ? 'it names a number or a time far ahead' : 'it is about no release that this builder signed';
-  await store.signing.answer(key, envelope === undefined ? { refused } : { envelope: JSON.stringify(envelope) });
+  const isSigned = refused === undefined;
+  logger.info(isSigned ? 'signed for a server' : 'what a server asked for is not signed', {
+    host,
+    kind: question?.kind,
+    ...(isSigned ? {} : { why: refused }),
+  });
+  await store.signing.answer(key, isSigned ? { envelope: JSON.stringify(answered) } : { refused });
 }
 
 /** Hosts remember these: one near the end of all numbers, and they take nothing any more. */
@@ -67,10 +71,10 @@ async function isFarAhead({ clock, newestReleased }: Pick<AnsweringDeps, 'clock'
   }
 }
 
-async function signed(releaser: Releaser, host: HostName, question: SigningQuestion): Promise<Envelope | undefined> {
+async function signed(releaser: Releaser, host: HostName, question: SigningQuestion): Promise<Permit> {
   switch (question.kind) {
     case 'permit':
-      return await releaser.permit(question.release, question.statement);
+      return await releaser.permit(question.release, question.statement, question.word);
     case 'once':
       return await releaser.once(host, question.release, question.onlyFor);
     case 'trial':

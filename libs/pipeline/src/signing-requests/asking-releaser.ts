@@ -3,8 +3,12 @@ import type { HostName } from '@floe/model';
 import { storedEnvelope, type Envelope, type TrustedKey } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
-import type { Releaser } from '../releaser.ts';
+import type { Permit, Releaser } from '../releaser.ts';
 import type { SigningQuestion } from './request.ts';
+
+function signedOr(answer: Permit): Envelope | undefined {
+  return answer === undefined || 'refused' in answer ? undefined : answer;
+}
 
 /** So long a person waits for the builder to sign a trial. */
 const PATIENCE_MS = 10_000;
@@ -26,7 +30,7 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
   /** Of which host what was refused last: each connection asks again. */
   const refusals = new Set<string>();
 
-  async function ask(host: HostName, key: string, question: SigningQuestion): Promise<Envelope | 'refused' | undefined> {
+  async function ask(host: HostName, key: string, question: SigningQuestion): Promise<Permit> {
     const answer = await store.signing.ask({ key, repositoryId: repositoryId(), host, request: JSON.stringify(question) }, clock.now());
     if (answer === undefined) return undefined;
     const about = `${question.kind} ${host}`;
@@ -36,31 +40,32 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
     }
     if (!refusals.has(about)) logger.error('the builder does not sign what this server asks for', { host, kind: question.kind, why: answer.refused });
     refusals.add(about);
-    return 'refused';
+    return answer;
   }
 
-  async function look(host: HostName, question: SigningQuestion, same: unknown): Promise<Envelope | undefined> {
+  async function look(host: HostName, question: SigningQuestion, same: unknown): Promise<Permit> {
     const key = createHash('sha256')
       .update(JSON.stringify([question.kind, host, question.release.payload, same]))
       .digest('hex');
-    const answer = await ask(host, key, question);
-    return answer === 'refused' ? undefined : answer;
+    return await ask(host, key, question);
   }
 
   return {
     keys,
-    async permit(release, statement) {
+    async permit(release, statement, word) {
       const { issuedAt: _issuedAt, expiresAt: _expiresAt, ...same } = statement;
-      return await look(statement.host, { kind: 'permit', release, statement }, same);
+      const signed = word === undefined ? {} : { word };
+      return await look(statement.host, { kind: 'permit', release, statement, ...signed }, { ...same, ...signed });
     },
-    once: async (host, release, onlyFor) => await look(host, { kind: 'once', release, ...(onlyFor === undefined ? {} : { onlyFor }) }, onlyFor),
+    once: async (host, release, onlyFor) =>
+      signedOr(await look(host, { kind: 'once', release, ...(onlyFor === undefined ? {} : { onlyFor }) }, onlyFor)),
     async trial(host, release, times) {
       const key = randomUUID();
       const until = clock.monotonic() + PATIENCE_MS;
       const patience = AbortSignal.timeout(2 * PATIENCE_MS);
       for (;;) {
         const answer = await ask(host, key, { kind: 'trial', release, times });
-        if (answer === 'refused') return undefined;
+        if (answer !== undefined && 'refused' in answer) return undefined;
         if (answer !== undefined || clock.monotonic() >= until || patience.aborted) return answer;
         await clock.sleep(LOOK_MS, patience);
       }

@@ -1,9 +1,9 @@
-import { Envelope, OneDirective, PermitStatement, Timestamp } from '@floe/protocol';
+import { Envelope, OneDirective, PermitStatement, SignedWord, Timestamp } from '@floe/protocol';
 import * as v from 'valibot';
 
 /** What a server asks a builder of its own process to sign, as it is stored: text of JSON. Each is about a release that the key signed before. */
 const SigningQuestion = v.variant('kind', [
-  v.strictObject({ kind: v.literal('permit'), release: Envelope, statement: PermitStatement }),
+  v.strictObject({ kind: v.literal('permit'), release: Envelope, statement: PermitStatement, word: v.optional(SignedWord) }),
   v.strictObject({ kind: v.literal('once'), release: Envelope, onlyFor: v.optional(OneDirective) }),
   v.strictObject({
     kind: v.literal('trial'),

@@ -114,6 +114,8 @@ export const pins = pgTable(
     by: text('by').notNull(),
     /** It may bring the host below what it was told. */
     isPermitted: boolean('is_permitted').notNull().default(false),
+    /** What an operator's key signed about that: `SignedText` of libs/model. */
+    word: jsonb('word'),
     createdAt: at('created_at').notNull(),
     expiresAt: at('expires_at'),
   },

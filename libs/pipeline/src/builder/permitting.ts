@@ -1,0 +1,45 @@
+import { describeError } from '@floe/runtime';
+import { HostKeys } from '../permits/host-keys.ts';
+import { guardedReleaser } from '../permits/permit-guard.ts';
+import { RecordedStable } from '../permits/recorded-stable.ts';
+import { UsedWords } from '../permits/used-words.ts';
+import type { Releaser } from '../releaser.ts';
+import { newestLogged } from '../statements/newest-releases.ts';
+import type { BuilderDeps } from './builder-deps.ts';
+import { dataPaths } from './data-paths.ts';
+
+/** Keys of new hosts are noted so often. */
+const LEARN_MS = 3600_000;
+const RETRY_MS = 10_000;
+
+export interface Permitting {
+  readonly releaser: Releaser;
+  /** Notes the keys of hosts, until `signal` aborts. */
+  learnHosts(repositoryId: string, signal: AbortSignal): Promise<void>;
+}
+
+/** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
+export function permitting({ config, store, statements, clock, logger }: BuilderDeps, own: Releaser): Permitting {
+  const { operatorKeys, dataDir } = config;
+  if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
+  const paths = dataPaths(dataDir);
+  const hostKeys = new HostKeys(paths.hostKeys);
+  const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
+  const recorded = new RecordedStable({ statements, releaseKeys: own.keys, newestReleased });
+  return {
+    releaser: guardedReleaser(own, { operatorKeys, recorded, hostKeys, usedWords: new UsedWords(paths.usedWords), store, clock }),
+    async learnHosts(repositoryId, signal) {
+      while (!signal.aborted) {
+        let isDone = false;
+        try {
+          await hostKeys.learn(store, repositoryId);
+          isDone = true;
+        } catch (error) {
+          if (signal.aborted) return;
+          logger.warn('the keys of new hosts could not be noted; trying again', { error: describeError(error) });
+        }
+        await clock.sleep(isDone ? LEARN_MS : RETRY_MS, signal);
+      }
+    },
+  };
+}

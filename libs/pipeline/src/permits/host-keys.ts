@@ -1,0 +1,45 @@
+import { HostName, PublicKey } from '@floe/protocol';
+import { readFileIfPresent, writeFileDurably } from '@floe/runtime';
+import type { StorePart } from '@floe/store';
+import * as v from 'valibot';
+
+const HostKeysFile = v.record(HostName, PublicKey);
+
+/**
+ * The keys of hosts as this builder saw them first, in a file of its own. A server that is taken over later can enrol whom it likes, and the
+ * builder goes on believing the machines that it knew.
+ */
+export class HostKeys {
+  readonly #path: string;
+  #known: Map<HostName, string> | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async of(host: HostName): Promise<string | undefined> {
+    return (await this.#all()).get(host);
+  }
+
+  /** Notes the keys of hosts that it does not know yet. */
+  async learn(store: StorePart<{ hosts: 'list' }>, repositoryId: string): Promise<void> {
+    const known = await this.#all();
+    const rows = await store.hosts.list(repositoryId);
+    const news = rows.flatMap(({ host, publicKey, revokedAt }) =>
+      known.has(host) || revokedAt !== undefined || !v.is(PublicKey, publicKey) ? [] : [[host, publicKey] as const],
+    );
+    if (news.length === 0) return;
+    const all = new Map([...known, ...news]);
+    await writeFileDurably(this.#path, `${JSON.stringify(Object.fromEntries(all), null, 1)}\n`);
+    this.#known = all;
+  }
+
+  /** A file that cannot be read stops it: without its own record it would believe the database. */
+  async #all(): Promise<Map<HostName, string>> {
+    if (this.#known !== undefined) return this.#known;
+    const text = await readFileIfPresent(this.#path);
+    const parsed = text === undefined ? {} : v.parse(v.pipe(v.string(), v.parseJson(), HostKeysFile), text);
+    this.#known = new Map(Object.entries(parsed) as [HostName, string][]);
+    return this.#known;
+  }
+}
