@@ -16,10 +16,9 @@ import {
   type OneDirective,
   type SealedDirective,
   type PermitStatement,
-  type SignedWord,
   type Urgency,
 } from '@floe/protocol';
-import { sha256, type Logger, type Signer } from '@floe/runtime';
+import { FloeError, isFloeError, sha256, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, SavedHostStatement, StorePart } from '@floe/store';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -34,6 +33,7 @@ export interface DirectiveDeps {
   /** Has permits and the like signed. */
   readonly releaser: Pick<Releaser, 'permit' | 'once'>;
   readonly logger: Pick<Logger, 'warn'>;
+  readonly troubles: Pick<Troubles, 'note' | 'end'>;
 }
 
 /** A connected agent, and what its host should run. */
@@ -44,6 +44,8 @@ export interface Addressee {
   readonly floor: number;
   /** The signed release, where it is none of the fleet's: a trial. */
   readonly envelope?: string | undefined;
+  /** It came to run that release already. */
+  readonly runsIt?: boolean | undefined;
   /** A person had the host try again what it rolled back or refused. */
   readonly isRetry: boolean;
   /** A person asks for it at once. */
@@ -63,7 +65,7 @@ interface Ready {
  * was sent.
  */
 export async function offerDirectives(deps: DirectiveDeps, repositoryId: string, addressees: readonly Addressee[]): Promise<readonly DirectiveRow[]> {
-  const { store, clock, logger, serverSigner, releaser } = deps;
+  const { store, clock, logger, serverSigner, releaser, troubles } = deps;
   const untold = addressees.filter((each) => each.session.offered(each.desired.epoch, each.desired.releaseId) === 'no' && !isTooOld(each));
   for (const { session, desired } of addressees) {
     if (session.offered(desired.epoch, desired.releaseId) !== 'overtaken') continue;
@@ -104,7 +106,8 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
     // By the time that the agent was told when it connected, however the clock was set since.
     const expiresAt = clock.latest() + DIRECTIVE_LIFETIME_MS;
     const permitted = permitFor(addressee, release, { issuedAt, expiresAt: Math.max(expiresAt, asOf + DIRECTIVE_LIFETIME_MS) });
-    const permit = permitted && (await permitOf(deps, release, permitted, desired.permit?.word));
+    if (permitted === undefined) troubles.end(GOING_BACK, session.host);
+    const permit = permitted && (await permitOf(deps, release, permitted, addressee));
     // Without it the agent would refuse; the host is looked at again when it is signed.
     if (permitted !== undefined && permit === undefined) continue;
     const directive: Omit<Directive, 'release' | 'permit' | 'freshness'> = {
@@ -158,21 +161,29 @@ function sealed(signer: Signer, some: readonly Ready[]): readonly (readonly [Rea
   });
 }
 
-/** Undefined: it is not signed, and why is in the log. One that fails stops none of the others. */
+const GOING_BACK = 'going back to an older release';
+
+/** Undefined: it is not signed; why stands on the host, unless it runs that release already. One that cannot be checked stops none of the others. */
 async function permitOf(
-  { releaser, logger }: Pick<DirectiveDeps, 'releaser' | 'logger'>,
+  { releaser, troubles }: Pick<DirectiveDeps, 'releaser' | 'troubles'>,
   release: EnvelopeText,
   statement: PermitStatement,
-  word: SignedWord | undefined,
+  { session: { host }, desired, runsIt }: Addressee,
 ): Promise<Envelope | undefined> {
-  const { host } = statement;
+  let why: unknown;
   try {
-    const permit = await releaser.permit(release.envelope, statement, word);
-    if (permit === undefined || !('refused' in permit)) return permit;
-    logger.warn('a host is not told to go back: the holder of the release key does not permit it', { host, why: permit.refused });
+    const permit = await releaser.permit(release.envelope, statement, desired.permit?.word);
+    if (permit === undefined) return undefined;
+    if (!('refused' in permit)) {
+      troubles.end(GOING_BACK, host);
+      return permit;
+    }
+    why = new FloeError('PERMIT_REFUSED', permit.refused);
   } catch (error) {
-    logger.warn('a host is not told to go back: whether that is permitted could not be checked', { host, error });
+    if (!isFloeError(error, 'SIGNERS_UNCHECKED')) throw error;
+    why = error;
   }
+  if (runsIt !== true) troubles.note(GOING_BACK, host, why);
   return undefined;
 }
 

@@ -291,6 +291,7 @@ test('whatever the database forgets, a host gets what is written for it, or is a
           serverSigner: signer,
           releaser: releaserOf(signer),
           logger: silentLogger,
+          troubles: new Troubles({ clock: systemClock, logger: silentLogger }),
         };
         const desired = { releaseId, toplevel: system(1), sequence: 1, epoch, since: 1 };
         const [sent] = await offerDirectives(deps, 'repository', [{ session, desired, floor: 1, isRetry: false }]);

@@ -199,7 +199,7 @@ export class Steering {
       const floor = sequenceFloor(each.row);
       return session === undefined || desired === undefined
         ? []
-        : [{ session, desired, floor, isRetry: each.row.retryEpoch !== undefined, deploy: each.deploy }];
+        : [{ session, desired, floor, runsIt: runsIt(each.row, desired), isRetry: each.row.retryEpoch !== undefined, deploy: each.deploy }];
     });
     addressees.push(...fleet.hosts.flatMap((each) => this.#tryingOne(each)));
     let told = 0;
@@ -285,6 +285,10 @@ function isNews({ row: { desired }, release, isOnlyStaged: isStaged, permit }: W
   // Another word of an operator is for a directive of its own.
   const isOtherWord = permit?.word !== undefined && permit.word.signature !== desired.permit?.word?.signature;
   return (permit !== undefined && desired.permit === undefined) || isOtherWord;
+}
+
+function runsIt({ state, stateToplevel }: HostRow, { toplevel }: Pick<ReleaseRef, 'toplevel'>): boolean {
+  return state === 'SUCCEEDED' && stateToplevel === toplevel;
 }
 
 function toldBefore({ desired, state, stateToplevel: subject }: HostRow): ToldBefore {

@@ -28,6 +28,8 @@ export interface TestFleetOptions {
   readonly serverEnv?: Readonly<Record<string, string>>;
   /** A builder as a process of its own, beside a server without the release key; needs a database of Postgres. */
   readonly hasOwnBuilder?: boolean;
+  /** Added to the environment of that. */
+  readonly builderEnv?: Readonly<Record<string, string>>;
   readonly serverPort?: number;
   /** Where the server listens; default: the loopback. */
   readonly serverAddress?: string;
@@ -119,6 +121,7 @@ export class TestFleet implements AsyncDisposable {
         FLOE_REPOSITORY_URL: this.forge.cloneUrl,
         FLOE_REPOSITORY_BRANCH: 'main',
         ...(this.#options.databaseUrl === undefined ? {} : { DATABASE_URL: this.#options.databaseUrl }),
+        ...this.#options.builderEnv,
         ...env,
       },
       onLine: (line) => this.#options.onLine?.(name, line),

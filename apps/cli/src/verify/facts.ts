@@ -48,6 +48,8 @@ export interface PermitFact {
   readonly floor: number;
   readonly actor: string;
   readonly reason: string;
+  /** The operator whose key signed that. */
+  readonly authorisedBy: string | undefined;
 }
 
 export interface HostFact {

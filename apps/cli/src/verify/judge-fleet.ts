@@ -126,12 +126,13 @@ function judgePermit(
   const permit = [...names]
     .flatMap((name) => permits.get(name) ?? [])
     .find((each) => each.sequence === sequence && each.toplevel === toplevel && each.floor >= floor);
-  if (permit === undefined) findings.bend(line, `${host} signed that it is on the release ${sequence}, below ${floor}, and no permit lets it`);
-  else
-    findings.note(
-      line,
-      `${host} is on the release ${sequence}, below ${floor}, by the permit on line ${permit.line}: ${permit.actor}: ${permit.reason}`,
-    );
+  if (permit === undefined) {
+    findings.bend(line, `${host} signed that it is on the release ${sequence}, below ${floor}, and no permit lets it`);
+    return;
+  }
+  const { line: at, actor, reason, authorisedBy } = permit;
+  const by = authorisedBy === undefined ? actor : `${actor}, signed by ${authorisedBy}`;
+  findings.note(line, `${host} is on the release ${sequence}, below ${floor}, by the permit on line ${at}: ${by}: ${reason}`);
 }
 
 function judgeBehind(

@@ -118,13 +118,13 @@ export function readPermit({ host, envelope }: ExportLineOf<'permit'>, where: Wh
   const { line, keys, facts, findings } = where;
   const said = opened(envelope, 'floe/permit', PermitStatement, where, keys.release, `this permit of ${host}`);
   if (said === undefined) return;
-  const { sequence, toplevel, floor, actor, reason, issuedAt, expiresAt } = said;
+  const { sequence, toplevel, floor, actor, reason, authorisedBy, issuedAt, expiresAt } = said;
   if (sequence > floor) findings.bend(line, `this permit lets ${host} go down to ${sequence}, which is above ${floor}`);
   if (expiresAt <= issuedAt || expiresAt - issuedAt > MAX_PERMIT_MS)
     findings.bend(line, `this permit of ${host} is good for longer than one directive`);
   facts.keep();
   const permits = facts.permits.get(said.host) ?? [];
-  permits.push({ line, listedFor: host, sequence, toplevel, floor, actor, reason });
+  permits.push({ line, listedFor: host, sequence, toplevel, floor, actor, reason, authorisedBy });
   facts.permits.set(said.host, permits);
 }
 

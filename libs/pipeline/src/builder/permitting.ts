@@ -1,3 +1,4 @@
+import type { HostName } from '@floe/model';
 import { describeError } from '@floe/runtime';
 import { HostKeys } from '../permits/host-keys.ts';
 import { guardedReleaser } from '../permits/permit-guard.ts';
@@ -23,16 +24,19 @@ export function permitting({ config, store, statements, clock, logger }: Builder
   const { operatorKeys, dataDir } = config;
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);
-  const hostKeys = new HostKeys(paths.hostKeys);
+  const hostKeys = new HostKeys(paths.hostKeys, store);
   const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
   const recorded = new RecordedStable({ statements, releaseKeys: own.keys, newestReleased });
+  let repositoryId = '';
+  const keyOf = async (host: HostName) => await hostKeys.of(repositoryId, host);
   return {
-    releaser: guardedReleaser(own, { operatorKeys, recorded, hostKeys, usedWords: new UsedWords(paths.usedWords), store, clock }),
-    async learnHosts(repositoryId, signal) {
+    releaser: guardedReleaser(own, { operatorKeys, recorded, keyOf, usedWords: new UsedWords(paths.usedWords), store, clock }),
+    async learnHosts(id, signal) {
+      repositoryId = id;
       while (!signal.aborted) {
         let isDone = false;
         try {
-          await hostKeys.learn(store, repositoryId);
+          await hostKeys.learn(repositoryId);
           isDone = true;
         } catch (error) {
           if (signal.aborted) return;

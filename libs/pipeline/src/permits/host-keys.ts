@@ -11,20 +11,31 @@ const HostKeysFile = v.record(HostName, PublicKey);
  */
 export class HostKeys {
   readonly #path: string;
-  #known: Map<HostName, string> | undefined;
+  readonly #store: StorePart<{ hosts: 'list' }>;
+  #known: ReadonlyMap<HostName, string> | undefined;
+  #learning: Promise<void> | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, store: StorePart<{ hosts: 'list' }>) {
     this.#path = path;
+    this.#store = store;
   }
 
-  async of(host: HostName): Promise<string | undefined> {
+  /** Of a host that it does not know yet, the one that it has now. */
+  async of(repositoryId: string, host: HostName): Promise<string | undefined> {
+    const known = (await this.#all()).get(host);
+    if (known !== undefined) return known;
+    await this.learn(repositoryId);
     return (await this.#all()).get(host);
   }
 
   /** Notes the keys of hosts that it does not know yet. */
-  async learn(store: StorePart<{ hosts: 'list' }>, repositoryId: string): Promise<void> {
+  async learn(repositoryId: string): Promise<void> {
+    await (this.#learning ??= this.#learn(repositoryId).finally(() => (this.#learning = undefined)));
+  }
+
+  async #learn(repositoryId: string): Promise<void> {
     const known = await this.#all();
-    const rows = await store.hosts.list(repositoryId);
+    const rows = await this.#store.hosts.list(repositoryId);
     const news = rows.flatMap(({ host, publicKey, revokedAt }) =>
       known.has(host) || revokedAt !== undefined || !v.is(PublicKey, publicKey) ? [] : [[host, publicKey] as const],
     );
@@ -35,11 +46,10 @@ export class HostKeys {
   }
 
   /** A file that cannot be read stops it: without its own record it would believe the database. */
-  async #all(): Promise<Map<HostName, string>> {
+  async #all(): Promise<ReadonlyMap<HostName, string>> {
     if (this.#known !== undefined) return this.#known;
     const text = await readFileIfPresent(this.#path);
     const parsed = text === undefined ? {} : v.parse(v.pipe(v.string(), v.parseJson(), HostKeysFile), text);
-    this.#known = new Map(Object.entries(parsed) as [HostName, string][]);
-    return this.#known;
+    return (this.#known = new Map(Object.entries(parsed) as [HostName, string][]));
   }
 }

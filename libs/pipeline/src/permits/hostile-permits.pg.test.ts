@@ -174,7 +174,7 @@ class Attacked implements AsyncDisposable {
       reportOf(host, 3, 'SUCCEEDED', { isTrial: true }),
       reportOf(host, 4, 'SUCCEEDED'),
       reportOf(host, 5, 'SUCCEEDED'),
-      reportOf(host, 6, 'FAILED'),
+      reportOf(host, 6, 'ROLLBACK_FAILED'),
     ]);
     for (const report of reports) await attacked.report(report, KEYS[report.host as Name]);
     await attacked.stable('ada', 4);

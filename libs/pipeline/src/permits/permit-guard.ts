@@ -1,8 +1,8 @@
+import type { HostName } from '@floe/model';
 import { HostReport, open, ReleaseStatement, storedEnvelope, type PermitStatement, type SignedWord } from '@floe/protocol';
 import { verifySignature, type Clock } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import type { Releaser } from '../releaser.ts';
-import type { HostKeys } from './host-keys.ts';
 import { judgeWord, type OperatorKeys } from './operator-keys.ts';
 import type { RecordedStable } from './recorded-stable.ts';
 import type { UsedWords } from './used-words.ts';
@@ -13,7 +13,8 @@ const MOST_AHEAD_MS = 48 * 3600 * 1000;
 export interface PermitGuardDeps {
   readonly operatorKeys: OperatorKeys;
   readonly recorded: Pick<RecordedStable, 'newestOf'>;
-  readonly hostKeys: Pick<HostKeys, 'of'>;
+  /** The key of a host, as this builder saw it first. */
+  readonly keyOf: (host: HostName) => Promise<string | undefined>;
   readonly usedWords: Pick<UsedWords, 'use'>;
   readonly store: StorePart<{ hostStatements: 'ofHost' }>;
   readonly clock: Pick<Clock, 'now'>;
@@ -79,7 +80,7 @@ async function judgeUse(
 
 /** Undefined: the release is the stable one of the host, as far as this builder knows itself. */
 async function whyNotStable(
-  { recorded, hostKeys, store, clock }: PermitGuardDeps,
+  { recorded, keyOf, store, clock }: PermitGuardDeps,
   to: ReleaseStatement,
   { host, machineId, expiresAt, onlyFor }: Omit<PermitStatement, 'authorisedBy'>,
 ): Promise<string | undefined> {
@@ -90,8 +91,8 @@ async function whyNotStable(
   if (stable === undefined) return `nothing is known to be stable on ${host}`;
   const isIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => stable[key] === to[key]);
   if (!isIt) return `revision #${to.sequence} is not what is stable on ${host}, which is #${stable.sequence}`;
-  const publicKey = (await hostKeys.of(host)) ?? (await hostKeys.of(to.host));
-  if (publicKey === undefined) return `the key of ${host} is not known for long enough`;
+  const publicKey = (await keyOf(host)) ?? (await keyOf(to.host));
+  if (publicKey === undefined) return `the key of ${host} is not known`;
   const hasRunIt = (await store.hostStatements.ofHost(host)).some(({ envelope }) => isProof(envelope, { publicKey, machineId, to }));
   return hasRunIt ? undefined : `${host} itself did not sign, by the key that is known, that it came to run revision #${to.sequence}`;
 }
