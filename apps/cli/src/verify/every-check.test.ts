@@ -298,6 +298,10 @@ describe('not bent:', () => {
     for (const note of notes) expect(said.notes.map(({ what }) => what)).toContainEqual(expect.stringContaining(note));
   };
 
+  test('a permit that an operator signed for names them', async () => {
+    await wholeWith(permitLine({ authorisedBy: 'grace@example.org' }), ', signed by grace@example.org: ');
+  });
+
   test('a key that is not pinned here, and signed nothing', async () => {
     await wholeWith(
       changed('key', 0, (line) => [line, { ...line, keyId: 'release-0', publicKey: thief.publicKey }]),
