@@ -37,21 +37,27 @@ const BACK = {
 };
 const SHORT = SHA.slice(0, 7);
 
-async function serving(back: object): Promise<{ floe: (...argv: string[]) => Promise<Run>; seen: () => readonly { body: unknown }[] }> {
+async function serving(
+  back: object,
+): Promise<{ floe: (...argv: string[]) => Promise<Run>; seen: () => readonly { body: unknown }[]; sent: () => unknown }> {
   const done: Answer = { json: { outcome: 'done', message: 'ws1 is kept.' } };
   const server = await startServer({ [`GET /api/hosts/ws1/way-back?commit=${SHORT}`]: { json: back }, 'POST /api/hosts/ws1/pin': done });
   const home = await makeHome();
   stack.push(server, home);
   const env = { PATH: process.env['PATH'] ?? '', XDG_CONFIG_HOME: home.folder, FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
-  return { floe: async (...argv) => await run(['pin', 'ws1', SHORT, '--reason', ' der Kernel hängt ', ...argv], env), seen: () => server.seen };
+  return {
+    floe: async (...argv) => await run(['pin', 'ws1', SHORT, '--reason', ' der Kernel hängt ', ...argv], env),
+    seen: () => server.seen,
+    sent: () => server.seen.at(-1)?.body,
+  };
 }
 
 test('floe pin --sign-with signs what the host leaves and where it goes, and shows it before', async () => {
-  const { floe, seen } = await serving(BACK);
+  const { floe, sent } = await serving(BACK);
   const { code, stdout, stderr } = await floe('--sign-with', key, '--until', '4h');
   expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: 'ws1 is kept.\n' });
   expect(stderr).toMatch(/ws1 may go back from #9 to #4, commit/);
-  const { word, until } = seen().at(-1)?.body as { word: SignedWord; until: number };
+  const { word, until } = sent() as { word: SignedWord; until: number };
   const { needsWord: _needsWord, ...about } = BACK;
   expect(parseWord(word.statement)).toMatchObject({ ...about, reason: 'der Kernel hängt', issuedAt: NOW, until });
   const file = join(dir, 'allowed');
@@ -59,7 +65,7 @@ test('floe pin --sign-with signs what the host leaves and where it goes, and sho
   expect(await judgeWord({ file, path: process.env['PATH'] }, word, NOW)).toMatchObject({ kind: 'signed', who: 'ada' });
   // No two are the same, and without an end it is good for a week.
   await floe('--sign-with', key);
-  const again = parseWord((seen().at(-1)?.body as { word: SignedWord }).word.statement);
+  const again = parseWord((sent() as { word: SignedWord }).word.statement);
   expect([again?.until, again?.nonce === parseWord(word.statement)?.nonce]).toEqual([NOW + 7 * 24 * 3600_000, false]);
 });
 

@@ -31,8 +31,8 @@ const ABOUT = {
   toplevel,
   actor: 'ada',
 };
-const { actor: _actor, ...NAMED } = ABOUT;
-const STATED = { version: 1, ...NAMED, narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt: 1, expiresAt: 2 } as const;
+const { actor: _actor, ...SAID } = ABOUT;
+const STATED = { version: 1, ...SAID, narHash: 'sha256:0', closureSizeBytes: 1, system: 'x86_64-linux', issuedAt: 1, expiresAt: 2 } as const;
 
 interface Given {
   readonly situation?: Partial<FleetHost['situation']>;

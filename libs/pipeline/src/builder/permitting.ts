@@ -16,7 +16,7 @@ const RETRY_MS = 10_000;
 export interface Permitting {
   readonly releaser: Releaser;
   /** Notes the keys of hosts, until `signal` aborts. */
-  learnHosts(repositoryId: string, signal: AbortSignal): Promise<void>;
+  readonly learnHosts: (repositoryId: string, signal: AbortSignal) => Promise<void>;
 }
 
 /** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
