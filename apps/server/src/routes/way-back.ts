@@ -39,7 +39,7 @@ export async function wayBackOf(
   return said && { repository: said.repository, ref: said.ref, host, commit: said.commit, sequence, toplevel, floor, actor };
 }
 
-/** Why the word is not for this; undefined: it is. A builder that does not take it all the same says so when the host is to be told. */
+/** Why the word is not for this; undefined: it is. A builder that does not take it all the same says so later, on the host. */
 export async function whyNotFor(
   { operators }: Pick<WayBackDeps, 'operators'>,
   signed: SignedWord,

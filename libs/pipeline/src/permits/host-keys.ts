@@ -3,7 +3,8 @@ import { readFileIfPresent, writeFileDurably } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import * as v from 'valibot';
 
-const HostKeysFile = v.record(HostName, PublicKey);
+/** Pairs, one on each line. */
+const HostKeysFile = v.array(v.strictTuple([HostName, PublicKey]));
 
 /**
  * The keys of hosts as this builder saw them first, in a file of its own. A server that is taken over later can enrol whom it likes, and the
@@ -41,7 +42,7 @@ export class HostKeys {
     );
     if (news.length === 0) return;
     const all = new Map([...known, ...news]);
-    await writeFileDurably(this.#path, `${JSON.stringify(Object.fromEntries(all), null, 1)}\n`);
+    await writeFileDurably(this.#path, `[\n${[...all].map((pair) => JSON.stringify(pair)).join(',\n')}\n]\n`);
     this.#known = all;
   }
 
@@ -49,7 +50,7 @@ export class HostKeys {
   async #all(): Promise<ReadonlyMap<HostName, string>> {
     if (this.#known !== undefined) return this.#known;
     const text = await readFileIfPresent(this.#path);
-    const parsed = text === undefined ? {} : v.parse(v.pipe(v.string(), v.parseJson(), HostKeysFile), text);
-    return (this.#known = new Map(Object.entries(parsed) as [HostName, string][]));
+    const parsed = text === undefined ? [] : v.parse(v.pipe(v.string(), v.parseJson(), HostKeysFile), text);
+    return (this.#known = new Map(parsed));
   }
 }

@@ -234,7 +234,7 @@ test('alone it permits what is stable, and nothing else', async () => {
   expect(await fleet.ask({ host: 'ada', n: 5 })).toMatch(/not what is stable/);
   // Who asks names no operator.
   expect(await fleet.ask({ host: 'ada', n: 4, statement: { authorisedBy: 'operator@example.org' } })).not.toHaveProperty('authorisedBy');
-  // What becomes stable later takes its place, for good.
+  // What becomes stable later takes its place, and keeps it.
   await fleet.stable('ada', 5);
   expect(await fleet.ask({ host: 'ada', n: 5 })).toMatchObject({ sequence: 5 });
   await fleet.stable('ada', 4);
