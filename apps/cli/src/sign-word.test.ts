@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { judgeWord } from '@floe/pipeline';
 import { parseWord, type SignedWord } from '@floe/protocol';
-import { execInTest } from '@floe/runtime';
+import { exec, execInTest } from '@floe/runtime';
 import { storePath } from '@floe/views/fixtures';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { NOW, SHA } from './test/fixtures.ts';
@@ -62,7 +62,7 @@ test('floe pin --sign-with signs what the host leaves and where it goes, and sho
   expect(parseWord(word.statement)).toMatchObject({ ...about, reason: 'der Kernel hängt', issuedAt: NOW, until });
   const file = join(dir, 'allowed');
   await writeFile(file, `ada ${await readFile(`${key}.pub`, 'utf8')}`);
-  expect(await judgeWord({ file, path: process.env['PATH'] }, word, NOW)).toMatchObject({ kind: 'signed', who: 'ada' });
+  expect(await judgeWord({ exec, file, path: process.env['PATH'] }, word, NOW)).toMatchObject({ kind: 'signed', who: 'ada' });
   // No two are the same, and without an end it is good for a week.
   await floe('--sign-with', key);
   const again = parseWord((sent() as { word: SignedWord }).word.statement);

@@ -299,7 +299,7 @@ export async function createServerContext(
     probes,
     cacheDir: servedCache,
     // Whoever works in the place of the pipeline does not publish to the folder.
-    operators: operatorsOf(config, clock),
+    operators: operatorsOf(config, { clock, exec: system.exec }),
     keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await builder.keepInCache(toplevel)),
     collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
     cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,

@@ -19,7 +19,7 @@ export type { CollectWhat } from './building/collect-cache.ts';
 export * from './deps.ts';
 export * from './pipeline.ts';
 export * from './statements/rebuild.ts';
-export { judgeWord, type OperatorKeys, type WordVerdict } from './permits/operator-keys.ts';
+export { judgeWord, type OperatorKeyFile, type WordVerdict } from './permits/operator-keys.ts';
 export { releaserOf, type Permit, type Releaser } from './releaser.ts';
 export type { EvaluateSource } from './evaluation/evaluate-source.ts';
 export { logStable } from './statements/stable-statements.ts';

@@ -1,7 +1,7 @@
 import type { HostName, ReleaseRef } from '@floe/model';
-import { judgeWord, type OperatorKeys, type WordVerdict } from '@floe/pipeline';
+import { judgeWord, type OperatorKeyFile, type WordVerdict } from '@floe/pipeline';
 import { parseWord, peekStored, ReleaseStatement, type SignedWord, type WayBack } from '@floe/protocol';
-import type { Clock } from '@floe/runtime';
+import type { Clock, Exec } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 
 /** Whose word takes hosts back, as far as this server knows: the builder has the last word. */
@@ -12,11 +12,11 @@ export interface Operators {
 
 /** `builder`: it is a process of its own. */
 export function operatorsOf(
-  { operatorKeys, builder }: { readonly operatorKeys: OperatorKeys | undefined; readonly builder: object | undefined },
-  clock: Pick<Clock, 'now'>,
+  { operatorKeys, builder }: { readonly operatorKeys: OperatorKeyFile | undefined; readonly builder: object | undefined },
+  { clock, exec }: { readonly clock: Pick<Clock, 'now'>; readonly exec: Exec },
 ): Operators | undefined {
   if (operatorKeys === undefined) return undefined;
-  return { judge: builder === undefined ? async (word) => await judgeWord(operatorKeys, word, clock.now()) : undefined };
+  return { judge: builder === undefined ? async (word) => await judgeWord({ ...operatorKeys, exec }, word, clock.now()) : undefined };
 }
 
 export interface WayBackDeps {

@@ -5,7 +5,7 @@ import { parsePolicyFloor } from '@floe/protocol';
 import { LOG_LEVELS, Secret, withoutTrailingSlashes, type LogLevel, type SignCommand } from '@floe/runtime';
 import * as v from 'valibot';
 import type { SignerFiles } from '../commit-signers/types.ts';
-import type { OperatorKeys } from '../permits/operator-keys.ts';
+import type { OperatorKeyFile } from '../permits/operator-keys.ts';
 import type { CacheLimits } from './cache-keeper.ts';
 import { dataPaths } from './data-paths.ts';
 import { HttpUrl } from './http-url.ts';
@@ -44,7 +44,7 @@ export interface BuilderConfig {
   /** Who may sign commits; undefined: nobody has to. */
   readonly signers: SignerFiles | undefined;
   /** Who may take hosts back to what is not stable; undefined: nobody has to sign that. */
-  readonly operatorKeys: OperatorKeys | undefined;
+  readonly operatorKeys: OperatorKeyFile | undefined;
   /** What signs releases; undefined: a key in a file. */
   readonly signCommand: SignCommand | undefined;
   /** How private inputs of the flake are fetched. */

@@ -20,7 +20,7 @@ export interface Permitting {
 }
 
 /** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
-export function permitting({ config, store, statements, clock, logger }: BuilderDeps, own: Releaser): Permitting {
+export function permitting({ config, store, statements, clock, logger, exec }: BuilderDeps, own: Releaser): Permitting {
   const { operatorKeys, dataDir } = config;
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);
@@ -30,7 +30,14 @@ export function permitting({ config, store, statements, clock, logger }: Builder
   let repositoryId = '';
   const keyOf = async (host: HostName) => await hostKeys.of(repositoryId, host);
   return {
-    releaser: guardedReleaser(own, { operatorKeys, recorded, keyOf, usedWords: new UsedWords(paths.usedWords), store, clock }),
+    releaser: guardedReleaser(own, {
+      operatorKeys: { ...operatorKeys, exec },
+      recorded,
+      keyOf,
+      usedWords: new UsedWords(paths.usedWords),
+      store,
+      clock,
+    }),
     async learnHosts(id, signal) {
       repositoryId = id;
       while (!signal.aborted) {

@@ -1,6 +1,6 @@
 import type { GitMirror } from '@floe/git';
 import { createSubmodules, type Sandbox } from '@floe/nix';
-import { exec, type Logger } from '@floe/runtime';
+import type { Exec, Logger } from '@floe/runtime';
 import { withSubmodules } from '../submodules/with-submodules.ts';
 import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
@@ -10,11 +10,12 @@ export type WithThem = (mirror: GitMirror, dir: string) => GitMirror;
 
 interface Deps {
   readonly config: BuilderConfig;
+  readonly exec: Exec;
   readonly sandbox: Sandbox;
   readonly logger: Logger;
 }
 
-export function submodulesOf({ config, sandbox, logger }: Deps, signal: AbortSignal): WithThem {
+export function submodulesOf({ config, exec, sandbox, logger }: Deps, signal: AbortSignal): WithThem {
   const { hasSubmodules, url, limits, silenceMs } = config.repository;
   if (!hasSubmodules) return (mirror) => mirror;
   const { inputAccess, dataDir } = config;
