@@ -1,6 +1,8 @@
 import { beginRollout, DEFAULT_POLICY, NO_ORDERS } from '@floe/model';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { seal } from '@floe/protocol';
+import { generateKeyPem, signerFromPem } from '@floe/runtime';
 import { reportView, revisionView } from '@floe/views/fixtures';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
@@ -25,15 +27,35 @@ interface Document {
 const REPORT = reportView('ws10');
 const ROLLOUT = { state: 'WAITING_APPROVAL', course: beginRollout(1), policy: DEFAULT_POLICY, orders: NO_ORDERS, weaker: [] };
 const HANDOVER = { repositoryId: FAKE_REPOSITORY.id, contentHash: 'ab', by: 'ci', person: 'ci', at: 1, state: 'TAKEN', result: '' } as const;
+const RELEASE = {
+  version: 1,
+  repository: FAKE_REPOSITORY.url,
+  ref: FAKE_REPOSITORY.ref,
+  commit: revisionView().sha,
+  sequence: 3,
+  host: 'ws10',
+  toplevel: `/nix/store/${'a'.repeat(32)}-system`,
+  narHash: 'sha256:0',
+  closureSizeBytes: 1,
+  system: 'x86_64-linux',
+  issuedAt: 1,
+  expiresAt: 2,
+};
+const ENVELOPE = JSON.stringify(seal(signerFromPem('release-1', generateKeyPem()), 'floe/release', RELEASE));
+const DIRECTED = { id: 'release', host: RELEASE.host, sequence: RELEASE.sequence, toplevel: RELEASE.toplevel };
+const HOST = { row: { host: RELEASE.host, publicKey: 'key', acceptedSequence: 3, epoch: 1 }, situation: { directed: DIRECTED } };
 /** A server that has one of each thing. */
 const ANSWERING: FakeAppOptions = {
   store: {
     hosts: {
       get: async () => await Promise.resolve({ host: 'ws10' } as never),
-      fleet: async () => await Promise.resolve({ rollout: ROLLOUT as never, hosts: [] }),
+      fleet: async () => await Promise.resolve({ rollout: ROLLOUT as never, hosts: [HOST as never] }),
     },
     reports: { list: async () => await Promise.resolve([REPORT as never]), log: async () => await Promise.resolve('cups.service: failed') },
-    releases: { commitsOf: async () => await Promise.resolve([]) },
+    releases: {
+      commitsOf: async () => await Promise.resolve([]),
+      toOffer: async () => await Promise.resolve({ releases: [{ envelope: ENVELOPE } as never], freshness: undefined }),
+    },
     revisions: {
       get: async () => await Promise.resolve({ sha: revisionView().sha, state: 'PUBLISHED' } as never),
       byShaPrefix: async () => await Promise.resolve([{ sha: revisionView().sha } as never]),
