@@ -21,7 +21,7 @@ import type { BuildersNotices, Store } from '@floe/store';
 import type { Hono } from 'hono';
 import { ensureAdminToken } from './admin-token.ts';
 import { AgentHub } from './agents/hub.ts';
-import { ReportWriter, type HostReport } from './agents/report-writer.ts';
+import { ReportWriter, type ReportOfHost } from './agents/report-writer.ts';
 import { SignedReportWriter } from './agents/signed-reports.ts';
 import { Announcer } from './announcer.ts';
 import { createApp } from './app.ts';
@@ -202,7 +202,7 @@ export async function createServerContext(
   const outboxWake = createWake();
 
   /** A report that cannot move the rollout goes to the announcer alone. */
-  function tellReports(stored: readonly HostReport[]): void {
+  function tellReports(stored: readonly ReportOfHost[]): void {
     for (const { host, report } of stored) if (movesRollout(report.state)) steering.markRollout(host);
     const others = stored.filter(({ report }) => !movesRollout(report.state));
     if (others.length > 0) announcer.mark(new Set(others.map(({ host }) => host)));

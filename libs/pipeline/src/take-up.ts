@@ -2,7 +2,7 @@ import type { PipelineDeps } from './deps.ts';
 
 /**
  * The newest commit failed, and nothing is under way: the newest good one before it goes on, if the branch still has it (SPEC R36). True: one
- * does. Whether it is good its own steps say, as of any commit.
+ * does. Its steps judge again whether it is good.
  */
 export async function takeUpReplaced(deps: Pick<PipelineDeps, 'store' | 'mirror' | 'clock' | 'logger'>, repositoryId: string): Promise<boolean> {
   const { store, mirror, clock, logger } = deps;

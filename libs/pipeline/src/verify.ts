@@ -4,7 +4,7 @@ import { isFloeError } from '@floe/runtime';
 import type { Revision } from '@floe/store';
 import type { PipelineDeps } from './deps.ts';
 
-/** The errors of libs/git that are about this commit and permanent. */
+/** Errors that are about this commit and permanent, of libs/git and of submodules. */
 const REFUSALS: ReadonlySet<string> = new Set(['COMMIT_UNREADABLE', 'REPOSITORY_TOO_LARGE', 'SUBMODULES_REFUSED']);
 
 /**

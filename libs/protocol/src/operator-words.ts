@@ -44,6 +44,27 @@ export const SignedWord = v.strictObject({
 });
 export type SignedWord = v.InferOutput<typeof SignedWord>;
 
+type Compared = Omit<v.InferOutput<v.ObjectSchema<typeof About, undefined>>, 'host' | 'floor'> & Pick<OperatorWord, 'reason'>;
+/** A field more does not compile until it is compared. */
+const COMPARED: Readonly<Record<keyof Compared, string>> = {
+  repository: 'repository',
+  ref: 'ref',
+  commit: 'commit',
+  sequence: 'sequence',
+  toplevel: 'system',
+  actor: 'person',
+  reason: 'reason',
+};
+
+/**
+ * In what the word differs from what it is used for, in words; undefined: in nothing. Host, floor and end are the caller's to judge: after a rename a
+ * machine has two names, and a lower floor is covered.
+ */
+export function wordDiffers(word: OperatorWord, use: Compared): string | undefined {
+  for (const key of Object.keys(COMPARED) as (keyof Compared)[]) if (word[key] !== use[key]) return `${COMPARED[key]}: ${word[key]}, not ${use[key]}`;
+  return undefined;
+}
+
 /** JSON of the word in printable ASCII, so that what is shown, sent and stored is what was signed. */
 export function wordText(statement: OperatorWord): string {
   const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;

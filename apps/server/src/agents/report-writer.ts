@@ -17,12 +17,12 @@ function isRefused(error: unknown): boolean {
 }
 
 /** A report, and whose it is. */
-export interface HostReport {
+export interface ReportOfHost {
   readonly host: HostName;
   readonly report: Report;
 }
 
-interface Waiting extends HostReport {
+interface Waiting extends ReportOfHost {
   /** Called once the report is stored. */
   readonly stored: (ackSeq: number) => void;
 }
@@ -36,14 +36,14 @@ export class ReportWriter implements AsyncDisposable {
   readonly #store: PlainStore;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #onStored: (reports: readonly HostReport[]) => void;
+  readonly #onStored: (reports: readonly ReportOfHost[]) => void;
   readonly #stopping = new AbortController();
   #queue: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   /** Called when a batch was stored, or the writer stops. */
   #watchers: (() => void)[] = [];
 
-  constructor(deps: { store: PlainStore; clock: Clock; logger: Logger; onStored: (reports: readonly HostReport[]) => void }) {
+  constructor(deps: { store: PlainStore; clock: Clock; logger: Logger; onStored: (reports: readonly ReportOfHost[]) => void }) {
     this.#store = deps.store;
     this.#clock = deps.clock;
     this.#logger = deps.logger;

@@ -1,4 +1,5 @@
 import { isTimeout, reasonOf } from '@floe/notify';
+import { isFloeError, readBoundedText } from '@floe/runtime';
 
 /** The longest answer that is read. */
 const MAX_BYTES = 256 * 1024;
@@ -21,26 +22,14 @@ export async function askJson(url: string, request: RequestInit & { readonly sig
       await response.body?.cancel();
       return none(`answered HTTP ${status}, a redirect, which is not followed: set the address to where it leads`);
     }
-    const text = await readText(response);
-    if (text === undefined) return none(`answered HTTP ${status} with more than ${MAX_BYTES / 1024} KiB`);
+    const text = await readBoundedText(response, MAX_BYTES);
     const value = parsed(text);
     if (value === undefined) return none(`answered HTTP ${status}, which is not JSON${text.trim() === '' ? '' : `: ${text}`}`);
     return { kind: 'json', status, value };
   } catch (error) {
+    if (isFloeError(error, 'ANSWER_TOO_LONG')) return none(`answered with more than ${MAX_BYTES / 1024} KiB`);
     return none(isTimeout(error) ? 'did not answer in time' : `could not be reached: ${reasonOf(error)}`);
   }
-}
-
-/** Leaving the loop cancels the stream and closes the connection. */
-async function readText(response: Response): Promise<string | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > MAX_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function parsed(text: string): unknown {

@@ -1,6 +1,6 @@
 import type { HostName, ReleaseRef } from '@floe/model';
 import { judgeWord, type OperatorKeyFile, type WordVerdict } from '@floe/pipeline';
-import { parseWord, peekStored, ReleaseStatement, type SignedWord, type WayBack } from '@floe/protocol';
+import { parseWord, peekStored, ReleaseStatement, wordDiffers, type SignedWord, type WayBack } from '@floe/protocol';
 import type { Clock, Exec } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 
@@ -48,8 +48,9 @@ export async function whyNotFor(
 ): Promise<string | undefined> {
   const word = parseWord(signed.statement);
   if (word === undefined) return 'it is not of a form that this version knows';
-  for (const [key, is] of Object.entries({ ...about, reason }) as [keyof typeof about, unknown][])
-    if (word[key] !== is) return `it is for another ${key}: ${word[key]}, not ${String(is)}`;
+  const difference = wordDiffers(word, { ...about, reason });
+  if (difference !== undefined) return `it is for another ${difference}`;
+  if (word.host !== about.host) return `it is for another host: ${word.host}, not ${about.host}`;
   if (word.floor < floor) return `the host was told #${floor} since`;
   if (word.until <= now) return 'it has ended';
   const verdict = await operators?.judge?.(signed);

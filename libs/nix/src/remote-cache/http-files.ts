@@ -21,13 +21,13 @@ export interface HttpFilesOptions {
 }
 
 const SILENCE_MS = 30_000;
-/** So many times longer for what is sent: a slow line takes a minute for the megabytes that the kernel has taken, and no word of that comes back. */
+/** So many times longer for what is sent: a slow line takes a minute for the megabytes that wait in the kernel, and nothing tells how many have left. */
 const WHILE_SENDING = 4;
 /** What may pass is tried so often; what is final once. */
 const ATTEMPTS = 3;
 const RETRY_MS = 500;
 const MISSING: ReadonlySet<number> = new Set([404, 410]);
-/** A bucket whose objects may not be listed says so of what is not there, and Nix reads it like that. */
+/** What S3 answers for a missing object where listing is not allowed; Nix takes it as missing, too. */
 const FORBIDDEN = 403;
 /** Where only GET is known, or a link is signed for it. */
 const WITHOUT_HEAD: ReadonlySet<number> = new Set([400, 401, 403, 405, 501]);

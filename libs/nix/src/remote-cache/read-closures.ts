@@ -73,7 +73,7 @@ async function findFirst(caches: readonly CacheFiles[], path: string, options: R
     const code = found.kind === 'missing' ? 'CACHE_PATH_MISSING' : 'CACHE_PATH_UNSIGNED';
     failed.push({ code, why: `the cache ${cache.place} ${found.why}` });
   }
-  // Who has it unsigned is in the way of whoever lacks it.
+  // An unsigned copy has to be removed first, so it is named before a missing one.
   const { code, why } = failed.find((each) => each.code === 'CACHE_PATH_UNSIGNED') ?? failed[0] ?? { code: 'CACHE_PATH_MISSING', why: path };
   throw new FloeError(code, why, { retryable: code === 'CACHE_PATH_MISSING', data: { path } });
 }

@@ -1,5 +1,5 @@
 import type { HostName } from '@floe/model';
-import { HostReport, open, ReleaseStatement, storedEnvelope, type PermitStatement, type SignedWord } from '@floe/protocol';
+import { HostReport, open, ReleaseStatement, storedEnvelope, type PermitStatement, type SignedWord, wordDiffers } from '@floe/protocol';
 import { verifySignature, type Clock } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import type { Releaser } from '../releaser.ts';
@@ -7,7 +7,7 @@ import { judgeWord, type OperatorKeys } from './operator-keys.ts';
 import type { RecordedStable } from './recorded-stable.ts';
 import type { UsedWords } from './used-words.ts';
 
-/** Permits that nobody signed for are for directives that are sent now, which are good for a day. */
+/** Permits that nobody signed for are for directives that are sent now, which are good for a day. Twice that, for clocks and what waits. */
 const MOST_AHEAD_MS = 48 * 3600 * 1000;
 
 export interface PermitGuardDeps {
@@ -55,16 +55,9 @@ async function judgeUse(
   const verdict = await judgeWord(operatorKeys, signed, clock.now());
   if (verdict.kind === 'refused') return { refused: `what an operator signed does not count: ${verdict.why}; ${NEXT}` };
   const { word, who } = verdict;
-  for (const [name, says, is] of [
-    ['repository', word.repository, to.repository],
-    ['ref', word.ref, to.ref],
-    ['commit', word.commit, to.commit],
-    ['sequence', word.sequence, to.sequence],
-    ['system', word.toplevel, to.toplevel],
-    ['person', word.actor, statement.actor],
-    ['reason', word.reason, statement.reason],
-  ] as const)
-    if (says !== is) return { refused: `an operator signed for another ${name}: ${says}, not ${is}` };
+  const { actor, reason } = statement;
+  const difference = wordDiffers(word, { ...to, actor, reason });
+  if (difference !== undefined) return { refused: `an operator signed for another ${difference}` };
   // After a rename the machine has its earlier name until it runs a system of the new one.
   const isOfIt = word.host === statement.host || (word.host === to.host && to.formerHost === statement.host);
   if (!isOfIt) return { refused: `an operator signed for another host: ${word.host}` };

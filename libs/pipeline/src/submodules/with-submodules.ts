@@ -13,7 +13,7 @@ interface Whole {
  * fetches them first. Throws SUBMODULES_REFUSED, REPOSITORY_TOO_LARGE, and retryable SUBMODULE_AWAY.
  */
 export function withSubmodules(mirror: GitMirror, submodules: Submodules, { dir, url }: { readonly dir: string; readonly url: string }): GitMirror {
-  /** The last one that has none. */
+  /** The last commit that has no submodules. */
   let without: CommitSha | undefined;
   /** The one that was made last: only that is on a branch, where Nix finds it. */
   let made: { readonly of: CommitSha; readonly whole: Whole } | undefined;

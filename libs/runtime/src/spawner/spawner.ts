@@ -4,7 +4,7 @@ import { FloeError } from '../errors.ts';
 import type { Exec, ExecOptions, ExecResult } from '../exec.ts';
 import type { FromSpawner, ToSpawner } from './messages.ts';
 
-/** A spawner without runs ends within milliseconds. */
+/** A spawner without runs ends within milliseconds; after this long it is killed. */
 const END_MS = 10_000;
 
 interface Run {
@@ -30,7 +30,7 @@ export class Spawner implements AsyncDisposable {
     this.#processUrl = processUrl;
   }
 
-  /** As `exec`. The bytes that `onRunning` gives are up to a second old. */
+  /** As `exec`. The bytes that `onRunning` gives are those of up to a quarter of a second before. */
   readonly exec: Exec = async (file, args, options) => {
     const { signal, onRunning, onStdoutLine, onStderrLine, whenRead: _, env = process.env, ...plain } = options;
     const outcome = Promise.withResolvers<ExecResult>();
