@@ -37,7 +37,8 @@ export interface PublisherDeps {
 
 /** More paths than a fleet has; above it they are asked for again. */
 const MAX_SEEN = 200_000;
-const REFUSED = 'replace the file of FLOE_PUBLISH_CREDENTIALS_FILE by a login that may read and write there; it is read again for each request';
+const REFUSED =
+  'replace the file of FLOE_PUBLISH_CREDENTIALS_FILE (publish.credentialsFile) by a login that may read and write there; on NixOS restart the service then';
 
 /** The publisher of the settings. `method` undefined: the folder alone. */
 export function openPublisher(method: PublishMethod | undefined, deps: PublisherDeps): Publisher {

@@ -116,3 +116,17 @@ test('a login is sent to the cache alone, also where it sends us elsewhere', asy
     server.close();
   }
 });
+
+test('a cache that answers 403 to what is missing is an empty one to a login that may write, and refuses who has none', async () => {
+  cache.fault = (method) => (method === 'PUT' ? undefined : { kind: 'status', status: 403 });
+  expect(await files().hasInfo()).toBe(false);
+  expect(await files().readText('a.narinfo', 100)).toBeUndefined();
+  expect(await files().sizeOf('nar/a')).toBeUndefined();
+  await files().put('nix-cache-info', { text: 'StoreDir: /nix/store\n' });
+  const anybody = new HttpFiles({ url: cache.url, clock, adviceOnRefusal: 'replace the login' });
+  await expect(anybody.hasInfo()).rejects.toMatchObject({ code: 'CACHE_REFUSES' });
+  // A login that may nothing is refused at what it writes.
+  cache.fault = () => ({ kind: 'status', status: 403 });
+  expect(await files().hasInfo()).toBe(false);
+  await expect(files().put('nix-cache-info', { text: '' })).rejects.toMatchObject({ code: 'CACHE_REFUSES' });
+});

@@ -69,7 +69,8 @@ export class HttpFiles implements CacheFiles {
   /** Throws CACHE_FOREIGN where no cache answers, and CACHE_REFUSES where it does not admit us. Resolves to false where nothing is there yet. */
   async hasInfo(): Promise<boolean> {
     const { status, text } = await this.#ask('GET', 'nix-cache-info', 4096);
-    if (MISSING.has(status)) return false;
+    // A login that may do nothing there is refused at the first file that is written.
+    if (MISSING.has(status) || (status === FORBIDDEN && this.#options.authorize !== undefined)) return false;
     if (status !== 200) throw this.#refusal(status, 'nix-cache-info');
     if (text === undefined || !/^StoreDir: *\/nix\/store *$/m.test(text))
       throw this.#error('CACHE_FOREIGN', 'is no cache of /nix/store: what answers there may be a login page, or another service');

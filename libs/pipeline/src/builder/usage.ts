@@ -8,7 +8,7 @@ export function repositorySettings(branch: string): string {
   FLOE_REPOSITORY_MAX_MIB          of one download; default: 512
   FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
-  FLOE_REPOSITORY_SUBMODULES yes: commits have the files of their submodules; default: no
+  FLOE_REPOSITORY_SUBMODULES       yes: commits have the files of their submodules; default: no
   FLOE_REPOSITORY_TESTING_BRANCHES how many branches testing/HOST are followed, 100 at most; default: 0, none
   FLOE_EVALUATE_HOSTS_FILE         the Nix file that gives the hosts of a repository that is no flake (docs/configuration.md)
   FLOE_EVALUATE_SOURCE             commit (default), or tree: the files alone, so that self has no commit (docs/configuration.md)
@@ -38,7 +38,7 @@ export function buildingSettings(keysOf: 'server' | 'builder'): string {
   FLOE_POLL_SECONDS                how often to look without a webhook; default: 180
   FLOE_EVALUATION_TIMEOUT_SECONDS  of one host; default: 600
   FLOE_EVALUATION_MEMORY_MIB       of one host; default: 8192
-  FLOE_BUILD_TIMEOUT_SECONDS       of one host; default: 7200
+  FLOE_BUILD_TIMEOUT_SECONDS       of one host, or check; default: 7200
   FLOE_BUILD_MEMORY_MIB            of one host, without Nix's daemon; default: 80 % of the machine's
   FLOE_UNSAFE_RUN_REPOSITORY_CODE_WITH_ACCESS_TO_KEYS
                                    yes: do without the sandbox; whoever may push can then read every key of the ${keysOf}
