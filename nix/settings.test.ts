@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
 /** What the server and a builder of its own read alike. */
-const BUILDER = 'libs/pipeline/src/builder/{builder-config,repository-config,settings-reader,sign-config}';
+const BUILDER = 'libs/pipeline/src/builder/{builder-config,publish-config,repository-config,settings-reader,sign-config}';
 
 /** The names of settings that the files of a pattern have. */
 async function settingsIn(pattern: string): Promise<string[]> {
