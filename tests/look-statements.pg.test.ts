@@ -1,0 +1,141 @@
+import { defaultGates, DEFAULT_POLICY, type HostName, type RolloutPolicy } from '@floe/model';
+import { releaserOf } from '@floe/pipeline';
+import { seal } from '@floe/protocol';
+import { generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
+import { sql } from 'drizzle-orm';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RolloutEngine } from '../apps/server/src/rollouts/engine.ts';
+import { Steering } from '../apps/server/src/steering.ts';
+import { COUNTED_DATABASES, type CountedDatabase } from '../libs/store/src/test/counted-database.ts';
+import { storesOn, type StoresOn } from '../libs/store/src/test/stores-on.ts';
+import { commit, newRelease, path, receive, report, toBuilding } from '../libs/store/src/test/test-store.ts';
+
+// A whole look of the server at a fleet, from the database to the directives: the number of its statements does not grow with the fleet.
+
+const signer = signerFromPem('release-1', generateKeyPem());
+const CANARIES = 10;
+
+/** The first hosts by name, and all others. */
+const POLICY: RolloutPolicy = {
+  ...DEFAULT_POLICY,
+  rings: ['canaries', 'all'].map((name, index) => ({
+    ...defaultGates(index, 2),
+    name,
+    members: { hosts: index === 0 ? Array.from({ length: CANARIES }, (_, at) => `host${at}`) : [], labels: [], share: undefined },
+    minVerified: index === 0 ? CANARIES : 0,
+    soakMs: 0,
+    maxInFlight: undefined,
+    windows: [],
+    approvals: undefined,
+    probes: [],
+    pauseAfter: false,
+  })),
+};
+
+/** A fleet with everybody connected, and the server's loop over it. */
+async function fleetOf(count: number, database: CountedDatabase, store: StoresOn) {
+  let now = 1_000_000;
+  const clock = Object.assign(Object.create(systemClock) as typeof systemClock, { now: () => now, latest: () => now });
+  const { id: repositoryId } = await store.repositories.ensure({ url: `https://forge.example/fleet${count}.git`, branch: 'main', now: 1 });
+  const hosts = Array.from({ length: count }, (_, index) => `host${index}` as HostName);
+  await store.hosts.ensure(repositoryId, hosts);
+  await database.db.execute(sql`
+    update hosts set public_key = host, machine_id = host, enrolled_at = 1, is_connected = true, session_id = 'server/1', last_seen_at = ${now}`);
+  const decide = async (): Promise<never> => await Promise.reject(new Error('no commit waits for its turn'));
+  const told = new Map<string, number>();
+  const session = (host: HostName) =>
+    ({
+      host,
+      calledAs: host,
+      machineId: host,
+      nonce: 'nonce',
+      capabilities: new Set(),
+      isOpen: true,
+      offered: (epoch: number) => (told.get(host) === epoch ? 'yes' : 'no'),
+      offer: (epoch: number) => told.set(host, epoch).has(host),
+    }) as never;
+  const engine = new RolloutEngine({ store: { ...store, decide }, forge: 'github', clock, logger: silentLogger });
+  const look = async (): Promise<void> => {
+    const stopping = new AbortController();
+    const steering: Steering = new Steering(
+      {
+        store: { ...store, decide },
+        hub: { session },
+        clock,
+        logger: silentLogger,
+        serverSigner: signer,
+        releaser: releaserOf(signer),
+        rollouts: engine,
+        troubles: new Troubles({ clock, logger: silentLogger }),
+        repositoryId,
+      },
+      () => stopping.abort(),
+    );
+    await steering.run(stopping.signal);
+  };
+  let pushed = 0;
+  return {
+    hosts,
+    told,
+    async publish() {
+      pushed += 1;
+      const repository = await store.repositories.get(repositoryId);
+      const revision = await receive(store, repository, commit(`${pushed}`.padStart(20, `${count}`)));
+      await toBuilding(store, revision.id);
+      await store.revisions.savePolicy(revision.id, POLICY);
+      await store.revisions.saveEvaluations(
+        revision.id,
+        hosts.map((host) => ({ host, labels: [], outcome: 'CHANGED' as const, toplevel: path(`${host}-${pushed}`) })),
+      );
+      const released = hosts.map((host) => {
+        const release = newRelease(revision, host, path(`${host}-${pushed}`));
+        return { ...release, envelope: JSON.stringify(seal(signer, 'floe/release', { host, toplevel: release.toplevel })) };
+      });
+      await store.releases.publish(revision.id, released, now);
+    },
+    async verify(some: readonly HostName[]) {
+      now += 1_000;
+      const rows = new Map((await store.hosts.list(repositoryId)).map((row) => [row.host, row]));
+      await store.reports.store(
+        some.map((host) => {
+          const toplevel = path(`${host}-${pushed}`);
+          const observed = { current: toplevel, booted: toplevel, profile: { generation: pushed, toplevel } };
+          const { epoch = 1 } = rows.get(host) ?? {};
+          return report(host, now, { epoch, state: 'SUCCEEDED', toplevel, observed, at: now, receivedAt: now });
+        }),
+      );
+    },
+    statements: async (): Promise<number> => await database.statements(look),
+    pass: (ms: number) => (now += ms),
+  };
+}
+
+describe.each(COUNTED_DATABASES)('a whole look of the server, on $name', (kind) => {
+  let database: CountedDatabase;
+  beforeAll(async () => {
+    database = await kind.open();
+  });
+  afterAll(async () => await database[Symbol.asyncDispose]());
+
+  test.each([300, 1_000])(
+    'asks at most 10 statements of %i hosts where the rollout does not move, and a bounded number where it does',
+    async (count) => {
+      await database.empty();
+      const fleet = await fleetOf(count, database, storesOn(database.db, { ...systemClock, now: () => 1_000_000 }));
+      await fleet.publish();
+      const begun = await fleet.statements();
+      const quiet = await fleet.statements();
+      await fleet.verify(fleet.hosts.slice(0, CANARIES - 1));
+      const reported = await fleet.statements();
+      await fleet.verify(fleet.hosts.slice(CANARIES - 1, CANARIES));
+      const before = fleet.told.size;
+      const moved = await fleet.statements();
+      expect(fleet.told.size - before).toBe(count - CANARIES);
+      await fleet.verify(fleet.hosts);
+      const complete = await fleet.statements();
+      // Where the rollout does not move; where it does, its decisions and what hosts are told come on top.
+      for (const most of [quiet, reported]) expect(most).toBeLessThanOrEqual(10);
+      for (const most of [begun, moved, complete]) expect(most).toBeLessThanOrEqual(30);
+    },
+  );
+});
