@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { storeHash } from '@floe/model';
 import { askingReleaser, rebuildFromStatements, type Builder, type PublicKeys, type StatementLog } from '@floe/pipeline';
 import { FloeError, type Clock, type Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
@@ -44,8 +45,7 @@ export function separateBuilder({ keys, cacheDir, store, statements, clock, logg
     },
     async keepInCache(toplevel) {
       if (cacheDir === undefined) return true;
-      const [hash = ''] = toplevel.slice('/nix/store/'.length).split('-');
-      return await access(join(cacheDir, `${hash}.narinfo`)).then(
+      return await access(join(cacheDir, `${storeHash(toplevel)}.narinfo`)).then(
         () => true,
         () => false,
       );

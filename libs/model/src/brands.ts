@@ -22,5 +22,9 @@ export const HOST_NAME_RULE =
 export const COMMIT_SHA_FORM = /^[0-9a-f]{40}$/;
 /** The form of a {@link StorePath}. */
 export const STORE_PATH_FORM = /^\/nix\/store\/[0-9a-z]{32}-[0-9A-Za-z+\-._?=]+$/;
+/** The hash in a store path: the 32 characters before its name. */
+export function storeHash(path: string): string {
+  return path.slice('/nix/store/'.length, '/nix/store/'.length + 32);
+}
 /** Nix limits the name to 211 characters (libstore/path.hh, `MaxPathLen`). */
 export const MAX_STORE_PATH_CHARACTERS = '/nix/store/'.length + 32 + 1 + 211;

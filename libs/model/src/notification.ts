@@ -1,4 +1,4 @@
-import type { CommitSha, HostName, StorePath } from './brands.ts';
+import { storeHash, type CommitSha, type HostName, type StorePath } from './brands.ts';
 import type { RevisionState } from './revision-state.ts';
 import type { Word } from './rollout/course.ts';
 import type { RolloutState } from './rollout-state.ts';
@@ -138,7 +138,7 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
   }
   for (const { host, rollbacks, failed, lost, refused } of facts.hosts) {
     for (const { toplevel, reason, at } of rollbacks) {
-      const hash = toplevel.slice('/nix/store/'.length, '/nix/store/'.length + 32);
+      const hash = storeHash(toplevel);
       events.push({ kind: 'host-rolled-back', key: `host-rolled-back:${host}:${hash}:${at}`, since: at, host, reason });
     }
     if (failed !== undefined)

@@ -40,7 +40,7 @@ test.each(['inside the server', 'apart'])(
 test('a check of the policy is told while it builds, and then no more', async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   world.policy = { checks: ['unit'] };
-  world.checkBuildsAfter = promise;
+  world.buildsAfter.set('unit', promise);
   world.buildLine = 'test 3 of 9';
   world.longestSleepMs = 50;
   world.commits.push({ ada: { evaluates: 1 } });

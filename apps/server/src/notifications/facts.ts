@@ -7,7 +7,7 @@ import {
   type NotificationFacts,
   type PresenceLimits,
   type RolloutPolicy,
-  type StorePath,
+  storeHash,
 } from '@floe/model';
 import type { Troubles } from '@floe/runtime';
 import { factsOf, type HostRow } from '@floe/store';
@@ -87,7 +87,7 @@ export async function factsFrom(
           host: row.host,
           rollbacks: quarantines,
           // One event for each system that fails: a host that fails again and again, or says so, is told of once.
-          failed: hasFailed ? { about: hashOf(row.stateToplevel), since: row.stateSince, reason: row.detail?.message } : undefined,
+          failed: hasFailed ? { about: storeHash(row.stateToplevel ?? ''), since: row.stateSince, reason: row.detail?.message } : undefined,
           lost: lost.get(row.host),
           refused: knockOf(row.host, troubles),
         };
@@ -140,9 +140,4 @@ function lostFacts(row: HostRow, limits: PresenceLimits, now: number) {
   if (presenceOf(facts, limits, now).presence !== 'lost') return undefined;
   const seenAt = Math.max(facts.enrolledAt ?? 0, facts.lastSeenAt ?? 0);
   return { host: row.host, seenAt, since: seenAt + limits.lostMs, reason: lostWords(facts.lastSeenAt ?? null) };
-}
-
-/** The hash of a system's path; empty: it could not even be read. */
-function hashOf(toplevel: StorePath | undefined): string {
-  return toplevel?.slice('/nix/store/'.length, '/nix/store/'.length + 32) ?? '';
 }

@@ -31,7 +31,7 @@ function closureOf(top: number): number[] {
 
 function narinfo(n: number): string {
   const references = referencesOf(n).map((each) => `${hashOf(each)}-system${each}`);
-  return `StorePath: ${pathOf(n)}\nURL: ${archiveOf(n)}\nCompression: zstd\nNarSize: 100\nReferences: ${references.join(' ')}\nSig: a:b\n`;
+  return `StorePath: ${pathOf(n)}\nURL: ${archiveOf(n)}\nCompression: zstd\nNarHash: sha256:${'0'.repeat(52)}\nNarSize: 100\nReferences: ${references.join(' ')}\nSig: a:b\n`;
 }
 
 let writes = 0;

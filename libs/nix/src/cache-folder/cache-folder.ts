@@ -2,7 +2,7 @@ import { lstat, open, unlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { planRetention, type CachedPath, type StorePath } from '@floe/model';
 import { FloeError } from '@floe/runtime';
-import { hashOfPath } from './narinfo.ts';
+import { hashOfPath } from './folder-entry.ts';
 import { readCacheFolder, unlessMissing, type FolderContent, KnownFiles } from './read-folder.ts';
 import { SharedLock } from './shared-lock.ts';
 

@@ -1,7 +1,8 @@
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CachedPath } from '@floe/model';
-import { parseNarinfo, type Narinfo } from './narinfo.ts';
+import { MAX_NARINFO_BYTES } from '../narinfo.ts';
+import { parseFolderEntry, type FolderEntry } from './folder-entry.ts';
 
 /** What is in the folder of a binary cache. */
 export interface FolderContent {
@@ -26,13 +27,11 @@ const ARCHIVE = /^[0-9a-z]{52}\.nar(\.[a-z0-9]{1,8})?$/;
 /** What Nix writes until a file is whole. */
 const UNFINISHED = /^([0-9a-z]{32}\.narinfo|[0-9a-z]{52}\.nar(\.[a-z0-9]{1,8})?)\.tmp\b/;
 const AT_ONCE = 64;
-/** Larger than any narinfo: one names some thousand references at most. */
-const MAX_NARINFO_BYTES = 1024 * 1024;
 
 /** What was read of the folder a moment ago, and is read once only. */
 export class KnownFiles {
   /** Narinfos by hash, each with the file that said so. */
-  readonly narinfos = new Map<string, { readonly narinfo: Narinfo; readonly inode: number; readonly bytes: number }>();
+  readonly narinfos = new Map<string, { readonly narinfo: FolderEntry; readonly inode: number; readonly bytes: number }>();
   /** Archives never change. */
   readonly archives = new Map<string, FileFacts>();
   readonly #texts = new Map<string, string>();
@@ -89,11 +88,11 @@ export async function readCacheFolder(dir: string, known: KnownFiles): Promise<F
   return { paths, leftovers, unreadable: unreadable.toSorted(), withoutArchive };
 }
 
-async function readNarinfo(path: string, hash: string, bytes: number, known: KnownFiles): Promise<Narinfo | 'gone' | undefined> {
+async function readNarinfo(path: string, hash: string, bytes: number, known: KnownFiles): Promise<FolderEntry | 'gone' | undefined> {
   if (bytes > MAX_NARINFO_BYTES) return undefined;
   const text = await unlessMissing(async () => await readFile(path, 'utf8'));
   if (text === undefined) return 'gone';
-  const read = parseNarinfo(text, hash);
+  const read = parseFolderEntry(text, hash);
   if (read === undefined) return undefined;
   const { storePath, archive, references } = read;
   return { storePath: known.one(storePath), archive: known.one(archive), references: references.map((each) => known.one(each)) };

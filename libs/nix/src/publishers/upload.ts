@@ -1,5 +1,6 @@
+import { storeHash } from '@floe/model';
 import { FloeError } from '@floe/runtime';
-import { hashOf, MAX_NARINFO_BYTES, type CacheEntry } from '../remote-cache/cache-entry.ts';
+import { MAX_NARINFO_BYTES, type Narinfo } from '../narinfo.ts';
 import type { FolderFiles } from '../remote-cache/cache-files.ts';
 import type { HttpFiles } from '../remote-cache/http-files.ts';
 import { inParallel } from '../remote-cache/in-parallel.ts';
@@ -27,7 +28,7 @@ export async function upload(
   if (asked.length === 0) return;
   onProgress?.(`looks at what the cache has of ${asked.length} paths`);
   if (!(await to.hasInfo())) await to.put('nix-cache-info', { text: CACHE_INFO });
-  const missing = new Map<string, CacheEntry>();
+  const missing = new Map<string, Narinfo>();
   await inParallel(ASKED_AT_ONCE, asked, async (entry) => {
     if ((await findPath(to, entry.storePath, options)).kind === 'whole') seen.add(entry.storePath);
     else missing.set(entry.storePath, entry);
@@ -50,7 +51,7 @@ export async function upload(
   });
   for (const layer of layersOf(missing)) {
     await inParallel(SENT_AT_ONCE, layer, async ({ storePath }) => {
-      const name = `${hashOf(storePath)}.narinfo`;
+      const name = `${storeHash(storePath)}.narinfo`;
       const text = await from.readText(name, MAX_NARINFO_BYTES);
       if (text === undefined) throw new FloeError('CACHE_PATH_MISSING', `${storePath} left ${from.place} meanwhile`, { retryable: true });
       await to.put(name, { text });
@@ -60,8 +61,8 @@ export async function upload(
 }
 
 /** Each entry is in a later layer than those of them that it refers to. */
-function layersOf(entries: ReadonlyMap<string, CacheEntry>): readonly (readonly CacheEntry[])[] {
-  const layers: (readonly CacheEntry[])[] = [];
+function layersOf(entries: ReadonlyMap<string, Narinfo>): readonly (readonly Narinfo[])[] {
+  const layers: (readonly Narinfo[])[] = [];
   const left = new Map(entries);
   while (left.size > 0) {
     const ready = [...left.values()].filter(({ storePath, references }) => references.every((each) => each === storePath || !left.has(each)));

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { StorePath } from '@floe/model';
 import { FloeError, systemClock, withoutTrailingSlashes, type Clock } from '@floe/runtime';
-import type { CacheEntry } from './cache-entry.ts';
+import type { Narinfo } from '../narinfo.ts';
 import { FolderFiles, type CacheFiles } from './cache-files.ts';
 import { HttpFiles } from './http-files.ts';
 import { findPath, readClosures } from './read-closures.ts';
@@ -65,7 +65,7 @@ async function openCaches(urls: readonly string[], { clock = systemClock, signal
 }
 
 /** What a release says of each of `tops`. */
-function publishedOf(entries: ReadonlyMap<string, CacheEntry>, tops: readonly StorePath[]): ReadonlyMap<StorePath, PublishedPath> {
+function publishedOf(entries: ReadonlyMap<string, Narinfo>, tops: readonly StorePath[]): ReadonlyMap<StorePath, PublishedPath> {
   const published = new Map<StorePath, PublishedPath>();
   for (const top of tops) {
     const entry = entries.get(top);

@@ -1,10 +1,11 @@
+import { storeHash } from '@floe/model';
 import { FloeError } from '@floe/runtime';
-import { hashOf, isSignedBy, MAX_NARINFO_BYTES, parseCacheEntry, type CacheEntry } from './cache-entry.ts';
+import { isSignedBy, MAX_NARINFO_BYTES, parseNarinfo, type Narinfo } from '../narinfo.ts';
 import type { CacheErrorCode, CacheFiles } from './cache-files.ts';
 import { inParallel } from './in-parallel.ts';
 
 /** What one cache has of a path. */
-export type Found = { readonly kind: 'whole'; readonly entry: CacheEntry } | { readonly kind: 'missing' | 'unsigned'; readonly why: string };
+export type Found = { readonly kind: 'whole'; readonly entry: Narinfo } | { readonly kind: 'missing' | 'unsigned'; readonly why: string };
 
 export interface ReadOptions {
   /** `name:base64`: every path must be signed by one of them. */
@@ -19,10 +20,10 @@ const MAX_PATHS = 1_000_000;
 
 /** Whether a cache has a path as hosts need it: a narinfo about this path, signed by one of the keys, and the file with its content. */
 export async function findPath(files: CacheFiles, storePath: string, { publicKeys }: ReadOptions): Promise<Found> {
-  const hash = hashOf(storePath);
+  const hash = storeHash(storePath);
   const text = await files.readText(`${hash}.narinfo`, MAX_NARINFO_BYTES);
   if (text === undefined) return { kind: 'missing', why: `lacks ${storePath}` };
-  const entry = parseCacheEntry(text, hash);
+  const entry = parseNarinfo(text, hash);
   if (entry?.storePath !== storePath) return { kind: 'unsigned', why: `says of ${storePath} what is no narinfo of it; ${REMOVE}` };
   if (!isSignedBy(entry, publicKeys)) {
     const names = publicKeys.map((key) => key.split(':', 1)[0]).join(' and ');
@@ -43,8 +44,8 @@ export async function readClosures(
   caches: readonly CacheFiles[],
   tops: readonly string[],
   options: ReadOptions,
-): Promise<ReadonlyMap<string, CacheEntry>> {
-  const entries = new Map<string, CacheEntry>();
+): Promise<ReadonlyMap<string, Narinfo>> {
+  const entries = new Map<string, Narinfo>();
   const seen = new Set(tops);
   let layer: readonly string[] = [...seen];
   while (layer.length > 0) {
@@ -64,7 +65,7 @@ export async function readClosures(
   return entries;
 }
 
-async function findFirst(caches: readonly CacheFiles[], path: string, options: ReadOptions): Promise<CacheEntry> {
+async function findFirst(caches: readonly CacheFiles[], path: string, options: ReadOptions): Promise<Narinfo> {
   const failed: { code: CacheErrorCode; why: string }[] = [];
   for (const cache of caches) {
     if (options.signal?.aborted === true) throw new FloeError('NIX_STOPPED', 'reading back from the cache was stopped', { retryable: true });

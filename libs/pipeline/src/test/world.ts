@@ -71,10 +71,8 @@ export class World implements AsyncDisposable {
   onEvaluate: () => void = () => undefined;
   /** Of each host: its evaluation waits for this, after those that do not wait. */
   readonly evaluatesAfter = new Map<string, Promise<unknown>>();
-  /** Of each host: its build waits for this. */
+  /** Of each host, and each check: its build waits for this. */
   readonly buildsAfter = new Map<string, Promise<unknown>>();
-  /** The build of each check waits for this. */
-  checkBuildsAfter: Promise<unknown> | undefined;
   /** What each build prints. */
   buildLine: string | undefined;
   onBuild: (host: string) => void = () => undefined;
@@ -306,7 +304,7 @@ export class World implements AsyncDisposable {
         const [, host = '', evaluates] = /-([a-z]+)-(\d+)?/.exec(drvPath) ?? [];
         this.onBuild(host);
         onProgress?.({ derivation: `${host}-system`, line: this.buildLine });
-        await Promise.race([drvPath.includes('/check-') ? this.checkBuildsAfter : this.buildsAfter.get(host), aborted(signal)]);
+        await Promise.race([this.buildsAfter.get(host), aborted(signal)]);
         const ofThat = this.commits.findLast((each) => each[host]?.evaluates === Number(evaluates));
         const builds = (ofThat ?? this.commits.at(-1))?.[host]?.builds ?? 'ok';
         const failed = (code: 'BUILD_NO_MACHINE' | 'BUILD_DOWNLOAD_FAILED' | 'BUILD_DERIVATION_MISSING', isRetryable: boolean): BuildResult => ({

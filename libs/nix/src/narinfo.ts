@@ -1,9 +1,9 @@
 import { MAX_BYTES } from '@floe/model';
 import { verifySignature } from '@floe/runtime';
-import { nixBase32 } from '../flake-lock.ts';
+import { nixBase32 } from './flake-lock.ts';
 
 /** A `.narinfo` as any cache may serve it. What is signed of it comes first. */
-export interface CacheEntry {
+export interface Narinfo {
   readonly storePath: string;
   /** `sha256:` in Nix's base 32. */
   readonly narHash: string;
@@ -20,12 +20,13 @@ export interface CacheEntry {
 /** Larger than any narinfo: one names some thousand references at most. */
 export const MAX_NARINFO_BYTES = 1024 * 1024;
 const STORE = '/nix/store/';
-const NAME = /^[0-9a-z]{32}-[\w+.?=-]{1,211}$/;
+/** What follows `/nix/store/`. */
+export const STORE_NAME = /^[0-9a-z]{32}-[\w+.?=-]{1,211}$/;
 const SHA256_BYTES = 32;
 const MAX_URL_CHARACTERS = 4096;
 
 /** Undefined: it is none, or of another path than `hash` names. */
-export function parseCacheEntry(text: string, hash: string): CacheEntry | undefined {
+export function parseNarinfo(text: string, hash: string): Narinfo | undefined {
   const fields = new Map<string, string>();
   const signatures: string[] = [];
   for (const line of text.split('\n')) {
@@ -38,28 +39,23 @@ export function parseCacheEntry(text: string, hash: string): CacheEntry | undefi
   const narSize = parseSize(fields.get('NarSize'));
   const url = fields.get('URL') ?? '';
   const listed = fields.get('References');
-  if (!storePath.startsWith(`${STORE}${hash}-`) || !NAME.test(storePath.slice(STORE.length))) return undefined;
+  if (!storePath.startsWith(`${STORE}${hash}-`) || !STORE_NAME.test(storePath.slice(STORE.length))) return undefined;
   if (narHash === undefined || narSize === undefined || listed === undefined) return undefined;
   if (url === '' || url.length > MAX_URL_CHARACTERS || url.split('/').includes('..')) return undefined;
   const names = listed.split(' ').filter((name) => name !== '');
-  if (names.some((name) => !NAME.test(name))) return undefined;
+  if (names.some((name) => !STORE_NAME.test(name))) return undefined;
   const references = [...new Set(names)].toSorted(byBytes).map((name) => `${STORE}${name}`);
   return { storePath, narHash, narSize, references, url, fileSize: parseSize(fields.get('FileSize')), signatures };
 }
 
 /** Whether one of these keys (`name:base64`) signed it, as hosts ask it of what they download. */
-export function isSignedBy(entry: CacheEntry, publicKeys: readonly string[]): boolean {
+export function isSignedBy(entry: Narinfo, publicKeys: readonly string[]): boolean {
   const { storePath, narHash, narSize, references, signatures } = entry;
   const signed = Buffer.from(`1;${storePath};${narHash};${narSize};${references.join(',')}`);
   return publicKeys.some((each) => {
     const [name = '', publicKey = ''] = parts(each);
     return signatures.map(parts).some(([signer, signature = '']) => signer === name && verifySignature(publicKey, signed, signature));
   });
-}
-
-/** The hash in a store path. */
-export function hashOf(storePath: string): string {
-  return storePath.slice(STORE.length).split('-', 1)[0] ?? '';
 }
 
 function parts(text: string): readonly string[] {
