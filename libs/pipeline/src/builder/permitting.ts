@@ -13,6 +13,10 @@ import { dataPaths } from './data-paths.ts';
 const LEARN_MS = 3600_000;
 const RETRY_MS = 10_000;
 
+type PermittingDeps = Pick<BuilderDeps, 'store' | 'statements' | 'clock' | 'logger' | 'exec'> & {
+  readonly config: Pick<BuilderDeps['config'], 'operatorKeys' | 'dataDir'>;
+};
+
 export interface Permitting {
   readonly releaser: Releaser;
   /** Notes the keys of hosts, until `signal` aborts. */
@@ -20,7 +24,7 @@ export interface Permitting {
 }
 
 /** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
-export function permitting({ config, store, statements, clock, logger, exec }: BuilderDeps, own: Releaser): Permitting {
+export function permitting({ config, store, statements, clock, logger, exec }: PermittingDeps, own: Releaser): Permitting {
   const { operatorKeys, dataDir } = config;
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);

@@ -15,13 +15,12 @@ import {
   type ReleaseStatement,
   type SignedWord,
 } from '@floe/protocol';
-import { execInTest, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature, type Signer } from '@floe/runtime';
+import { exec, execInTest, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature, type Signer } from '@floe/runtime';
 import type { Store } from '@floe/store';
 import { eventually } from '@floe/testkit';
 import fc from 'fast-check';
 import postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { BuilderDeps } from '../builder/builder-deps.ts';
 import { permitting } from '../builder/permitting.ts';
 import { releaserOf } from '../releaser.ts';
 import { answerQuestions } from '../signing-requests/answer-questions.ts';
@@ -135,8 +134,8 @@ class Attacked implements AsyncDisposable {
     this.#folder = folder;
     this.#repositoryId = repositoryId;
     const statements = openStatementLog(join(folder, 'statements'), silentLogger);
-    const config = { operatorKeys: { file: join(dir, 'operators'), path: process.env['PATH'] }, dataDir: folder } as BuilderDeps['config'];
-    const deps = { config, store, statements, clock: systemClock, logger: silentLogger } as unknown as BuilderDeps;
+    const config = { operatorKeys: { file: join(dir, 'operators'), path: process.env['PATH'] }, dataDir: folder };
+    const deps = { config, store, statements, exec, clock: systemClock, logger: silentLogger };
     const { releaser, learnHosts } = permitting(deps, releaserOf(release));
     const newestReleased = async () => await newestLogged({ statements, releaseKeys: [release], logger: silentLogger });
     const { signal } = this.#stopping;
