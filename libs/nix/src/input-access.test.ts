@@ -74,7 +74,10 @@ describe('the login for an input', () => {
         for (const line of text.split('\n')) for (const other of others) expect(line.split(/[\s=]/)).not.toContain(other);
         expect(found.host.replace(/:\d+$/, '')).toBe(remote.hostname);
         for (const [name, content] of Object.entries(files)) {
-          expect([name, content]).toEqual(['.netrc', `machine ${remote.hostname}\nlogin x-access-token\npassword of-${found.host}\n`]);
+          const login = remote.isGit
+            ? ['.git-login', `username=x-access-token\npassword=of-${found.host}\n`]
+            : ['.netrc', `machine ${remote.hostname}\nlogin x-access-token\npassword of-${found.host}\n`];
+          expect([name, content]).toEqual(login);
         }
         // No line of the lock file's own gets into the settings.
         for (const line of settings('/home')) expect(line).toMatch(/^(?:netrc-file = \/home\/\.netrc|extra-access-tokens = \S+)$/);

@@ -32,6 +32,10 @@ export function accessOf(remote: InputRemote | undefined, all: readonly InputAcc
 }
 
 const NETRC = '.netrc';
+/** In the form in which helpers of git answer (git-credential(1)). */
+const GIT_LOGIN = '.git-login';
+/** Git runs it in a shell, with a word behind it. */
+const LOGIN_HELPER = `!while read -r line; do printf '%s\\n' "$line"; done < "$HOME/${GIT_LOGIN}" #`;
 
 /** The files, variables and settings with which Nix and git fetch from `remote`, and from no other host. Throws SECRET_UNREADABLE, INPUT_TOKEN_INVALID. */
 export async function belongingsFor(remote: InputRemote, { host, user, token, ssh }: InputAccess): Promise<Belongings> {
@@ -53,7 +57,12 @@ export async function belongingsFor(remote: InputRemote, { host, user, token, ss
     const form = forge === 'gitlab' && !/^(?:PAT|OAuth2):/.test(text) ? `PAT:${text}` : text;
     return { files: {}, env: () => gitConfig(config), settings: () => [`extra-access-tokens = ${host}=${form}`], hidden };
   }
-  if (remote.protocol === 'ssh') config.push([`url.https://${host}/.insteadOf`, sshPrefix(remote)]);
+  if (remote.isGit) {
+    if (remote.protocol === 'ssh') config.push([`url.https://${host}/.insteadOf`, sshPrefix(remote)]);
+    // Not by netrc, which knows neither protocols nor ports: the host may redirect to either.
+    config.push(['credential.helper', ''], [`credential.https://${host}.helper`, LOGIN_HELPER]);
+    return { files: { [GIT_LOGIN]: `username=${user}\npassword=${text}\n` }, env: () => gitConfig(config), settings: () => [], hidden };
+  }
   return {
     files: { [NETRC]: `machine ${host.replace(/:\d+$/, '')}\nlogin ${user}\npassword ${text}\n` },
     env: () => gitConfig(config),

@@ -5,6 +5,8 @@ export interface InputRemote {
   readonly protocol: 'https' | 'http' | 'ssh';
   /** Nix has a way of its own to send a token there. */
   readonly forge: Forge | undefined;
+  /** It is fetched by the git program. */
+  readonly isGit: boolean;
   /** In lower case. */
   readonly hostname: string;
   readonly port: number;
@@ -40,10 +42,19 @@ export function remoteOf(locked: Locked): InputRemote | undefined {
     const isTls = url.protocol === 'https:';
     const askUrl = type === 'git' ? refsUrl(url.host, path, isTls) : `${url.origin}${path}${url.search}`;
     const port = Number(url.port || (isTls ? HTTPS_PORT : HTTP_PORT));
-    return { protocol: isTls ? 'https' : 'http', forge: undefined, hostname, port, user: '', path, askUrl };
+    return { protocol: isTls ? 'https' : 'http', forge: undefined, isGit: type === 'git', hostname, port, user: '', path, askUrl };
   }
   if (type !== 'git' || url.protocol !== 'ssh:') return undefined;
-  return { protocol: 'ssh', forge: undefined, hostname, port: Number(url.port || SSH_PORT), user: url.username, path, askUrl: undefined };
+  return {
+    protocol: 'ssh',
+    forge: undefined,
+    isGit: true,
+    hostname,
+    port: Number(url.port || SSH_PORT),
+    user: url.username,
+    path,
+    askUrl: undefined,
+  };
 }
 
 /** A git repository's URL that tells whether it may be read. */
@@ -55,5 +66,14 @@ function ofForge(forge: Forge, { host = FORGE_HOSTS[forge], owner, repo }: Locke
   // GitLab's groups have a slash in their names, which flake.lock writes as %2F.
   const url = URL.parse(`https://${String(host)}/${String(owner).replaceAll(/%2f/gi, '/')}/${String(repo)}/${REFS}`);
   if (url === null || url.host !== String(host).toLowerCase()) return undefined;
-  return { protocol: 'https', forge, hostname: url.hostname, port: Number(url.port || HTTPS_PORT), user: '', path: url.pathname, askUrl: url.href };
+  return {
+    protocol: 'https',
+    forge,
+    isGit: false,
+    hostname: url.hostname,
+    port: Number(url.port || HTTPS_PORT),
+    user: '',
+    path: url.pathname,
+    askUrl: url.href,
+  };
 }

@@ -284,8 +284,39 @@ describe('with a token, a private input', { timeout: 120_000 }, () => {
     expectNoToken(told.join('\n'));
   });
 
+  it.each([
+    ['another port', 'asked without a login', true],
+    ['another port', 'asked with it', true],
+    ['plain http', 'asked without a login', false],
+    ['plain http', 'asked with it', false],
+  ] as const)('over git gives the token not to %s of its host, which redirects there when %s', async (_where, when, isTls) => {
+    const told: (string | undefined)[] = [];
+    await using other = await startGitOrigin({
+      ...(isTls && { tls }),
+      intercept: (req, res) => {
+        told.push(JSON.stringify(req.rawHeaders));
+        res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end();
+        return true;
+      },
+    });
+    const flake = await gitFleet();
+    let redirects = 0;
+    intercept = (req, res) => {
+      if (when === 'asked with it' && req.headers.authorization === undefined) return false;
+      redirects += 1;
+      res.writeHead(302, { location: `${other.url.replace('127.0.0.1', 'localhost')}${req.url}` }).end();
+      return true;
+    };
+    const { nix } = await nixWith(access());
+    expect(await evaluate(nix, flake)).toMatchObject({ kind: 'failed' });
+    expect(redirects).toBeGreaterThan(0);
+    // Plain http is asked by the evaluation alone, which has no login.
+    if (isTls) expect(told).not.toEqual([]);
+    expectNoToken(told.join('\n'));
+  });
+
   it('shows the token to no code of the flake, and to nobody when the server repeats it', async () => {
-    const look = `env; ls -Ra $HOME /tmp; cat $HOME/.netrc $HOME/.* /tmp/*; tr '\\0' ' ' < /proc/self/environ; for p in /proc/[0-9]*; do cat $p/environ $p/cmdline; done`;
+    const look = `env; ls -Ra $HOME /tmp; cat $HOME/.netrc $HOME/.git-login $HOME/.* /tmp/*; tr '\\0' ' ' < /proc/self/environ; for p in /proc/[0-9]*; do cat $p/environ $p/cmdline; done`;
     const builder = `derivation { name = "look-${Date.now()}"; system = "${SYSTEM}"; builder = "/bin/sh"; PATH = "/usr/bin:/bin"; args = [ "-c" ''{ export HOME=${dir}/sandbox-${opened + 1}/home; ${look}; } 2>&1 | tr -d '\\0' > $out'' ]; }`;
     const flake = await gitFleet(`throw (lib.text + builtins.readFile (${builder}) + builtins.getEnv "NIX_CONFIG")`);
     const { nix } = await nixWith(access());
@@ -511,7 +542,7 @@ it('writes no file that others of the machine can read', async () => {
     const { readdirSync, statSync } = process.getBuiltinModule('node:fs');
     for (const run of readdirSync(join(folder, 'runs')))
       for (const name of readdirSync(join(folder, 'runs', run, 'home')))
-        if (name === '.netrc') modes.push(statSync(join(folder, 'runs', run, 'home', name)).mode & 0o777);
+        if (name === '.git-login') modes.push(statSync(join(folder, 'runs', run, 'home', name)).mode & 0o777);
     return false;
   };
   await evaluate(nix, await gitFleet());

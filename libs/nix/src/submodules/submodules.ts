@@ -42,7 +42,7 @@ const FETCH_TIMEOUT_MS = 60 * 60_000;
 const BLOCK_BYTES = 512;
 const MAX_FOLDER_RATIO = 4;
 /** Nothing of a repository is run, and nothing is done beside what is asked. */
-const SETTINGS = ['core.hooksPath=/dev/null', 'gc.auto=0', 'maintenance.auto=false', 'credential.helper=', 'fetch.unpackLimit=1'];
+const SETTINGS = ['core.hooksPath=/dev/null', 'gc.auto=0', 'maintenance.auto=false', 'fetch.unpackLimit=1'];
 const NOTHING: Belongings = { files: {}, env: () => ({}), settings: () => [], hidden: [] };
 
 export function createSubmodules(deps: SubmodulesDeps): Submodules {
@@ -54,7 +54,9 @@ export function createSubmodules(deps: SubmodulesDeps): Submodules {
     const settings = SETTINGS.flatMap((setting) => ['-c', setting]);
     const command = ['-c', 'ulimit -f "$0" && exec "$@"', String(Math.ceil(maxBytes / BLOCK_BYTES)), 'git', ...settings, ...args];
     await using launch = await deps.sandbox.prepareWith('sh', command, { ...belongings, writable: dir });
-    const env = { ...launch.env, GIT_ALLOW_PROTOCOL: 'https:http:ssh', GIT_CONFIG_NOSYSTEM: '1' };
+    // It counts before the settings: with a login no redirect may lead to where everybody can read.
+    const protocols = belongings === NOTHING ? 'https:http:ssh' : 'https:ssh';
+    const env = { ...launch.env, GIT_ALLOW_PROTOCOL: protocols, GIT_CONFIG_NOSYSTEM: '1' };
     return await deps.exec(launch.file, launch.args, { env, signal, ...limits });
   }
 

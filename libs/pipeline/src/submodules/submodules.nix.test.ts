@@ -22,6 +22,7 @@ let env: NodeJS.ProcessEnv;
 let origin: GitOrigin;
 /** A second one, which asks for the token, by TLS. */
 let closed: GitOrigin;
+let tls: { readonly key: string; readonly cert: string };
 let sandbox: Sandbox;
 let nix: RepositoryNix;
 let intercept: ((req: IncomingMessage, res: ServerResponse) => boolean) | undefined;
@@ -35,7 +36,8 @@ beforeAll(async () => {
   if (made.exitCode !== 0) throw new Error(made.stderr);
   env = { PATH: process.env['PATH'], HOME: '/nowhere', NIX_CONFIG: testNixSettings, NIX_SSL_CERT_FILE: cert, GIT_SSL_CAINFO: cert };
   origin = await startGitOrigin({ intercept: (req, res) => intercept?.(req, res) === true });
-  closed = await startGitOrigin({ token: TOKEN, tls: { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') } });
+  tls = { key: await readFile(key, 'utf8'), cert: await readFile(cert, 'utf8') };
+  closed = await startGitOrigin({ token: TOKEN, tls });
   sandbox = await openSandbox(
     { exec, env, dir: join(dir, 'sandbox'), readable: [join(dir, 'mirrors')] },
     { secrets: [], needed: ['git'], programs: [], nonce: dir, mayBuildsChangeStore: true },
@@ -280,6 +282,37 @@ describe('private ones', () => {
     await mirror.fetch(undefined);
     expect(await answers(mirror, sha)).toMatchObject({ text: 'private' });
     for (const each of [without, mirror]) await each[Symbol.asyncDispose]();
+  });
+
+  it.each(['http', 'https'] as const)('give the token to no other port of their host, which redirects there by %s', async (protocol) => {
+    const told: (string | undefined)[] = [];
+    const listener = (req: IncomingMessage, res: ServerResponse): boolean => {
+      told.push(JSON.stringify(req.rawHeaders));
+      res.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end();
+      return true;
+    };
+    await using other = await startGitOrigin({ ...(protocol === 'https' && { tls }), intercept: listener });
+    let redirects = 0;
+    await using moved = await startGitOrigin({
+      tls,
+      intercept: (req, res) => {
+        redirects += 1;
+        res.writeHead(302, { location: `${other.url.replace('127.0.0.1', 'localhost')}${req.url}` }).end();
+        return true;
+      },
+    });
+    const [fleet, a] = [await repository(), await repository(moved)];
+    const host = `localhost:${new URL(moved.url).port}`;
+    const gone = { '.gitmodules': gitmodules({ a: `https://${host}/${nameOf(a)}` }), a: { submodule: await a.commit({ text: 'one' }, 'a') } };
+    const sha = await fleet.commit(gone, 'first');
+    const mirror = await opened(fleet, [{ host, user: 'x-access-token', token: secret(TOKEN), ssh: undefined }]);
+    await mirror.fetch(undefined);
+    await expect(mirror.inspect(sha)).rejects.toMatchObject({ code: 'SUBMODULE_AWAY' });
+    expect(redirects).toBeGreaterThan(0);
+    expect(told.length > 0).toBe(protocol === 'https');
+    const login = Buffer.from(`x-access-token:${TOKEN}`).toString('base64');
+    expect(told.join('\n')).not.toContain(login);
+    await mirror[Symbol.asyncDispose]();
   });
 
   it('come over SSH with the key for their git host', async () => {
