@@ -7,8 +7,8 @@ import { toCommitSha } from './commit-sha.ts';
 import { gitError, hideToken, isTranslated, translateFolderError } from './errors.ts';
 import { createGitHttp, type GitHttp } from './git-http.ts';
 import { notGit } from './http-errors.ts';
-import type { RepositoryLimits } from './limits.ts';
-import { removeUnused } from './loose-objects.ts';
+import { UNPACKED_TREE_RATIO, type RepositoryLimits } from './limits.ts';
+import { removeUnused, writingAll } from './loose-objects.ts';
 import { openMirrorFolder } from './mirror-folder.ts';
 import type { CommitInfo, FetchOutcome, FetchProgress, MirrorOperations } from './mirror-types.ts';
 import { ObjectStore, type GitObject } from './object-store.ts';
@@ -156,7 +156,18 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     return object.bytes;
   }
 
-  /** Makes a commit of one that was fetched, on a branch of its own: Nix finds commits by branch. */
+  /** Removes what no made commit has of the objects beside the packs, once these are larger than `aboveBytes`. */
+  async function dropUnused(signal: AbortSignal, aboveBytes?: number): Promise<void> {
+    const made = await Promise.all(MADE_BRANCHES.map(async (name) => await refs.read(`refs/heads/${name}`)));
+    const kept = made.filter((sha) => sha !== undefined);
+    const onStep = (): void => {
+      signal.throwIfAborted();
+      options.onAlive();
+    };
+    await removeUnused(dir, objects, kept, { onStep, ...(aboveBytes !== undefined && { aboveBytes }) });
+  }
+
+  /** Makes a commit of one that was fetched, on a branch of its own: Nix finds commits by branch. What a failed call wrote is removed. */
   async function make(
     signal: AbortSignal,
     name: string,
@@ -164,7 +175,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     write: (deps: CommitMakerDeps, commit: RawCommit) => Promise<CommitSha>,
   ): Promise<CommitSha> {
     return await reading(signal, async () => {
-      const made = await write({ dir, tree: exactTree, writeWhole: folder.writeWhole }, await knownCommit(sha));
+      const commit = await knownCommit(sha);
+      const made = await writingAll(folder.writeWhole, async (writeWhole) => await write({ dir, tree: exactTree, writeWhole }, commit));
       await refs.move(`refs/heads/${name}`, made);
       return made;
     });
@@ -219,12 +231,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   async function tidy(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
     if (!(await packs.isWorn())) return;
     try {
-      const made = await Promise.all(MADE_BRANCHES.map(async (name) => await refs.read(`refs/heads/${name}`)));
-      await removeUnused(
-        dir,
-        objects,
-        made.filter((sha) => sha !== undefined),
-      );
+      await dropUnused(signal);
       const { onProgress } = options;
       const pack = await receivePack({ dir, url, branch, folder, limits, http, head, haveRef: NO_REF, advertisement, signal, onProgress });
       await packs.keepOnly(pack);
@@ -353,6 +360,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     probeCommit: (signal, sha, withFile) => make(signal, PROBE_BRANCH, sha, async (deps, { tree }) => await writeProbeCommit(deps, tree, withFile)),
     wholeCommit: (signal, sha, submodules, from) =>
       make(signal, WHOLE_BRANCH, sha, async (deps, commit) => {
+        // Those of earlier commits: whoever pushes decides how many bytes each new one has.
+        await dropUnused(signal, limits.downloadBytes * UNPACKED_TREE_RATIO);
         const others = new ObjectStore(from, limits.objectBytes);
         const other = async (oid: string): Promise<GitObject | undefined> => {
           signal.throwIfAborted();
@@ -360,7 +369,9 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
           return await others.read(oid);
         };
         try {
-          return await writeWholeCommit({ ...deps, raw: readAny, has: async (oid) => await hasObject(dir, oid), other }, commit, submodules);
+          const has = async (oid: string): Promise<boolean> => await hasObject(dir, oid);
+          const all = { ...deps, raw: readAny, has, other, maxDownloadBytes: limits.downloadBytes };
+          return await writeWholeCommit(all, commit, submodules);
         } finally {
           others.close();
         }

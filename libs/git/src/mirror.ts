@@ -73,9 +73,15 @@ export interface GitMirror extends AsyncDisposable {
   tree(sha: CommitSha, ignored: readonly string[]): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
   /**
    * A commit like `sha` with the files of its submodules, which are read from the git folder `from`, and the flake's address of these files, with the id
-   * and the date of `sha`. Those at other paths stay empty folders. Throws SUBMODULES_REFUSED when one of their commits cannot be read.
+   * and the date of `sha`. Those at other paths stay empty folders. Throws SUBMODULES_REFUSED when one of their commits cannot be read, and
+   * REPOSITORY_TOO_LARGE, before more is written, for what {@link inspect} would not admit.
    */
-  whole(sha: CommitSha, submodules: readonly SubmoduleCommit[], from: string): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
+  whole(
+    sha: CommitSha,
+    submodules: readonly SubmoduleCommit[],
+    from: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly sha: CommitSha; readonly flakeUrl: string }>;
   /** The flake URL of a commit with the same files, another id and another date; `withFile`: and one file more that nothing needs. */
   flakeUrlOfAnother(sha: CommitSha, withFile: boolean): Promise<string>;
   /** The lines of the commit's Nix files that look as if they used the flake itself. */
@@ -134,8 +140,8 @@ export function mirrorBy(
     selfMentions: async (sha) => await calls.call('selfMentions', [sha]),
     flakeUrlWithout: async (sha, paths) => flakeUrl(dir, VARIANT_BRANCH, await calls.call('without', [sha, paths]), directory),
     flakeUrlOfAnother: async (sha, withFile) => flakeUrl(dir, PROBE_BRANCH, await calls.call('probeCommit', [sha, withFile]), directory),
-    whole: async (sha, submodules, from) => {
-      const made = await calls.call('wholeCommit', [sha, submodules, from]);
+    whole: async (sha, submodules, from, signal) => {
+      const made = await calls.call('wholeCommit', [sha, submodules, from], signal);
       return { sha: made, flakeUrl: `${flakeUrl(dir, WHOLE_BRANCH, made, directory)}${COMMIT_ADDRESS}${sha}` };
     },
     tree: async (sha, ignored) => {

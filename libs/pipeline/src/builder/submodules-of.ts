@@ -21,5 +21,5 @@ export function submodulesOf({ config, exec, sandbox, logger }: Deps, signal: Ab
   const { inputAccess, dataDir } = config;
   const dir = dataPaths(dataDir).submodules;
   const submodules = createSubmodules({ exec, logger, sandbox, inputAccess, dir, maxBytes: limits.downloadBytes, silenceMs, signal });
-  return (mirror, folder) => withSubmodules(mirror, submodules, { dir: folder, url });
+  return (mirror, folder) => withSubmodules(mirror, submodules, { dir: folder, url, signal });
 }

@@ -71,7 +71,7 @@ function mirrorOf(bare: GitMirror, folder: string, url: string, access: readonly
     silenceMs: 20_000,
     signal,
   });
-  return withSubmodules(bare, submodules, { dir: folder, url });
+  return withSubmodules(bare, submodules, { dir: folder, url, signal });
 }
 
 async function opened(fleet: OriginRepository, access: readonly InputAccess[] = [], maxBytes?: number): Promise<GitMirror> {

@@ -12,7 +12,11 @@ interface Whole {
  * The mirror in the folder `dir`, of the repository at `url`, in which commits have the files of their submodules: whatever looks at the files of a commit
  * fetches them first. Throws SUBMODULES_REFUSED, REPOSITORY_TOO_LARGE, and retryable SUBMODULE_AWAY.
  */
-export function withSubmodules(mirror: GitMirror, submodules: Submodules, { dir, url }: { readonly dir: string; readonly url: string }): GitMirror {
+export function withSubmodules(
+  mirror: GitMirror,
+  submodules: Submodules,
+  { dir, url, signal }: { readonly dir: string; readonly url: string; readonly signal: AbortSignal },
+): GitMirror {
   /** The last commit that has no submodules. */
   let without: CommitSha | undefined;
   /** The one that was made last: only that is on a branch, where Nix finds it. */
@@ -31,6 +35,7 @@ export function withSubmodules(mirror: GitMirror, submodules: Submodules, { dir,
       sha,
       found.map((each) => ({ path: each.path, sha: each.sha })),
       submodules.dir,
+      signal,
     );
     made = { of: sha, whole };
     return whole;
