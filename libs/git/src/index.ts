@@ -1,5 +1,5 @@
 export type { GitError, GitErrorCode } from './errors.ts';
-export { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
+export { DEFAULT_REPOSITORY_LIMITS, memoryBytes, type RepositoryLimits } from './limits.ts';
 export { findDefaultBranch, openMirror, type GitMirror, type MirrorOptions } from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';
 export type {

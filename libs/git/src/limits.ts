@@ -29,7 +29,7 @@ export const UNPACKED_TREE_RATIO = 8;
 /** Memory for the code, and for the list of objects of a pack with {@link MAX_OBJECTS}. */
 const BASE_BYTES = 512 * MIB;
 
-/** Memory limit of a mirror's thread: a pack is held twice while it arrives, and some of its files while they are checked. */
+/** Memory limit of a mirror's thread, and of git where it fetches submodules: a pack is held twice while it arrives, and some of its files while they are checked. */
 export function memoryBytes({ downloadBytes, objectBytes }: RepositoryLimits): number {
   return BASE_BYTES + 3 * downloadBytes + 4 * objectBytes;
 }

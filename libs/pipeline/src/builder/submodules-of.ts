@@ -1,4 +1,4 @@
-import type { GitMirror } from '@floe/git';
+import { memoryBytes, type GitMirror } from '@floe/git';
 import { createSubmodules, type Sandbox } from '@floe/nix';
 import type { Exec, Logger } from '@floe/runtime';
 import { withSubmodules } from '../submodules/with-submodules.ts';
@@ -20,6 +20,7 @@ export function submodulesOf({ config, exec, sandbox, logger }: Deps, signal: Ab
   if (!hasSubmodules) return (mirror) => mirror;
   const { inputAccess, dataDir } = config;
   const dir = dataPaths(dataDir).submodules;
-  const submodules = createSubmodules({ exec, logger, sandbox, inputAccess, dir, maxBytes: limits.downloadBytes, silenceMs, signal });
+  const bounds = { maxBytes: limits.downloadBytes, maxMemoryBytes: memoryBytes(limits), silenceMs };
+  const submodules = createSubmodules({ exec, logger, sandbox, inputAccess, dir, ...bounds, signal });
   return (mirror, folder) => withSubmodules(mirror, submodules, { dir: folder, url, signal });
 }

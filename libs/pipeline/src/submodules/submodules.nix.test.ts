@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_REPOSITORY_LIMITS, openMirror, type GitMirror } from '@floe/git';
+import { deflateSync } from 'node:zlib';
+import { DEFAULT_REPOSITORY_LIMITS, memoryBytes, openMirror, type GitMirror } from '@floe/git';
 import type { CommitSha } from '@floe/model';
 import { createRepositoryNix, createSubmodules, openSandbox, type InputAccess, type RepositoryNix, type Sandbox } from '@floe/nix';
 import { exec, execInTest, Secret, silentLogger } from '@floe/runtime';
@@ -60,25 +62,32 @@ async function repository(at = origin): Promise<OriginRepository> {
   return await at.repository(`r${made}`);
 }
 
-function mirrorOf(bare: GitMirror, folder: string, url: string, access: readonly InputAccess[] = [], maxBytes?: number): GitMirror {
+/** Limits of submodules that are not the usual ones. */
+interface Most {
+  readonly maxBytes?: number;
+  readonly maxMemoryBytes?: number;
+}
+function mirrorOf(bare: GitMirror, folder: string, url: string, access: readonly InputAccess[] = [], most: Most = {}): GitMirror {
   const submodules = createSubmodules({
     exec,
     logger: silentLogger,
     sandbox,
     inputAccess: access,
     dir: `${folder}-submodules.git`,
-    maxBytes: maxBytes ?? DEFAULT_REPOSITORY_LIMITS.downloadBytes,
+    maxBytes: DEFAULT_REPOSITORY_LIMITS.downloadBytes,
+    maxMemoryBytes: memoryBytes(DEFAULT_REPOSITORY_LIMITS),
+    ...most,
     silenceMs: 20_000,
     signal,
   });
   return withSubmodules(bare, submodules, { dir: folder, url, signal });
 }
 
-async function opened(fleet: OriginRepository, access: readonly InputAccess[] = [], maxBytes?: number): Promise<GitMirror> {
+async function opened(fleet: OriginRepository, access: readonly InputAccess[] = [], most: Most = {}): Promise<GitMirror> {
   made += 1;
   const folder = join(dir, 'mirrors', `m${made}.git`);
   const bare = await openMirror({ dir: folder, url: fleet.url, branch: 'main', logger: silentLogger });
-  return mirrorOf(bare, folder, fleet.url, access, maxBytes);
+  return mirrorOf(bare, folder, fleet.url, access, most);
 }
 
 const nameOf = ({ url }: OriginRepository): string => url.split('/').at(-1) ?? '';
@@ -223,7 +232,7 @@ describe('one that cannot be fetched', () => {
     const [fleet, a] = [await repository(), await repository()];
     const noise = Array.from({ length: 100_000 }, (_, index) => String((index * 2_654_435_761) % 4_294_967_296)).join('');
     const sha = await fleet.commit({ '.gitmodules': gitmodules({ a: a.url }), a: { submodule: await a.commit({ noise }, 'a') } }, 'first');
-    const mirror = await opened(fleet, [], 200_000);
+    const mirror = await opened(fleet, [], { maxBytes: 200_000 });
     await mirror.fetch(undefined);
     await expect(mirror.inspect(sha)).rejects.toMatchObject({
       code: 'SUBMODULES_REFUSED',
@@ -232,6 +241,64 @@ describe('one that cannot be fetched', () => {
     expect((await readdir(join(dir, 'mirrors'), { recursive: true })).filter((name) => name.includes('tmp_pack'))).toEqual([]);
     await mirror[Symbol.asyncDispose]();
   });
+});
+
+/** A commit with a file of so many times 16 MiB, in a pack of some KB: a delta that copies the same zeros again and again. */
+async function swollen(at: OriginRepository, times: number): Promise<CommitSha> {
+  const base = Buffer.alloc(16 * 1024 ** 2);
+  const size = (value: number, bits: number): number[] =>
+    value < 2 ** bits ? [value] : [(value % 2 ** bits) + 2 ** bits, ...size(Math.floor(value / 2 ** bits), 7)];
+  const idOf = (parts: readonly Buffer[]): string => {
+    const hash = createHash('sha1').update(`blob ${parts.reduce((sum, part) => sum + part.length, 0)}\0`);
+    for (const part of parts) hash.update(part);
+    return hash.digest('hex');
+  };
+  // The largest piece that one instruction copies: three bytes of length, from the beginning.
+  const most = 2 ** 24 - 1;
+  const delta = Buffer.from([
+    ...size(base.length, 7),
+    ...size(most * times, 7),
+    ...Array.from({ length: times }, () => [0xf0, 0xff, 0xff, 0xff]).flat(),
+  ]);
+  const entry = (type: number, bytes: Buffer, before = Buffer.alloc(0)): Buffer => {
+    const rest = Math.floor(bytes.length / 16);
+    const head = [(rest > 0 ? 0x80 : 0) + type * 16 + (bytes.length % 16), ...(rest > 0 ? size(rest, 7) : [])];
+    return Buffer.concat([Buffer.from(head), before, deflateSync(bytes)]);
+  };
+  const start = Buffer.from([...Buffer.from('PACK'), 0, 0, 0, 2, 0, 0, 0, 2]);
+  const body = Buffer.concat([start, entry(3, base), entry(7, delta, Buffer.from(idOf([base]), 'hex'))]);
+  const pack = Buffer.concat([body, createHash('sha1').update(body).digest()]);
+  const git = async (args: readonly string[], stdin: string | Buffer): Promise<string> => {
+    const result = await execInTest('git', ['-C', at.bareDir, ...args], { stdin });
+    if (result.exitCode !== 0) throw new Error(result.stderr);
+    return result.stdout.trim();
+  };
+  await git(['index-pack', '--stdin'], pack);
+  const piece = base.subarray(0, most);
+  const files = [`100644 blob ${idOf([base])}\tbase`, `100644 blob ${idOf(Array.from({ length: times }, () => piece))}\tlarge`];
+  const root = await git(['mktree'], `${files.join('\n')}\n`);
+  const sha = await git(['-c', 'user.name=a', '-c', 'user.email=a@b', 'commit-tree', '-m', 'swollen', root], '');
+  await git(['update-ref', 'refs/heads/main', sha], '');
+  return sha as CommitSha;
+}
+
+it('is refused when git needs too much memory for it, and the next one comes', async () => {
+  const [fleet, a] = [await repository(), await repository()];
+  const first = await a.commit({ text: 'one' }, 'a');
+  const large = { '.gitmodules': gitmodules({ a: a.url }), a: { submodule: await swollen(a, 30) } } as const;
+  const sha = await fleet.commit({ 'flake.nix': FLAKE, ...large }, 'first');
+  const mirror = await opened(fleet, [], { maxMemoryBytes: 400 * 1024 ** 2 });
+  await mirror.fetch(undefined);
+  await expect(mirror.inspect(sha)).rejects.toMatchObject({
+    code: 'SUBMODULES_REFUSED',
+    retryable: false,
+    message: expect.stringMatching(/git needs more than 400 MiB of memory to read the submodule a \(http/) as string,
+  });
+  expect((await readdir(join(dir, 'mirrors'), { recursive: true })).filter((name) => /tmp_pack|\.lock$/.test(name))).toEqual([]);
+  const second = await fleet.commit({ a: { submodule: first } }, 'second');
+  await mirror.fetch(sha);
+  expect(await answers(mirror, second)).toMatchObject({ text: 'one' });
+  await mirror[Symbol.asyncDispose]();
 });
 
 it.each([
