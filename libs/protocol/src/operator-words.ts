@@ -60,8 +60,8 @@ const COMPARED: Readonly<Record<keyof Compared, string>> = {
  * In what the word differs from what it is used for, in words; undefined: in nothing. Host, floor and end are the caller's to judge: after a rename a
  * machine has two names, and a lower floor is covered.
  */
-export function wordDiffers(word: OperatorWord, use: Compared): string | undefined {
-  for (const key of Object.keys(COMPARED) as (keyof Compared)[]) if (word[key] !== use[key]) return `${COMPARED[key]}: ${word[key]}, not ${use[key]}`;
+export function wordDiffers(said: OperatorWord, use: Compared): string | undefined {
+  for (const key of Object.keys(COMPARED) as (keyof Compared)[]) if (said[key] !== use[key]) return `${COMPARED[key]}: ${said[key]}, not ${use[key]}`;
   return undefined;
 }
 
