@@ -34,8 +34,13 @@ export interface Releaser {
   trial(host: HostName, release: Envelope, times: TrialTimes): Promise<Envelope | undefined>;
 }
 
+/** That of the process that holds the key. It alone can have a permit name who authorised it: that is never taken from the statement that is asked for. */
+export interface KeyReleaser extends Releaser {
+  permit(release: Envelope, statement: PermitStatement, word?: SignedWord, authorisedBy?: string): Promise<Permit>;
+}
+
 /** The releaser of the process that holds the key. */
-export function releaserOf(signer: AsyncSigner): Releaser {
+export function releaserOf(signer: AsyncSigner): KeyReleaser {
   /** What the release says, if this key signed it. */
   function own(release: Envelope): ReleaseStatement | undefined {
     const opened = open(release, 'floe/release', ReleaseStatement, [signer], verifySignature);
@@ -43,10 +48,12 @@ export function releaserOf(signer: AsyncSigner): Releaser {
   }
   return {
     keys: [{ keyId: signer.keyId, publicKey: signer.publicKey }],
-    async permit(release, statement) {
+    async permit(release, { authorisedBy: _claimed, ...asked }, _word, authorisedBy) {
       const to = own(release);
-      const isForIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => to?.[key] === statement[key]);
-      return isForIt ? await sealAsync(signer, 'floe/permit', statement) : undefined;
+      const isForIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => to?.[key] === asked[key]);
+      if (!isForIt) return undefined;
+      const statement: PermitStatement = authorisedBy === undefined ? asked : { ...asked, authorisedBy };
+      return await sealAsync(signer, 'floe/permit', statement);
     },
     async once(_host, release, onlyFor) {
       const stored = own(release);

@@ -4,7 +4,7 @@ import { HostKeys } from '../permits/host-keys.ts';
 import { guardedReleaser } from '../permits/permit-guard.ts';
 import { RecordedStable } from '../permits/recorded-stable.ts';
 import { UsedWords } from '../permits/used-words.ts';
-import type { Releaser } from '../releaser.ts';
+import type { KeyReleaser, Releaser } from '../releaser.ts';
 import { newestLogged } from '../statements/newest-releases.ts';
 import type { BuilderDeps } from './builder-deps.ts';
 import { dataPaths } from './data-paths.ts';
@@ -24,7 +24,7 @@ export interface Permitting {
 }
 
 /** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
-export function permitting({ config, store, statements, clock, logger, exec }: PermittingDeps, own: Releaser): Permitting {
+export function permitting({ config, store, statements, clock, logger, exec }: PermittingDeps, own: KeyReleaser): Permitting {
   const { operatorKeys, dataDir } = config;
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);

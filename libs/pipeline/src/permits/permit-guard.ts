@@ -2,7 +2,7 @@ import type { HostName } from '@floe/model';
 import { HostReport, open, ReleaseStatement, storedEnvelope, type PermitStatement, type SignedWord, wordDiffers } from '@floe/protocol';
 import { verifySignature, type Clock } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
-import type { Releaser } from '../releaser.ts';
+import type { KeyReleaser, Releaser } from '../releaser.ts';
 import { judgeWord, type OperatorKeys } from './operator-keys.ts';
 import type { RecordedStable } from './recorded-stable.ts';
 import type { UsedWords } from './used-words.ts';
@@ -27,17 +27,17 @@ const NEXT = 'sign it: floe pin HOST COMMIT --reason "…" --sign-with KEY';
  * its own log calls no newer release of the host stable, and the host's own key signed that it came to run that one. All others need the word
  * of an operator, which is good for one directive.
  */
-export function guardedReleaser(own: Releaser, deps: PermitGuardDeps): Releaser {
+export function guardedReleaser(own: KeyReleaser, deps: PermitGuardDeps): Releaser {
   return {
     ...own,
-    async permit(release, { authorisedBy: _claimed, ...statement }, word) {
+    async permit(release, statement, word) {
       const opened = open(release, 'floe/release', ReleaseStatement, own.keys, verifySignature);
       if (opened.kind === 'refused') return { refused: `the release is not this builder's: ${opened.message}` };
       const to = opened.statement;
       if (statement.onlyFor === undefined) return { refused: 'its agent is from before permits were signed for one directive: update it' };
       if (word !== undefined) {
         const judged = await judgeUse(deps, word, to, { ...statement, onlyFor: statement.onlyFor });
-        return 'refused' in judged ? judged : await own.permit(release, { ...statement, authorisedBy: judged.who });
+        return 'refused' in judged ? judged : await own.permit(release, statement, word, judged.who);
       }
       const why = await whyNotStable(deps, to, statement);
       return why === undefined ? await own.permit(release, statement) : { refused: `${why}, so an operator has to ${NEXT}` };
@@ -75,7 +75,7 @@ async function judgeUse(
 async function whyNotStable(
   { recorded, keyOf, store, clock }: PermitGuardDeps,
   to: ReleaseStatement,
-  { host, machineId, expiresAt, onlyFor }: Omit<PermitStatement, 'authorisedBy'>,
+  { host, machineId, expiresAt, onlyFor }: PermitStatement,
 ): Promise<string | undefined> {
   if (to.purpose !== undefined) return 'it is a system that no commit has';
   if (onlyFor?.machineId !== machineId) return 'the permit names two machines';

@@ -128,18 +128,22 @@ test('whatever a server writes into the database, nothing is signed that contain
     })
     .map(({ n, purpose, by }) => seal(by === signer && !known.has(n) ? thief : by, 'floe/release', release(n, purpose)));
   const onlyFor = { machineId: permit(1, 1).machineId, bootId: 'boot', epoch: 4 };
+  const claim = fc.constantFrom({}, { authorisedBy: 'grace@example.org' });
+  const asked = fc.tuple(fc.nat(6), fc.nat(6), claim).map(([n, of, claimed]) => ({ ...permit(n, of), ...claimed }));
   const question = fc.oneof(
-    fc.record({ kind: fc.constant('permit'), release: envelope, statement: fc.tuple(fc.nat(6), fc.nat(6)).map(([n, of]) => permit(n, of)) }),
+    fc.record({ kind: fc.constant('permit'), release: envelope, statement: asked }),
     fc.record({ kind: fc.constant('once'), release: envelope, onlyFor: fc.constant(onlyFor) }),
     fc.record({ kind: fc.constant('trial'), release: envelope, times: fc.record({ now: fc.nat(99), latest: fc.nat(99), forMs: fc.nat(99) }) }),
     fc.record({ kind: fc.constantFrom('release', 'once'), release: fc.constant(release(9)), statement: fc.jsonValue() }),
     fc.jsonValue(),
   );
   await fc.assert(
-    fc.asyncProperty(question, async (asked) => {
-      const signed = await answerTo(asked);
+    fc.asyncProperty(question, async (stands) => {
+      const signed = await answerTo(stands);
       if (signed === undefined) return;
       expect(['floe/permit', 'floe/release']).toContain(signed.type);
+      // No operator signed anything.
+      expect(payloadOf(signed)).not.toHaveProperty('authorisedBy');
       const payload = payloadOf(signed) as Partial<ReleaseStatement>;
       expect([...known].map(toplevel)).toContain(payload.toplevel);
       expect(payload.toplevel).toBe(toplevel(payload.sequence ?? 0));
@@ -148,6 +152,12 @@ test('whatever a server writes into the database, nothing is signed that contain
     }),
     { numRuns: 100 },
   );
+});
+
+test('a permit for which a server claims an operator names none', async () => {
+  const statement = { ...permit(3, 3), authorisedBy: 'grace@example.org' };
+  const signed = await answerTo({ kind: 'permit', release: seal(signer, 'floe/release', release(3)), statement });
+  expect(signed && payloadOf(signed)).toEqual(permit(3, 3));
 });
 
 test('whatever a server asks for, nothing is signed with a number or a time far ahead of what the builder knows', async () => {
