@@ -56,7 +56,8 @@ test('floe pin --sign-with signs what the host leaves and where it goes, and sho
   const { floe, sent } = await serving(BACK);
   const { code, stdout, stderr } = await floe('--sign-with', key, '--until', '4h');
   expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: 'ws1 is kept.\n' });
-  expect(stderr).toMatch(/ws1 may go back from #9 to #4, commit/);
+  const end = new Date(NOW + 4 * 3600_000).toISOString();
+  expect(stderr).toContain(`ws1 may go back from #9 to #4, commit ${SHA}, ${BACK.toplevel}, by ${end}.`);
   const { word, until } = sent() as { word: SignedWord; until: number };
   const { needsWord: _needsWord, ...about } = BACK;
   expect(parseWord(word.statement)).toMatchObject({ ...about, reason: 'der Kernel hängt', issuedAt: NOW, until });
@@ -78,6 +79,21 @@ test('what is no way back is not signed, and neither is what the server puts in 
     expect(await floe('--sign-with', key)).toMatchObject({ code: 1, stderr: expect.stringContaining('wants something else signed') as string });
     expect(seen()).toHaveLength(1);
   }
+});
+
+test('without a commit nothing is signed, nor asked of the server: it would choose', async () => {
+  const server = await startServer({
+    'GET /api/hosts/ws1/way-back': { json: BACK },
+    'POST /api/hosts/ws1/pin': { json: { outcome: 'done', message: '' } },
+  });
+  const home = await makeHome();
+  stack.push(server, home);
+  const env = { PATH: process.env['PATH'] ?? '', XDG_CONFIG_HOME: home.folder, FLOE_SERVER_URL: server.url, FLOE_TOKEN_FILE: home.tokenFile };
+  expect(await run(['pin', 'ws1', '--reason', 'why', '--sign-with', key], env)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--sign-with needs a commit') as string,
+  });
+  expect(server.seen).toEqual([]);
 });
 
 test('a key that does not sign is said, and nothing is sent', async () => {

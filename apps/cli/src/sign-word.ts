@@ -21,7 +21,7 @@ export async function signWord(
   const statement = wordText({ version: 1, ...about, reason, issuedAt, until: ends, nonce: randomUUID() });
   const { host, commit, sequence, floor, toplevel } = about;
   cli.out.note(
-    `Signing with ${key}: ${host} may go back from #${floor} to #${sequence}, commit ${commit.slice(0, 10)}, ${toplevel}, by ${new Date(ends).toISOString()}.`,
+    `Signing with ${key}: ${host} may go back from #${floor} to #${sequence}, commit ${commit}, ${toplevel}, by ${new Date(ends).toISOString()}.`,
   );
   const signed = await exec('ssh-keygen', ['-q', '-Y', 'sign', '-n', OPERATOR_NAMESPACE, '-f', key], {
     env,

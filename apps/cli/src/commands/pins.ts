@@ -33,8 +33,8 @@ export function addPins(program: Command, cli: Cli): void {
 A pin counts before rings, windows and pauses, and before a hold. A pinned host counts in no gate. Only an administrator may pin a host
 below what it was told: it goes back there, and stays when the pin ends, until something newer is its turn. Where the builder has keys of
 operators (FLOE_OPERATOR_KEYS_FILE), one of them has to sign that, for any commit but the stable one: give --sign-with. ssh-keygen signs, so
-the key may be in an agent or a device; one with a passphrase has to be in an agent (ssh-add KEY, then --sign-with KEY.pub). What it signed is good
-until --until, by default for 7 days. Nor may anybody else pin
+the key may be in an agent or a device; one with a passphrase has to be in an agent (ssh-add KEY, then --sign-with KEY.pub). --sign-with
+needs a commit, and shows all that is signed before. What it signed is good until --until, by default for 7 days. Nor may anybody else pin
 it to a commit that the policy wants approved first, unless it was told that commit, or a complete rollout gave it.
 A store path has to be in the store of the server or in its cache, signed there by the cache's key: run nix copy --to first. The server
 publishes and signs it for that host alone, which may take minutes, and the command waits half a minute for it. It ends with 1 if the path was
@@ -53,6 +53,8 @@ Examples:
         await submit(cli, host, options.storePath, options);
         return;
       }
+      if (options.signWith !== undefined && commit === undefined)
+        throw new InvalidArgumentError('--sign-with needs a commit: without one the server would choose what your key signs');
       await pin(cli, host, commit, options);
     });
 
@@ -115,7 +117,7 @@ async function pin(cli: Cli, host: HostName, commit: string | undefined, { signW
   const api = await cli.api();
   const query = commit === undefined ? '' : `?commit=${commit}`;
   const back = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/way-back${query}`, WayBack));
-  if (back.host !== host || !back.commit.startsWith(commit ?? ''))
+  if (back.host !== host || commit === undefined || !back.commit.startsWith(commit))
     throw new FloeError('ANSWER_MALFORMED', `the server wants something else signed: ${back.host} and commit ${back.commit}`);
   // Not below what it was told: nothing is to be signed.
   if (back.sequence >= back.floor) return await keep(cli, host, 'pin', named, options);

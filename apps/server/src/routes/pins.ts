@@ -146,7 +146,7 @@ export function pinRoutes(deps: PinDeps): Hono<AuthEnv> {
         `${name} needs approvals before it reaches ${host}, and only an administrator may pass over them by a pin: ask one, or wait for its ring`,
       );
     if (isPermitted && word === undefined && needsWord(each, wanted, told)) {
-      const command = `floe ${kind} ${host}${commit === undefined ? '' : ` ${commit}`} --reason "…" --sign-with KEY`;
+      const command = `floe pin ${host} ${commit ?? 'COMMIT'} --reason "…" --sign-with KEY`;
       return refuse(
         c,
         403,

@@ -5,7 +5,7 @@ import { guardedReleaser } from '../permits/permit-guard.ts';
 import { RecordedStable } from '../permits/recorded-stable.ts';
 import { UsedWords } from '../permits/used-words.ts';
 import type { KeyReleaser, Releaser } from '../releaser.ts';
-import { newestLogged } from '../statements/newest-releases.ts';
+import { newestLogged, newestLoggedOf } from '../statements/newest-releases.ts';
 import type { BuilderDeps } from './builder-deps.ts';
 import { dataPaths } from './data-paths.ts';
 
@@ -29,7 +29,8 @@ export function permitting({ config, store, statements, clock, logger, exec }: P
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);
   const hostKeys = new HostKeys(paths.hostKeys, store);
-  const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
+  const history = { statements, releaseKeys: own.keys, logger };
+  const newestReleased = async () => await newestLogged(history);
   const recorded = new RecordedStable({ statements, releaseKeys: own.keys, newestReleased });
   let repositoryId = '';
   const keyOf = async (host: HostName) => await hostKeys.of(repositoryId, host);
@@ -38,6 +39,7 @@ export function permitting({ config, store, statements, clock, logger, exec }: P
       operatorKeys: { ...operatorKeys, exec },
       recorded,
       keyOf,
+      newestOf: async (names) => await newestLoggedOf(history, names),
       usedWords: new UsedWords(paths.usedWords),
       store,
       clock,

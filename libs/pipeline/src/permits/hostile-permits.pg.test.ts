@@ -26,7 +26,7 @@ import { releaserOf } from '../releaser.ts';
 import { answerQuestions } from '../signing-requests/answer-questions.ts';
 import { newestLogged } from '../statements/newest-releases.ts';
 import { logStable } from '../statements/stable-statements.ts';
-import { openStatementLog } from '../statements/statement-log.ts';
+import { openStatementLog, type StatementLog } from '../statements/statement-log.ts';
 import { databasesForTests } from '../test/world-for-each-test.ts';
 import { openWorldStore } from '../test/world.ts';
 
@@ -126,6 +126,7 @@ class Attacked implements AsyncDisposable {
   readonly #repositoryId: string;
   readonly #stopping = new AbortController();
   readonly #working: Promise<unknown>;
+  readonly #statements: StatementLog;
   readonly #log: () => Promise<unknown>;
 
   private constructor(store: Store, sql: postgres.Sql, folder: string, repositoryId: string) {
@@ -133,7 +134,7 @@ class Attacked implements AsyncDisposable {
     this.sql = sql;
     this.#folder = folder;
     this.#repositoryId = repositoryId;
-    const statements = openStatementLog(join(folder, 'statements'), silentLogger);
+    const statements = (this.#statements = openStatementLog(join(folder, 'statements'), silentLogger));
     const config = { operatorKeys: { file: join(dir, 'operators'), path: process.env['PATH'] }, dataDir: folder };
     const deps = { config, store, statements, exec, clock: systemClock, logger: silentLogger };
     const { releaser, learnHosts } = permitting(deps, releaserOf(release));
@@ -189,6 +190,12 @@ class Attacked implements AsyncDisposable {
     const { epoch, seq } = report;
     const envelope = JSON.stringify(seal(by, 'floe/report', report));
     await this.store.hostStatements.save([{ host, kind: 'end', epoch, seq, publicKey: by.publicKey, envelope, at: 1 }]);
+  }
+
+  /** Another commit is built for the host, now. */
+  async release(host: Name, n: number): Promise<void> {
+    const said = { ...releaseOf(host, n), issuedAt: systemClock.now() };
+    await this.#statements.writeRelease(seal(release, 'floe/release', said), said);
   }
 
   /** The database says that it is stable, and the builder looks. */
@@ -265,6 +272,18 @@ test('an operator permits any release: one directive, until the end, and by one 
   expect(await refused(await sign(wordText(wordFor('bob', 2))))).toMatch(/another/);
   // A word that is no good is not passed over, not even for what is stable.
   expect(await fleet.ask({ host: 'ada', n: 4, word })).toMatch(/another commit/);
+});
+
+test('a word ends with what was built for its host since, whatever the database says that the host was told', async () => {
+  await using fleet = await Attacked.begin();
+  const word = await sign(wordText(wordFor('ada', 2, { issuedAt: systemClock.now() - HOUR, floor: 100 })));
+  expect(await fleet.ask({ host: 'ada', n: 2, word })).toMatchObject({ sequence: 2 });
+  await fleet.release('bob', 7);
+  expect(await fleet.ask({ host: 'ada', n: 2, word, statement: { nonce: 'second' } })).toMatchObject({ sequence: 2 });
+  await fleet.release('ada', 8);
+  expect(await fleet.ask({ host: 'ada', n: 2, word, statement: { nonce: 'third' } })).toMatch(/#8 was built for the host since an operator signed/);
+  const later = await sign(wordText(wordFor('ada', 2, { floor: 8 })));
+  expect(await fleet.ask({ host: 'ada', n: 2, word: later, epoch: 8 })).toMatchObject({ sequence: 2 });
 });
 
 /** What whoever owns the database may do to it. */

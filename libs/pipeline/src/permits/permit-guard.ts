@@ -4,6 +4,7 @@ import { verifySignature, type Clock } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
 import type { KeyReleaser, Releaser } from '../releaser.ts';
 import { judgeWord, type OperatorKeys } from './operator-keys.ts';
+import type { newestLoggedOf } from '../statements/newest-releases.ts';
 import type { RecordedStable } from './recorded-stable.ts';
 import type { UsedWords } from './used-words.ts';
 
@@ -15,6 +16,8 @@ export interface PermitGuardDeps {
   readonly recorded: Pick<RecordedStable, 'newestOf'>;
   /** The key of a host, as this builder saw it first. */
   readonly keyOf: (host: HostName) => Promise<string | undefined>;
+  /** What was released last for a host of these names, by this builder's own log. */
+  readonly newestOf: (names: readonly HostName[]) => ReturnType<typeof newestLoggedOf>;
   readonly usedWords: Pick<UsedWords, 'use'>;
   readonly store: StorePart<{ hostStatements: 'ofHost' }>;
   readonly clock: Pick<Clock, 'now'>;
@@ -47,7 +50,7 @@ export function guardedReleaser(own: KeyReleaser, deps: PermitGuardDeps): Releas
 
 /** Whose word it is, if it is about exactly this permit, and was used for no other directive. */
 async function judgeUse(
-  { operatorKeys, usedWords, clock }: PermitGuardDeps,
+  { operatorKeys, usedWords, newestOf, clock }: PermitGuardDeps,
   signed: SignedWord,
   to: ReleaseStatement,
   statement: PermitStatement & { readonly onlyFor: NonNullable<PermitStatement['onlyFor']> },
@@ -63,6 +66,10 @@ async function judgeUse(
   if (!isOfIt) return { refused: `an operator signed for another host: ${word.host}` };
   if (statement.floor > word.floor)
     return { refused: `the host was told ${statement.floor} since an operator signed that it leaves ${word.floor}; ${NEXT}` };
+  // What the host was told is the server's word alone. Of the same revision it may have been signed again.
+  const newest = await newestOf([statement.host, to.host]);
+  if (newest !== undefined && newest.sequence > to.sequence && (newest.issuedAt ?? Infinity) > word.issuedAt)
+    return { refused: `revision #${newest.sequence} was built for the host since an operator signed; ${NEXT}` };
   if (statement.expiresAt > word.until) return { refused: 'the permit would be good for longer than what an operator signed' };
   const { machineId, epoch } = statement.onlyFor;
   if (machineId !== statement.machineId) return { refused: 'the permit names two machines' };

@@ -94,6 +94,17 @@ export async function newestLogged(deps: HistoryDeps): Promise<NewestRelease | u
   return (await readHistory(deps, { isWhole: false })).newest.newest();
 }
 
+/** What was released last for a host, whatever it is called. `issuedAt` undefined: its file is gone, and only a checkpoint tells of it. */
+export async function newestLoggedOf(
+  deps: HistoryDeps,
+  names: readonly string[],
+): Promise<{ readonly sequence: number; readonly issuedAt: number | undefined } | undefined> {
+  const { newest } = await readHistory(deps, { isWhole: false });
+  const firsts = newest.all.flatMap(([first]) => (first !== undefined && names.includes(first.host) ? [first] : []));
+  const [release] = firsts.toSorted((one, other) => other.sequence - one.sequence);
+  return release && { sequence: release.sequence, issuedAt: (await readCovered(deps, release))?.statement.issuedAt };
+}
+
 function openRelease({ releaseKeys, logger }: HistoryDeps, release: LoggedRelease & { readonly file: string }): NewestRelease | undefined {
   const opened = open(release.envelope, 'floe/release', ReleaseStatement, releaseKeys, verifySignature);
   if (opened.kind !== 'opened') {
