@@ -143,6 +143,24 @@ test('keys of operators that cannot be asked concern one host; a database that d
   await expect(offer(MAIN, { ...back, releaser: failing('STORE_UNAVAILABLE') })).rejects.toThrow('no');
 });
 
+test.each([
+  ['a full disk', Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })],
+  ['an unreadable record of keys', new SyntaxError('Unexpected end of JSON input')],
+  ['keys of operators that cannot be asked', new FloeError('SIGNERS_UNCHECKED', 'ENOENT', { retryable: true })],
+])('%s concerns the host that is to go back; all others are told', async (_what, error) => {
+  const troubles = new Troubles({ clock: systemClock, logger: silentLogger });
+  const others = Array.from({ length: 5 }, (_each, index) => ({ ...ADA, host: `host-${index}` as HostName }));
+  const releaser: Releaser = {
+    ...releaserOf(signer),
+    permit: async (...args) => (args[1].host === HOST ? await Promise.reject(error) : await releaserOf(signer).permit(...args)),
+  };
+  const peers = [...others.slice(0, 2), ADA, ...others.slice(2)];
+  const { sent } = await offer(MAIN, { ...back, peers, releaser, troubles });
+  expect([...sent.keys()].toSorted()).toEqual(others.map(({ host }) => host));
+  expect(troubles.of(HOST)?.message).toContain(error.message);
+  expect(others.map(({ host }) => troubles.of(host))).toEqual(others.map(() => undefined));
+});
+
 test('a permit ends no later than what an operator signed, and goes with it', async () => {
   const until = systemClock.now() + 60_000;
   const word = {

@@ -18,7 +18,7 @@ import {
   type PermitStatement,
   type Urgency,
 } from '@floe/protocol';
-import { FloeError, isFloeError, sha256, type Logger, type Signer, type Troubles } from '@floe/runtime';
+import { FloeError, isAboutSubject, isFloeError, sha256, type Logger, type Signer, type Troubles } from '@floe/runtime';
 import type { Deploy, DirectiveRow, HostRow, SavedHostStatement, StorePart } from '@floe/store';
 import type { WelcomedSession } from './agents/session.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -180,7 +180,8 @@ async function permitOf(
     }
     why = new FloeError('PERMIT_REFUSED', permit.refused);
   } catch (error) {
-    if (!isFloeError(error, 'SIGNERS_UNCHECKED')) throw error;
+    // A full disk, or an unreadable file of the builder's, holds up no other host; a database that does not answer concerns all.
+    if (!isAboutSubject(error) && !isFloeError(error, 'SIGNERS_UNCHECKED')) throw error;
     why = error;
   }
   if (runsIt !== true) troubles.note(GOING_BACK, host, why);

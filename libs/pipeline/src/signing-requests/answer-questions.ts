@@ -24,18 +24,27 @@ export async function answerQuestions(deps: AnsweringDeps, repositoryId: string,
   await using _listener = await store.hints.listen((hints) => {
     for (const hint of hints) if (hint.topic === 'repository' && hint.id === repositoryId) wake.wake();
   });
+  /** What failed since the last pause: as many of the others come first, or the oldest that fail each time would hold them all up. */
+  let failed = new Set<string>();
   while (!signal.aborted) {
     try {
-      const waiting = await store.signing.waiting(repositoryId);
+      const waiting = (await store.signing.waiting(repositoryId)).filter(({ key }) => !failed.has(key));
+      const together = waiting.slice(0, MOST_TOGETHER);
       // Side by side: a key that is elsewhere takes its time, and one that is not signed holds up no other.
-      const results = await Promise.allSettled(waiting.slice(0, MOST_TOGETHER).map(async (request) => await answer(deps, request, signal)));
-      const failed = results.find((result) => result.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      const results = await Promise.allSettled(together.map(async (request) => await answer(deps, request, signal)));
+      signal.throwIfAborted();
+      const failing = results.flatMap((result, index) =>
+        result.status === 'rejected' ? [{ key: together[index]?.key, error: result.reason as unknown }] : [],
+      );
+      for (const { key } of failing) if (key !== undefined) failed.add(key);
+      if (failing[0] !== undefined)
+        logger.warn('some of what servers ask to be signed could not be answered; trying again', { number: failing.length, error: failing[0].error });
       if (waiting.length > MOST_TOGETHER) continue;
     } catch (error) {
       if (signal.aborted) return;
       logger.warn('what servers ask to be signed could not be answered; trying again', { error });
     }
+    failed = new Set();
     await wake.wait(POLL_MS, signal);
   }
 }

@@ -46,7 +46,10 @@ const permit = (n: number, of: number): PermitStatement => ({
 });
 
 /** A database between both: a server's questions, and a builder that answers them while `use` runs. */
-async function between(use: (asking: Releaser, rows: Map<string, SigningRequest & { answer: SigningAnswer }>) => Promise<void>): Promise<void> {
+async function between(
+  use: (asking: Releaser, rows: Map<string, SigningRequest & { answer: SigningAnswer }>) => Promise<void>,
+  releaser: Releaser = releaserOf(signer),
+): Promise<void> {
   const rows = new Map<string, SigningRequest & { answer: SigningAnswer }>();
   let onHints: (hints: readonly { topic: 'repository'; id: string }[]) => void = () => undefined;
   const store = {
@@ -75,7 +78,6 @@ async function between(use: (asking: Releaser, rows: Map<string, SigningRequest 
     },
   };
   const stopping = new AbortController();
-  const releaser = releaserOf(signer);
   const deps = { store, clock: systemClock, logger: silentLogger, newestReleased: async () => await Promise.resolve({ sequence: 3 }) };
   const answering = answerQuestions({ ...deps, releaser }, 'repository', stopping.signal);
   try {
@@ -151,6 +153,20 @@ test('whatever a server writes into the database, nothing is signed that contain
       if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
     }),
     { numRuns: 100 },
+  );
+});
+
+test('questions that keep failing hold up no later one', async () => {
+  const trial = async () => await Promise.reject(new Error('ENOSPC: no space left on device'));
+  await between(
+    async (asking, rows) => {
+      const stored = seal(signer, 'floe/release', release(3));
+      const request = JSON.stringify({ kind: 'trial', release: stored, times: { now: 1, latest: 1, forMs: 1 } });
+      for (let n = 0; n < 170; n += 1) rows.set(`${n}`, { key: `${n}`, repositoryId: 'repository', host: HOST, request, answer: undefined });
+      expect(await asking.permit(stored, permit(3, 3))).toBeUndefined();
+      await expect.poll(async () => await asking.permit(stored, permit(3, 3))).toBeDefined();
+    },
+    { ...releaserOf(signer), trial },
   );
 });
 
