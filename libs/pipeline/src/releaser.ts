@@ -30,8 +30,8 @@ export interface Releaser {
   permit(release: Envelope, statement: PermitStatement, word?: SignedWord): Promise<Permit>;
   /** A trial, or a submitted system, for one directive: signed again as it is stored, for `onlyFor`. */
   once(host: HostName, release: Envelope, onlyFor: OneDirective | undefined): Promise<Envelope | undefined>;
-  /** The same system as one that is only to be tried. */
-  trial(host: HostName, release: Envelope, times: TrialTimes): Promise<Envelope | undefined>;
+  /** The same system, of a release of the fleet, as one that is only to be tried. Of a trial there is no other: it would have no end. */
+  trial(host: HostName, release: Envelope, times: TrialTimes): Promise<Permit>;
 }
 
 /** That of the process that holds the key. It alone can have a permit name who authorised it: that is never taken from the statement that is asked for. */
@@ -63,7 +63,7 @@ export function releaserOf(signer: AsyncSigner): KeyReleaser {
     },
     async trial(_host, release, times) {
       const stored = own(release);
-      return stored && (await sealTrial(signer, stored, times));
+      return stored !== undefined && stored.purpose === undefined ? await sealTrial(signer, stored, times) : undefined;
     },
   };
 }

@@ -49,7 +49,8 @@ Examples:
     .action(async (host: HostName, commit: string | undefined, options: PinOptions) => {
       if (options.storePath !== undefined) {
         if (commit !== undefined) throw new InvalidArgumentError('name a commit, or give --store-path');
-        if (options.signWith !== undefined) throw new InvalidArgumentError('a store path needs no --sign-with: it goes above all releases');
+        if (options.signWith !== undefined)
+          throw new InvalidArgumentError('a store path takes no --sign-with: it goes above all releases, also where it is an old system');
         await submit(cli, host, options.storePath, options);
         return;
       }

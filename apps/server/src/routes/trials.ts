@@ -100,6 +100,8 @@ export function trialRoutes(deps: TrialDeps): Hono<AuthEnv> {
       if (!(await deps.keepInCache(toplevel))) return notInCache(c, host, shortSha(sha), toplevel);
       const now = clock.now();
       const envelope = await releaser.trial(host, signed.release, { now, latest: await store.releases.highestAsOf(repository.id), forMs });
+      if (envelope !== undefined && 'refused' in envelope)
+        return refuse(c, 409, 'NOT_SIGNED', `the builder does not sign the trial: ${envelope.refused}`);
       if (envelope === undefined)
         return refuse(
           c,

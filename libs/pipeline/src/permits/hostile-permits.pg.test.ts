@@ -12,7 +12,7 @@ import {
   wordText,
   type HostReport,
   type OperatorWord,
-  type ReleaseStatement,
+  ReleaseStatement,
   type SignedWord,
 } from '@floe/protocol';
 import { exec, execInTest, generateKeyPem, signerFromPem, silentLogger, systemClock, verifySignature, type Signer } from '@floe/runtime';
@@ -223,6 +223,18 @@ class Attacked implements AsyncDisposable {
     return opened.statement;
   }
 
+  /** Whether it is to be tried, or why not. */
+  async askTrial(host: Name, n: number): Promise<ReleaseStatement | string> {
+    const times = { now: systemClock.now(), latest: systemClock.now(), forMs: HOUR };
+    const request = JSON.stringify({ kind: 'trial', release: seal(release, 'floe/release', releaseOf(host, n)), times });
+    const question = { key: randomUUID(), repositoryId: this.#repositoryId, host: host as HostName, request };
+    const answer = await eventually('it answers', async () => await this.store.signing.ask(question, 1), { everyMs: 5 });
+    if ('refused' in answer) return answer.refused;
+    const opened = open(storedEnvelope(answer.envelope)!, 'floe/release', ReleaseStatement, [release], verifySignature);
+    if (opened.kind === 'refused') throw new Error(opened.message);
+    return opened.statement;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     await this.#working;
@@ -284,6 +296,12 @@ test('a word ends with what was built for its host since, whatever the database 
   expect(await fleet.ask({ host: 'ada', n: 2, word, statement: { nonce: 'third' } })).toMatch(/#8 was built for the host since an operator signed/);
   const later = await sign(wordText(wordFor('ada', 2, { floor: 8 })));
   expect(await fleet.ask({ host: 'ada', n: 2, word: later, epoch: 8 })).toMatchObject({ sequence: 2 });
+});
+
+test('a trial takes no host back: below its newest release none is signed', async () => {
+  await using fleet = await Attacked.begin();
+  expect(await fleet.askTrial('ada', 6)).toMatchObject({ purpose: 'test', sequence: 6 });
+  for (const n of [1, 4, 5]) expect(await fleet.askTrial('ada', n)).toMatch(/older than its newest release, which is #6: sign it: floe pin/);
 });
 
 /** What whoever owns the database may do to it. */

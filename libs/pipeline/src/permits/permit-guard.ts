@@ -28,7 +28,8 @@ const NEXT = 'sign it: floe pin HOST COMMIT --reason "…" --sign-with KEY';
 /**
  * The releaser, with people's keys before its permits. Alone it signs one only to the host's stable release, by what this builder knows itself:
  * its own log calls no newer release of the host stable, and the host's own key signed that it came to run that one. All others need the word
- * of an operator, which is good for one directive.
+ * of an operator, which is good for one directive. A trial takes a host back, too, so it is of the newest release alone. `once` needs no guard: what it
+ * signs again keeps the end, or the sequence, that it has.
  */
 export function guardedReleaser(own: KeyReleaser, deps: PermitGuardDeps): Releaser {
   return {
@@ -44,6 +45,14 @@ export function guardedReleaser(own: KeyReleaser, deps: PermitGuardDeps): Releas
       }
       const why = await whyNotStable(deps, to, statement);
       return why === undefined ? await own.permit(release, statement) : { refused: `${why}, so an operator has to ${NEXT}` };
+    },
+    async trial(host, release, times) {
+      const opened = open(release, 'floe/release', ReleaseStatement, own.keys, verifySignature);
+      if (opened.kind === 'refused') return { refused: `the release is not this builder's: ${opened.message}` };
+      const { sequence, host: of } = opened.statement;
+      const newest = await deps.newestOf([host, of]);
+      if (newest === undefined || sequence >= newest.sequence) return await own.trial(host, release, times);
+      return { refused: `with keys of operators nobody has a host try what is older than its newest release, which is #${newest.sequence}: ${NEXT}` };
     },
   };
 }

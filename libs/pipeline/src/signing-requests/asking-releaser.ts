@@ -65,7 +65,6 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
       const patience = AbortSignal.timeout(2 * PATIENCE_MS);
       for (;;) {
         const answer = await ask(host, key, { kind: 'trial', release, times });
-        if (answer !== undefined && 'refused' in answer) return undefined;
         if (answer !== undefined || clock.monotonic() >= until || patience.aborted) return answer;
         await clock.sleep(LOOK_MS, patience);
       }

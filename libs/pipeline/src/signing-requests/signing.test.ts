@@ -115,8 +115,12 @@ test('a server gets signed what is about a release of the key, once, and is told
     expect(await asking.permit(stored, { ...permit(3, 3), nonce: 'other' })).toBeUndefined();
     expect(rows.size).toBe(2);
     const tried = await asking.trial(HOST, stored, { now: 10, latest: 20, forMs: 1_000 });
-    const opened = tried && open(tried, 'floe/release', ReleaseStatement, [signer], verifySignature);
-    expect(opened?.kind === 'opened' && opened.statement).toMatchObject({ purpose: 'test', toplevel: toplevel(3), endsAt: 1_020 });
+    const opened = tried && 'payload' in tried && open(tried, 'floe/release', ReleaseStatement, [signer], verifySignature);
+    expect(opened !== undefined && opened !== false && opened.kind === 'opened' && opened.statement).toMatchObject({
+      purpose: 'test',
+      toplevel: toplevel(3),
+      endsAt: 1_020,
+    });
   });
 });
 
@@ -168,6 +172,12 @@ test('questions that keep failing hold up no later one', async () => {
     },
     { ...releaserOf(signer), trial },
   );
+});
+
+test.each(['test', 'submitted'] as const)('of a release that is %s no trial is made: it would begin again without end', async (purpose) => {
+  const times = { now: 1_000, latest: 1_000, forMs: 1_000 };
+  expect(await answerTo({ kind: 'trial', release: seal(signer, 'floe/release', release(3)), times })).toBeDefined();
+  expect(await answerTo({ kind: 'trial', release: seal(signer, 'floe/release', release(3, purpose)), times })).toBeUndefined();
 });
 
 test('a permit for which a server claims an operator names none', async () => {
