@@ -2,7 +2,6 @@ import { defaultGates, DEFAULT_POLICY, type HostName, type RolloutPolicy } from 
 import { releaserOf } from '@floe/pipeline';
 import { seal } from '@floe/protocol';
 import { generateKeyPem, signerFromPem, silentLogger, systemClock, Troubles } from '@floe/runtime';
-import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RolloutEngine } from '../apps/server/src/rollouts/engine.ts';
 import { Steering } from '../apps/server/src/steering.ts';
@@ -39,8 +38,9 @@ async function fleetOf(count: number, database: CountedDatabase, store: StoresOn
   const { id: repositoryId } = await store.repositories.ensure({ url: `https://forge.example/fleet${count}.git`, branch: 'main', now: 1 });
   const hosts = Array.from({ length: count }, (_, index) => `host${index}` as HostName);
   await store.hosts.ensure(repositoryId, hosts);
-  await database.db.execute(sql`
-    update hosts set public_key = host, machine_id = host, enrolled_at = 1, is_connected = true, session_id = 'server/1', last_seen_at = ${now}`);
+  await database.db.execute(
+    `update hosts set public_key = host, machine_id = host, enrolled_at = 1, is_connected = true, session_id = 'server/1', last_seen_at = ${now}`,
+  );
   const decide = async (): Promise<never> => await Promise.reject(new Error('no commit waits for its turn'));
   const told = new Map<string, number>();
   const session = (host: HostName) =>

@@ -148,7 +148,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
         const { narHash, closureSize } = infos[(count += 1) % infos.length]!;
         const url = `nar/${storeHash(path)}`;
         const signature = signer.sign(Buffer.from(`1;${path};${narHash};${closureSize};`));
-        const lines = [
+        const fields = [
           `StorePath: ${path}`,
           `URL: ${url}`,
           `NarHash: ${narHash}`,
@@ -157,7 +157,7 @@ describe.each(['PGlite', 'Postgres'] as const)('what a repository says, on %s,',
           `Sig: cache-1:${signature}`,
         ];
         await writeFile(join(dir, url), '');
-        await writeFile(join(dir, `${storeHash(path)}.narinfo`), `${lines.join('\n')}\n`);
+        await writeFile(join(dir, `${storeHash(path)}.narinfo`), `${fields.join('\n')}\n`);
       }
     };
     return { urls: [`file://${dir}`], publicKeys: [`cache-1:${signer.publicKey}`], publisher: { publish, forget: () => undefined } };
