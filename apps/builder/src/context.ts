@@ -8,6 +8,7 @@ import {
   loadOrCreateInstanceId,
   lockDataFolder,
   newestLogged,
+  noticeCode,
   NoticeTeller,
   openBuilder,
   openRepositorySandbox,
@@ -92,14 +93,6 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
     ],
     signal,
   );
-}
-
-/** `server: cache` → `CACHE`. */
-function noticeCode(subject: string): string {
-  return subject
-    .replace(/^[a-z]+: /, '')
-    .toUpperCase()
-    .replaceAll(/[^A-Z]+/g, '_');
 }
 
 /** Before a key is made: hosts that trust another one would refuse all that the new one signs. */

@@ -7,6 +7,7 @@ import {
   dataPaths,
   ensureRepository,
   lockDataFolder,
+  noticeCode,
   openBuilder,
   openRepositorySandbox,
   openStatementLog,
@@ -52,11 +53,6 @@ import { movesRollout, Steering } from './steering.ts';
 function describeUnusable(first: string, count: number): string {
   const others = count === 1 ? '' : ` and ${count - 1} more`;
   return `${first}${others} in the statement log can be used no more: what no statement is lies in the folder "aside" beside it. Put the file back from a backup, or leave it: it matters only when the database is lost too`;
-}
-
-/** `table audit_log` → `TABLE_AUDIT_LOG` */
-function noticeCode(subject: string): string {
-  return subject.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 64);
 }
 
 /** The notice that the repository's default branch is another one now. */

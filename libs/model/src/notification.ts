@@ -1,5 +1,5 @@
 import { storeHash, type CommitSha, type HostName, type StorePath } from './brands.ts';
-import type { RevisionState } from './revision-state.ts';
+import { isFailedRevision, type RevisionState } from './revision-state.ts';
 import type { Word } from './rollout/course.ts';
 import type { RolloutState } from './rollout-state.ts';
 
@@ -92,8 +92,6 @@ const DAY_MS = 86_400_000;
 /** Of a target that fails, that target cannot be told, and others need not be; nor of a database while it takes no writes. */
 const UNTOLD_NOTICES = /^(?:NOTIFY_|DATABASE_REFUSES$)/;
 
-const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
-
 /** In the key of what is told once a day: what only the process of the server knows begins again with it, and may come and go. */
 function dayOf(since: number): number {
   return Math.floor(since / DAY_MS);
@@ -108,7 +106,8 @@ export function eventsOf(facts: NotificationFacts): readonly NotificationEvent[]
     events.push({ kind: 'commit-held', key: `commit-held:${commit}:${since}`, since, commit, reason });
   }
   for (const { id, sha, subject, state, reason, since, glass } of facts.revisions) {
-    if (FAILED.has(state)) events.push({ kind: 'commit-failed', key: `commit-failed:${id}:${state}`, since, commit: sha, subject, state, reason });
+    if (isFailedRevision(state))
+      events.push({ kind: 'commit-failed', key: `commit-failed:${id}:${state}`, since, commit: sha, subject, state, reason });
     for (const [index, word] of (glass ?? []).entries())
       events.push({
         kind: 'break-glass',

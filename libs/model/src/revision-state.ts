@@ -167,6 +167,13 @@ export function isHandingOut(state: RevisionState): boolean {
   return (HANDING_OUT as readonly RevisionState[]).includes(state);
 }
 
+/** It came to nothing as a whole, by what it is and not by what came after it. */
+export const FAILED_REVISION = ['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED'] as const satisfies readonly RevisionState[];
+
+export function isFailedRevision(state: RevisionState): boolean {
+  return (FAILED_REVISION as readonly RevisionState[]).includes(state);
+}
+
 /** True when the revision is no longer processed: only an administrator, or a retry of one of its hosts, can change its state. */
 export function isEndedRevision(state: RevisionState): boolean {
   return ENDS.has(state);

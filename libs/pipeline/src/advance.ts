@@ -1,4 +1,4 @@
-import { isAccepted, type RevisionEvent } from '@floe/model';
+import { isAccepted, isFailedRevision, type RevisionEvent } from '@floe/model';
 import { describeError, isFloeError } from '@floe/runtime';
 import type { Repository, Revision } from '@floe/store';
 import { bugWords } from './bug-words.ts';
@@ -107,13 +107,9 @@ export async function recordFailure(deps: PipelineDeps, revision: Revision, erro
 export async function giveWay({ store, clock }: PipelineDeps, revision: Revision): Promise<boolean> {
   const newest = await store.revisions.newest(revision.repositoryId);
   // One that failed had its turn: this one was taken up after it.
-  if (newest === undefined || newest.sequence <= revision.sequence || hasFailed(newest)) return false;
+  if (newest === undefined || newest.sequence <= revision.sequence || isFailedRevision(newest.state)) return false;
   // It has no systems for the other hosts, and the commit would not be taken in again.
   if (newest.handoverId !== undefined && (await store.releases.hostsOf(revision.id)).size > 0) return false;
   await store.revisions.supersede(revision.id, newest.sha, clock.now());
   return true;
-}
-
-function hasFailed({ state }: Revision): boolean {
-  return state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
 }

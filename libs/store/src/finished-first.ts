@@ -14,7 +14,7 @@ import type { Database } from './database.ts';
 import { overtake } from './publish.ts';
 import { Int8, readRows } from './rows.ts';
 import { revisions } from './tables/index.ts';
-import { isUnfinishedRevision } from './tables/unfinished.ts';
+import { isFailedRevision, isUnfinishedRevision } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 import type { WaitsForOlder } from './waiting-records.ts';
 
@@ -83,7 +83,7 @@ async function newerSince(db: Database, repositoryId: string, { sequence }: Row)
   const rows = await db.execute(sql`
     select min(coalesce(${revisions.fetchedAt}, ${revisions.receivedAt})) as since from ${revisions}
     where ${revisions.repositoryId} = ${repositoryId} and ${revisions.sequence} > ${sequence}::bigint and ${isReadableCounter(revisions.sequence)}
-      and ${isOfBranch()} and ${revisions.state} not in ('REJECTED', 'EVAL_FAILED', 'BUILD_FAILED')`);
+      and ${isOfBranch()} and not ${isFailedRevision(revisions.state)}`);
   return readRows(Since, rows)[0]?.since ?? undefined;
 }
 

@@ -1,18 +1,18 @@
-import type { CommitSha } from '@floe/model';
+import { FAILED_REVISION, type CommitSha } from '@floe/model';
 import { eq, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { readRows } from './rows.ts';
 import { moveRevision } from './revision-moves.ts';
 import { repositories, revisions } from './tables/index.ts';
-import { isUnfinishedRevision } from './tables/unfinished.ts';
+import { isFailedRevision, isUnfinishedRevision } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 import type { Replaced } from './waiting-records.ts';
 
 /** So many of the newest commits are looked at: each is evaluated in turn, until one is good. */
 const MAX_LOOKED_AT = 20;
 
-const Row = v.object({ id: v.string(), sha: v.string(), after: v.string(), state: v.picklist(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']) });
+const Row = v.object({ id: v.string(), sha: v.string(), after: v.string(), state: v.picklist(FAILED_REVISION) });
 
 /**
  * Commits that a newer one replaced before any host had a release of them, newest first, where the newest commit failed and nothing is under
@@ -26,7 +26,7 @@ export async function replaced(db: Database, repositoryId: string, which?: SQL):
       order by sequence desc limit ${MAX_LOOKED_AT}
     ), head as (select * from newest order by sequence desc limit 1)
     select c.id, c.sha, head.sha as after, head.state from newest c, head
-    where head.state in ('REJECTED', 'EVAL_FAILED', 'BUILD_FAILED') and c.state = 'SUPERSEDED' and c.published_at is null
+    where ${isFailedRevision(sql`head.state`)} and c.state = 'SUPERSEDED' and c.published_at is null
       and not exists (select from ${revisions} where ${revisions.repositoryId} = ${repositoryId} and ${isUnfinishedRevision(revisions.state)})
       and not exists (
         select from revisions r where r.repository_id = ${repositoryId} and r.sequence > c.sequence

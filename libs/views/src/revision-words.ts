@@ -1,4 +1,4 @@
-import type { EvaluationOutcome, RevisionState } from '@floe/model';
+import { isFailedRevision, type EvaluationOutcome, type RevisionState } from '@floe/model';
 import type { RevisionView } from '@floe/protocol';
 import { words } from './text.ts';
 
@@ -22,7 +22,7 @@ export function revisionWords({ state, isHeld }: Pick<RevisionView, 'state' | 'i
 
 /** True when a commit failed as a whole. */
 export function hasFailed({ state }: Pick<RevisionView, 'state'>): boolean {
-  return state === 'REJECTED' || state === 'EVAL_FAILED' || state === 'BUILD_FAILED';
+  return isFailedRevision(state);
 }
 
 /** Said of a host, or of its configuration, that a commit failed for. */

@@ -12,7 +12,7 @@ import { askingReleaser } from '../signing-requests/asking-releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { loadBuilderKeys } from './builder-keys.ts';
 import { permitting } from './permitting.ts';
-import { isElsewhere } from './readable-cache.ts';
+import { hasWholeClosure } from './readable-cache.ts';
 import { servePipeline } from './serve-pipeline.ts';
 
 /**
@@ -41,8 +41,8 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     env: deps.env,
   });
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
-  const { releaser: own, learnHosts } = permitting(deps, releaserOf(releaseSigner));
   let repositoryId = '';
+  const { releaser: own, learnHosts } = permitting(deps, releaserOf(releaseSigner), () => repositoryId);
   // Nobody in the server waits for a command that signs: it is asked as a builder of another process is.
   const isAsked = config.signCommand !== undefined && deps.apart === undefined;
   const releaser = isAsked ? askingReleaser({ store, keys: own.keys, repositoryId: () => repositoryId, clock, logger }) : own;
@@ -55,16 +55,15 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
       const keys = { releaseKeys: own.keys, serverKeys, checkpointSigner: releaseSigner };
       return await rebuildFromStatements({ store, clock, statements, ...keys, logger }, repository);
     },
-    keepInCache: async (toplevel) => (await cacheFolder.keep(toplevel)) || (await isElsewhere(config, cacheKey.publicKey, toplevel)),
+    keepInCache: async (toplevel) => (await cacheFolder.keep(toplevel)) || (await hasWholeClosure(config, cacheKey.publicKey, toplevel)),
     collectCache: async (id, what) => await collectCache({ store, folder: cacheFolder }, id, what),
     async run(watching, id, signal) {
       const serve = async (until: AbortSignal): Promise<void> =>
         await servePipeline({ ...deps, ...watching, releaseSigner, cacheKey, cacheFolder }, id, until);
-      const learn = async (until: AbortSignal): Promise<void> => await learnHosts(id, until);
-      if (!isAsked) return await runLoops((running) => [serve(running), learn(running)], signal);
+      if (!isAsked) return await runLoops((running) => [serve(running), learnHosts(running)], signal);
       const answer = async (until: AbortSignal): Promise<void> =>
         await answerQuestions({ store, releaser: own, clock, logger, newestReleased }, id, until);
-      await runLoops((running) => [serve(running), learn(running), answer(running)], signal);
+      await runLoops((running) => [serve(running), learnHosts(running), answer(running)], signal);
     },
   };
 }

@@ -20,11 +20,15 @@ type PermittingDeps = Pick<BuilderDeps, 'store' | 'statements' | 'clock' | 'logg
 export interface Permitting {
   readonly releaser: Releaser;
   /** Notes the keys of hosts, until `signal` aborts. */
-  readonly learnHosts: (repositoryId: string, signal: AbortSignal) => Promise<void>;
+  readonly learnHosts: (signal: AbortSignal) => Promise<void>;
 }
 
 /** The releaser as the settings have it: with keys of operators, or, without that setting, as it is. */
-export function permitting({ config, store, statements, clock, logger, exec }: PermittingDeps, own: KeyReleaser): Permitting {
+export function permitting(
+  { config, store, statements, clock, logger, exec }: PermittingDeps,
+  own: KeyReleaser,
+  repositoryId: () => string,
+): Permitting {
   const { operatorKeys, dataDir } = config;
   if (operatorKeys === undefined) return { releaser: own, learnHosts: async () => await Promise.resolve() };
   const paths = dataPaths(dataDir);
@@ -32,8 +36,7 @@ export function permitting({ config, store, statements, clock, logger, exec }: P
   const history = { statements, releaseKeys: own.keys, logger };
   const newestReleased = async () => await newestLogged(history);
   const recorded = new RecordedStable({ statements, releaseKeys: own.keys, newestReleased });
-  let repositoryId = '';
-  const keyOf = async (host: HostName) => await hostKeys.of(repositoryId, host);
+  const keyOf = async (host: HostName) => await hostKeys.of(repositoryId(), host);
   return {
     releaser: guardedReleaser(own, {
       operatorKeys: { ...operatorKeys, exec },
@@ -44,12 +47,11 @@ export function permitting({ config, store, statements, clock, logger, exec }: P
       store,
       clock,
     }),
-    async learnHosts(id, signal) {
-      repositoryId = id;
+    async learnHosts(signal) {
       while (!signal.aborted) {
         let isDone = false;
         try {
-          await hostKeys.learn(repositoryId);
+          await hostKeys.learn(repositoryId());
           isDone = true;
         } catch (error) {
           if (signal.aborted) return;

@@ -19,8 +19,8 @@ export function readableCache({ cacheDir, publish: { urls, publicKeys } }: Confi
   return { urls: urls.length === 0 ? [`file://${cacheDir}`] : urls, publicKeys: [ownKey, ...publicKeys] };
 }
 
-/** Whether hosts find a system in a cache elsewhere. One that does not answer may have it: then they wait for it, too. */
-export async function isElsewhere(config: Config, ownKey: string, toplevel: StorePath): Promise<boolean> {
+/** Whether hosts find a system, with all that it needs, in a cache elsewhere. One that does not answer may have it: then they wait for it, too. */
+export async function hasWholeClosure(config: Config, ownKey: string, toplevel: StorePath): Promise<boolean> {
   if (config.publish.method === undefined) return false;
   try {
     await readBack(readableCache(config, ownKey), [toplevel], { signal: AbortSignal.timeout(ASK_MS) });
@@ -32,7 +32,7 @@ export async function isElsewhere(config: Config, ownKey: string, toplevel: Stor
 }
 
 /** As `hasElsewhere` of {@link CacheTarget}: of each system once an hour. A cache that does not answer may have all. */
-export function elsewhere(config: Config, ownKey: string, clock: Pick<Clock, 'monotonic'>): CacheTarget['hasElsewhere'] {
+export function hasElsewhere(config: Config, ownKey: string, clock: Pick<Clock, 'monotonic'>): CacheTarget['hasElsewhere'] {
   if (config.publish.method === undefined) return undefined;
   const seen = new Map<StorePath, number>();
   let awayUntil = Number.NEGATIVE_INFINITY;

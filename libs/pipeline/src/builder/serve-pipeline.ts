@@ -13,7 +13,7 @@ import { dataPaths } from './data-paths.ts';
 import { collectCache, type CollectWhat } from '../building/collect-cache.ts';
 import { keepCache } from './cache-keeper.ts';
 import { branchOf, otherDefault } from './default-branch.ts';
-import { elsewhere, readableCache } from './readable-cache.ts';
+import { hasElsewhere, readableCache } from './readable-cache.ts';
 import { ofSettings } from './of-settings.ts';
 import { submodulesOf } from './submodules-of.ts';
 import { openTesting } from './testing-mirror.ts';
@@ -37,8 +37,8 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
   const opened = { ...config.repository, dir: paths.mirror, logger };
   const find = async (until: AbortSignal): Promise<string> => await findDefaultBranch(opened, until);
   const branch = await branchOf({ ...deps, ...config, find }, repositoryId, signal);
-  const withThem = submodulesOf(deps, signal);
-  await using bare = await openMirror({
+  const completing = submodulesOf(deps, signal);
+  await using plain = await openMirror({
     ...opened,
     branch,
     onDefaultBranch: (named) => {
@@ -47,8 +47,8 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     },
     onProgress: (progress) => deps.fetches.noteProgress(progress),
   });
-  const mirror = withThem(bare, paths.mirror);
-  await using testing = await openTesting({ ...deps, withThem }, repositoryId, branch);
+  const mirror = completing(plain, paths.mirror);
+  await using testing = await openTesting({ ...deps, completing }, repositoryId, branch);
   const cores = cpus().length;
   // A home to which untrusted code never writes.
   const env = { ...deps.env, HOME: paths.home, XDG_CACHE_HOME: join(paths.home, 'cache') };
@@ -75,7 +75,7 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     ),
     cache: {
       ...readableCache(config, cacheKey.publicKey),
-      hasElsewhere: elsewhere(config, cacheKey.publicKey, deps.clock),
+      hasElsewhere: hasElsewhere(config, cacheKey.publicKey, deps.clock),
       publisher: openPublisher(config.publish.method, { exec, logger, clock: deps.clock, nix, env, folder: { dir: config.cacheDir, ...cacheKey } }),
       folder: config.publish.method?.kind === 'command' ? undefined : cacheFolder,
     },

@@ -6,7 +6,7 @@ import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
 
 /** A mirror in the folder `dir` whose commits have the files of their submodules, where the settings ask for that; otherwise it is as it was. */
-export type WithThem = (mirror: GitMirror, dir: string) => GitMirror;
+export type Completing = (mirror: GitMirror, dir: string) => GitMirror;
 
 interface Deps {
   readonly config: BuilderConfig;
@@ -15,7 +15,7 @@ interface Deps {
   readonly logger: Logger;
 }
 
-export function submodulesOf({ config, exec, sandbox, logger }: Deps, signal: AbortSignal): WithThem {
+export function submodulesOf({ config, exec, sandbox, logger }: Deps, signal: AbortSignal): Completing {
   const { hasSubmodules, url, limits, silenceMs } = config.repository;
   if (!hasSubmodules) return (mirror) => mirror;
   const { inputAccess, dataDir } = config;

@@ -1,6 +1,11 @@
 import type { Clock, Logger } from '@floe/runtime';
 import type { PlainStore } from '@floe/store';
 
+/** Of a trouble that has no host or revision: `table audit_log` → `TABLE_AUDIT_LOG`. */
+export function noticeCode(subject: string): string {
+  return subject.toUpperCase().replaceAll(/\W+/g, '_').slice(0, 64);
+}
+
 /** Well within the time for which they hold. */
 const AGAIN_MS = 20_000;
 const LOOK_MS = 1_000;

@@ -4,7 +4,7 @@ import { TRIAL_CONTEXT } from '@floe/model';
 import type { Clock, Logger } from '@floe/runtime';
 import { describeTesting } from '@floe/views';
 import type { TestingDeps } from '../testing-branches/testing-deps.ts';
-import type { WithThem } from './submodules-of.ts';
+import type { Completing } from './submodules-of.ts';
 import type { BuilderConfig } from './builder-config.ts';
 import { dataPaths } from './data-paths.ts';
 
@@ -13,7 +13,7 @@ export interface TestingMirrorDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Default: mirrors are as they are. */
-  readonly withThem?: WithThem;
+  readonly completing?: Completing;
 }
 
 /**
@@ -21,13 +21,13 @@ export interface TestingMirrorDeps {
  * nor hold up the tracked one's.
  */
 export async function openTesting(
-  { config, clock, logger, withThem = (mirror) => mirror }: TestingMirrorDeps,
+  { config, clock, logger, completing = (mirror) => mirror }: TestingMirrorDeps,
   repositoryId: string,
   tracked: string,
 ): Promise<TestingDeps & AsyncDisposable> {
   const { repository, publicUrl, forge } = config;
   const dir = dataPaths(config.dataDir).testingMirror;
-  const open = async (branch: string): Promise<GitMirror> => withThem(await openMirror({ ...repository, branch, dir, logger }), dir);
+  const open = async (branch: string): Promise<GitMirror> => completing(await openMirror({ ...repository, branch, dir, logger }), dir);
   // Starts its thread with the first call.
   const listing = await open(tracked);
   return {

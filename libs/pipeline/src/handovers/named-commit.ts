@@ -1,4 +1,4 @@
-import { handoverSha, isCommit, isEndedRevision, type CommitSha, type RevisionState } from '@floe/model';
+import { handoverSha, isCommit, isEndedRevision, isFailedRevision, type CommitSha } from '@floe/model';
 import { isFloeError } from '@floe/runtime';
 import type { CommitInfo, Handover, Repository, Revision } from '@floe/store';
 import type { PipelineDeps } from '../deps.ts';
@@ -15,9 +15,6 @@ export type FoundCommit =
   | { readonly kind: 'waits'; readonly why: string }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** Of the branch, and the branch's own revision of it came to nothing: what is submitted must not say otherwise on the commit. */
-const FAILED: ReadonlySet<RevisionState> = new Set(['REJECTED', 'EVAL_FAILED', 'BUILD_FAILED']);
-
 /** A commit that is named must be in the accepted head of the tracked branch, not a failed one, and not older than what is released: the statuses go there. */
 export async function commitOf(deps: CommitDeps, handover: Handover, hosts: number): Promise<FoundCommit> {
   const { store, mirror } = deps;
@@ -27,7 +24,8 @@ export async function commitOf(deps: CommitDeps, handover: Handover, hosts: numb
     return { kind: 'found', info: { sha: handoverSha(contentHash), subject, authorName: by, authorEmail: '', committedAt: at } };
   }
   const own = (await store.revisions.byShaPrefix(repositoryId, commit)).find(({ handoverId }) => handoverId === undefined);
-  if (own !== undefined && FAILED.has(own.state))
+  // What is submitted must not say otherwise on the commit.
+  if (own !== undefined && isFailedRevision(own.state))
     return {
       kind: 'refused',
       why: `the commit ${commit} itself was refused or failed (${own.error ?? own.state}): mend it, or submit without a commit`,

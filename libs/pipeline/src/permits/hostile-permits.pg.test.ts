@@ -137,11 +137,11 @@ class Attacked implements AsyncDisposable {
     const statements = (this.#statements = openStatementLog(join(folder, 'statements'), silentLogger));
     const config = { operatorKeys: { file: join(dir, 'operators'), path: process.env['PATH'] }, dataDir: folder };
     const deps = { config, store, statements, exec, clock: systemClock, logger: silentLogger };
-    const { releaser, learnHosts } = permitting(deps, releaserOf(release));
+    const { releaser, learnHosts } = permitting(deps, releaserOf(release), () => repositoryId);
     const newestReleased = async () => await newestLogged({ statements, releaseKeys: [release], logger: silentLogger });
     const { signal } = this.#stopping;
     this.#working = Promise.all([
-      learnHosts(repositoryId, signal),
+      learnHosts(signal),
       answerQuestions({ store, releaser, newestReleased, clock: systemClock, logger: silentLogger }, repositoryId, signal),
     ]);
     this.#log = async () => await logStable({ store, statements, releaseSigner: release, clock: systemClock }, repositoryId);

@@ -5,7 +5,7 @@ import type { StorePath } from '@floe/model';
 import { CacheFolder, createNix, loadOrCreateCacheKey, openPublisher, type CacheKey, type Nix } from '@floe/nix';
 import { exec, execInTest, silentLogger } from '@floe/runtime';
 import { parsePublish } from '../builder/publish-config.ts';
-import { elsewhere, readableCache } from '../builder/readable-cache.ts';
+import { hasElsewhere, readableCache } from '../builder/readable-cache.ts';
 import { openSettings } from '../builder/settings-reader.ts';
 import type { CacheTarget } from '../deps.ts';
 
@@ -60,7 +60,7 @@ export class SmallSystems implements AsyncDisposable {
       nix,
       cache: {
         ...readableCache({ cacheDir, publish }, this.key.publicKey),
-        hasElsewhere: elsewhere({ cacheDir, publish }, this.key.publicKey, { monotonic: () => this.elapsedMs }),
+        hasElsewhere: hasElsewhere({ cacheDir, publish }, this.key.publicKey, { monotonic: () => this.elapsedMs }),
         publisher: openPublisher(publish.method, { nix, exec, logger: silentLogger, env: this.env(), folder }),
         folder: publish.method?.kind === 'command' ? undefined : new CacheFolder(cacheDir, () => Date.now()),
       },

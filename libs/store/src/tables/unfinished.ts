@@ -1,4 +1,4 @@
-import { HANDING_OUT, HELD_PREFIX, isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
+import { FAILED_REVISION, HANDING_OUT, HELD_PREFIX, isEndedRevision, REVISION_STATES, ROLLOUT_STATES, type RolloutState } from '@floe/model';
 import { sql, type SQL } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 
@@ -11,12 +11,17 @@ const ENDED_ROLLOUTS: ReadonlySet<RolloutState> = new Set(['COMPLETE', 'ABORTED'
 export const UNFINISHED_ROLLOUT = ROLLOUT_STATES.filter((state) => !ENDED_ROLLOUTS.has(state));
 const UNFINISHED_REVISION = REVISION_STATES.filter((state) => !isEndedRevision(state));
 
-function isOneOfStates(column: AnyPgColumn, states: readonly string[]): SQL {
+function isOneOfStates(column: AnyPgColumn | SQL, states: readonly string[]): SQL {
   return sql`${column} in (${sql.raw(states.map((state) => `'${state}'`).join(', '))})`;
 }
 
 export function isUnfinishedRevision(state: AnyPgColumn): SQL {
   return isOneOfStates(state, UNFINISHED_REVISION);
+}
+
+/** See `isFailedRevision()` of libs/model. */
+export function isFailedRevision(state: AnyPgColumn | SQL): SQL {
+  return isOneOfStates(state, FAILED_REVISION);
 }
 
 /** Its releases count, see `isHandingOut()` of libs/model. */
