@@ -14,6 +14,7 @@ import {
   openRepositorySandbox,
   openStatementLog,
   openStoreWhenReady,
+  OTHER_DEFAULT,
   SANDBOX_BROKEN,
   watchSandbox,
   writePublicKeys,
@@ -74,7 +75,7 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   const watching = {
     // Nobody looks at this process.
     fetches: { noteProgress: () => undefined, watching: <Mirror>(mirror: Mirror): Mirror => mirror },
-    onOtherDefault: (notice: string | undefined) => tell('DEFAULT_BRANCH_MOVED', notice),
+    onOtherDefault: (notice: string | undefined) => tell(OTHER_DEFAULT, notice),
     onSilence: () => undefined,
     onBuilderNotices: () => undefined,
     cacheKeeping: {

@@ -12,6 +12,7 @@ import {
   openRepositorySandbox,
   openStatementLog,
   openStoreWhenReady,
+  OTHER_DEFAULT,
   type CollectWhat,
   SANDBOX_BROKEN,
   watchSandbox,
@@ -54,9 +55,6 @@ function describeUnusable(first: string, count: number): string {
   const others = count === 1 ? '' : ` and ${count - 1} more`;
   return `${first}${others} in the statement log can be used no more: what no statement is lies in the folder "aside" beside it. Put the file back from a backup, or leave it: it matters only when the database is lost too`;
 }
-
-/** The notice that the repository's default branch is another one now. */
-const OTHER_DEFAULT = 'DEFAULT_BRANCH_MOVED';
 
 /** Of a server that had the release key before. */
 const RELEASES_OF_BUILDER =
@@ -294,8 +292,8 @@ export async function createServerContext(
     notifications,
     probes,
     cacheDir: servedCache,
-    // Whoever works in the place of the pipeline does not publish to the folder.
     operators: operatorsOf(config, { clock, exec: system.exec }),
+    // Whoever works in the place of the pipeline does not publish to the folder.
     keepInCache: async (toplevel) => overrides.runPipeline !== undefined || (await builder.keepInCache(toplevel)),
     collectCache: async (what) => await collect({ ...what, patience: AbortSignal.timeout(CACHE_PATIENCE_MS), signal: new AbortController().signal }),
     cacheElsewhere: config.substituter === `${config.publicUrl}/cache` ? undefined : config.substituter,

@@ -12,6 +12,7 @@ import {
   peekStored,
   ReleaseStatement,
   sealDirectives,
+  sealJson,
   type Directive,
   type OneDirective,
   type SealedDirective,
@@ -145,20 +146,15 @@ export async function offerDirectives(deps: DirectiveDeps, repositoryId: string,
 
 /** One signature for all whose agents know trees, and one for each other. */
 function sealed(signer: Signer, some: readonly Ready[]): readonly (readonly [Ready, SealedDirective])[] {
-  const [inTree = [], alone = []] = [true, false].map((knows) =>
-    some.filter(({ addressee }) => addressee.session.capabilities.has(DIRECTIVE_TREE) === knows),
+  const knowsTrees = ({ addressee }: Ready): boolean => addressee.session.capabilities.has(DIRECTIVE_TREE);
+  const inTree = some.filter(knowsTrees);
+  const envelopes = sealDirectives(
+    signer,
+    inTree.map(({ json }) => json),
+    sha256,
   );
-  return [inTree, ...alone.map((each) => [each])].flatMap((together) => {
-    const envelopes = sealDirectives(
-      signer,
-      together.map(({ json }) => json),
-      sha256,
-    );
-    return envelopes.flatMap((envelope, index) => {
-      const ready = together[index];
-      return ready === undefined ? [] : [[ready, envelope] as const];
-    });
-  });
+  const together = new Map(inTree.map((each, index) => [each, envelopes[index]]));
+  return some.map((each) => [each, together.get(each) ?? sealJson(signer, 'floe/directive', each.json)] as const);
 }
 
 const GOING_BACK = 'going back to an older release';

@@ -5,6 +5,7 @@ export type { KeyFiles } from './builder/builder-keys.ts';
 export { parseSignCommand } from './builder/sign-config.ts';
 export { parsePublicKeys, PUBLIC_KEYS_FILE, readOrMakePublicKeys, writePublicKeys, type PublicKeys } from './builder/public-keys.ts';
 export { SANDBOX_BROKEN, watchSandbox } from './builder/sandbox-watch.ts';
+export { OTHER_DEFAULT } from './builder/default-branch.ts';
 export { noticeCode, NoticeTeller } from './builder/tell-notices.ts';
 export { loadOrCreateInstanceId, lockDataFolder } from './builder/data-folder.ts';
 export { dataPaths } from './builder/data-paths.ts';

@@ -54,9 +54,10 @@ Examples:
         await submit(cli, host, options.storePath, options);
         return;
       }
-      if (options.signWith !== undefined && commit === undefined)
-        throw new InvalidArgumentError('--sign-with needs a commit: without one the server would choose what your key signs');
-      await pin(cli, host, commit, options);
+      const { signWith, ...kept } = options;
+      if (signWith === undefined) return await keep(cli, host, 'pin', commit === undefined ? {} : { commit }, kept);
+      if (commit === undefined) throw new InvalidArgumentError('--sign-with needs a commit: without one the server would choose what your key signs');
+      return await pinSigned(cli, host, commit, signWith, kept);
     });
 
   program
@@ -112,19 +113,17 @@ interface PinOptions extends Options {
   readonly wait: boolean;
 }
 
-async function pin(cli: Cli, host: HostName, commit: string | undefined, { signWith, ...options }: PinOptions): Promise<void> {
-  const named = commit === undefined ? {} : { commit };
-  if (signWith === undefined) return await keep(cli, host, 'pin', named, options);
+/** Where the host goes back by it, this machine signs that, if the server says exactly what was asked for. */
+async function pinSigned(cli: Cli, host: HostName, commit: string, key: string, options: Options): Promise<void> {
   const api = await cli.api();
-  const query = commit === undefined ? '' : `?commit=${commit}`;
-  const back = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/way-back${query}`, WayBack));
-  if (back.host !== host || commit === undefined || !back.commit.startsWith(commit))
+  const back = await suggestingHosts(api, host, () => api.get(`/api/hosts/${host}/way-back?commit=${commit}`, WayBack));
+  if (back.host !== host || !back.commit.startsWith(commit))
     throw new FloeError('ANSWER_MALFORMED', `the server wants something else signed: ${back.host} and commit ${back.commit}`);
   // Not below what it was told: nothing is to be signed.
-  if (back.sequence >= back.floor) return await keep(cli, host, 'pin', named, options);
+  if (back.sequence >= back.floor) return await keep(cli, host, 'pin', { commit }, options);
   const end = options.until?.(cli.deps.clock.now());
-  const word = await signWord(cli, signWith, back, { reason: options.reason.trim(), until: end });
-  await keep(cli, host, 'pin', { ...named, word }, { reason: options.reason, ...(end === undefined ? {} : { until: () => end }) });
+  const word = await signWord(cli, key, back, { reason: options.reason.trim(), until: end });
+  await keep(cli, host, 'pin', { commit, word }, { reason: options.reason, ...(end === undefined ? {} : { until: () => end }) });
 }
 
 /** The server answers before it has published the system, which may take minutes. */

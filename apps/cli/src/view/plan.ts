@@ -18,7 +18,8 @@ import { formatBlock, formatTable, type Cell, type View } from './terminal.ts';
 /** What is to come of a rollout: when, who, and under which gates. */
 export function formatPlan({ sha, state, waits, unpublished, rings, stopped }: RolloutPlanView, view: View): string {
   const { style, now } = view;
-  const where = state === 'NEXT' && waits === null ? 'has not begun' : waits === null ? rolloutStateWords(state) : nextWords(waits, minuteTime);
+  const begins = state === 'NEXT' ? 'has not begun' : rolloutStateWords(state);
+  const where = waits === null ? begins : nextWords(waits, minuteTime);
   const known = unpublished === null ? [] : planUnpublished(unpublished);
   const title = [`${style('strong', shortSha(sha))}  the rollout ${where}`, ...known].join('\n');
   const waiting = stopped.map((each) => capitalised(`${planStopped(each, minuteTime)}.`));

@@ -4,6 +4,9 @@ import type { Repository, PlainStore } from '@floe/store';
 const HINT_POLL_MS = 5_000;
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
 
+/** The notice that the repository's default branch is another one now. */
+export const OTHER_DEFAULT = 'DEFAULT_BRANCH_MOVED';
+
 export interface DefaultBranchDeps {
   readonly store: Pick<PlainStore, 'repositories' | 'hints'>;
   readonly clock: Clock;
