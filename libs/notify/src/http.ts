@@ -1,4 +1,4 @@
-import { describeError, isAbort } from '@floe/runtime';
+import { fetchReason, isTimeout } from '@floe/runtime';
 import type { SendOutcome } from './message.ts';
 
 /** As much of an answer as helps a person. */
@@ -23,7 +23,7 @@ export async function deliver({ url, ...request }: HttpRequest, signal: AbortSig
     const headers = { 'content-type': 'application/json', 'user-agent': 'floe', ...request.headers };
     response = await fetch(url, { ...request, headers, redirect: 'manual', signal });
   } catch (error) {
-    return { kind: 'failed', reason: isTimeout(error) ? 'did not answer in time' : `could not be reached: ${reasonOf(error)}` };
+    return { kind: 'failed', reason: isTimeout(error) ? 'did not answer in time' : `could not be reached: ${fetchReason(error)}` };
   }
   const { status } = response;
   // The status decides: what follows it may be endless.
@@ -54,15 +54,4 @@ async function beginningOf(response: Response): Promise<string> {
 /** In seconds; a date is not worth a parser. */
 function retryAfterMs(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Math.min(MAX_AFTER_MS, Number(header) * 1000) : undefined;
-}
-
-/** The request ran out of its time, or was cut off. */
-export function isTimeout(error: unknown): boolean {
-  return isAbort(error) || (error instanceof Error && error.name === 'TimeoutError');
-}
-
-/** `fetch` says "fetch failed"; the reason is behind it. It names no path: that may be a secret. */
-export function reasonOf(error: unknown): string {
-  const { cause } = error as { readonly cause?: unknown };
-  return cause instanceof Error ? describeError(cause) : 'the address cannot be used';
 }

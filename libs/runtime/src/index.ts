@@ -2,6 +2,7 @@ export * from './backoff.ts';
 export * from './bounded-body.ts';
 export * from './clock.ts';
 export * from './errors.ts';
+export * from './fetch-errors.ts';
 export * from './exec.ts';
 export * from './exec-in-test.ts';
 export * from './spawner/spawner.ts';

@@ -1,5 +1,4 @@
-import { isTimeout, reasonOf } from '@floe/notify';
-import { isFloeError, readBoundedText } from '@floe/runtime';
+import { fetchReason, isFloeError, isTimeout, readBoundedText } from '@floe/runtime';
 
 /** The longest answer that is read. */
 const MAX_BYTES = 256 * 1024;
@@ -28,7 +27,7 @@ export async function askJson(url: string, request: RequestInit & { readonly sig
     return { kind: 'json', status, value };
   } catch (error) {
     if (isFloeError(error, 'ANSWER_TOO_LONG')) return none(`answered with more than ${MAX_BYTES / 1024} KiB`);
-    return none(isTimeout(error) ? 'did not answer in time' : `could not be reached: ${reasonOf(error)}`);
+    return none(isTimeout(error) ? 'did not answer in time' : `could not be reached: ${fetchReason(error)}`);
   }
 }
 

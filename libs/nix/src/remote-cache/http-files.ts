@@ -1,4 +1,4 @@
-import { FloeError, isAbort, isFloeError, readBoundedText, type Clock } from '@floe/runtime';
+import { fetchReason, FloeError, isFloeError, isTimeout, readBoundedText, type Clock } from '@floe/runtime';
 import type { CacheErrorCode, CacheFiles } from './cache-files.ts';
 import { sendFile } from './send-file.ts';
 
@@ -130,7 +130,7 @@ export class HttpFiles implements CacheFiles {
           throw error.code === 'ANSWER_TOO_LONG' ? this.#error('CACHE_FOREIGN', 'answers with more than a narinfo', error) : error;
         if (signal?.aborted === true) throw new FloeError('NIX_STOPPED', 'using the cache was stopped', { retryable: true });
         cause = error;
-        why = isAbort(error) || isTimeout(error) ? 'was silent for too long' : `does not answer (${reasonOf(error)})`;
+        why = isTimeout(error) ? 'was silent for too long' : `does not answer (${fetchReason(error)})`;
       }
       if (attempt === ATTEMPTS) throw this.#error('CACHE_AWAY', `${why}: see that it runs, and that this machine reaches it`, cause);
       await clock.sleep(RETRY_MS * 2 ** (attempt - 1), signal);
@@ -152,14 +152,4 @@ export class HttpFiles implements CacheFiles {
 
 function mayPass(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 507);
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'TimeoutError' || (error as NodeJS.ErrnoException).code === 'ETIMEDOUT');
-}
-
-/** What the system says, for people. */
-function reasonOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return (cause as NodeJS.ErrnoException | undefined)?.code ?? (cause instanceof Error ? cause.name : 'unknown error');
 }

@@ -32,7 +32,7 @@ export async function sendFile(
   });
   request.setTimeout(silenceMs, () => request.destroy(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' })));
   request.on('error', (error) => answered.reject(error));
-  request.on('close', () => answered.reject(Object.assign(new Error('closed'), { code: 'ECONNRESET' })));
+  request.on('close', () => answered.reject(Object.assign(new Error('it closed the connection'), { code: 'ECONNRESET' })));
   request.on('response', (response) => {
     response.resume();
     answered.resolve(response.statusCode ?? 0);
