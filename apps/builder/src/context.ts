@@ -2,12 +2,9 @@ import { access, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
-  answerQuestions,
   dataPaths,
   ensureRepository,
-  loadOrCreateInstanceId,
   lockDataFolder,
-  newestLogged,
   noticeCode,
   NoticeTeller,
   openBuilder,
@@ -64,8 +61,8 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
   await builder.rebuild(repository, []);
   logger.info('works for the servers that have its public keys', { keysFile });
 
-  const own = { owner: await loadOrCreateInstanceId(paths.instanceId), name: hostname() };
-  const teller = new NoticeTeller({ store, clock, logger, repositoryId: repository.id, ...own });
+  const { owner } = builder;
+  const teller = new NoticeTeller({ store, clock, logger, repositoryId: repository.id, owner, name: hostname() });
   const tell = (code: string, message: string | undefined): void => teller.tell(code, message && config.nameSettings(message));
   const troubles: Troubles = new Troubles({
     clock,
@@ -84,13 +81,12 @@ export async function runBuilder(config: Config, logger: Logger, system: System,
       onTooLarge: (message: string | undefined) => tell('CACHE_TOO_LARGE', message),
     },
   };
-  const newestReleased = async () => await newestLogged({ statements, releaseKeys: releaser.keys, logger });
   await runLoops(
     (running) => [
       builder.run(watching, repository.id, running),
       teller.run(running),
       watchSandbox({ sandbox, clock, onProblem: (message) => tell(SANDBOX_BROKEN, message) }, running),
-      answerQuestions({ store, releaser, clock, logger, newestReleased }, repository.id, running),
+      builder.answerQuestions(repository.id, running),
     ],
     signal,
   );

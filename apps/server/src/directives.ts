@@ -188,10 +188,10 @@ function savedPermit({ session: { host }, desired: { epoch } }: Addressee, permi
   return { host, kind: 'permit', epoch, seq: at, publicKey: permit.keyId, envelope: JSON.stringify(permit), at };
 }
 
-/** What the release key signs again, for this directive alone; undefined: it does not yet. */
+/** What the release key signs again, for this directive alone; undefined: it does not, or not yet. */
 async function signedOnce(releaser: DirectiveDeps['releaser'], release: EnvelopeText, addressee: Addressee): Promise<EnvelopeText | undefined> {
   const signed = await releaser.once(addressee.session.host, release.envelope, onlyFor(addressee));
-  return signed && EnvelopeText.from(signed);
+  return signed === undefined || 'refused' in signed ? undefined : EnvelopeText.from(signed);
 }
 
 /** Agents refuse one that is of another branch than the release: a testing branch, or what the tracked one or the repository was called before. */

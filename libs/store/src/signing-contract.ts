@@ -14,7 +14,7 @@ export interface SigningRequest {
 export type SigningAnswer = { readonly envelope: string } | { readonly refused: string } | undefined;
 
 export interface SigningStore {
-  /** Asks, once for each key, and wakes the builder. Resolves to what was answered so far. */
+  /** Asks, once for each key, and wakes the builder. Resolves to what was answered so far. A refusal is good for five minutes: then it is asked again. */
   ask(request: SigningRequest, at: Timestamp): Promise<SigningAnswer>;
   /** Those without an answer, the oldest first, some hundreds at most. */
   waiting(repositoryId: string): Promise<readonly SigningRequest[]>;

@@ -37,6 +37,29 @@ describe.each(WORLDS)('what a builder is asked to sign, on $name', ({ open }) =>
     expect(await store.signing.ask(second, 50)).toEqual({ refused: 'not ours' });
   });
 
+  test('what was refused is asked again after five minutes, with its newer times, and what was signed is not', async () => {
+    const { store } = world;
+    const { id } = await newRepository(store);
+    const question = (request: string) => ({ key: unique('key'), repositoryId: id, host: newHost(), request });
+    const [refused, signed] = [question('at 10'), question('at 10')];
+    const later = 10 + 5 * 60_000;
+    for (const each of [refused, signed]) await store.signing.ask(each, 10);
+    await store.signing.answer(refused.key, { refused: 'not stable' });
+    await store.signing.answer(signed.key, { envelope: 'signed' });
+    expect(await store.signing.ask(refused, later - 1)).toEqual({ refused: 'not stable' });
+    expect(await store.signing.waiting(id)).toEqual([]);
+
+    const again = { ...refused, request: 'later' };
+    await using _listening = await store.hints.listen((hints) => void heard.push(...hints));
+    const heard: Hint[] = [];
+    expect(await store.signing.ask(again, later)).toEqual({ refused: 'not stable' });
+    await expect.poll(() => heard.some((hint) => hint.topic === 'repository' && hint.id === id)).toBe(true);
+    expect(await store.signing.waiting(id)).toEqual([again]);
+    expect(await store.signing.ask(signed, later)).toEqual({ envelope: 'signed' });
+    await store.signing.answer(refused.key, { envelope: 'signed' });
+    expect(await store.signing.ask(again, later + 1)).toEqual({ envelope: 'signed' });
+  });
+
   test('the lease says who holds it until when', async () => {
     const { store } = world;
     const { id } = await newRepository(store);

@@ -9,6 +9,8 @@ import { signingRequests } from './tables/index.ts';
 /** So many are answered before it is looked again: the oldest first. */
 const AT_ONCE = 500;
 const MAX_REFUSAL_CHARACTERS = 1_000;
+/** What it was refused for may end: a report that comes late, a key that an administrator corrects. Nothing else asks a second time while a host stays connected. */
+const REFUSED_FOR_MS = 5 * 60_000;
 
 const isUnanswered = and(isNull(signingRequests.envelope), isNull(signingRequests.refused));
 
@@ -21,16 +23,22 @@ export function createSigningStore(db: Database): SigningStore {
   return {
     async ask({ key, repositoryId, host, request }, at) {
       const [known] = await db
-        .select({ envelope: signingRequests.envelope, refused: signingRequests.refused })
+        .select({ envelope: signingRequests.envelope, refused: signingRequests.refused, at: signingRequests.at })
         .from(signingRequests)
         .where(eq(signingRequests.key, key));
-      if (known !== undefined) return answerOf(known);
-      return await db.transaction(async (tx) => {
+      const isOld = typeof known?.refused === 'string' && Math.abs(at - known.at) >= REFUSED_FOR_MS;
+      if (known !== undefined && !isOld) return answerOf(known);
+      await db.transaction(async (tx) => {
         // Of two servers that ask at once one row stays.
-        await tx.insert(signingRequests).values({ key, repositoryId, host, request, at }).onConflictDoNothing();
+        if (known === undefined) await tx.insert(signingRequests).values({ key, repositoryId, host, request, at }).onConflictDoNothing();
+        else
+          await tx
+            .update(signingRequests)
+            .set({ refused: null, request, at })
+            .where(and(eq(signingRequests.key, key), eq(signingRequests.at, known.at)));
         await notify(tx, { topic: 'repository', id: repositoryId });
-        return undefined;
       });
+      return known && answerOf(known);
     },
     async waiting(repositoryId) {
       return await db

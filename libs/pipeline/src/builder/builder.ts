@@ -11,6 +11,8 @@ import { answerQuestions } from '../signing-requests/answer-questions.ts';
 import { askingReleaser } from '../signing-requests/asking-releaser.ts';
 import type { BuilderDeps, Watching } from './builder-deps.ts';
 import { loadBuilderKeys } from './builder-keys.ts';
+import { loadOrCreateInstanceId } from './data-folder.ts';
+import { dataPaths } from './data-paths.ts';
 import { permitting } from './permitting.ts';
 import { hasWholeClosure } from './readable-cache.ts';
 import { servePipeline } from './serve-pipeline.ts';
@@ -32,8 +34,15 @@ export interface Builder {
   run(watching: Watching, repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
+export interface BuilderHere extends Builder {
+  /** Of this data folder, as leases have it. */
+  readonly owner: string;
+  /** Signs what servers ask for, until `signal` aborts. */
+  answerQuestions(repositoryId: string, signal: AbortSignal): Promise<void>;
+}
+
 /** A builder in this process. Its keys are made at its first start. */
-export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
+export async function openBuilder(deps: BuilderDeps): Promise<BuilderHere> {
   const { config, store, statements, clock, logger } = deps;
   const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles ?? {}, {
     command: config.signCommand,
@@ -41,13 +50,18 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     env: deps.env,
   });
   const cacheFolder = new CacheFolder(config.cacheDir, () => clock.now());
+  const owner = await loadOrCreateInstanceId(dataPaths(config.dataDir).instanceId);
   let repositoryId = '';
   const { releaser: own, learnHosts } = permitting(deps, releaserOf(releaseSigner), () => repositoryId);
   // Nobody in the server waits for a command that signs: it is asked as a builder of another process is.
   const isAsked = config.signCommand !== undefined && deps.apart === undefined;
   const releaser = isAsked ? askingReleaser({ store, keys: own.keys, repositoryId: () => repositoryId, clock, logger }) : own;
   const newestReleased = async () => await newestLogged({ statements, releaseKeys: own.keys, logger });
+  const answer = async (id: string, signal: AbortSignal): Promise<void> =>
+    await answerQuestions({ store, owner, releaser: own, clock, logger, newestReleased }, id, signal);
   return {
+    owner,
+    answerQuestions: answer,
     releaser,
     cachePublicKeys: [cacheKey.publicKey, ...config.publish.publicKeys],
     async rebuild(repository, serverKeys) {
@@ -59,11 +73,9 @@ export async function openBuilder(deps: BuilderDeps): Promise<Builder> {
     collectCache: async (id, what) => await collectCache({ store, folder: cacheFolder }, id, what),
     async run(watching, id, signal) {
       const serve = async (until: AbortSignal): Promise<void> =>
-        await servePipeline({ ...deps, ...watching, releaseSigner, cacheKey, cacheFolder }, id, until);
+        await servePipeline({ ...deps, ...watching, owner, releaseSigner, cacheKey, cacheFolder }, id, until);
       if (!isAsked) return await runLoops((running) => [serve(running), learnHosts(running)], signal);
-      const answer = async (until: AbortSignal): Promise<void> =>
-        await answerQuestions({ store, releaser: own, clock, logger, newestReleased }, id, until);
-      await runLoops((running) => [serve(running), learnHosts(running), answer(running)], signal);
+      await runLoops((running) => [serve(running), learnHosts(running), answer(id, running)], signal);
     },
   };
 }

@@ -43,6 +43,10 @@ export function permitting(
       recorded,
       keyOf,
       newestOf: async (names) => await newestLoggedOf(history, names),
+      async isToBeLogged({ host, sequence, toplevel }) {
+        const { hosts } = await store.stable.unlogged(repositoryId());
+        return hosts.some((each) => each.host === host && each.sequence === sequence && each.toplevel === toplevel);
+      },
       usedWords: new UsedWords(paths.usedWords),
       store,
       clock,

@@ -17,14 +17,13 @@ import { hasElsewhere, readableCache } from './readable-cache.ts';
 import { ofSettings } from './of-settings.ts';
 import { submodulesOf } from './submodules-of.ts';
 import { openTesting } from './testing-mirror.ts';
-import { loadOrCreateInstanceId } from './data-folder.ts';
 
 /** A build's share of this machine's memory; the rest is for the server and its database. */
 const BUILD_MEMORY_SHARE = 0.8;
 
 type Deps = BuilderDeps &
   Watching &
-  Pick<PipelineDeps, 'releaseSigner'> & {
+  Pick<PipelineDeps, 'releaseSigner' | 'owner'> & {
     readonly cacheKey: CacheKey;
     readonly cacheFolder: CacheFolder;
   };
@@ -99,7 +98,6 @@ export async function servePipeline(deps: Deps, repositoryId: string, signal: Ab
     traces: await openTraces(config, logger),
     footprints: await Footprints.open(paths.footprints, logger),
     policyFloor: config.policyFloor,
-    owner: await loadOrCreateInstanceId(paths.instanceId),
   };
   await runPipeline(pipeline, repositoryId, signal);
 }

@@ -142,7 +142,7 @@ class Attacked implements AsyncDisposable {
     const { signal } = this.#stopping;
     this.#working = Promise.all([
       learnHosts(signal),
-      answerQuestions({ store, releaser, newestReleased, clock: systemClock, logger: silentLogger }, repositoryId, signal),
+      answerQuestions({ store, owner: 'builder', releaser, newestReleased, clock: systemClock, logger: silentLogger }, repositoryId, signal),
     ]);
     this.#log = async () => await logStable({ store, statements, releaseSigner: release, clock: systemClock }, repositoryId);
   }
@@ -198,9 +198,18 @@ class Attacked implements AsyncDisposable {
     await this.#statements.writeRelease(seal(release, 'floe/release', said), said);
   }
 
-  /** The database says that it is stable, and the builder looks. */
-  async stable(host: string, n: number): Promise<void> {
+  /** The database says that it is stable. */
+  async complete(host: string, n: number): Promise<void> {
     await this.sql`update hosts set stable_release_id = ${`${host} ${n}`} where host = ${host}`;
+  }
+
+  /** The same, and the builder looks. */
+  async stable(host: string, n: number): Promise<void> {
+    await this.complete(host, n);
+    await this.logStable();
+  }
+
+  async logStable(): Promise<void> {
     await this.#log();
   }
 
@@ -260,6 +269,23 @@ test('alone it permits what is stable, and nothing else', async () => {
   // It never came to run 6: the database calling it stable makes it no way back.
   await fleet.stable('bob', 6);
   expect(await fleet.ask({ host: 'bob', n: 6 })).toMatch(/did not sign/);
+});
+
+test('what was completed a moment ago is permitted as soon as the log tells so, without anybody', async () => {
+  await using fleet = await Attacked.begin();
+  await fleet.complete('ada', 5);
+  const answer = fleet.ask({ host: 'ada', n: 5 });
+  const asked = async (): Promise<true | undefined> =>
+    (await fleet.sql`select 1 from signing_requests where envelope is null and refused is null`).length > 0 || undefined;
+  await eventually('it is asked', asked, { everyMs: 5 });
+  // Another question is answered after it: it was looked at.
+  expect(await fleet.ask({ host: 'bob', n: 4 })).toMatchObject({ sequence: 4 });
+  expect(await asked()).toBe(true);
+  await fleet.logStable();
+  expect(await answer).toMatchObject({ sequence: 5, host: 'ada' });
+  // What the database calls stable that is older is no reason to wait.
+  await fleet.complete('ada', 2);
+  expect(await fleet.ask({ host: 'ada', n: 2 })).toMatch(/not what is stable/);
 });
 
 test('an operator permits any release: one directive, until the end, and by one of the keys that are for it', async () => {

@@ -19,6 +19,8 @@ export interface PermitGuardDeps {
   /** What was released last for a host of these names, by this builder's own log. */
   readonly newestOf: (names: readonly HostName[]) => ReturnType<typeof newestLoggedOf>;
   readonly usedWords: Pick<UsedWords, 'use'>;
+  /** Whether the database calls it stable, and this builder's log is to tell so within seconds. */
+  readonly isToBeLogged: (release: ReleaseStatement) => Promise<boolean>;
   readonly store: StorePart<{ hostStatements: 'ofHost' }>;
   readonly clock: Pick<Clock, 'now'>;
 }
@@ -44,7 +46,8 @@ export function guardedReleaser(own: KeyReleaser, deps: PermitGuardDeps): Releas
         return 'refused' in judged ? judged : await own.permit(release, statement, word, judged.who);
       }
       const why = await whyNotStable(deps, to, statement);
-      return why === undefined ? await own.permit(release, statement) : { refused: `${why}, so an operator has to ${NEXT}` };
+      if (why === undefined) return await own.permit(release, statement);
+      return why === LATER ? undefined : { refused: `${why}, so an operator has to ${NEXT}` };
     },
     async trial(host, release, times) {
       const opened = open(release, 'floe/release', ReleaseStatement, own.keys, verifySignature);
@@ -87,18 +90,22 @@ async function judgeUse(
     : { refused: `what an operator signed was used for another directive already; ${NEXT}` };
 }
 
+/** Its rollout was completed a moment ago. */
+const LATER = Symbol('later');
+
 /** Undefined: the release is the stable one of the host, as far as this builder knows itself. */
 async function whyNotStable(
-  { recorded, keyOf, store, clock }: PermitGuardDeps,
+  { recorded, keyOf, isToBeLogged, store, clock }: PermitGuardDeps,
   to: ReleaseStatement,
   { host, machineId, expiresAt, onlyFor }: PermitStatement,
-): Promise<string | undefined> {
+): Promise<string | typeof LATER | undefined> {
   if (to.purpose !== undefined) return 'it is a system that no commit has';
   if (onlyFor?.machineId !== machineId) return 'the permit names two machines';
   if (expiresAt > clock.now() + MOST_AHEAD_MS) return 'the permit would be good for more than two days';
   const stable = await recorded.newestOf([host, to.host]);
+  const isIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => stable?.[key] === to[key]);
+  if (!isIt && (stable?.sequence ?? -1) < to.sequence && (await isToBeLogged(to))) return LATER;
   if (stable === undefined) return `nothing is known to be stable on ${host}`;
-  const isIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => stable[key] === to[key]);
   if (!isIt) return `revision #${to.sequence} is not what is stable on ${host}, which is #${stable.sequence}`;
   const publicKey = (await keyOf(host)) ?? (await keyOf(to.host));
   if (publicKey === undefined) return `the key of ${host} is not known`;

@@ -1,14 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { HostName } from '@floe/model';
-import { storedEnvelope, type Envelope, type TrustedKey } from '@floe/protocol';
+import { storedEnvelope, type TrustedKey } from '@floe/protocol';
 import type { Clock, Logger } from '@floe/runtime';
 import type { StorePart } from '@floe/store';
-import type { Permit, Releaser } from '../releaser.ts';
+import type { SignedAnswer, Releaser } from '../releaser.ts';
 import type { SigningQuestion } from './request.ts';
-
-function signedOr(answer: Permit): Envelope | undefined {
-  return answer === undefined || 'refused' in answer ? undefined : answer;
-}
 
 /** So long a person waits for the builder to sign a trial. */
 const PATIENCE_MS = 10_000;
@@ -30,7 +26,7 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
   /** Of which host what was refused last: each connection asks again. */
   const refusals = new Set<string>();
 
-  async function ask(host: HostName, key: string, question: SigningQuestion): Promise<Permit> {
+  async function ask(host: HostName, key: string, question: SigningQuestion): Promise<SignedAnswer> {
     const answer = await store.signing.ask({ key, repositoryId: repositoryId(), host, request: JSON.stringify(question) }, clock.now());
     if (answer === undefined) return undefined;
     const about = `${question.kind} ${host}`;
@@ -43,7 +39,7 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
     return answer;
   }
 
-  async function look(host: HostName, question: SigningQuestion, same: unknown): Promise<Permit> {
+  async function look(host: HostName, question: SigningQuestion, same: unknown): Promise<SignedAnswer> {
     const key = createHash('sha256')
       .update(JSON.stringify([question.kind, host, question.release.payload, same]))
       .digest('hex');
@@ -57,8 +53,7 @@ export function askingReleaser({ store, keys, repositoryId, clock, logger }: Ask
       const signed = word === undefined ? {} : { word };
       return await look(statement.host, { kind: 'permit', release, statement, ...signed }, { ...same, ...signed });
     },
-    once: async (host, release, onlyFor) =>
-      signedOr(await look(host, { kind: 'once', release, ...(onlyFor === undefined ? {} : { onlyFor }) }, onlyFor)),
+    once: async (host, release, onlyFor) => await look(host, { kind: 'once', release, ...(onlyFor === undefined ? {} : { onlyFor }) }, onlyFor),
     async trial(host, release, times) {
       const key = randomUUID();
       const until = clock.monotonic() + PATIENCE_MS;

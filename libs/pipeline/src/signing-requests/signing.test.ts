@@ -45,10 +45,14 @@ const permit = (n: number, of: number): PermitStatement => ({
   nonce: 'nonce',
 });
 
+const permitOf3 = permit(3, 3);
+type Lease = { readonly owner: string; readonly expiresAt: number } | undefined;
+
 /** A database between both: a server's questions, and a builder that answers them while `use` runs. */
 async function between(
   use: (asking: Releaser, rows: Map<string, SigningRequest & { answer: SigningAnswer }>) => Promise<void>,
   releaser: Releaser = releaserOf(signer),
+  lease: () => Lease = () => undefined,
 ): Promise<void> {
   const rows = new Map<string, SigningRequest & { answer: SigningAnswer }>();
   let onHints: (hints: readonly { topic: 'repository'; id: string }[]) => void = () => undefined;
@@ -69,6 +73,7 @@ async function between(
         await Promise.resolve();
       },
     },
+    repositories: { lease: async () => await Promise.resolve(lease()) },
     hints: {
       isHeard: async () => await Promise.resolve(true),
       async listen(told: typeof onHints) {
@@ -78,7 +83,13 @@ async function between(
     },
   };
   const stopping = new AbortController();
-  const deps = { store, clock: systemClock, logger: silentLogger, newestReleased: async () => await Promise.resolve({ sequence: 3 }) };
+  const deps = {
+    store,
+    owner: 'builder',
+    clock: systemClock,
+    logger: silentLogger,
+    newestReleased: async () => await Promise.resolve({ sequence: 3 }),
+  };
   const answering = answerQuestions({ ...deps, releaser }, 'repository', stopping.signal);
   try {
     await use(askingReleaser({ ...deps, keys: releaser.keys, repositoryId: () => 'repository' }), rows);
@@ -157,6 +168,52 @@ test('whatever a server writes into the database, nothing is signed that contain
       if (signed.type === 'floe/release') expect(payload.purpose).toBeDefined();
     }),
     { numRuns: 100 },
+  );
+});
+
+test('what cannot be signed yet stands and holds up nothing, and is signed when it can be', async () => {
+  const own = releaserOf(signer);
+  let isLogged = false;
+  const whenLogged: Releaser['permit'] = async (stored, statement) =>
+    isLogged || statement.actor === 'grace' ? await own.permit(stored, statement) : undefined;
+  await between(
+    async (asking) => {
+      const stored = seal(signer, 'floe/release', release(3));
+      const early = Array.from({ length: 120 }, (_, n) => ({ ...permitOf3, nonce: `${n}` }));
+      for (const each of early) expect(await asking.permit(stored, each)).toBeUndefined();
+      const other = { ...permitOf3, actor: 'grace' };
+      await expect.poll(async () => await asking.permit(stored, other)).toBeDefined();
+      expect(await Promise.all(early.map(async (each) => await asking.permit(stored, each)))).toEqual(early.map(() => undefined));
+      isLogged = true;
+      // Whatever is asked wakes the builder.
+      await asking.permit(stored, { ...other, nonce: 'another' });
+      for (const each of early) await expect.poll(async () => await asking.permit(stored, each)).toHaveProperty('payload');
+    },
+    { ...own, permit: whenLogged },
+  );
+});
+
+test('while another builder has the lease none answers; that one does, or this one when it has ended', async () => {
+  const now = systemClock.now();
+  let lease: Lease = { owner: 'another', expiresAt: now + 3600_000 };
+  let looks = 0;
+  await between(
+    async (asking) => {
+      const stored = seal(signer, 'floe/release', release(3));
+      const asked = async (nonce: string) => await asking.permit(stored, { ...permitOf3, nonce });
+      await asked('first');
+      const seen = looks;
+      await asked('second');
+      await expect.poll(() => looks).toBeGreaterThan(seen);
+      expect([await asked('first'), await asked('second')]).toEqual([undefined, undefined]);
+      lease = { owner: 'another', expiresAt: now - 1 };
+      await asked('third');
+      await expect.poll(async () => await asked('first')).toBeDefined();
+      lease = { owner: 'builder', expiresAt: now + 3600_000 };
+      await expect.poll(async () => await asked('fourth')).toBeDefined();
+    },
+    undefined,
+    () => ((looks += 1), lease),
   );
 });
 
