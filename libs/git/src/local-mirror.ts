@@ -335,6 +335,11 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         const { parents, authorName, authorEmail, committedAt, subject, problem } = await knownCommit(sha);
         return { sha, parents, authorName, authorEmail, committedAt, subject, problem };
       }),
+    head: (signal) =>
+      reading(signal, async () => {
+        const head = await refs.read(FETCHED_REF);
+        return head === undefined ? undefined : toCommitSha(head);
+      }),
     contains: (signal, sha, earlier) =>
       reading(signal, async () => {
         for (const each of [sha, earlier]) await knownCommit(each);

@@ -83,6 +83,7 @@ export interface MirrorOperations {
   defaultBranch(token: string | undefined): Promise<string>;
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
+  head(): Promise<CommitSha | undefined>;
   contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   changedPaths(from: CommitSha | undefined, to: CommitSha): Promise<PathChange[] | 'unknown'>;
   changedNodes(from: CommitSha, to: CommitSha): Promise<NodeChange[] | 'unknown'>;

@@ -20,6 +20,8 @@ function perform(mirror: LocalMirror, call: Call, signal: AbortSignal): Promise<
       return mirror.accept(signal, ...call.args);
     case 'commit':
       return mirror.commit(signal, ...call.args);
+    case 'head':
+      return mirror.head(signal);
     case 'contains':
       return mirror.contains(signal, ...call.args);
     case 'changedPaths':

@@ -132,7 +132,9 @@ describe('fetch', () => {
     const two = await repository.commit({ a: '2' }, 'two');
     const three = await repository.commit({ a: '3' }, 'three');
     const mirror = await mirrorOf(repository.url);
+    expect(await mirror.head()).toBeUndefined();
     await mirror.fetch(undefined);
+    expect(await mirror.head()).toBe(three);
     expect(await mirror.contains(three, one)).toBe(true);
     expect(await mirror.contains(two, two)).toBe(true);
     expect(await mirror.contains(two, three)).toBe(false);

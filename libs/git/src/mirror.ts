@@ -49,6 +49,8 @@ export interface GitMirror extends AsyncDisposable {
   /** Moves the mirror's branch to a commit that was fetched, also backwards or sideways. Nix only sees commits of that branch. */
   accept(sha: CommitSha): Promise<void>;
   commit(sha: CommitSha): Promise<CommitInfo>;
+  /** The head of the branch as it was fetched last, accepted or not; undefined: never. */
+  head(): Promise<CommitSha | undefined>;
   /** Whether `earlier` is in the history of a commit, or is that commit; 'unknown' when too many commits are between them. */
   contains(sha: CommitSha, earlier: CommitSha): Promise<boolean | 'unknown'>;
   /**
@@ -131,6 +133,7 @@ export function mirrorBy(
     branches: async (folder, signal) => await calls.call('branches', [folder, token && (await reveal(token))], signal),
     accept: async (sha) => await calls.call('accept', [sha]),
     commit: async (sha) => await calls.call('commit', [sha]),
+    head: async () => await calls.call('head', []),
     contains: async (sha, earlier) => await calls.call('contains', [sha, earlier]),
     changedPaths: async (from, to) => await calls.call('changedPaths', [from, to]),
     changedNodes: async (from, to) => await calls.call('changedNodes', [from, to]),

@@ -2,6 +2,7 @@ import type { Revision } from '@floe/store';
 import { failedCheck } from './building/checks.ts';
 import type { PipelineDeps } from './deps.ts';
 import { farAhead } from './note-sequence.ts';
+import { overtaken } from './overtaken.ts';
 import { unsignedOf } from './commit-signers/refusal.ts';
 
 declare const CLEARED: unique symbol;
@@ -32,6 +33,7 @@ export async function clear(deps: PipelineDeps, revision: Revision, signal: Abor
   const why =
     (await unsignedUntilReleased(deps, revision)) ??
     (await farAhead(deps, revision)) ??
+    (await overtaken(deps, revision)) ??
     (havePassed ? undefined : await failedCheck(deps, revision, signal));
   return why === undefined ? { kind: 'cleared', revision: revision as ClearedRevision } : { kind: 'refused', why };
 }

@@ -7,6 +7,7 @@ import { generateKeyPem, signerFromPem, verifySignature } from '@floe/runtime';
 import { MAX_COUNTER, MAX_TIME_MS, type CommitSha, type HostName, type StorePath } from '@floe/model';
 import fc from 'fast-check';
 import postgres from 'postgres';
+import { eventually } from '@floe/testkit';
 import { expect, test } from 'vitest';
 import { openWorldStore, signer, World } from './test/world.ts';
 import { databasesForTests } from './test/world-for-each-test.ts';
@@ -65,6 +66,8 @@ const ATTACKS: Readonly<Record<string, Attack>> = {
     await sql`update revisions set state = 'BUILDING' where state in ('RECEIVED', 'VERIFYING', 'EVALUATING')`,
   'another commit of a revision': async (sql) =>
     await sql`update revisions set sha = ${'1'.padStart(40, '0')} where state = 'BUILDING' and sequence > 1`,
+  'an earlier commit as a new revision': async (sql) =>
+    await sql`update revisions set sha = ${'1'.padStart(40, '0')} where state in ('RECEIVED', 'VERIFYING', 'EVALUATING') and sequence > 2`,
   'a release that nobody signed': async (sql, world) => await sql`update releases set envelope = ${planted(world, 1, false)} where host = 'ada'`,
   'a release that another key signed': async (sql, world) => await sql`update releases set envelope = ${planted(world, 1, true)} where host = 'ada'`,
   'a submitted system': async (_sql, world) =>
@@ -180,6 +183,11 @@ async function attacked(
       purpose: undefined,
     });
   }
+  // A later number is no way back to a commit that another one has replaced: it would need no permit.
+  for (const [host, ofHost] of Map.groupBy(signed, (each) => each.host)) {
+    const commits = ofHost.toSorted((one, other) => one.sequence - other.sequence).map(({ commit }) => Number(commit));
+    expect(commits, `${host}: ${names.join(', ')}`).toEqual(commits.toSorted((one, other) => one - other));
+  }
   await rm(folder, { recursive: true, force: true });
   return signed.length;
 }
@@ -192,6 +200,34 @@ test('without an attack all of it is signed', async () => {
 
 test.each(Object.keys(ATTACKS))('%s, at every moment: only what a commit evaluates to is signed', async (name) => {
   await attacked([name], MOMENTS);
+});
+
+test('a branch that was set back leads back, and on from there: what it has for a head counts', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'floe-hostile-'));
+  const world = new World(await openWorldStore(await createDatabase()));
+  world.isApart = true;
+  const [first, second, third] = ['1', '2', '3'].map((n) => n.padStart(40, '0') as CommitSha) as [CommitSha, CommitSha, CommitSha];
+  const released = async (): Promise<readonly string[]> =>
+    (await signedReleases(folder))
+      .toSorted((one, other) => one.sequence - other.sequence)
+      .map(({ sequence, commit }) => `${sequence} ${Number(commit)}`);
+  try {
+    world.commits.push({ ada: { evaluates: 1 } });
+    await world.start(folder);
+    await world.ended(first, 'PUBLISHED');
+    await world.push({ ada: { evaluates: 2 } });
+    await world.ended(second, 'PUBLISHED');
+    world.commits.pop();
+    await world.later(0);
+    await eventually('it is back', async () => (await released()).includes('3 1') || undefined);
+    world.commits.push({ ada: { evaluates: 3 } });
+    await world.push({ ada: { evaluates: 4 } });
+    await world.ended(third, 'PUBLISHED');
+    expect(await released()).toEqual(['1 1', '2 2', '3 1', '4 3']);
+  } finally {
+    await world.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test('any of these together, at any moments', { timeout: 600_000 }, async () => {

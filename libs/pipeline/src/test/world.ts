@@ -223,6 +223,7 @@ export class World implements AsyncDisposable {
         if (this.unknownCommits.has(sha)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         return { subject: 's', authorName: 'a', authorEmail: 'a@b', committedAt: 1 } as never;
       },
+      head: async () => this.#head(),
       contains: async (sha, earlier) => {
         if (this.unknownCommits.has(earlier)) throw new FloeError('COMMIT_NOT_FOUND', 'there is none');
         if (this.removed.has(earlier)) return false;
