@@ -284,6 +284,17 @@ describe('floe why', () => {
     );
     expect(JSON.parse((await floe('why', 'ws1', '--json')).stdout)).toEqual(why);
   });
+
+  test('says what is wrong with the host, with the code that docs have', async () => {
+    const trouble = { code: 'PERMIT_REFUSED', message: 'going back to an older release failed: an operator has to sign it', since: NOW - MINUTE };
+    const floe = await serving(rolledOut({}), {
+      'GET /api/hosts/ws1/why': { json: [{ rule: 'under-way', text: 'nothing: it is on its way', end: 'in a moment' }] },
+      'GET /api/hosts/ws1': { json: hostView('ws1', { trouble, problem: trouble.message }) },
+    });
+    expect((await floe('why', 'ws1')).stdout).toBe(
+      `nothing: it is on its way\n  → in a moment\nWhat needs you\n  ws1  PERMIT_REFUSED  1 min ago\n    ${trouble.message}\n`,
+    );
+  });
 });
 
 describe('floe try', () => {

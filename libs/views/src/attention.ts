@@ -48,7 +48,7 @@ export function attentionOf(fleet: WatchedFleet): readonly Attention[] {
     ...attentionOfRepository(repository),
     ...(revision === null ? [] : attentionOfRevision(revision, hosts, repository)),
     ...(repository.followed === null ? [] : attentionOfRollout(repository.followed.sha, repository.followed.rollout)),
-    ...hosts.map(attentionOfHost),
+    ...hosts.map(needOf),
   ];
 }
 
@@ -111,7 +111,12 @@ function attentionOfRollout(sha: string, rollout: RolloutView): readonly Attenti
   ];
 }
 
-function attentionOfHost(host: HostView): Attention {
+/** What needs a person about one host. */
+export function attentionOfHost(host: HostView): readonly Attention[] {
+  return needsAttention(host) ? [needOf(host)] : [];
+}
+
+function needOf(host: HostView): Attention {
   const code = codeOf(host);
   return {
     kind: 'host',

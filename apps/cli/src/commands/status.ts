@@ -3,20 +3,18 @@ import { FleetView } from '@floe/protocol';
 import type { Command } from 'commander';
 import { viewOf, type Cli } from '../cli.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
+import { formatAttention } from '../view/attention.ts';
 import { minuteTime } from '../view/clock-time.ts';
 import { formatRevision } from '../view/revision.ts';
-import { formatBlock, formatFacts, type View } from '../view/terminal.ts';
+import { formatFacts, type View } from '../view/terminal.ts';
 import {
   ago,
   attentionOf,
   branchInWords,
   countsInWords,
   freezeInWords,
-  nameMany,
-  NEEDS_YOU,
   presenceInWords,
   rolloutStateWords,
-  sameAttention,
   shortSha,
   verdictOf,
   type Attention,
@@ -88,17 +86,4 @@ function formatStatus(fleet: FleetView, attention: readonly Attention[], view: V
 function acceptedText({ acceptedCommit, held }: FleetView['repository']): string {
   if (acceptedCommit === null) return 'nothing yet';
   return held?.commit === acceptedCommit ? `${shortSha(acceptedCommit)} is held` : shortSha(acceptedCommit);
-}
-
-/** Long errors are cut here; `floe hosts NAME` and `floe revisions SHA` have all of them. */
-const MESSAGE_LINES = 6;
-
-function formatAttention(attention: readonly Attention[], { now, style }: View): string {
-  const blocks = sameAttention(attention).map(({ subjects, message, code, todo, since }) => {
-    const lines = message.trim().split('\n');
-    const cut = lines.length > MESSAGE_LINES ? [...lines.slice(0, MESSAGE_LINES), '…'] : lines;
-    const head = `${style('bad', nameMany(subjects))}${code === undefined ? '' : `  ${code}`}${since === null ? '' : style('quiet', `  ${ago(since, now)}`)}`;
-    return [`  ${head}`, formatBlock(cut.join('\n'), '    '), ...(todo === null ? [] : [formatBlock(`→ ${todo}`, '    ')])].join('\n');
-  });
-  return [style('strong', NEEDS_YOU), ...blocks].join('\n');
 }
