@@ -19,7 +19,7 @@ const KILLS = Number(process.env['FLOE_KILLS'] ?? '3');
 const KILLS_IN_ROUND = 5;
 /** What a kill may cost on an idle machine: the server's start, and the agents' next tries to connect. */
 const KILL_MS = 15_000;
-const SEED = Number(process.env['FLOE_FUZZ_SEED'] ?? Math.trunc(Math.random() * 1e9));
+const SEED = Number(process.env['FLOE_FUZZ_SEED'] ?? process.env['FLOE_TEST_SEED'] ?? Math.trunc(Math.random() * 1e9));
 
 let fleet: TestFleet;
 beforeAll(async () => {

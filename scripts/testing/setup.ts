@@ -32,8 +32,8 @@ function nixConfig(isRoot: boolean): string {
   return lines.join('\n');
 }
 
-// npm run fuzz: more cases of every property without a number of its own, and a repeatable seed.
-const [runs, seed] = [process.env['FLOE_FUZZ_RUNS'], process.env['FLOE_FUZZ_SEED']];
+// npm run fuzz: more cases of every property without a number of its own, and a repeatable seed. npm test: a seed of the commit.
+const [runs, seed] = [process.env['FLOE_FUZZ_RUNS'], process.env['FLOE_FUZZ_SEED'] ?? process.env['FLOE_TEST_SEED']];
 if (runs !== undefined || seed !== undefined) {
   const { default: fc } = await import('fast-check');
   fc.configureGlobal({ ...(runs === undefined ? {} : { numRuns: Number(runs) }), ...(seed === undefined ? {} : { seed: Number(seed) }) });

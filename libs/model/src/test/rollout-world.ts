@@ -113,7 +113,8 @@ export class RolloutWorld {
   /** Another machine is enrolled under the name that this one was to have. */
   replaceNext(host: WorldHost): void {
     const name = awaitedName(host);
-    if (name !== undefined) this.addHost(name, host.ring, host.labels);
+    if (name === undefined) return;
+    this.addHost(name, host.ring, host.labels);
     host.called = undefined;
   }
 
