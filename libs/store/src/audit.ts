@@ -39,9 +39,11 @@ async function headOf(db: Database): Promise<AuditHead | undefined> {
 }
 
 /** Of two that append at once, one waits: otherwise both would follow the same entry. */
-async function appendChained(tx: Database, row: ChainedContent, more: Pick<Row, 'count' | 'lastAt'>): Promise<void> {
-  const head = await headOf(tx);
-  await tx.insert(auditLog).values({ ...row, ...more, hash: auditHash(head?.hash ?? '', auditContent(row)) });
+async function appendChained(tx: Database, rows: readonly ChainedContent[], more: Pick<Row, 'count' | 'lastAt'>): Promise<void> {
+  if (rows.length === 0) return;
+  let last = (await headOf(tx))?.hash ?? '';
+  const chained = rows.map((row) => ({ ...row, ...more, hash: (last = auditHash(last, auditContent(row))) }));
+  await tx.insert(auditLog).values(chained);
 }
 
 async function append(db: Database, entry: AuditEntry): Promise<void> {
@@ -49,16 +51,19 @@ async function append(db: Database, entry: AuditEntry): Promise<void> {
 }
 
 /**
- * Writes a decision, and its entry where `log` is called. The lock closes a race: of two who decide at once, the one whose word counts could be
+ * Writes a decision, and its entries where `log` is called. The lock closes a race: of two who decide at once, the one whose word counts could be
  * the first in the log. It comes before all locks of rows, and nobody appends who holds a row that such a decision locks.
  */
 export async function writeLogged<Result>(
   db: Database,
-  write: (tx: Database, log: (entry: AuditEntry) => Promise<void>) => Promise<Result>,
+  write: (tx: Database, log: (...entries: readonly AuditEntry[]) => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   return await db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${APPEND_LOCK})`);
-    return await write(tx, async (entry) => await appendChained(tx, { ...toRow(entry), refusedOn: null }, { count: 1, lastAt: null }));
+    return await write(tx, async (...entries) => {
+      const rows = entries.map((entry) => ({ ...toRow(entry), refusedOn: null }));
+      await appendChained(tx, rows, { count: 1, lastAt: null });
+    });
   });
 }
 
@@ -74,7 +79,7 @@ async function countRefusals(db: Database, refusal: AuditEntry, count: number): 
       .set({ count: sql`${readableCounter(auditLog.count)} + ${count}`, lastAt: refusal.at, subject: row.subject, detail: row.detail })
       .where(isSame)
       .returning({ id: auditLog.id });
-    if (counted.length === 0) await appendChained(tx, { ...row, refusedOn }, { count, lastAt: refusal.at });
+    if (counted.length === 0) await appendChained(tx, [{ ...row, refusedOn }], { count, lastAt: refusal.at });
   });
 }
 

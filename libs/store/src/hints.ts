@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { HostName } from '@floe/model';
 import type { Logger } from '@floe/runtime';
-import { sql } from 'drizzle-orm';
+import { is, SQL, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import { CHANNEL, type Connection, type Database } from './database.ts';
 import { HostNameText } from './rows.ts';
@@ -44,8 +44,21 @@ export async function notify(db: Database, ...hints: readonly SentHint[]): Promi
 
 /** One notification for many hosts: by name while they fit, else `*`. */
 export async function notifyHosts(db: Database, hosts: readonly HostName[], from?: HintOrigin): Promise<void> {
-  const hints: readonly SentHint[] = hosts.map((host) => ({ topic: 'host', host, origin: from }));
-  await notify(db, ...(JSON.stringify(hints).length > MAX_PAYLOAD_BYTES ? [{ topic: 'host', host: '*', origin: from } as const] : hints));
+  await notify(db, ...hintsOf(hosts, from));
+}
+
+export function hintsOf(hosts: readonly HostName[], from: HintOrigin | undefined): readonly SentHint[] {
+  const hints = hosts.map((host) => ({ topic: 'host', host, origin: from }) as const);
+  return JSON.stringify(hints).length > MAX_PAYLOAD_BYTES ? [{ topic: 'host', host: '*', origin: from }] : hints;
+}
+
+/**
+ * As {@link notify}, as a column of the statement that writes: sent for each of its rows, so it is to have one, or none. SQL: a list of
+ * hints, where they name what only the statement knows.
+ */
+export function notifying(hints: readonly SentHint[] | SQL): SQL {
+  const payload = is(hints, SQL) ? sql`${hints}::text` : sql`${JSON.stringify(hints)}`;
+  return sql`pg_notify(${CHANNEL}, ${payload})`;
 }
 
 function withoutOrigin(sent: SentHint): Hint {

@@ -4,8 +4,8 @@ import { and, eq, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow } from './errors.ts';
 import { readFleet } from './fleet.ts';
-import { notify, notifyHosts, type HintOrigin } from './hints.ts';
-import { lockHosts } from './host-rows.ts';
+import { hintsOf, notify, notifying, type HintOrigin } from './hints.ts';
+import { lockedHosts } from './host-rows.ts';
 import { KeptFleets } from './kept-fleets.ts';
 import { takeSlot } from './host-slots.ts';
 import { asOneText, isOneOf, readNumbers } from './rows.ts';
@@ -14,7 +14,10 @@ import type { HostStore } from './store.ts';
 import { acknowledgements, deploys, hosts, quarantines } from './tables/index.ts';
 import type { LeftOutRows } from './unreadable.ts';
 
-/** One update for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. */
+/**
+ * One statement for all hosts: of two servers that store the same release at the same time, only one takes a new epoch. Where some host moved,
+ * the hint names all of them.
+ */
 async function desire(db: Database, origin: HintOrigin, wanted: readonly DesiredRelease[], at: number): ReturnType<HostStore['desire']> {
   if (wanted.length === 0) return [];
   const rows = JSON.stringify(
@@ -29,26 +32,22 @@ async function desire(db: Database, origin: HintOrigin, wanted: readonly Desired
     })),
   );
   const names = wanted.map(({ host }) => host);
-  return await db.transaction(async (tx) => {
-    await lockHosts(tx, isOneOf(hosts.host, names));
-    const found = await tx.execute(sql`
-      with moved as (update hosts h set
+  const found = await db.execute(sql`
+    with locked as (${lockedHosts(isOneOf(hosts.host, names))}),
+    moved as (
+      update hosts h set
         desired_release_id = w.id, desired_toplevel = w.toplevel, desired_sequence = w.sequence, desired_since = ${at}::bigint, epoch = h.epoch + 1,
         desired_mode = w.mode, desired_permit = w.permit, told_sequence = greatest(h.told_sequence, h.desired_sequence, w.sequence)
-      from jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint, mode text, permit jsonb)
-      where h.host = w.host and (w.epoch is null or w.epoch = h.epoch)
+      from locked
+      join jsonb_to_recordset(${rows}::text::jsonb) as w (host text, id text, toplevel text, sequence bigint, epoch bigint, mode text, permit jsonb)
+        on w.host = locked.host
+      where h.host = locked.host and (w.epoch is null or w.epoch = h.epoch)
         and (h.desired_release_id is distinct from w.id or h.desired_mode is distinct from w.mode or (h.desired_permit is null and w.permit is not null)
           or (w.permit -> 'word' is not null and w.permit -> 'word' is distinct from h.desired_permit -> 'word'))
-      returning h.host, h.epoch)
-      ${asOneText(sql`host`, sql`epoch`, sql`moved`)}`);
-    const desired = [...readNumbers(found, 'epoch')].map(([host, epoch]) => ({ host, epoch }));
-    await notifyHosts(
-      tx,
-      desired.map(({ host }) => host),
-      origin,
-    );
-    return desired;
-  });
+      returning h.host, h.epoch
+    )
+    select (${asOneText(sql`host`, sql`epoch`, sql`moved`)}) as rows, (select ${notifying(hintsOf(names, origin))} where exists (select from moved)) as told`);
+  return [...readNumbers(found, 'epoch')].map(([host, epoch]) => ({ host, epoch }));
 }
 
 /**

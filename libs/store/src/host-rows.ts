@@ -76,10 +76,17 @@ export function toHostRows(rows: readonly StoredHost[], onLeftOut: (names: reado
 
 /**
  * Locks these hosts in the order of their names, until the transaction ends. Whoever writes many hosts does this first: in another order two could
- * each wait for a row that the other has. Not `for update`: that would also wait for whoever inserts something about a host.
- * Counted, so that no row of thousands comes back.
+ * each wait for a row that the other has. Counted, so that no row of thousands comes back.
  */
 export async function lockHosts(tx: Database, which: SQL | undefined): Promise<void> {
-  const locked = sql`select from ${hosts} where ${which ?? sql`true`} order by ${hosts.host} for no key update`;
-  await tx.execute(sql`select count(*) from (${locked}) as locked`);
+  await tx.execute(sql`select count(*) from (${lockedHosts(which)}) as locked`);
+}
+
+/**
+ * As {@link lockHosts}, with their names, for a statement that locks and writes: it joins what it writes with these rows, and so writes none
+ * that it has not locked before. It is to ask of each host's own row alone: only that is read again when the lock was waited for.
+ * Not `for update`: that would also wait for whoever inserts something about a host.
+ */
+export function lockedHosts(which: SQL | undefined): SQL {
+  return sql`select ${hosts.host} from ${hosts} where ${which ?? sql`true`} order by ${hosts.host} for no key update`;
 }

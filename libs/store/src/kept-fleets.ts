@@ -35,6 +35,8 @@ interface Query {
 export class KeptFleets {
   readonly #worthHosts: number;
   readonly #kept = new Map<string, Kept>();
+  /** The repositories whose fleets were too small, when they were read last. */
+  readonly #small = new Set<string>();
 
   constructor(worthHosts = WORTH_HOSTS) {
     this.#worthHosts = worthHosts;
@@ -43,16 +45,20 @@ export class KeptFleets {
   /** All hosts of the repository. */
   async read(db: Database, query: Query, leftOut: LeftOutRows): Promise<Fleet> {
     const { repositoryId, now } = query;
-    const kept = this.#kept.get(repositoryId);
-    if (kept === undefined && this.#worthHosts > 0) {
+    const isSmall = ({ hosts }: Fleet): boolean => hosts.length < this.#worthHosts;
+    if (this.#small.has(repositoryId)) {
       const fleet = await readFleet(db, query, leftOut);
-      if (fleet.hosts.length < this.#worthHosts) return fleet;
+      if (!isSmall(fleet)) this.#small.delete(repositoryId);
+      return fleet;
     }
+    const kept = this.#kept.get(repositoryId);
     const marks = await readMarks(db, query);
     const known = kept === undefined ? undefined : await updated(db, { kept, marks, query });
     const next = known ?? { marks, fleet: await readFleet(db, query, leftOut), part: { index: 0, readAt: now } };
-    if (next.fleet.hosts.length < this.#worthHosts) this.#kept.delete(repositoryId);
-    else this.#kept.set(repositoryId, next);
+    if (isSmall(next.fleet)) {
+      this.#kept.delete(repositoryId);
+      this.#small.add(repositoryId);
+    } else this.#kept.set(repositoryId, next);
     return next.fleet;
   }
 }

@@ -8,7 +8,7 @@ import { handOutSome, hostsWithRelease, publish } from './publish.ts';
 import { commitsOf } from './release-commits.ts';
 import { newestPerHost, releasesOfRollout, toRelease } from './release-rows.ts';
 import { Int8, isOneOf } from './rows.ts';
-import { readAsText } from './rows-as-text.ts';
+import { nested } from './rows-as-text.ts';
 import type { ReleaseStore } from './release-contract.ts';
 import { freshness, hosts, pins, releases, revisions } from './tables/index.ts';
 import { systemsInUse } from './systems-in-use.ts';
@@ -75,9 +75,12 @@ export function createReleaseStore(db: Database, leftOut: LeftOutRows): ReleaseS
       return (await db.select().from(releases).where(isOf)).flatMap(toRelease);
     },
     async toOffer(repositoryId, ids) {
-      const [row] = await db.select({ envelope: freshness.envelope }).from(freshness).where(eq(freshness.repositoryId, repositoryId));
-      const named = await readAsText(db, { release: releases }, (selected) => selected.from(releases).where(isOneOf(releases.id, ids)));
-      return { releases: named.flatMap(({ release }) => toRelease(release)), freshness: row?.envelope };
+      const named = nested({ release: releases }, sql`${releases} where ${isOneOf(releases.id, ids)}`);
+      const [row] = await db
+        .select({ envelope: freshness.envelope, named: named.column })
+        .from(sql`(select 1) as one`)
+        .leftJoin(freshness, eq(freshness.repositoryId, repositoryId));
+      return { releases: named.read(row?.named ?? null).flatMap(({ release }) => toRelease(release)), freshness: row?.envelope ?? undefined };
     },
     async page(repositoryId, limit, after) {
       const { sequence, host, envelope } = releases;

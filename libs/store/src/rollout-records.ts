@@ -15,6 +15,7 @@ import type {
   StorePath,
   SupersededInARow,
 } from '@floe/model';
+import type { AuditEntry } from './access-records.ts';
 import type { Timestamp } from './timestamp.ts';
 
 export interface Rollout {
@@ -115,6 +116,9 @@ export interface RolloutDecided {
   /** Only when it completes. */
   readonly left?: LeftHosts | undefined;
 }
+
+/** What was decided, for the audit log, where it stands under the rollout's commit. */
+export type RolloutEntry = Omit<AuditEntry, 'subject'>;
 
 /** The last rollout that was complete. */
 export interface CompleteRollout {

@@ -11,6 +11,7 @@ import {
   ROLLOUT_STATES,
   storableText,
   TARGET_NAME_FORM,
+  type CommitSha,
   type HostName,
   type Loosening,
   type ProbeAnswer,
@@ -24,8 +25,8 @@ import * as v from 'valibot';
 import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
 import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
-import { notify, type HintOrigin } from './hints.ts';
-import type { AuditEntry, CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided } from './records.ts';
+import { notifying, type HintOrigin } from './hints.ts';
+import type { CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { lockHosts } from './host-rows.ts';
 import { leaveHosts, readKnownHosts } from './known-hosts.ts';
@@ -287,44 +288,54 @@ export async function supersedeRollouts(
 }
 
 /** Stores a decision about a rollout that nobody wrote to since: of two servers one succeeds, and the other gets `false`. */
-async function save(db: Database, origin: HintOrigin, decided: RolloutDecided, at: number, entries: readonly AuditEntry[]): Promise<boolean> {
+async function save(db: Database, origin: HintOrigin, decided: RolloutDecided, at: number, entries: readonly RolloutEntry[]): Promise<boolean> {
   // Most steps are in the log of nobody, and wait for nobody who writes there.
-  if (entries.length === 0) return await db.transaction(async (tx) => await saveCourse(tx, origin, decided, at));
+  if (entries.length === 0) return (await db.transaction(async (tx) => await saveCourse(tx, origin, decided, at))) !== undefined;
   return await writeLogged(db, async (tx, log) => {
-    const isSaved = await saveCourse(tx, origin, decided, at);
-    if (isSaved) for (const entry of entries) await log(entry);
-    return isSaved;
+    const saved = await saveCourse(tx, origin, decided, at);
+    // Under the commit, as what people decide about it.
+    if (saved !== undefined) await log(...entries.map((entry) => ({ ...entry, subject: saved.sha })));
+    return saved !== undefined;
   });
 }
 
+/** Undefined: it was not stored. */
 async function saveCourse(
   tx: Database,
   origin: HintOrigin,
   { id, version, course, rings, weaker, authors, unasked, left }: RolloutDecided,
   at: number,
-): Promise<boolean> {
+): Promise<{ readonly sha: CommitSha } | undefined> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const hasHosts = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
-  const [moved] = await tx
-    .update(rollouts)
-    .set({
-      ...columnsOf(course),
-      completedAt: course.state === 'COMPLETE' ? at : null,
-      version: version + 1,
-      ...(rings === undefined ? {} : { rings: [...rings] }),
-      ...(authors === undefined ? {} : columnsOfAuthors(authors)),
-      ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
-    })
-    .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
-    .returning({ revisionId: rollouts.revisionId });
-  if (moved === undefined) return false;
+  const moved = tx.$with('moved').as(
+    tx
+      .update(rollouts)
+      .set({
+        ...columnsOf(course),
+        completedAt: course.state === 'COMPLETE' ? at : null,
+        version: version + 1,
+        ...(rings === undefined ? {} : { rings: [...rings] }),
+        ...(authors === undefined ? {} : columnsOfAuthors(authors)),
+        ...(weaker === undefined ? {} : { weaker: weaker.map((each) => ({ ...each, text: storableText(each.text, 2_000) })) }),
+      })
+      .where(and(eq(rollouts.id, id), eq(rollouts.version, version), hasHosts))
+      .returning({ revisionId: rollouts.revisionId }),
+  );
+  const hints = sql`json_build_array(
+    json_build_object('topic', 'revision', 'id', ${moved.revisionId}, 'origin', ${origin}::text), json_build_object('topic', 'host', 'host', '*', 'origin', ${origin}::text))`;
+  const [saved] = await tx
+    .with(moved)
+    .select({ revisionId: revisions.id, sha: revisions.sha, told: sql`${notifying(hints)}` })
+    .from(moved)
+    .innerJoin(revisions, eq(revisions.id, moved.revisionId));
+  if (saved === undefined) return undefined;
   if (course.state === 'COMPLETE') {
-    await advanceStable(tx, moved.revisionId, unasked);
-    await noteSteppingStones(tx, moved.revisionId);
+    await advanceStable(tx, saved.revisionId, unasked);
+    await noteSteppingStones(tx, saved.revisionId);
   }
-  if (left !== undefined) await leaveHosts(tx, moved.revisionId, left);
-  await notify(tx, { topic: 'revision', id: moved.revisionId, origin }, { topic: 'host', host: '*', origin });
-  return true;
+  if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
+  return saved;
 }
 
 /**

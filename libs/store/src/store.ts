@@ -24,6 +24,7 @@ import type {
   NewRolloutOrder,
   RolloutAuthors,
   RolloutDecided,
+  RolloutEntry,
   RolloutStory,
   SlotFacts,
   Timestamp,
@@ -223,7 +224,7 @@ export interface RolloutStore {
    * Stores what was decided. One that is COMPLETE makes its releases the stable ones of its hosts. False: somebody else wrote to it,
    * or its revision is evaluated again, and nothing was stored. `entries`: of the steps that are decisions.
    */
-  save(decided: RolloutDecided, at: Timestamp, entries: readonly AuditEntry[]): Promise<boolean>;
+  save(decided: RolloutDecided, at: Timestamp, entries: readonly RolloutEntry[]): Promise<boolean>;
   /** Begins the rollout that waits, and ends the one that hosts follow. False: somebody else did, or it waits no more. */
   begin(next: Pick<NextOfFleet, 'id' | 'version'>, at: Timestamp): Promise<boolean>;
   /** How many rollouts were superseded in a row before the one that hosts follow, and since when; undefined: there is none. */

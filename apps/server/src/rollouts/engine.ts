@@ -41,7 +41,7 @@ import { areOpen, readInForce, weakerThanBefore } from './policy-before.ts';
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
     rollouts: 'save' | 'lastComplete' | 'lostComplete' | 'authorsOf';
-    revisions: 'evaluations' | 'get';
+    revisions: 'evaluations';
   }> &
     Pick<PlainStore, 'decide'>;
   /** Where the repository is: who pushed is known by what this forge told. */
@@ -103,13 +103,10 @@ export class RolloutEngine {
     const decided = { id: rollout.id, version: rollout.version, course, ...said, unasked: unaskedIn(decision, facts), left };
     // Another server decided at the same time, or the commit is evaluated again: the next look sees what came of that.
     const details = steps.map((step) => describeStep(step, policy));
-    const written = steps.flatMap(({ event }, index) => {
+    const entries = steps.flatMap(({ event }, index) => {
       const detail = details[index];
       return detail === undefined ? [] : [{ at: now, actor: 'floe', action: `rollout-${event}`, detail }];
     });
-    // Under the commit, as what people decide about it.
-    const subject = written.length === 0 ? rollout.id : ((await store.revisions.get(rollout.revisionId))?.sha ?? rollout.id);
-    const entries = written.map((entry) => ({ ...entry, subject }));
     const isSaved = await store.rollouts.save(decided, now, entries);
     const moved: CurrentRollout = { ...rollout, course, rings, weaker, authors, state: course.state, version: rollout.version + 1 };
     // What was decided is not so, but what it holds back is not told either: the other server may have decided the same.

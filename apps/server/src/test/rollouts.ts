@@ -50,7 +50,6 @@ export function engineOver(answers: {
         authorsOf: async () => await Promise.resolve(undefined),
       },
       revisions: {
-        get: async () => await Promise.resolve(undefined),
         evaluations: async (id) => await Promise.resolve(answers.evaluations?.(id) ?? []),
       },
       decide: async () => await Promise.reject(new Error('nothing waits to begin')),
