@@ -26,8 +26,7 @@ export type SimulatedStore = Pick<Store, 'decide'> &
     rollouts:
       | 'save'
       | 'begin'
-      | 'lastComplete'
-      | 'lostComplete'
+      | 'completeBefore'
       | 'authorsOf'
       | 'order'
       | 'freeze'

@@ -303,8 +303,7 @@ export class MemoryStore implements FleetStore {
         return await Promise.resolve(true);
       },
       // No host leaves the fleet.
-      lastComplete: async () => await Promise.resolve(this.#complete && { ...this.#complete, known: [] }),
-      lostComplete: async () => await Promise.resolve(undefined),
+      completeBefore: async () => await Promise.resolve({ last: this.#complete && { ...this.#complete, known: [] }, lost: undefined }),
       authorsOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
       unfreeze: async (_, seen) => await Promise.resolve(this.#people.unfreeze(seen)),

@@ -2,7 +2,6 @@ import {
   boundedTime,
   hasArrived,
   isTerminalAgentState,
-  MAX_TIME_ZONE_CHARACTERS,
   NO_COMMIT,
   pendingStone,
   promotedIn,
@@ -24,17 +23,17 @@ import { lastWordOf } from './host-facts.ts';
 import { nestedPins, toPinsOfHost } from './host-pins.ts';
 import { toHostRows } from './host-rows.ts';
 import { readStopped } from './label-stops.ts';
-import { readNext } from './next-rollouts.ts';
+import { hasNext, readNext } from './next-rollouts.ts';
 import type { CurrentRollout, Deploy, Fleet, FleetHost, HostRow, Quarantine } from './records.ts';
-import { releasesInForce } from './release-rows.ts';
-import { readOrdered } from './quarantine-orders.ts';
+import { releasesInForce, toReleasesInForce, type ReleasesInForce } from './release-rows.ts';
+import { hasOrdered, readOrdered } from './quarantine-orders.ts';
 import { readPeople } from './authors.ts';
-import { readSaid } from './rollout-orders.ts';
-import { newestRollout, type RolloutOfRevision } from './rollouts.ts';
+import { saidColumns, type Said } from './rollout-orders.ts';
+import { newestRolloutWith, type RolloutOfRevision } from './rollouts.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf } from './rows.ts';
 import { nested, readAsText } from './rows-as-text.ts';
-import { acknowledgements, deploys, evaluations, hosts, quarantines, releases, revisions, submissions, trials } from './tables/index.ts';
+import { acknowledgements, deploys, evaluations, hosts, quarantines, releases, revisions, rollouts, submissions, trials } from './tables/index.ts';
 import { stonesByHost, toSteppingStones } from './stepping-stones.ts';
 import { toSubmission } from './submissions.ts';
 import { isToBeBuilt } from './to-be-built.ts';
@@ -45,6 +44,8 @@ type Hosts = readonly HostName[] | undefined;
 
 export interface FleetQuery {
   readonly repositoryId: string;
+  /** Also what waits for the rollout that hosts follow; undefined: where all hosts are read. */
+  readonly isNextAsked?: boolean;
   /** Undefined: all hosts. */
   readonly names?: Hosts;
   /** Pins that ended before this time do not count. */
@@ -57,9 +58,9 @@ export interface FleetQuery {
  */
 export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftOutRows): Promise<Fleet> {
   const { repositoryId, names } = query;
-  const { current, situationOf, timeZoneOf } = await readSituations(db, query);
-  const next = names === undefined ? await readNext(db, repositoryId) : undefined;
-  const ordered = await readOrdered(db, repositoryId, names);
+  const { current, newest, next, ordered } = await readFollowed(db, query);
+  const situationOf = await readSituations(db, query, current);
+  const inForce = releasesInForce(db, repositoryId, newest);
   const stones = stonesByHost(db);
   const ofHosts = nestedOf(query.now);
   const fields = {
@@ -70,6 +71,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
     submission: ofHosts.submissions.column,
     trial: ofHosts.trials.column,
     pins: ofHosts.pins.column,
+    ...inForce.columns,
     ...OF_HOST,
   };
   const rows = await readAsText(db, fields, (selected) =>
@@ -77,6 +79,9 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
       .from(hosts)
       .leftJoin(stones, eq(stones.host, hosts.host))
       .leftJoin(releases, eq(releases.id, hosts.desiredReleaseId))
+      .leftJoinLateral(inForce.newest, sql`true`)
+      .leftJoin(evaluations, inForce.isEvaluation)
+      .leftJoinLateral(inForce.stable, sql`true`)
       .where(and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names)))
       .orderBy(asc(hosts.host)),
   );
@@ -97,7 +102,16 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
       const floor = row.toldSequence ?? 0;
       const stone = stoneOf(row, of.stones === null ? [] : toSteppingStones(row.host, of.stones));
       const { pin, hold, seen } = toPinsOfHost(ofHosts.pins.read(of.pins));
-      const situation = { ...situationOf(row.host, quarantinesOfHost), pin, hold, trial: trial.open, stone, directed: directedOf(row), floor };
+      const { timeZone, ...ofCommits } = toReleasesInForce(row.host, of);
+      const situation = {
+        ...situationOf(row.host, quarantinesOfHost, ofCommits),
+        pin,
+        hold,
+        trial: trial.open,
+        stone,
+        directed: directedOf(row),
+        floor,
+      };
       return [
         {
           row,
@@ -112,7 +126,7 @@ export async function readFleet(db: Database, query: FleetQuery, leftOut?: LeftO
           desiredCommit: of.commit === NO_COMMIT ? undefined : new RowReader().commit('commit', of.commit),
           deploy: deployOf(row, ofHosts.deploys.read(of.deploy)[0]?.row),
           pins: seen,
-          timeZone: timeZoneOf(row.host),
+          timeZone,
         },
       ];
     }),
@@ -145,11 +159,27 @@ function deployOf({ desired, state, stateToplevel }: HostRow, stored: typeof dep
   };
 }
 
-/** The rollout that hosts follow. */
-export async function readCurrent(db: Database, query: FleetQuery): Promise<CurrentRollout | undefined> {
-  const newest = await newestRollout(db, eq(revisions.repositoryId, query.repositoryId));
-  return newest === undefined ? undefined : await withOrders(db, query, newest);
+/** The rollout that hosts follow, and what waits for it. */
+export async function readCurrent(db: Database, query: FleetQuery): Promise<Pick<Fleet, 'rollout' | 'next'>> {
+  const { current, next } = await readFollowed(db, { ...query, names: [] });
+  return { rollout: current, next };
 }
+
+/** What is not about one host, with what there are rows of most of the time no other statement asks. */
+async function readFollowed(db: Database, query: FleetQuery) {
+  const { repositoryId, names, isNextAsked = names === undefined } = query;
+  const said = saidColumns(repositoryId, rollouts.id);
+  const columns = { ...said.columns, hasNext: hasNext(repositoryId), hasOrdered: hasOrdered(repositoryId) };
+  const found = await newestRolloutWith(db, eq(revisions.repositoryId, repositoryId), columns);
+  return {
+    newest: found?.rollout,
+    current: found === undefined ? undefined : await currentOf(db, query, found.rollout, said.read(found.row)),
+    next: isNextAsked && found?.row.hasNext !== false ? await readNext(db, repositoryId) : undefined,
+    ordered: found?.row.hasOrdered === false ? NOTHING_ORDERED : await readOrdered(db, repositoryId, names),
+  };
+}
+
+const NOTHING_ORDERED: Awaited<ReturnType<typeof readOrdered>> = new Map();
 
 /** What of the revision is still built, and evaluated; most of the time no revision is. */
 async function readComing(db: Database, { revisionId, revisionState }: RolloutOfRevision): Promise<Pick<CurrentRollout, 'coming' | 'evaluating'>> {
@@ -171,30 +201,24 @@ async function readComing(db: Database, { revisionId, revisionState }: RolloutOf
   return { coming, ...(evaluating.size === 0 ? {} : { evaluating }) };
 }
 
-async function readSituations(db: Database, query: FleetQuery) {
-  const { repositoryId, names } = query;
-  const newest = await newestRollout(db, eq(revisions.repositoryId, repositoryId));
-  const current = newest === undefined ? undefined : await withOrders(db, query, newest);
-  const found = await releasesInForce(db, repositoryId, newest, names);
-  const stable = refsByHost(found.stable);
-  const rolling = refsByHost(found.inRollout);
-  const zones = new Map(
-    found.inRollout.flatMap(({ host, timeZone }) => (timeZone === null ? [] : [[host, storableText(timeZone, MAX_TIME_ZONE_CHARACTERS)]])),
-  );
+async function readSituations(db: Database, query: FleetQuery, current: CurrentRollout | undefined) {
   const isPromoted = current === undefined ? () => false : promotedIn(current);
   const revert = current === undefined ? undefined : revertOf(current);
   const stopped = await readStopped(db, query, current);
   const stopsOf = (host: HostName): Pick<HostSituation, 'stops'> => (stopped.has(host) ? { stops: stopped.get(host) } : {});
-  const situationOf = (host: HostName, { own, ordered }: InQuarantine): Omit<HostSituation, 'pin' | 'hold' | 'directed' | 'floor'> => ({
+  return (
+    host: HostName,
+    { own, ordered }: InQuarantine,
+    { stable, inRollout }: Pick<ReleasesInForce, 'stable' | 'inRollout'>,
+  ): Omit<HostSituation, 'pin' | 'hold' | 'directed' | 'floor'> => ({
     isRingPromoted: isPromoted(host),
-    rollout: notBefore(stable.get(host), rolling.get(host)),
-    stable: stable.get(host),
+    rollout: notBefore(stable, inRollout),
+    stable,
     revert,
     quarantined: new Set(own.map(({ toplevel }) => toplevel)),
     ...(ordered === undefined ? {} : { ordered }),
     ...stopsOf(host),
   });
-  return { current, situationOf, timeZoneOf: (host: HostName): string | undefined => zones.get(host) };
 }
 
 /** In a database from an older backup a later rollout, which is lost, was complete with the host: this one is over for it. */
@@ -202,9 +226,13 @@ function notBefore(stable: ReleaseRef | undefined, rolling: ReleaseRef | undefin
   return stable !== undefined && rolling !== undefined && rolling.sequence < stable.sequence ? undefined : rolling;
 }
 
-async function withOrders(db: Database, { repositoryId, now }: FleetQuery, current: RolloutOfRevision): Promise<CurrentRollout> {
+async function currentOf(
+  db: Database,
+  { repositoryId, now }: FleetQuery,
+  current: RolloutOfRevision,
+  { orders, probes }: Said,
+): Promise<CurrentRollout> {
   const { sequence, revisionState: _, ...rollout } = current;
-  const { orders, probes } = await readSaid(db, repositoryId, rollout.id);
   const people = await peopleOf(db, { ...rollout, repositoryId, sequence, now });
   return { ...rollout, orders, people, probes, ...(await readComing(db, current)) };
 }
@@ -221,10 +249,6 @@ function directedOf({ host, desired }: HostRow): PermittedRelease | undefined {
   if (desired === undefined) return undefined;
   const { releaseId, sequence, toplevel, permit } = desired;
   return { id: releaseId, host, sequence, toplevel, ...(permit === undefined ? {} : { permit }) };
-}
-
-function refsByHost(rows: readonly ReleaseRef[]): ReadonlyMap<HostName, ReleaseRef> {
-  return new Map(rows.map(({ id, host, sequence, toplevel }) => [host, { id, host, sequence, toplevel }]));
 }
 
 /** What must not run on a host: what it rolled back, and what people ordered. */

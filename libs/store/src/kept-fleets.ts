@@ -72,12 +72,14 @@ async function updated(db: Database, of: { readonly kept: Kept; readonly marks: 
   const part = partAt(kept, query.now);
   if (part !== kept.part) for (const name of hostsOf(kept.fleet, part.index)) names.add(name);
   else if (names.size === 0 && kept.marks.general === marks.general) return { ...kept, marks };
-  const fresh = names.size === 0 ? { rollout: await readCurrent(db, query), hosts: [] } : await readFleet(db, { ...query, names: [...names] });
+  const isNextAsked = kept.marks.general !== marks.general || part !== kept.part;
+  const asked = { ...query, isNextAsked };
+  const fresh = names.size === 0 ? { ...(await readCurrent(db, asked)), hosts: [] } : await readFleet(db, { ...asked, names: [...names] });
   const { rollout } = fresh;
   // Something happened since the marks were taken.
   if (rollout?.id !== kept.fleet.rollout?.id || fresh.hosts.length !== names.size) return undefined;
-  const isMoved = kept.marks.general !== marks.general || part !== kept.part || rollout?.version !== kept.fleet.rollout?.version;
-  const next = isMoved ? await readNext(db, query.repositoryId) : kept.fleet.next;
+  const isMoved = rollout?.version !== kept.fleet.rollout?.version;
+  const next = isNextAsked ? fresh.next : isMoved ? await readNext(db, query.repositoryId) : kept.fleet.next;
   const byName = new Map<HostName, FleetHost>(fresh.hosts.map((each) => [each.row.host, each]));
   const hosts = kept.fleet.hosts.map((each) => byName.get(each.row.host) ?? each);
   return { marks, part, fleet: { rollout, next, hosts: rollout === undefined ? hosts : resolveAgain(hosts, rollout) } };

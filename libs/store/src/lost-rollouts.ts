@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_POLICY, MAX_COUNTER } from '@floe/model';
 import { and, desc, eq, sql, type SQL } from 'drizzle-orm';
+import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { PolicyColumn } from './policy-column.ts';
 import { RowReader } from './row-reader.ts';
@@ -22,17 +23,18 @@ function isLost(repositoryId: SQL, { but, below }: { readonly but?: string; read
       and s.sequence > coalesce((${known}), -1) ${below === undefined ? sql`` : sql`and s.sequence < ${below}`})`;
 }
 
-/** See `RolloutStore.lostComplete`. */
-export async function lostComplete(db: Database, revisionId: string): Promise<LostRollout | undefined> {
-  const [row] = await db
-    .select({
-      isLost: isLost(sql`${revisions.repositoryId}`, { but: revisionId, below: sql`${revisions.sequence}` }),
-      policy: repositories.loggedPolicy,
-    })
-    .from(revisions)
-    .innerJoin(repositories, eq(repositories.id, revisions.repositoryId))
-    .where(eq(revisions.id, revisionId));
-  return row?.isLost === true ? { isDefault: row.policy === 'default' } : undefined;
+/** What was complete before the revision and is lost, as a column of another statement. */
+export function lostColumn(revisionId: string): SQL {
+  return sql`(
+    select json_build_object('isLost', ${isLost(sql`lv.repository_id`, { but: revisionId, below: sql`lv.sequence` })}, 'policy', lr.logged_policy)
+    from revisions lv join repositories lr on lr.id = lv.repository_id where lv.id = ${revisionId})`;
+}
+
+const Lost = v.nullable(v.object({ isLost: v.boolean(), policy: v.nullable(v.string()) }));
+
+export function toLost(column: unknown): LostRollout | undefined {
+  const found = v.parse(Lost, column);
+  return found?.isLost === true ? { isDefault: found.policy === 'default' } : undefined;
 }
 
 /** What the statement log is to tell of the last complete policy; undefined: it tells that already, or it is not known here. */

@@ -91,6 +91,11 @@ async function readWaiting(db: Database, repositoryId: string, where?: SQL): Pro
   };
 }
 
+/** Whether {@link readNext} finds one, as a column of another statement: most of the time none waits. */
+export function hasNext(repositoryId: string): SQL {
+  return sql`exists (select from rollouts o join revisions r on r.id = o.revision_id where r.repository_id = ${repositoryId} and o.state = 'NEXT')`;
+}
+
 /** The newest revision that waits for the rollout that hosts follow; undefined: none. */
 export async function readNext(db: Database, repositoryId: string): Promise<NextOfFleet | undefined> {
   const waiting = await readWaiting(db, repositoryId);

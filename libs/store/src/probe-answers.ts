@@ -1,5 +1,6 @@
 import { MAX_COUNTER, MAX_TIME_MS, PROBE_VERDICTS, storableText, TARGET_NAME_FORM, type StoredAnswer } from '@floe/model';
 import { and, eq, sql, type SQL } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -42,7 +43,7 @@ const Row = v.pipe(
 );
 
 /** The last answers of all probes of a rollout, as a column of another query: each look at the fleet reads them. */
-export function answersColumn(rolloutId: string): SQL {
+export function answersColumn(rolloutId: string | PgColumn): SQL {
   return sql`(select json_agg(p order by p.ring, p.name) from ${probeAnswers} p where p.rollout_id = ${rolloutId})`;
 }
 

@@ -1,5 +1,5 @@
 import { boundedTime, storableText, type CommitSha, type HostName, type OrderedQuarantine, type StorePath } from '@floe/model';
-import { and, eq, lte, sql } from 'drizzle-orm';
+import { and, eq, lte, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -31,6 +31,11 @@ const Row = v.object({
 /** An evaluation `e` of the revision `r` whose host has another system by it. One that is evaluated again says no more what it changed, but its releases do. */
 const IS_CHANGED = sql`(e.outcome in ('CHANGED', 'NEW') or exists (
   select from ${releases} l where l.repository_id = r.repository_id and l.host = e.host and l.sequence = r.sequence))`;
+
+/** Whether {@link readOrdered} finds any, as a column of another statement: most of the time there are none. */
+export function hasOrdered(repositoryId: string): SQL {
+  return sql`exists (select from quarantine_orders o where o.repository_id = ${repositoryId})`;
+}
 
 /**
  * What people said does not run on each host, by system: of several orders the first. An order is about the system that its commit has for

@@ -1,4 +1,4 @@
-import { MAX_COUNTER, storableText, type EvaluationOutcome, type HostName } from '@floe/model';
+import { MAX_COUNTER, MAX_TIME_ZONE_CHARACTERS, storableText, type EvaluationOutcome, type HostName, type ReleaseRef } from '@floe/model';
 import { and, asc, desc, eq, inArray, lte, or, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import type { Release } from './records.ts';
@@ -63,9 +63,6 @@ export async function newestPerHost(db: Database, repositoryId: string, onLeftOu
 
 type Counted = Omit<ShortRow, 'commit' | 'issuedAt'>;
 
-/** `timeZone`: of the host's configuration in the rollout's revision. */
-type CountedInRollout = Counted & { readonly timeZone: string | null };
-
 function ofHosts(repositoryId: string, names: readonly HostName[] | undefined): SQL | undefined {
   return and(eq(hosts.repositoryId, repositoryId), names === undefined ? undefined : isOneOf(hosts.host, names));
 }
@@ -129,23 +126,23 @@ export async function releasesOfRollout(
   return rows.filter(isReadable);
 }
 
-/** What `resolve()` chooses from of each host, by one statement. */
+/** What `resolve()` chooses from of a host. */
 export interface ReleasesInForce {
-  readonly stable: readonly Counted[];
-  readonly inRollout: readonly CountedInRollout[];
+  readonly stable: ReleaseRef | undefined;
+  readonly inRollout: ReleaseRef | undefined;
+  /** Of the host's configuration in the rollout's revision. */
+  readonly timeZone: string | undefined;
 }
 
+/** Nothing has a release as of it. */
+const NO_ROLLOUT: OfRollout = { sequence: -1, revisionId: '' };
+
 /**
- * The stable release of each host, and that of the rollout. Stable is that of the last rollout that was complete with it. One that was only
- * restored from the statement log is none: whether hosts proved it is not known, and a rollout of the newest commit tells.
+ * The stable release of each host, and that of the rollout, as columns of a statement about hosts that joins these. Stable is that of the last
+ * rollout that was complete with it. One that was only restored from the statement log is none: whether hosts proved it is not known, and a
+ * rollout of the newest commit tells.
  */
-export async function releasesInForce(
-  db: Database,
-  repositoryId: string,
-  rollout: OfRollout | undefined,
-  names: readonly HostName[] | undefined,
-): Promise<ReleasesInForce> {
-  if (rollout === undefined) return { stable: await stableReleases(db, repositoryId, names), inRollout: [] };
+export function releasesInForce(db: Database, repositoryId: string, rollout: OfRollout = NO_ROLLOUT) {
   const newest = newestAsOf(db, repositoryId, rollout);
   // Looked up for each host: a planner that takes the tables to be small would read all releases to join them.
   const stable = db
@@ -154,13 +151,13 @@ export async function releasesInForce(
     .where(and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
     .limit(1)
     .as('stable');
-  const fields = {
-    id: stable.id,
-    host: stable.host,
-    sequence: stable.sequence,
-    toplevel: stable.toplevel,
-    commit: stable.commit,
-    issuedAt: stable.issuedAt,
+  const columns = {
+    stableId: stable.id,
+    stableHost: stable.host,
+    stableSequence: stable.sequence,
+    stableToplevel: stable.toplevel,
+    stableCommit: stable.commit,
+    stableIssuedAt: stable.issuedAt,
     isIn: sql<boolean | null>`${isInRollout(newest, rollout)}`,
     newestId: newest.id,
     newestHost: newest.host,
@@ -170,45 +167,45 @@ export async function releasesInForce(
     newestIssuedAt: newest.issuedAt,
     timeZone: evaluations.timeZone,
   };
-  const rows = await readAsText(db, fields, (selected) =>
-    selected
-      .from(hosts)
-      .leftJoinLateral(newest, sql`true`)
-      .leftJoin(evaluations, isEvaluation(rollout))
-      .leftJoinLateral(stable, sql`true`)
-      .where(ofHosts(repositoryId, names)),
-  );
+  return { columns, newest, stable, isEvaluation: isEvaluation(rollout) };
+}
+
+type Of<Prefix extends string, Row> = { readonly [Key in keyof Row & string as `${Prefix}${Capitalize<Key>}`]: Row[Key] | null };
+/** A row with the columns of {@link releasesInForce}. */
+type RowInForce = Of<'stable', ShortRow> & Of<'newest', ShortRow> & { readonly isIn: boolean | null; readonly timeZone: string | null };
+
+/** An unreadable release is none. One under another name is of another host. */
+export function toReleasesInForce(host: HostName, row: RowInForce): ReleasesInForce {
+  const { stableId, stableHost, stableSequence, stableToplevel, stableCommit, stableIssuedAt } = row;
+  const { newestId, newestHost, newestSequence, newestToplevel, newestCommit, newestIssuedAt } = row;
+  const ofHost = (release: Nullable<ShortRow>): ReleaseRef | undefined => {
+    const { id, sequence, toplevel, commit, issuedAt } = release;
+    if (release.host !== host || id === null || sequence === null || toplevel === null || commit === null || issuedAt === null) return undefined;
+    return isReadable({ id, host, sequence, toplevel, commit, issuedAt }) ? { id, host, sequence, toplevel } : undefined;
+  };
+  const inRollout =
+    row.isIn === true
+      ? ofHost({
+          id: newestId,
+          host: newestHost,
+          sequence: newestSequence,
+          toplevel: newestToplevel,
+          commit: newestCommit,
+          issuedAt: newestIssuedAt,
+        })
+      : undefined;
   return {
-    stable: rows.flatMap((row) => readable(row)),
-    inRollout: rows.flatMap(({ isIn, timeZone, ...row }) => {
-      if (isIn !== true) return [];
-      const {
-        newestId: id,
-        newestHost: host,
-        newestSequence: sequence,
-        newestToplevel: toplevel,
-        newestCommit: commit,
-        newestIssuedAt: issuedAt,
-      } = row;
-      return readable({ id, host, sequence, toplevel, commit, issuedAt }).map((release) => ({ ...release, timeZone }));
+    stable: ofHost({
+      id: stableId,
+      host: stableHost,
+      sequence: stableSequence,
+      toplevel: stableToplevel,
+      commit: stableCommit,
+      issuedAt: stableIssuedAt,
     }),
+    inRollout,
+    timeZone: inRollout === undefined || row.timeZone === null ? undefined : storableText(row.timeZone, MAX_TIME_ZONE_CHARACTERS),
   };
 }
 
-type Nullable<Row> = { [Key in keyof Row]: Row[Key] | null };
-
-/** Empty: there is none, or it cannot be read. */
-function readable({ id, host, sequence, toplevel, commit, issuedAt }: Nullable<ShortRow>): Counted[] {
-  if (id === null || host === null || sequence === null || toplevel === null || commit === null || issuedAt === null) return [];
-  return isReadable({ id, host, sequence, toplevel, commit, issuedAt }) ? [{ id, host, sequence, toplevel }] : [];
-}
-
-async function stableReleases(db: Database, repositoryId: string, names: readonly HostName[] | undefined): Promise<readonly Counted[]> {
-  const rows = await readAsText(db, SHORT, (selected) =>
-    selected
-      .from(hosts)
-      .innerJoin(releases, and(eq(releases.id, hosts.stableReleaseId), isReadableCounter(releases.sequence)))
-      .where(ofHosts(repositoryId, names)),
-  );
-  return rows.flatMap(readable);
-}
+type Nullable<Row> = { readonly [Key in keyof Row]: Row[Key] | null };

@@ -12,7 +12,8 @@ import {
   type RolloutOrders,
   type StoredAnswer,
 } from '@floe/model';
-import { and, asc, eq } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
@@ -22,11 +23,13 @@ import type { NewRolloutOrder } from './records.ts';
 import type { RolloutStore } from './store.ts';
 import { RowReader } from './row-reader.ts';
 import { isOneOf, storedText } from './rows.ts';
+import { nested } from './rows-as-text.ts';
 import { acknowledgements, freezes, hosts, repositories, rolloutOrders, rollouts } from './tables/index.ts';
 
 const MAX_REASON_CHARACTERS = 2_000;
 
 type Row = typeof rolloutOrders.$inferSelect;
+type FreezeRow = typeof freezes.$inferSelect;
 
 const LoosensColumn = v.pipe(v.array(storedText(2_000)), v.maxLength(MAX_LOOSENINGS));
 
@@ -50,7 +53,7 @@ function isKnown({ kind, role }: Row): boolean {
   return ROLLOUT_ORDERS.includes(kind) && ROLES.includes(role);
 }
 
-function toFreeze({ by, reason, at, until }: typeof freezes.$inferSelect): Freeze {
+function toFreeze({ by, reason, at, until }: FreezeRow): Freeze {
   return {
     by: storableText(by, 200),
     reason: storableText(reason, MAX_REASON_CHARACTERS),
@@ -65,27 +68,47 @@ export async function readOrders(db: Database, repositoryId: string, rolloutId: 
 }
 
 /** What people asked of a rollout, and what its probes answered last. */
-export async function readSaid(
-  db: Database,
-  repositoryId: string,
-  rolloutId: string,
-): Promise<{ readonly orders: RolloutOrders; readonly probes: readonly StoredAnswer[] }> {
-  const rows = await db
-    .select({ freeze: freezes, order: rolloutOrders, answers: answersColumn(rolloutId), stops: stopsColumn(repositoryId) })
+export interface Said {
+  readonly orders: RolloutOrders;
+  readonly probes: readonly StoredAnswer[];
+}
+
+/** {@link Said} of a rollout, as columns of a statement that reads something of it besides. */
+export function saidColumns(repositoryId: string, rolloutId: string | PgColumn) {
+  const freeze = nested({ row: freezes }, sql`${freezes} where ${freezes.repositoryId} = ${repositoryId}`);
+  const orders = nested({ row: rolloutOrders }, sql`${rolloutOrders} where ${rolloutOrders.rolloutId} = ${rolloutId}`);
+  const columns = { freeze: freeze.column, orders: orders.column, answers: answersColumn(rolloutId), stops: stopsColumn(repositoryId) };
+  return {
+    columns,
+    read: (row: Record<keyof typeof columns, unknown>): Said =>
+      toSaid(
+        freeze.read(row.freeze).flatMap((each) => each.row ?? []),
+        orders.read(row.orders).flatMap((each) => each.row ?? []),
+        row,
+      ),
+  };
+}
+
+async function readSaid(db: Database, repositoryId: string, rolloutId: string): Promise<Said> {
+  const said = saidColumns(repositoryId, rolloutId);
+  const [row] = await db
+    .select(said.columns)
     .from(repositories)
-    .leftJoin(freezes, eq(freezes.repositoryId, repositories.id))
-    .leftJoin(rolloutOrders, eq(rolloutOrders.rolloutId, rolloutId))
-    .where(eq(repositories.id, repositoryId))
-    .orderBy(asc(rolloutOrders.id));
-  const known = rows.flatMap(({ order: row }) => (row !== null && isKnown(row) ? [row] : []));
-  const freeze = rows[0]?.freeze ?? undefined;
+    // Of joined tables alone Drizzle writes columns with the names of their tables.
+    .leftJoin(sql`(select 1) as one`, sql`true`)
+    .where(eq(repositories.id, repositoryId));
+  return said.read(row ?? { freeze: null, orders: null, answers: null, stops: null });
+}
+
+function toSaid([freeze]: readonly FreezeRow[], rows: readonly Row[], { answers, stops: stopped }: Record<'answers' | 'stops', unknown>): Said {
+  const known = rows.filter(isKnown).toSorted((left, right) => left.id - right.id);
   const newest = (kind: Row['kind']): Row | undefined => known.findLast((row) => row.kind === kind);
   // Whoever asks to go back is heard, also beside somebody who only ends it at the same moment.
   const [resume, abort] = [newest('resume'), newest('abort')];
   const hotfixes = known.filter(({ kind }) => kind === 'hotfix');
   const hotfix = hotfixes[0];
   const now = hotfixes.filter(({ subject }) => subject === 1).map((row) => ({ ...toOrder(row), person: toApproval(row).person }));
-  const stops = toStops(rows[0]?.stops);
+  const stops = toStops(stopped);
   const orders = {
     ...NO_ORDERS,
     ...(stops.length === 0 ? {} : { stops }),
@@ -95,7 +118,7 @@ export async function readSaid(
     hotfix: hotfix === undefined ? undefined : { ...toOrder(hotfix), now },
     approvals: known.filter(({ kind }) => kind === 'approve').map(toApproval),
   };
-  return { orders, probes: toAnswers(rows[0]?.answers) };
+  return { orders, probes: toAnswers(answers) };
 }
 
 async function order(

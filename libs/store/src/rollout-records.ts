@@ -16,6 +16,7 @@ import type {
   SupersededInARow,
 } from '@floe/model';
 import type { AuditEntry } from './access-records.ts';
+import type { LostRollout } from './stable-contract.ts';
 import type { Timestamp } from './timestamp.ts';
 
 export interface Rollout {
@@ -126,6 +127,14 @@ export interface CompleteRollout {
   readonly policy: RolloutPolicy;
   /** Each host as the last complete rollout that had it left it, which may be an older one. */
   readonly known: readonly KnownHost[];
+}
+
+/** What was complete before a rollout is. */
+export interface CompleteBefore {
+  /** The newest other rollout of the repository that is COMPLETE. */
+  readonly last: CompleteRollout | undefined;
+  /** One that is not known, because the database was lost. */
+  readonly lost: LostRollout | undefined;
 }
 
 /** What a rollout that completes leaves of the hosts of its commit. */

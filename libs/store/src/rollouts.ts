@@ -26,11 +26,11 @@ import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './autho
 import { writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { notifying, type HintOrigin } from './hints.ts';
-import type { CompleteRollout, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
+import type { CompleteBefore, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
 import { lockHosts } from './host-rows.ts';
-import { leaveHosts, readKnownHosts } from './known-hosts.ts';
-import { lostComplete } from './lost-rollouts.ts';
+import { knownHostsColumn, leaveHosts, toKnownHosts } from './known-hosts.ts';
+import { lostColumn, toLost } from './lost-rollouts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
@@ -134,12 +134,27 @@ export function isFollowed(): SQL {
 
 /** The rollout of the newest matching revision that hosts follow. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
-  return await newestOf(db, and(where, isFollowed()));
+  return (await newestOf(db, and(where, isFollowed()), {}))?.rollout;
 }
 
-async function newestOf(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
+/** The same with columns of its own, as the statement yields them. */
+export async function newestRolloutWith<Columns extends Record<string, SQL>>(db: Database, where: SQL | undefined, columns: Columns) {
+  return await newestOf(db, and(where, isFollowed()), columns);
+}
+
+async function newestOf<Columns extends Record<string, SQL>>(
+  db: Database,
+  where: SQL | undefined,
+  columns: Columns,
+): Promise<{ readonly rollout: RolloutOfRevision; readonly row: Readonly<Record<keyof Columns, unknown>> } | undefined> {
   const [row] = await db
-    .select({ rollout: rollouts, sequence: revisions.sequence, policy: revisions.policy, revisionState: revisions.state })
+    .select({
+      beside: columns as Record<string, SQL>,
+      rollout: rollouts,
+      sequence: revisions.sequence,
+      policy: revisions.policy,
+      revisionState: revisions.state,
+    })
     .from(rollouts)
     .innerJoin(revisions, eq(revisions.id, rollouts.revisionId))
     .where(and(where, isReadableCounter(revisions.sequence)))
@@ -153,7 +168,9 @@ async function newestOf(db: Database, where: SQL | undefined): Promise<RolloutOf
   const rings = reader.json('rings', row.rollout.rings, RingsColumn);
   const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
   const authors = readAuthors(row.rollout, reader);
-  return { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, authors, revisionState: row.revisionState };
+  const rollout = { ...readRollout(row.rollout, reader), policy, sequence, rings, weaker, authors, revisionState: row.revisionState };
+  // Drizzle's type loses their names.
+  return { rollout, row: row.beside as Readonly<Record<keyof Columns, unknown>> };
 }
 
 function readAuthors(row: Row, reader: RowReader): RolloutAuthors | undefined {
@@ -331,10 +348,14 @@ async function saveCourse(
     .innerJoin(revisions, eq(revisions.id, moved.revisionId));
   if (saved === undefined) return undefined;
   if (course.state === 'COMPLETE') {
+    await lockHosts(
+      tx,
+      sql`${hosts.repositoryId} = (select ${revisions.repositoryId} from ${revisions} where ${revisions.id} = ${saved.revisionId})`,
+    );
     await advanceStable(tx, saved.revisionId, unasked);
     await noteSteppingStones(tx, saved.revisionId);
+    if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
   }
-  if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
   return saved;
 }
 
@@ -343,7 +364,6 @@ async function saveCourse(
  * not those of hosts that were not asked. A stable release never gets a lower sequence.
  */
 async function advanceStable(tx: Database, revisionId: string, unasked: readonly HostName[] = []): Promise<void> {
-  await lockHosts(tx, sql`${hosts.repositoryId} = (select ${revisions.repositoryId} from ${revisions} where ${revisions.id} = ${revisionId})`);
   await tx.execute(sql`
     update ${hosts} as h set stable_release_id = r.id,
       stable_by = case when (select s.toplevel from ${releases} s where s.id = h.stable_release_id) is distinct from r.toplevel then v.id else h.stable_by end
@@ -365,19 +385,24 @@ async function advanceStable(tx: Database, revisionId: string, unasked: readonly
       and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);
 }
 
-async function lastComplete(db: Database, revisionId: string): Promise<CompleteRollout | undefined> {
+async function completeBefore(db: Database, revisionId: string): Promise<CompleteBefore> {
   const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
   const isOther = and(eq(revisions.repositoryId, repository), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, revisionId));
-  const found = await newestRollout(db, isOther);
-  return found === undefined ? undefined : { revisionId: found.revisionId, policy: found.policy, known: await readKnownHosts(db, revisionId) };
+  const lost = lostColumn(revisionId);
+  const found = await newestRolloutWith(db, isOther, { known: knownHostsColumn, lost });
+  if (found !== undefined) {
+    const { revisionId: last, policy } = found.rollout;
+    return { last: { revisionId: last, policy, known: toKnownHosts(found.row.known) }, lost: toLost(found.row.lost) };
+  }
+  const [row] = await db.select({ lost }).from(sql`(select 1) as one`);
+  return { last: undefined, lost: toLost(row?.lost ?? null) };
 }
 
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin' | 'supersededInARow'> {
   return {
     save: async (decided, at, entries) => await save(db, origin, decided, at, entries),
-    ofRevision: async (revisionId) => await newestOf(db, eq(revisions.id, revisionId)),
-    lastComplete: async (revisionId) => await lastComplete(db, revisionId),
-    lostComplete: async (revisionId) => await lostComplete(db, revisionId),
+    ofRevision: async (revisionId) => (await newestOf(db, eq(revisions.id, revisionId), {}))?.rollout,
+    completeBefore: async (revisionId) => await completeBefore(db, revisionId),
     authorsOf: async (revisionId, forge, ring) => await authorsOf(db, revisionId, forge, ring),
     ...createRolloutOrders(db),
     ...createProbeAnswers(db),

@@ -13,8 +13,9 @@ export async function noteSteppingStones(tx: Database, revisionId: string): Prom
   const ofFleet = sql`(select h.host from ${hosts} h join ${revisions} v on v.repository_id = h.repository_id where v.id = ${revisionId})`;
   const list = sql`case when jsonb_typeof(v.policy -> 'steppingStones') = 'array' then v.policy -> 'steppingStones' else '[]'::jsonb end`;
   const named = sql`(select jsonb_array_elements_text(${list}) from ${revisions} v where v.id = ${revisionId})`;
-  await tx.execute(sql`delete from ${steppingStones} where host in ${ofFleet} and name not in ${named}`);
+  // Those that go and those that come have different names.
   await tx.execute(sql`
+    with gone as (delete from ${steppingStones} where host in ${ofFleet} and name not in ${named})
     insert into ${steppingStones} (host, name, release_id, sequence, toplevel)
     select h.host, n.name, r.id, r.sequence, r.toplevel
     from ${hosts} h

@@ -4,7 +4,7 @@ import type {
   AskedAnswer,
   BuildRow,
   CommitInfo,
-  CompleteRollout,
+  CompleteBefore,
   Deploy,
   DesiredRelease,
   DirectiveRow,
@@ -53,7 +53,7 @@ import type { TestingStore } from './testing-contract.ts';
 import type { HostRenames } from './rename-contract.ts';
 import type { ServerStore } from './server-contract.ts';
 import type { SigningStore } from './signing-contract.ts';
-import type { LostRollout, StableStore } from './stable-contract.ts';
+import type { StableStore } from './stable-contract.ts';
 
 export type StoreTarget =
   /** `dataDir` undefined: in memory, gone with the process; `image`: what it begins with, as PGlite dumps it. */
@@ -231,10 +231,8 @@ export interface RolloutStore {
   supersededInARow(repositoryId: string): Promise<NextOfFleet['superseded'] | undefined>;
   /** That of a revision, whether hosts follow it or not; undefined: it has none. */
   ofRevision(revisionId: string): Promise<PolicedRollout | undefined>;
-  /** The newest other rollout of the revision's repository that is COMPLETE. */
-  lastComplete(revisionId: string): Promise<CompleteRollout | undefined>;
-  /** A rollout was complete before the revision that {@link RolloutStore.lastComplete} does not know, because the database was lost. */
-  lostComplete(revisionId: string): Promise<LostRollout | undefined>;
+  /** What was complete before a revision is. */
+  completeBefore(revisionId: string): Promise<CompleteBefore>;
   /**
    * Who pushed the commits of the revision, logins at `forge`, and who signed them: those that the last other complete rollout of its
    * repository did not have in which the ring had its approvals, or needed none. Undefined: that forge did not tell of each push, or there

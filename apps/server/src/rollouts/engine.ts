@@ -36,11 +36,11 @@ import { describeStep } from './describe-step.ts';
 import { KnownFacts, rolloutFacts } from './facts.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
-import { areOpen, readInForce, weakerThanBefore } from './policy-before.ts';
+import { areOpen, readInForce, readOnce, weakerThanBefore, type PolicyStore } from './policy-before.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
-    rollouts: 'save' | 'lastComplete' | 'lostComplete' | 'authorsOf';
+    rollouts: 'save' | 'completeBefore' | 'authorsOf';
     revisions: 'evaluations';
   }> &
     Pick<PlainStore, 'decide'>;
@@ -85,11 +85,12 @@ export class RolloutEngine {
     if (rollout === undefined || rollout.unreadable !== undefined) return { fleet, isMoved: false, dueInMs: undefined };
     const now = clock.now();
     const { policy } = rollout;
-    const rings = await this.#ringsOf(rollout, policy, fleet.hosts);
+    const before = readOnce(store);
+    const rings = await this.#ringsOf(rollout, fleet.hosts, before);
     // A host that joins may have moved: what it loosens is asked for then.
     const known = rings === rollout.rings ? rollout.weaker : undefined;
-    const compared = known ?? (await weakerThanBefore(store, rollout));
-    const { decision, facts, weaker, left } = await this.#decide({ ...rollout, rings, weaker: compared }, fleet.hosts, now);
+    const compared = known ?? (await weakerThanBefore(before, rollout));
+    const { decision, facts, weaker, left } = await this.#decide({ ...rollout, rings, weaker: compared }, { hosts: fleet.hosts, before, now });
     const { course, steps } = decision;
     const authors = await this.#authorsOf({ ...rollout, course }, weaker);
     // Where it has come may be where it holds up no newer one any more.
@@ -120,7 +121,10 @@ export class RolloutEngine {
   }
 
   /** `weaker`: as it is known by the end of the decision. */
-  async #decide(rollout: CurrentRollout & { readonly weaker: readonly Loosening[] }, hosts: readonly FleetHost[], now: number): Promise<Decided> {
+  async #decide(
+    rollout: CurrentRollout & { readonly weaker: readonly Loosening[] },
+    { hosts, before, now }: { readonly hosts: readonly FleetHost[]; readonly before: PolicyStore; readonly now: number },
+  ): Promise<Decided> {
     const decide = (weaker: readonly Loosening[]): Omit<Decided, 'left'> => {
       const facts = rolloutFacts({ ...rollout, weaker }, hosts, now, this.#known);
       return { facts, weaker, decision: decideRollout(rollout.course, facts, now) };
@@ -128,10 +132,10 @@ export class RolloutEngine {
     const first = decide(rollout.weaker);
     if (!isCompleted(first.decision)) return { ...first, left: undefined };
     // What it leaves is what later commits are compared with: also the place of a host that is evaluated by now, and not built yet.
-    const own = await readInForce(this.#deps.store, rollout.revisionId, rollout.policy);
-    const weaker = await weakerThanBefore(this.#deps.store, rollout, own);
+    const own = await readInForce(before, rollout.revisionId, rollout.policy);
+    const weaker = await weakerThanBefore(before, rollout, own);
     const decided = isDeepStrictEqual(weaker, first.weaker) ? first : decide(weaker);
-    return { ...decided, left: isCompleted(decided.decision) ? await this.#leftBy(rollout, own) : undefined };
+    return { ...decided, left: isCompleted(decided.decision) ? await leftBy(rollout, own, before) : undefined };
   }
 
   /** The revision that waits begins as soon as nothing is finished first: then all that was read is of the rollout before it. */
@@ -166,23 +170,17 @@ export class RolloutEngine {
     return isDeepStrictEqual(found, authors) ? authors : found;
   }
 
-  /** What stays with its hosts when it completes, for the commits to come. */
-  async #leftBy({ revisionId, policy }: CurrentRollout, own: PolicyInForce): Promise<LeftHosts> {
-    const last = await this.#deps.store.rollouts.lastComplete(revisionId);
-    return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
-  }
-
   /**
    * The ring of each host, frozen when the rollout begins. A host that came later joins the first ring that has not passed yet, if its
    * own is one of those that have. Undefined: there is one ring, without anything that a host could loosen by how it joins.
    */
-  async #ringsOf(rollout: CurrentRollout, policy: RolloutPolicy, hosts: readonly FleetHost[]): Promise<CurrentRollout['rings']> {
-    const { rings, course, weaker = [] } = rollout;
+  async #ringsOf(rollout: CurrentRollout, hosts: readonly FleetHost[], before: PolicyStore): Promise<CurrentRollout['rings']> {
+    const { policy, rings, course, weaker = [] } = rollout;
     if (areOpen(policy) && weaker.length === 0) return rings;
     const isIn = ({ row, situation }: FleetHost): boolean => situation.rollout !== undefined || rollout.coming?.has(row.host) === true;
     const missing = hosts.filter((each) => isIn(each) && rings?.has(each.row.host) !== true);
     if (rings !== undefined && missing.length === 0) return rings;
-    const evaluations = new Map((await this.#deps.store.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
+    const evaluations = new Map((await before.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
     const candidates = missing.map(({ row: { host } }) => ({ host, labels: evaluations.get(host)?.labels ?? [], ring: evaluations.get(host)?.ring }));
     const { ringOf } = assignRings(policy, candidates);
     // After the end each asks its own ring, and that one all that it asked of others.
@@ -193,7 +191,7 @@ export class RolloutEngine {
     return new Map([
       ...(rings ?? []),
       ...joined,
-      ...(await this.#ringsOfGone(rollout, hosts, { evaluations, joined: new Map([...(rings ?? []), ...joined]) })),
+      ...(await this.#ringsOfGone(rollout, hosts, { before, evaluations, joined: new Map([...(rings ?? []), ...joined]) })),
     ]);
   }
 
@@ -204,7 +202,15 @@ export class RolloutEngine {
   async #ringsOfGone(
     { revisionId, policy }: CurrentRollout,
     hosts: readonly FleetHost[],
-    { evaluations, joined }: { readonly evaluations: ReadonlyMap<HostName, Evaluation>; readonly joined: ReadonlyMap<HostName, number> },
+    {
+      before,
+      evaluations,
+      joined,
+    }: {
+      readonly before: PolicyStore;
+      readonly evaluations: ReadonlyMap<HostName, Evaluation>;
+      readonly joined: ReadonlyMap<HostName, number>;
+    },
   ): Promise<readonly (readonly [HostName, number])[]> {
     const renamed = namesFrom([...evaluations.values()]);
     const isGone = ({ row: { host } }: FleetHost): boolean => {
@@ -213,11 +219,17 @@ export class RolloutEngine {
     };
     const gone = hosts.filter((each) => takesPart(each.row) && isGone(each) && (each.quarantines.length > 0 || each.row.went !== undefined));
     if (gone.length === 0) return [];
-    const { known = [] } = (await this.#deps.store.rollouts.lastComplete(revisionId)) ?? {};
+    const { known = [] } = (await before.rollouts.completeBefore(revisionId)).last ?? {};
     const ringBefore = new Map(known.map(({ host, ring }) => [host, policy.rings.findIndex(({ name }) => name === ring)]));
     // Where nobody knows, the first one, which is the strictest.
     return gone.map(({ row: { host } }) => [host, joined.get(renamed.get(host) ?? host) ?? Math.max(0, ringBefore.get(host) ?? 0)] as const);
   }
+}
+
+/** What stays with its hosts when it completes, for the commits to come. */
+async function leftBy({ revisionId, policy }: CurrentRollout, own: PolicyInForce, { rollouts }: PolicyStore): Promise<LeftHosts> {
+  const { last } = await rollouts.completeBefore(revisionId);
+  return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
 }
 
 /** What a look at a rollout comes to, with what it was made from. */

@@ -14,7 +14,7 @@ export interface FindPlanDeps {
     hosts: 'fleet';
     repositories: 'get';
     revisions: 'get' | 'byShaPrefix' | 'evaluations' | 'waiting';
-    rollouts: 'lastComplete' | 'lostComplete' | 'supersededInARow' | 'freezeOf';
+    rollouts: 'completeBefore' | 'supersededInARow' | 'freezeOf';
   }>;
   readonly repository: Repository;
 }

@@ -14,7 +14,24 @@ import type { LostRollout, StorePart } from '@floe/store';
 import { looseningsOf, LOST_POLICY } from './loosenings.ts';
 
 /** Where the policies, and the hosts that they are about, are read. */
-export type PolicyStore = StorePart<{ rollouts: 'lastComplete' | 'lostComplete'; revisions: 'evaluations' }>;
+export type PolicyStore = StorePart<{ rollouts: 'completeBefore'; revisions: 'evaluations' }>;
+
+/** The same for one look, in which several ask for the same: each is read once. */
+export function readOnce({ rollouts, revisions }: PolicyStore): PolicyStore {
+  return {
+    rollouts: { completeBefore: once(async (id) => await rollouts.completeBefore(id)) },
+    revisions: { evaluations: once(async (id) => await revisions.evaluations(id)) },
+  };
+}
+
+function once<Found>(read: (id: string) => Promise<Found>): (id: string) => Promise<Found> {
+  const found = new Map<string, Promise<Found>>();
+  return async (id) => {
+    const known = found.get(id) ?? read(id);
+    found.set(id, known);
+    return await known;
+  };
+}
 
 /** Of which revision, with its policy. */
 interface OfRevision {
@@ -30,7 +47,7 @@ export interface InForce extends PolicyInForce {
 /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
 export async function weakerThanBefore(store: PolicyStore, { revisionId, policy }: OfRevision, own?: InForce): Promise<readonly Loosening[]> {
   const { rollouts } = store;
-  const [last, lost] = await Promise.all([rollouts.lastComplete(revisionId), rollouts.lostComplete(revisionId)]);
+  const { last, lost } = await rollouts.completeBefore(revisionId);
   if (lost !== undefined) return await weakerThanLost(store, { revisionId, policy }, lost);
   if (last === undefined || areOpen(last.policy, policy)) return [];
   const [before, found] = await Promise.all([readInForce(store, last.revisionId, last.policy), own ?? readInForce(store, revisionId, policy)]);

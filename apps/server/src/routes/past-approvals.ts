@@ -2,7 +2,7 @@ import { hasApprovals, isRingPromoted, ringIn, type HostName, type ReleaseRef } 
 import type { FleetHost, PolicedRollout, Revision, StorePart } from '@floe/store';
 
 export interface PastApprovalsDeps {
-  readonly store: StorePart<{ rollouts: 'ofRevision' | 'lastComplete' | 'lostComplete' }>;
+  readonly store: StorePart<{ rollouts: 'ofRevision' | 'completeBefore' }>;
 }
 
 /** What is asked of a rollout. */
@@ -52,8 +52,7 @@ function neverBegun({ id, policy }: Revision): Asked {
 async function isApprovedFirst({ store }: PastApprovalsDeps, host: HostName, rollout: Asked): Promise<boolean> {
   if (rollout.unreadable !== undefined || hasApprovals(rollout.policy, ringIn(rollout)(host))) return true;
   if (rollout.state === 'COMPLETE' || rollout.weaker?.length === 0) return false;
-  const lost = await store.rollouts.lostComplete(rollout.revisionId);
+  const { last, lost } = await store.rollouts.completeBefore(rollout.revisionId);
   if (lost !== undefined) return !lost.isDefault;
-  const before = await store.rollouts.lastComplete(rollout.revisionId);
-  return before !== undefined && hasApprovals(before.policy);
+  return last !== undefined && hasApprovals(last.policy);
 }

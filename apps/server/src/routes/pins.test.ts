@@ -73,8 +73,8 @@ function withHost(given: Given = {}) {
       },
       submissions: { cancel: async () => await Promise.resolve(false) },
       rollouts: {
-        lastComplete: async () => await Promise.resolve(given.before && { revisionId: 'before', policy: given.before, known: [] }),
-        lostComplete: async () => await Promise.resolve(given.lost),
+        completeBefore: async () =>
+          await Promise.resolve({ last: given.before && { revisionId: 'before', policy: given.before, known: [] }, lost: given.lost }),
         ofRevision: async () => await Promise.resolve(('named' in given ? given.named : given.rollout) as PolicedRollout | undefined),
       },
       revisions: {

@@ -38,7 +38,7 @@ export interface PinDeps {
   readonly auth: Auth;
   readonly store: StorePart<{
     hosts: 'fleet';
-    rollouts: 'ofRevision' | 'lastComplete' | 'lostComplete';
+    rollouts: 'ofRevision' | 'completeBefore';
     revisions: 'byShaPrefix';
     releases: 'ofRevision' | 'commitsOf' | 'toOffer';
   }> &

@@ -45,8 +45,7 @@ export function engineOver(answers: {
     store: {
       rollouts: {
         save: async (decided) => await Promise.resolve(answers.save(decided)),
-        lastComplete: async () => await Promise.resolve(answers.lastComplete),
-        lostComplete: async () => await Promise.resolve(undefined),
+        completeBefore: async () => await Promise.resolve({ last: answers.lastComplete, lost: undefined }),
         authorsOf: async () => await Promise.resolve(undefined),
       },
       revisions: {

@@ -90,7 +90,7 @@ export async function prepareRevision(deps: PipelineDeps, received: Revision, si
   const revision = { ...received, policy: taken.policy };
   const before = await hostsBefore(deps, revision, released.size);
   // The list would loosen its own limit: it is the one in force that counts, and its own where that is stricter.
-  const inForce = (await store.rollouts.lastComplete(revision.id))?.policy ?? DEFAULT_POLICY;
+  const inForce = (await store.rollouts.completeBefore(revision.id)).last?.policy ?? DEFAULT_POLICY;
   const shrinkLimits = [inForce.shrink, revision.policy.shrink];
   if (shrinkLimits.some((limit) => isSuspiciousShrink(before, hosts.length, limit))) {
     const gone = diffFleet([], [...hosts, ...clashing], await lookedAfter(deps, revision, released)).removed.toSorted();

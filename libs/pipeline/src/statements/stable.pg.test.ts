@@ -13,7 +13,7 @@ import {
 } from '@floe/model';
 import { seal, type StableStatement } from '@floe/protocol';
 import { createLogger, generateKeyPem, signerFromPem, systemClock } from '@floe/runtime';
-import type { FleetHost, Repository, Store } from '@floe/store';
+import type { FleetHost, LostRollout, Repository, Store } from '@floe/store';
 import type { PostgresServer } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -207,9 +207,9 @@ class World {
   }
 
   /** Of the newest commit: whether what was complete before it is lost. */
-  async lost(): ReturnType<Store['rollouts']['lostComplete']> {
+  async lost(): Promise<LostRollout | undefined> {
     const newest = await this.store.revisions.newest((await this.repository()).id);
-    return newest === undefined ? undefined : await this.store.rollouts.lostComplete(newest.id);
+    return newest === undefined ? undefined : (await this.store.rollouts.completeBefore(newest.id)).lost;
   }
 
   async stable(): Promise<Record<string, number | undefined>> {
