@@ -39,30 +39,41 @@ async function headOf(db: Database): Promise<AuditHead | undefined> {
 }
 
 /** Of two that append at once, one waits: otherwise both would follow the same entry. */
-async function appendChained(tx: Database, rows: readonly ChainedContent[], more: Pick<Row, 'count' | 'lastAt'>): Promise<void> {
+async function appendChained(
+  tx: Database,
+  rows: readonly ChainedContent[],
+  more: Pick<Row, 'count' | 'lastAt'>,
+  after?: string | null,
+): Promise<void> {
   if (rows.length === 0) return;
-  let last = (await headOf(tx))?.hash ?? '';
+  let last = (after === undefined ? (await headOf(tx))?.hash : after) ?? '';
   const chained = rows.map((row) => ({ ...row, ...more, hash: (last = auditHash(last, auditContent(row))) }));
   await tx.insert(auditLog).values(chained);
 }
 
 async function append(db: Database, entry: AuditEntry): Promise<void> {
-  await writeLogged(db, async (_tx, log) => await log(entry));
+  await writeLogged(db, async (_tx, log) => await log([entry]));
 }
+
+/**
+ * The hash of the last entry, as a column of another statement of {@link writeLogged}, that has written no entry yet: who has it appends without
+ * asking for it.
+ */
+export const LAST_HASH = sql<string | null>`(select l.hash from audit_log l where l.hash is not null order by l.id desc limit 1)`;
+
+/** `after`: {@link LAST_HASH}, where it was read. */
+type Log = (entries: readonly AuditEntry[], after?: string | null) => Promise<void>;
 
 /**
  * Writes a decision, and its entries where `log` is called. The lock closes a race: of two who decide at once, the one whose word counts could be
  * the first in the log. It comes before all locks of rows, and nobody appends who holds a row that such a decision locks.
  */
-export async function writeLogged<Result>(
-  db: Database,
-  write: (tx: Database, log: (...entries: readonly AuditEntry[]) => Promise<void>) => Promise<Result>,
-): Promise<Result> {
+export async function writeLogged<Result>(db: Database, write: (tx: Database, log: Log) => Promise<Result>): Promise<Result> {
   return await db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${APPEND_LOCK})`);
-    return await write(tx, async (...entries) => {
+    return await write(tx, async (entries, after) => {
       const rows = entries.map((entry) => ({ ...toRow(entry), refusedOn: null }));
-      await appendChained(tx, rows, { count: 1, lastAt: null });
+      await appendChained(tx, rows, { count: 1, lastAt: null }, after);
     });
   });
 }

@@ -309,7 +309,7 @@ export async function decideLogged<Result>(db: Database, work: (tx: Database) =>
     return await writeLogged(db, async (tx, log) => {
       const { result, entries } = await work(tx);
       if (entries.length === 0) throw (nothing = new NothingDecided(result));
-      await log(...entries);
+      await log(entries);
       return result;
     });
   } catch (error) {

@@ -199,7 +199,7 @@ export function createHandoverStore(db: Database): HandoverStore {
           .set({ state: 'REFUSED', result: storableText(result, MAX_RESULT_CHARACTERS), endedAt: at, systems: [] })
           .where(and(eq(handovers.id, id), isWaiting))
           .returning({ id: handovers.id });
-        if (ended.length > 0) await log(entry);
+        if (ended.length > 0) await log([entry]);
         return ended.length > 0;
       }),
     take: async (id, commit, systems, at) => await take(db, id, commit, systems, at),

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, startPostgres, type PostgresServer } from '@floe/testkit';
+import postgres from 'postgres';
 import { openStore } from './open.ts';
 import type { Hint, Store } from './store.ts';
 import {
@@ -26,12 +27,15 @@ const ROUNDS = 15;
 let server: PostgresServer;
 let one: Store;
 let two: Store;
+let beside: postgres.Sql;
 beforeAll(async () => {
   server = await startPostgres();
   one = await openStore({ kind: 'postgres', url: server.url }, storeDeps());
   two = await openStore({ kind: 'postgres', url: server.url }, storeDeps());
+  beside = postgres({ host: server.socketFolder, username: 'floe', database: 'floe', max: 2, onnotice: () => undefined });
 });
 afterAll(async () => {
+  await beside?.end();
   await one?.[Symbol.asyncDispose]();
   await two?.[Symbol.asyncDispose]();
   await server?.[Symbol.asyncDispose]();
@@ -136,6 +140,34 @@ describe('of two processes at once', () => {
     });
   });
 
+  test('one desires by what a host was told before the other, which it waited for: the host is told nothing', async () => {
+    await rounds(async () => {
+      const repository = await newRepository(one);
+      const hosts = [newHost(), newHost()].toSorted();
+      const [moved, still] = hosts;
+      if (moved === undefined || still === undefined) throw new Error('no hosts');
+      await publishNext(one, repository, commit('a'), hosts);
+      const wanted = await Promise.all(
+        hosts.map(async (host) => {
+          const release = await newestRelease(one, repository, host);
+          if (release === undefined) throw new Error('no release');
+          return { ...release, epoch: 0 };
+        }),
+      );
+      let desired: ReturnType<Store['hosts']['desire']> | undefined;
+      await beside.begin(async (tx) => {
+        await tx`update hosts set epoch = 7 where host = ${moved}`;
+        desired = one.hosts.desire(wanted, 1);
+        await eventually('it waits for the lock', async () => {
+          const [waiting] = await beside`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%desired_release_id%'`;
+          return waiting;
+        });
+      });
+      expect(await desired).toEqual([{ host: still, epoch: 1 }]);
+      expect(await one.hosts.get(moved)).toMatchObject({ epoch: 7, desired: undefined });
+    });
+  });
+
   test('both store reports of the same hosts, in opposite orders', async () => {
     const repository = await newRepository(one);
     const hosts = Array.from({ length: 200 }, newHost);
@@ -213,10 +245,15 @@ describe('of two processes at once', () => {
       await eventually('the other hears of it', () => (heard.two.length > before ? true : undefined));
       expect(heard.two.slice(before)).toEqual(hints);
     }
+    // A repeat, which changes nothing, tells nobody.
+    const before = heard.two.length;
+    if (latest !== undefined) expect(await one.hosts.desire([latest], 1)).toEqual([]);
     // What comes after them is heard, so that they would have been.
     const marker = { topic: 'repository', id: repository.id } as const;
     await one.repositories.wake(repository.id);
     await eventually('the marker is heard', () => (heard.one.length > 0 ? true : undefined));
     expect(heard.one).toEqual([marker]);
+    await eventually('the other hears the marker', () => (heard.two.length > before ? true : undefined));
+    expect(heard.two.slice(before)).toEqual([marker]);
   });
 });

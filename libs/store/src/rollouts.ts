@@ -23,18 +23,18 @@ import {
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
-import { writeLogged } from './audit.ts';
+import { LAST_HASH, writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
 import { notifying, type HintOrigin } from './hints.ts';
 import type { CompleteBefore, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
 import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
-import { lockHosts } from './host-rows.ts';
+import { lockedHosts } from './host-rows.ts';
 import { knownHostsColumn, leaveHosts, toKnownHosts } from './known-hosts.ts';
 import { lostColumn, toLost } from './lost-rollouts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
-import { noteSteppingStones } from './stepping-stones.ts';
+import { hasSteppingStones, noteSteppingStones } from './stepping-stones.ts';
 import { HostNameText, storedText, StorePathText } from './rows.ts';
 import type { RolloutStore } from './store.ts';
 import { evaluations, hosts, releases, revisions, rollouts } from './tables/index.ts';
@@ -311,7 +311,11 @@ async function save(db: Database, origin: HintOrigin, decided: RolloutDecided, a
   return await writeLogged(db, async (tx, log) => {
     const saved = await saveCourse(tx, origin, decided, at);
     // Under the commit, as what people decide about it.
-    if (saved !== undefined) await log(...entries.map((entry) => ({ ...entry, subject: saved.sha })));
+    if (saved !== undefined)
+      await log(
+        entries.map((entry) => ({ ...entry, subject: saved.sha })),
+        saved.lastHash,
+      );
     return saved !== undefined;
   });
 }
@@ -322,7 +326,7 @@ async function saveCourse(
   origin: HintOrigin,
   { id, version, course, rings, weaker, authors, unasked, left }: RolloutDecided,
   at: number,
-): Promise<{ readonly sha: CommitSha } | undefined> {
+): Promise<{ readonly sha: CommitSha; readonly lastHash: string | null } | undefined> {
   // Of a commit that is evaluated again nothing is decided: it has no hosts for now.
   const hasHosts = sql`exists (select from ${revisions} where ${revisions.id} = ${rollouts.revisionId} and ${isHandingOut(revisions.state)})`;
   const moved = tx.$with('moved').as(
@@ -343,17 +347,22 @@ async function saveCourse(
     json_build_object('topic', 'revision', 'id', ${moved.revisionId}, 'origin', ${origin}::text), json_build_object('topic', 'host', 'host', '*', 'origin', ${origin}::text))`;
   const [saved] = await tx
     .with(moved)
-    .select({ revisionId: revisions.id, sha: revisions.sha, told: sql`${notifying(hints)}` })
+    .select({
+      revisionId: revisions.id,
+      sha: revisions.sha,
+      lastHash: LAST_HASH,
+      hasStones: sql<boolean>`${hasSteppingStones(revisions.policy)}`,
+      told: sql`${notifying(hints)}`,
+      // After the rollout's row, as everywhere. What follows reads the hosts as they are once they are locked.
+      locked:
+        course.state === 'COMPLETE' ? sql`(select count(*) from (${lockedHosts(eq(hosts.repositoryId, revisions.repositoryId))}) as locked)` : sql`0`,
+    })
     .from(moved)
     .innerJoin(revisions, eq(revisions.id, moved.revisionId));
   if (saved === undefined) return undefined;
   if (course.state === 'COMPLETE') {
-    await lockHosts(
-      tx,
-      sql`${hosts.repositoryId} = (select ${revisions.repositoryId} from ${revisions} where ${revisions.id} = ${saved.revisionId})`,
-    );
     await advanceStable(tx, saved.revisionId, unasked);
-    await noteSteppingStones(tx, saved.revisionId);
+    if (saved.hasStones) await noteSteppingStones(tx, saved.revisionId);
     if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
   }
   return saved;

@@ -1,9 +1,19 @@
 import { RING_NAME_FORM, STORE_PATH_FORM, type HostName, type StorePath, type SteppingStone } from '@floe/model';
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
+import type { PgColumn } from 'drizzle-orm/pg-core';
 import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { evaluations, hosts, releases, revisions, steppingStones } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
+
+/** The names of a policy's stones. */
+const namesIn = (policy: SQL): SQL =>
+  sql`case when jsonb_typeof(${policy} -> 'steppingStones') = 'array' then ${policy} -> 'steppingStones' else '[]'::jsonb end`;
+
+/** Whether {@link noteSteppingStones} has anything to do for a rollout with this policy, as a column of another statement: most fleets have no stones. */
+export function hasSteppingStones(policy: PgColumn): SQL {
+  return sql`(exists (select from stepping_stones) or ${namesIn(sql`${policy}`)} <> '[]'::jsonb)`;
+}
 
 /**
  * In the transaction that completes a rollout, after its releases became stable: those of a stone whose name its policy has for the first time
@@ -11,8 +21,7 @@ import { isReadableCounter } from './unreadable.ts';
  */
 export async function noteSteppingStones(tx: Database, revisionId: string): Promise<void> {
   const ofFleet = sql`(select h.host from ${hosts} h join ${revisions} v on v.repository_id = h.repository_id where v.id = ${revisionId})`;
-  const list = sql`case when jsonb_typeof(v.policy -> 'steppingStones') = 'array' then v.policy -> 'steppingStones' else '[]'::jsonb end`;
-  const named = sql`(select jsonb_array_elements_text(${list}) from ${revisions} v where v.id = ${revisionId})`;
+  const named = sql`(select jsonb_array_elements_text(${namesIn(sql`v.policy`)}) from ${revisions} v where v.id = ${revisionId})`;
   // Those that go and those that come have different names.
   await tx.execute(sql`
     with gone as (delete from ${steppingStones} where host in ${ofFleet} and name not in ${named})

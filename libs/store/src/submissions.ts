@@ -112,7 +112,7 @@ export function createSubmissionStore(db: Database): SubmissionStore {
     fail: async (id, result, at, entry) =>
       await writeLogged(db, async (tx, log) => {
         if ((await end(tx, id, { state: 'FAILED', result }, at)) === undefined) return false;
-        await log(entry);
+        await log([entry]);
         return true;
       }),
     cancel: async (host, result, at) =>
@@ -148,7 +148,7 @@ export function createSubmissionStore(db: Database): SubmissionStore {
           .insert(pins)
           .values({ host, kind: 'pin', ...set })
           .onConflictDoUpdate({ target: [pins.host, pins.kind], set });
-        await log(entry);
+        await log([entry]);
         return true;
       }),
   };

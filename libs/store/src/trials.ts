@@ -138,7 +138,7 @@ async function logEnd(db: Database, { host, id }: Pick<Trial, 'host' | 'id'>, en
       .where(and(eq(trials.host, host), eq(trials.id, id), eq(trials.isEndLogged, false)))
       .returning({ host: trials.host });
     if (marked.length === 0) return false;
-    await log(entry);
+    await log([entry]);
     return true;
   });
 }
