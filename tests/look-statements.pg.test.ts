@@ -136,7 +136,7 @@ describe.each(COUNTED_DATABASES)('a whole look of the server, on $name', (kind) 
     const fleet = await fleetOf(count, database, storesOn(database.db, { ...systemClock, now: () => 1_000_000 }));
     // The second commit is compared with the first.
     for (const commitOf of ['first', 'second']) {
-      const looks: Record<string, number> = {};
+      const looks: Partial<Record<keyof typeof LOOKS, number>> = {};
       await fleet.publish();
       looks.begins = await fleet.statements();
       looks.quiet = await fleet.statements();

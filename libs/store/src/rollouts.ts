@@ -22,6 +22,7 @@ import {
 } from '@floe/model';
 import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
+import { advanceStable } from './advance-stable.ts';
 import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
 import { LAST_HASH, writeLogged } from './audit.ts';
 import type { Database } from './database.ts';
@@ -37,7 +38,7 @@ import { RowReader } from './row-reader.ts';
 import { hasSteppingStones, noteSteppingStones } from './stepping-stones.ts';
 import { HostNameText, storedText, StorePathText } from './rows.ts';
 import type { RolloutStore } from './store.ts';
-import { evaluations, hosts, releases, revisions, rollouts } from './tables/index.ts';
+import { hosts, revisions, rollouts } from './tables/index.ts';
 import { isHandingOut, isUnfinishedRollout } from './tables/unfinished.ts';
 import { isReadableCounter } from './unreadable.ts';
 
@@ -147,9 +148,10 @@ async function newestOf<Columns extends Record<string, SQL>>(
   where: SQL | undefined,
   columns: Columns,
 ): Promise<{ readonly rollout: RolloutOfRevision; readonly row: Readonly<Record<keyof Columns, unknown>> } | undefined> {
+  const beside: Record<string, SQL> = columns;
   const [row] = await db
     .select({
-      beside: columns as Record<string, SQL>,
+      beside,
       rollout: rollouts,
       sequence: revisions.sequence,
       policy: revisions.policy,
@@ -366,32 +368,6 @@ async function saveCourse(
     if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
   }
   return saved;
-}
-
-/**
- * The releases of a complete rollout become the stable ones of its hosts, also those of hosts that the revision did not change, but
- * not those of hosts that were not asked. A stable release never gets a lower sequence.
- */
-async function advanceStable(tx: Database, revisionId: string, unasked: readonly HostName[] = []): Promise<void> {
-  await tx.execute(sql`
-    update ${hosts} as h set stable_release_id = r.id,
-      stable_by = case when (select s.toplevel from ${releases} s where s.id = h.stable_release_id) is distinct from r.toplevel then v.id else h.stable_by end
-    from ${revisions} v
-    cross join lateral (select n.host from ${hosts} n where n.repository_id = v.repository_id) n
-    cross join lateral (
-      select c.id, c.host, c.toplevel, c.sequence, c.revision_id from ${releases} c
-      where c.repository_id = v.repository_id and c.host = n.host and not c.is_submitted and c.sequence between 0 and v.sequence
-      order by c.sequence desc limit 1
-    ) r
-    left join ${evaluations} e on e.revision_id = v.id and e.host = n.host
-    where v.id = ${revisionId} and h.host = n.host and n.host not in (select jsonb_array_elements_text(${JSON.stringify(unasked)}::text::jsonb))
-      and (r.revision_id = v.id or (e.outcome in ('CHANGED', 'NEW', 'UNCHANGED') and e.toplevel = r.toplevel))
-      and h.stable_release_id is distinct from r.id
-      and not exists (
-        select from quarantine_orders q join revisions qv on qv.repository_id = q.repository_id and qv.sha = q.commit
-        join evaluations qe on qe.revision_id = qv.id and qe.host = h.host and qe.toplevel = r.toplevel
-        where q.repository_id = v.repository_id and (q.subject = h.host or (q.subject = '*' and qe.outcome in ('CHANGED', 'NEW'))))
-      and not exists (select from ${releases} s where s.id = h.stable_release_id and s.sequence > r.sequence)`);
 }
 
 async function completeBefore(db: Database, revisionId: string): Promise<CompleteBefore> {
