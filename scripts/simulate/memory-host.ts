@@ -3,6 +3,7 @@ import {
   isLastWord,
   pendingStone,
   resolve,
+  stateAfterTrial,
   wentAfterTrial,
   type HostName,
   type HostSituation,
@@ -99,7 +100,8 @@ export class StoredHost {
     return { retryEpoch: retryEpoch !== undefined && epoch >= retryEpoch ? undefined : retryEpoch };
   }
 
-  connect({ sessionId, system, observed, state, stateToplevel, epoch, at }: HostPresence): HostRow {
+  connect({ sessionId, system, observed, state: told, stateToplevel, epoch, at }: HostPresence): HostRow {
+    const state = stateAfterTrial({ state: told, subject: stateToplevel, epoch }, { trial: this.#trial, epoch: this.#row.epoch });
     const said = { sessionId, system, observed, state, stateToplevel, lastSeenAt: at };
     this.write({ isConnected: true, ...said, ...this.#endRetry(epoch) });
     return this.#row;
@@ -116,8 +118,8 @@ export class StoredHost {
     const subject = toplevel ?? undefined;
     const isEndedNow = trial?.isOpen === true && isLastWord(trial, { state, subject, epoch });
     const went = wentAfterTrial(row.went, { state, subject, epoch }, { trial, epoch: row.epoch });
-    // That it refused to try something is no refusal of what the fleet has.
-    const said = { state: isEndedNow && state === 'REJECTED' ? ('IDLE' as const) : state, stateToplevel: subject, observed, lastSeenAt: receivedAt };
+    const counts = stateAfterTrial({ state, subject, epoch }, { trial, epoch: row.epoch });
+    const said = { state: counts, stateToplevel: subject, observed, lastSeenAt: receivedAt };
     this.write({ reportSeq: seq, ...said, went, ...this.#endRetry(epoch) });
     if (isEndedNow) this.endTrial(trial.id);
     if (state !== 'ROLLED_BACK' || subject === undefined || this.#quarantines.has(subject)) return;

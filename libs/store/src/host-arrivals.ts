@@ -1,6 +1,6 @@
-import type { HostName, StorePath } from '@floe/model';
+import { stateAfterTrial, type HostName, type StorePath, type TrialOfReports } from '@floe/model';
 import { isFloeError } from '@floe/runtime';
-import { and, asc, getTableColumns, isNull, sql, type SQL } from 'drizzle-orm';
+import { asc, getTableColumns, sql, type SQL } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { missingRow, translateError } from './errors.ts';
 import { Gathered } from './gathered.ts';
@@ -39,10 +39,13 @@ interface Arrival {
 type Changes = Partial<StoredHost>;
 
 /** What a hello changes of its host's row, which is locked. */
-async function changesBy(tx: Database, row: StoredHost, presence: HostPresence, tried: StorePath | undefined): Promise<Changes> {
+async function changesBy(tx: Database, row: StoredHost, presence: HostPresence, trial: TrialOfReports | undefined): Promise<Changes> {
   const handed = await handedBefore(tx, row, presence);
   const stateToplevel = presence.stateToplevel ?? null;
-  const isSameState = row.state === presence.state && row.stateToplevel === stateToplevel;
+  const said = { state: presence.state, subject: presence.stateToplevel, epoch: presence.epoch };
+  const state = stateAfterTrial(said, { trial, epoch: row.epoch });
+  const tried = trial?.isOpen === true ? trial.toplevel : undefined;
+  const isSameState = row.state === state && row.stateToplevel === stateToplevel;
   // Fewer reports than are stored: the agent's disk was restored to an older day, and its numbers come again.
   const isNewSeries = presence.reportSeq < row.reportSeq;
   return {
@@ -59,7 +62,7 @@ async function changesBy(tx: Database, row: StoredHost, presence: HostPresence, 
     epoch: epochAfter({ ...row, ...handed }, presence, tried),
     acceptedSequence: presence.sequence,
     ...(row.retryEpoch !== null && presence.epoch >= row.retryEpoch ? { retryEpoch: null } : {}),
-    ...(isSameState ? {} : { state: presence.state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
+    ...(isSameState ? {} : { state, stateToplevel, stateSince: presence.at, detail: null, timings: null }),
     // Reports up to here are no newer than this hello. The last of them has the detail of this very state.
     stateSeq: presence.reportSeq,
     ...(isNewSeries ? { reportSeries: row.reportSeries + 1, reportSeq: 0 } : {}),
@@ -120,11 +123,11 @@ async function connectAll(db: Database, origin: HintOrigin, arrivals: readonly A
   const names = arrivals.map(({ host }) => host);
   return await db.transaction(async (tx) => {
     const locked = await tx.select().from(hosts).where(isOneOf(hosts.host, names)).orderBy(asc(hosts.host)).for('no key update');
-    const open = await tx
-      .select({ host: trials.host, toplevel: trials.toplevel })
+    const known = await tx
+      .select({ host: trials.host, toplevel: trials.toplevel, epoch: trials.epoch, isOpen: sql<boolean>`${trials.endedAt} is null` })
       .from(trials)
-      .where(and(isOneOf(trials.host, names), isNull(trials.endedAt)));
-    const tried = new Map(open.map(({ host, toplevel }) => [host, toplevel]));
+      .where(isOneOf(trials.host, names));
+    const trialOf = new Map(known.map((trial) => [trial.host, trial]));
     const rows = new Map(locked.map((row) => [row.host, row]));
     const answers: (HostRow | 'missing')[] = [];
     for (const { host, presence } of arrivals) {
@@ -133,7 +136,7 @@ async function connectAll(db: Database, origin: HintOrigin, arrivals: readonly A
         answers.push('missing');
         continue;
       }
-      const row = { ...before, ...(await changesBy(tx, before, presence, tried.get(host))) };
+      const row = { ...before, ...(await changesBy(tx, before, presence, trialOf.get(host))) };
       rows.set(host, row);
       answers.push(toHostRow(row));
     }

@@ -1,7 +1,7 @@
-import { AGENT_STATES, isLastWord, wentAfterTrial, type HostName, type StorePath } from '@floe/model';
+import { AGENT_STATES, isLastWord, stateAfterTrial, wentAfterTrial, type HostName, type StorePath } from '@floe/model';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { commit, newRepository, path, report, WORLDS, type World } from './test/test-store.ts';
+import { commit, newRepository, path, presence, report, WORLDS, type World } from './test/test-store.ts';
 
 // What a report ends, a go or a trial, is a rule of the model. The statement that stores reports does the same.
 
@@ -28,7 +28,7 @@ const anyCase = fc.record({
 });
 
 let cases = 0;
-test('a report ends what the model says', { timeout: 120_000 }, async () => {
+test('a report, and a hello after it, ends and says what the model says', { timeout: 120_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyCase, { minLength: 20, maxLength: 40 }), async (given) => {
       const hosts = given.map((each) => ({ ...each, host: `ends-${(cases += 1)}` as HostName }));
@@ -48,9 +48,14 @@ test('a report ends what the model says', { timeout: 120_000 }, async () => {
         const endsTrial = trial?.isOpen === true && isLastWord(trial, word);
         const left = wentAfterTrial(went === null ? undefined : { ...went, until: 9 }, word, { trial: trial ?? undefined, epoch });
         const row = await world.store.hosts.get(host);
-        expect({ went: row?.went, epoch: row?.epoch }).toEqual({ went: left, epoch: endsTrial ? epoch + 1 : epoch });
+        const counts = stateAfterTrial(word, { trial: trial ?? undefined, epoch });
+        expect({ went: row?.went, epoch: row?.epoch, state: row?.state }).toEqual({ went: left, epoch: endsTrial ? epoch + 1 : epoch, state: counts });
         const [ended] = await query(`select ended_at is null as open from trials where host = '${host}'`);
         expect(ended?.['open']).toBe(trial === null ? undefined : trial.isOpen && !endsTrial);
+        // Its agent is back, and says the same again.
+        const again = presence({ sessionId: `server/${host}`, state, stateToplevel: toplevel ?? undefined, epoch: said, reportSeq: 1 });
+        const after = { trial: trial === null ? undefined : { ...trial, isOpen: trial.isOpen && !endsTrial }, epoch: endsTrial ? epoch + 1 : epoch };
+        expect((await world.store.hosts.connect(host, again)).state).toBe(stateAfterTrial(word, after));
       }
     }),
     { numRuns: 20 },

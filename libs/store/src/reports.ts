@@ -106,7 +106,11 @@ async function storeBatch(db: Database, origin: HintOrigin, batch: readonly Stor
           last_seen_at = greatest(h.last_seen_at, n.received_at),
           observed = case when n.seq >= h.state_seq then n.observed else h.observed end,
           state = case
-            when n.seq < h.state_seq then h.state when n.state = 'REJECTED' and h.host in (select host from tried) then 'IDLE' else n.state
+            when n.seq < h.state_seq then h.state
+            -- stateAfterTrial() of the model.
+            when n.state = 'REJECTED' and exists (
+              select from last_words l where l.host = h.host and l.seq = n.seq and (l.ended_at is null or l.epoch < h.epoch)) then 'IDLE'
+            else n.state
           end,
           state_toplevel = case when n.seq >= h.state_seq then n.toplevel else h.state_toplevel end,
           state_since = case

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AGENT_STATES, isActivating } from '../agent/state.ts';
 import { pathOf } from '../test/rollout-facts.ts';
-import { isLost, progressOf, VERDICT_MS, VERDICTS, wentAfter, wentAgain, type ProgressFacts } from './progress.ts';
+import { isLost, progressOf, stateAfterTrial, VERDICT_MS, VERDICTS, wentAfter, wentAgain, type ProgressFacts } from './progress.ts';
 
 const T = pathOf('new');
 const OLD = pathOf('old');
@@ -34,6 +34,17 @@ describe('how far a host is', () => {
       expect(at({ state, subject: OLD })).toBe('to-come');
     }
     expect(at({ isQuarantined: true, subject: OLD, isConnected: false })).toBe('failed');
+  });
+
+  test('that it refused a trial says nothing about the same system, in whatever order that is told', () => {
+    const trial = { toplevel: T, epoch: 3, isOpen: true };
+    const refused = { state: 'REJECTED', subject: T, epoch: 3 } as const;
+    expect(stateAfterTrial(refused, { trial, epoch: 3 })).toBe('IDLE');
+    // It was ended meanwhile, and the agent has not heard of what the fleet has.
+    expect(stateAfterTrial(refused, { trial: { ...trial, isOpen: false }, epoch: 4 })).toBe('IDLE');
+    expect(stateAfterTrial({ ...refused, epoch: 4 }, { trial: { ...trial, isOpen: false }, epoch: 4 })).toBe('REJECTED');
+    expect(stateAfterTrial({ ...refused, subject: OLD }, { trial, epoch: 3 })).toBe('REJECTED');
+    expect(stateAfterTrial(refused, { trial: undefined, epoch: 3 })).toBe('REJECTED');
   });
 
   test('a host that was away before its go counts in no gate; one that was lost after it has failed', () => {

@@ -124,8 +124,27 @@ export function wentAfterTrial<Some extends Went>(
   said: Said & { readonly epoch: number },
   { trial, epoch }: { readonly trial: TrialOfReports | undefined; readonly epoch: number },
 ): Some | undefined {
-  if (trial !== undefined && went?.toplevel === trial.toplevel && isLastWord(trial, said) && (trial.isOpen || said.epoch < epoch)) return undefined;
+  if (trial !== undefined && went?.toplevel === trial.toplevel && isOfTrial(said, { trial, epoch })) return undefined;
   return wentAfter(went, said) && went;
+}
+
+/** It is the agent's last word about the trial, also where that was ended before it came: the host, which is at `epoch`, has another one since. */
+function isOfTrial(
+  said: Said & { readonly epoch: number },
+  { trial, epoch }: { readonly trial: TrialOfReports | undefined; readonly epoch: number },
+): boolean {
+  return trial !== undefined && isLastWord(trial, said) && (trial.isOpen || said.epoch < epoch);
+}
+
+/**
+ * The state that a report or a hello tells, as it counts. That an agent refused a trial is no refusal of what the fleet has, which may be the very
+ * same system: the agent says it again with each hello until it is told something else.
+ */
+export function stateAfterTrial(
+  said: Said & { readonly epoch: number },
+  at: { readonly trial: TrialOfReports | undefined; readonly epoch: number },
+): AgentState {
+  return said.state === 'REJECTED' && isOfTrial(said, at) ? 'IDLE' : said.state;
 }
 
 /**
