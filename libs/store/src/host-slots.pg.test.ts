@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, type HostName } from '@floe/model';
+import { DEFAULT_POLICY, EVALUATION_OUTCOMES, isConfigurationKnown, type HostName } from '@floe/model';
 import { systemClock } from '@floe/runtime';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -57,6 +57,18 @@ describe.each(COUNTED_DATABASES)('a host that asks for its go, on $name', (kind)
     await database.db.execute(sql`update evaluations set labels = '["web"]' where host = ${BROKEN}`);
     expect(await labelsFor(BROKEN)).toEqual({ busy: ['dns'], broken: ['web'] });
     expect((await asked(await fleetOf(3, []), BROKEN))?.labels).toEqual(new Map());
+  });
+
+  test('is judged by the labels that hosts had, where the revision does not tell their configuration: one in flight may have left the flake', async () => {
+    const repositoryId = await fleetOf(1);
+    await database.db.execute(sql`update hosts set last_labels = '["dns"]'`);
+    const labelsOfBusy = async () => (await asked(repositoryId, 'host0' as HostName))?.labels.get(BUSY);
+    for (const outcome of EVALUATION_OUTCOMES) {
+      await database.db.execute(sql`update evaluations set outcome = ${outcome}, labels = null where host = ${BUSY}`);
+      expect(await labelsOfBusy(), outcome).toEqual(isConfigurationKnown(outcome) ? [] : ['dns']);
+    }
+    await database.db.execute(sql`delete from evaluations where host = ${BUSY}`);
+    expect(await labelsOfBusy()).toEqual(['dns']);
   });
 
   test.each([BROKEN, UNKNOWN])('costs no more in a large fleet, also when the revision has no system for it (%s)', async (host) => {

@@ -1,4 +1,4 @@
-import type { HostName, Went } from '@floe/model';
+import { EVALUATION_OUTCOMES, isConfigurationKnown, type HostName, type Went } from '@floe/model';
 import { and, eq, gte, isNotNull, isNull, or, sql } from 'drizzle-orm';
 import * as v from 'valibot';
 import type { Clock } from '@floe/runtime';
@@ -56,12 +56,21 @@ export async function takeSlot(
 
 const Row = v.object({ host: HostNameText, labels: v.unknown() });
 
-/** Read under the lock, of these hosts alone: a host is evaluated while others change, and one may have no system in the revision. */
+const KNOWN_CONFIGURATION = EVALUATION_OUTCOMES.filter(isConfigurationKnown);
+
+/**
+ * Read under the lock, of these hosts alone: a host is evaluated while others change, and one may have no system in the revision. One whose configuration
+ * the revision does not tell keeps the labels that it had: it may be changing, and have left the flake since.
+ */
 async function labelsOf(tx: Database, rollout: CurrentRollout | undefined, names: readonly HostName[]): Promise<SlotFacts['labels']> {
   if (rollout === undefined || rollout.policy.budgets.length === 0) return new Map();
   // A look-up for each, however many hosts the revision has.
+  const evaluation = sql`from ${evaluations} e where e.revision_id = ${rollout.revisionId} and e.host = n.host`;
   const found = await tx.execute(sql`
-    select n.host, (select e.labels from ${evaluations} e where e.revision_id = ${rollout.revisionId} and e.host = n.host) as labels
+    select n.host, coalesce(
+      (select e.labels ${evaluation}),
+      case when (select e.outcome ${evaluation}) in ${KNOWN_CONFIGURATION} then null else (select h.last_labels from ${hosts} h where h.host = n.host) end
+    ) as labels
     from jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) n(host)`);
   return new Map(readRows(Row, found).map(({ host, labels }) => [host, new RowReader().json('labels', labels, LabelsColumn) ?? []]));
 }
