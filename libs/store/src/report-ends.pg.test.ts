@@ -49,7 +49,11 @@ test('a report, and a hello after it, ends and says what the model says', { time
         const left = wentAfterTrial(went === null ? undefined : { ...went, until: 9 }, word, { trial: trial ?? undefined, epoch });
         const row = await world.store.hosts.get(host);
         const counts = stateAfterTrial(word, { trial: trial ?? undefined, epoch });
-        expect({ went: row?.went, epoch: row?.epoch, state: row?.state }).toEqual({ went: left, epoch: endsTrial ? epoch + 1 : epoch, state: counts });
+        expect({ went: row?.went, epoch: row?.epoch, state: row?.state }).toEqual({
+          went: left,
+          epoch: endsTrial ? epoch + 1 : epoch,
+          state: counts,
+        });
         const [ended] = await query(`select ended_at is null as open from trials where host = '${host}'`);
         expect(ended?.['open']).toBe(trial === null ? undefined : trial.isOpen && !endsTrial);
         // Its agent is back, and says the same again.
