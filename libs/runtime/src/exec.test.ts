@@ -121,6 +121,42 @@ describe.each(KINDS)('exec, with $kind', ({ exec, holdsAll }) => {
     expect(it.runs()).toBe(false);
   });
 
+  test('bytes of stdout arrive as they were written, and are not in the result', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 2_000 }), fc.integer({ min: 0, max: 400 }), async (piece, times) => {
+        const received: Uint8Array[] = [];
+        const onStdoutBytes = (bytes: Uint8Array): void => void received.push(bytes);
+        const program = `const piece = require('fs').readFileSync(0); for (let i = 0; i < ${times}; i++) process.stdout.write(piece)`;
+        const { end, stdout } = await exec(process.execPath, ['-e', program], { timeoutMs: SOON_MS, stdin: piece, onStdoutBytes, maxStdoutBytes: 1 });
+        expect({ end, stdout }).toEqual({ end: 'exited', stdout: '' });
+        expect(Buffer.concat(received).equals(Buffer.concat(Array.from({ length: times }, () => piece)))).toBe(true);
+      }),
+      { numRuns: FUZZ_RUNS },
+    );
+  });
+
+  test('a program whose bytes nobody takes waits', async () => {
+    const asked = new AbortController();
+    const taken = Promise.withResolvers<void>();
+    let received = 0;
+    let written = 0;
+    const run = sh(`while :; do head -c 65536 /dev/zero; echo 65536 >&2; done`, {
+      signal: asked.signal,
+      killAfterMs: 100,
+      onStdoutBytes: (bytes) => void (received += bytes.length),
+      whenRead: () => (received === 0 ? undefined : taken.promise),
+      onStderrLine: () => void (written += 65_536),
+    });
+    // It has stopped when nothing more comes, since it writes as fast as it can.
+    let before = -1;
+    await expect.poll(() => before === (before = written) && written > 0, { timeout: SOON_MS, interval: 300 }).toBe(true);
+    expect(written).toBeLessThan(2 * 1024 * 1024);
+    taken.resolve();
+    await expect.poll(() => received, { timeout: SOON_MS }).toBeGreaterThan(4 * 1024 * 1024);
+    asked.abort();
+    expect((await run).end).toBe('aborted');
+  });
+
   test('the memory of all processes together is limited', async () => {
     const it = hour();
     // The shell keeps 30 MB in a variable.

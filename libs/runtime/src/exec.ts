@@ -38,11 +38,16 @@ export interface ExecOptions {
   readonly beyondStderr?: BeyondLimit | undefined;
   /** Called when the program runs, with a function that returns the bytes that its tree uses at that moment; 0 when it has ended. */
   readonly onRunning?: ((memoryBytes: () => number) => void) | undefined;
+  /** Called with each piece of stdout as it arrives. It is then in no line and not in the result, and `maxStdoutBytes` does not apply. */
+  readonly onStdoutBytes?: ((bytes: Uint8Array) => void) | undefined;
   /** As `onStderrLine`, of stdout. */
   readonly onStdoutLine?: ((line: string) => void) | undefined;
   /** Called with each complete line of stderr as it arrives; with the beginning of a line longer than `maxLineBytes`. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
-  /** Asked after each piece of output: nothing more is read until the promise is settled, so that the program waits. Undefined: at once. */
+  /**
+   * Asked after each piece of output: nothing more is read until the promise is settled, so that the program waits. Undefined: at once.
+   * A spawner asks after each piece that goes to `onStdoutBytes`, and has a megabyte on its way.
+   */
   readonly whenRead?: (() => Promise<void> | undefined) | undefined;
   /** Default 1 MiB. */
   readonly maxLineBytes?: number | undefined;
@@ -153,12 +158,14 @@ class Execution {
   }
 
   #follow(): void {
-    const { signal, stdin = '', beyondStdout = 'end', beyondStderr = 'cut', timeoutMs } = this.#options;
+    const { signal, stdin = '', onStdoutBytes, beyondStdout = 'end', beyondStderr = 'cut', timeoutMs } = this.#options;
     const { stdin: input, stdout, stderr } = this.#child;
     stdout?.on('data', (chunk: Buffer) => {
       this.#received += chunk.length;
-      this.#stdout.push(chunk);
-      this.#stdoutLines?.push(chunk);
+      if (onStdoutBytes === undefined) {
+        this.#stdout.push(chunk);
+        this.#stdoutLines?.push(chunk);
+      } else onStdoutBytes(chunk);
       if (beyondStdout === 'end' && this.#stdout.isCut) this.#stop('too-much-output');
       this.#slow(stdout);
     });

@@ -6,7 +6,7 @@ import type { FromSpawner, ToSpawner } from './messages.ts';
 
 type Run = Extract<ToSpawner, { readonly kind: 'run' }>;
 
-/** Lines that are on their way, of one run, in characters: what is above waits in the program's pipe. */
+/** What is on its way, of one run, in characters or bytes: what is above waits in the program's pipe. */
 const MOST_UNTAKEN = 1024 * 1024;
 /** How often the memory of a run is told. */
 const MEMORY_MS = 250;
@@ -23,8 +23,8 @@ function tell(message: FromSpawner): void {
   process.send?.(message, undefined, undefined, () => undefined);
 }
 
-/** Lines of a run, told together when the program's output was looked at once. */
-class Lines {
+/** The output of a run. Lines are told together when the program's output was looked at once. */
+class Output {
   readonly #run: number;
   #untaken = 0;
   #drained: PromiseWithResolvers<void> | undefined;
@@ -37,6 +37,11 @@ class Lines {
   add(stream: 'stdout' | 'stderr', line: string): void {
     this.#untaken += line.length + 1;
     if (this.#waiting[stream].push(line) === 1) setImmediate(() => this.flush());
+  }
+
+  addBytes(bytes: Uint8Array): void {
+    this.#untaken += bytes.length;
+    tell({ kind: 'bytes', run: this.#run, bytes });
   }
 
   flush(): void {
@@ -62,15 +67,16 @@ class Lines {
 
 async function perform({ run, file, args, options, told }: Run): Promise<void> {
   const aborting = new AbortController();
-  const lines = new Lines(run);
+  const output = new Output(run);
   let telling: NodeJS.Timeout | undefined;
-  runs.set(run, { abort: () => aborting.abort(), taken: (length) => lines.taken(length) });
+  runs.set(run, { abort: () => aborting.abort(), taken: (length) => output.taken(length) });
   const all: ExecOptions = {
     ...options,
     signal: aborting.signal,
-    whenRead: () => lines.whenRead(),
-    ...(told.stdout ? { onStdoutLine: (line: string) => lines.add('stdout', line) } : {}),
-    ...(told.stderr ? { onStderrLine: (line: string) => lines.add('stderr', line) } : {}),
+    whenRead: () => output.whenRead(),
+    ...(told.stdout === 'bytes' ? { onStdoutBytes: (bytes: Uint8Array) => output.addBytes(bytes) } : {}),
+    ...(told.stdout === 'lines' ? { onStdoutLine: (line: string) => output.add('stdout', line) } : {}),
+    ...(told.stderr ? { onStderrLine: (line: string) => output.add('stderr', line) } : {}),
     ...(told.memory
       ? {
           onRunning: (memoryBytes: () => number) => (telling = setInterval(() => tell({ kind: 'memory', run, bytes: memoryBytes() }), MEMORY_MS)),
@@ -79,7 +85,7 @@ async function perform({ run, file, args, options, told }: Run): Promise<void> {
   };
   try {
     const result = await exec(file, args, all);
-    lines.flush();
+    output.flush();
     tell({ kind: 'ended', run, result });
   } catch (error) {
     tell({ kind: 'not-started', run, reason: describeError(error instanceof Error ? (error.cause ?? error) : error) });

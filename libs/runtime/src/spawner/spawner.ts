@@ -32,7 +32,7 @@ export class Spawner implements AsyncDisposable {
 
   /** As `exec`. The bytes that `onRunning` gives are those of up to a quarter of a second before. */
   readonly exec: Exec = async (file, args, options) => {
-    const { signal, onRunning, onStdoutLine, onStderrLine, whenRead: _, env = process.env, ...plain } = options;
+    const { signal, onRunning, onStdoutBytes, onStdoutLine, onStderrLine, whenRead: _, env = process.env, ...plain } = options;
     const outcome = Promise.withResolvers<ExecResult>();
     const run = ++this.#lastRun;
     const running: Run = {
@@ -42,7 +42,8 @@ export class Spawner implements AsyncDisposable {
       notStarted: (reason) => outcome.reject(notStarted(file, reason)),
     };
     this.#runs.set(run, running);
-    const told = { memory: onRunning !== undefined, stdout: onStdoutLine !== undefined, stderr: onStderrLine !== undefined };
+    const stdout = onStdoutBytes !== undefined ? 'bytes' : onStdoutLine !== undefined ? 'lines' : 'not';
+    const told = { memory: onRunning !== undefined, stdout, stderr: onStderrLine !== undefined } as const;
     const onAbort = (): void => this.#tell({ kind: 'abort', run });
     try {
       this.#process ??= this.#start();
@@ -87,6 +88,15 @@ export class Spawner implements AsyncDisposable {
           take?.(line);
         }
         this.#tell({ kind: 'taken', run, length });
+        return;
+      }
+      case 'bytes': {
+        const { length } = message.bytes;
+        running.options.onStdoutBytes?.(message.bytes);
+        const taken = (): void => this.#tell({ kind: 'taken', run, length });
+        const until = running.options.whenRead?.();
+        if (until === undefined) taken();
+        else void until.finally(taken);
         return;
       }
       case 'ended':
