@@ -23,6 +23,7 @@ export * from './ignored-paths.ts';
 export * from './forge-login.ts';
 export * from './sequences.ts';
 export * from './signer-name.ts';
+export * from './ssh-address.ts';
 export * from './held.ts';
 export * from './host-action.ts';
 export * from './may-try.ts';

@@ -1,4 +1,4 @@
-import type { SecretSource } from '@floe/runtime';
+import { strictSsh, type SecretSource } from '@floe/runtime';
 
 /** A key for git over SSH, and which hosts it is for. */
 export interface SshAccess {
@@ -17,7 +17,7 @@ export function keyProblem(text: string): string | undefined {
   if (body === '') return 'holds no private SSH key';
   const isLocked = body.includes('ENCRYPTED') || !isOpenWithoutPassphrase(Buffer.from(body, 'base64'));
   return isLocked
-    ? 'holds a key with a passphrase, which nobody could type: make one without, with read access to the inputs and nothing else'
+    ? 'holds a key with a passphrase, which nobody could type: make one without, with the right to read what it is for, and nothing else'
     : undefined;
 }
 
@@ -40,24 +40,7 @@ export function sshFiles(key: string, { knownHosts }: SshAccess): Readonly<Recor
 
 /** What git runs: with this key alone, to hosts that are known alone, and asking nobody. */
 export function sshCommand(home: string): string {
-  const options = [
-    'BatchMode=yes',
-    'IdentitiesOnly=yes',
-    'IdentityAgent=none',
-    'StrictHostKeyChecking=yes',
-    'UpdateHostKeys=no',
-    'GlobalKnownHostsFile=/dev/null',
-    `UserKnownHostsFile="${escaped(home)}/${KNOWN_HOSTS}"`,
-    `IdentityFile="${escaped(home)}/${KEY}"`,
-    'ConnectTimeout=15',
-    'ServerAliveInterval=15',
-  ];
-  return ['ssh', '-F', 'none', ...options.flatMap((option) => ['-o', quoted(option)])].join(' ');
-}
-
-/** ssh reads % as the start of a name of its own, and " as the end of the path. */
-function escaped(path: string): string {
-  return path.replaceAll('%', '%%').replaceAll('"', String.raw`\"`);
+  return ['ssh', ...strictSsh({ keyFile: `${home}/${KEY}`, knownHostsFile: `${home}/${KNOWN_HOSTS}` }).map(quoted)].join(' ');
 }
 
 function quoted(text: string): string {

@@ -29,6 +29,7 @@ export * from './settings.ts';
 export * from './troubles.ts';
 export * from './replace-file.ts';
 export * from './secret-file.ts';
+export * from './strict-ssh.ts';
 export { readCron } from './cron.ts';
 export * from './windows.ts';
 export * from './windows-year.ts';
