@@ -98,6 +98,21 @@ it('hands each of the two its own secrets alone', async () => {
   });
 });
 
+it('has a key for an SSH address, and the keys of its host in a file; a server beside it has neither', async () => {
+  const url = 'repository.url = "ssh://git@git.example.org:2222/fleet.git";';
+  const settings = `services.floe.builder = { ${url} repository.sshKeyFile = "/run/secrets/key"; repository.knownHosts = [ "[git.example.org]:2222 ssh-ed25519 A" ]; };
+    services.floe.server = { ${url} };`;
+  expect(await evaluate(settings, 'failed', true)).toEqual([]);
+  expect(await evaluate(settings, 'units.floe-builder.environment', true)).toMatchObject({
+    FLOE_REPOSITORY_URL: 'ssh://git@git.example.org:2222/fleet.git',
+    FLOE_REPOSITORY_SSH_KEY_FILE: '%d/FLOE_REPOSITORY_SSH_KEY_FILE',
+    FLOE_REPOSITORY_KNOWN_HOSTS_FILE: '/etc/floe/builder-repository-known-hosts',
+  });
+  expect((await fenceOf('floe-builder', settings))['LoadCredential']).toEqual(['FLOE_REPOSITORY_SSH_KEY_FILE:/run/secrets/key']);
+  expect(await evaluate(settings, 'etc."floe/builder-repository-known-hosts".text', true)).toBe('[git.example.org]:2222 ssh-ed25519 A\n');
+  expect(await evaluate(settings, 'units.floe-server.environment.FLOE_REPOSITORY_SSH_KEY_FILE or "unset"', true)).toBe('unset');
+});
+
 it('has the signers of commits in a file of its own, on one machine with the server', async () => {
   const signers = 'services.floe.builder.signers.ssh = [ "ada ssh-ed25519 A" ];';
   expect(await evaluate(signers, 'failed', true)).toEqual([]);
@@ -197,10 +212,23 @@ it('refuses what the builder would not start with', async () => {
   expect(await failed(url)).toEqual([]);
   // Beside the folder, not in it.
   expect(await failed(`${url} cacheDir = "/var/lib/floe-builder-cache";`)).toEqual([]);
+  const ssh = 'repository = { sshKeyFile = "/run/secrets/key"; knownHosts = [ "github.com ssh-ed25519 A" ]; };';
+  const at = (address: string): string => `repository.url = "${address}";`;
+  expect(await failed(`${url} ${ssh} ${at('git@github.com:acme/fleet.git')}`)).toEqual([]);
   for (const [settings, message] of [
     ['', /set one of local and urlFile/],
     [`${url} evaluate.source = "tree"; repository.directory = "nix";`, /needs the flake\.nix at the root/],
     [`${url} repository.submodules = true; repository.directory = "nix";`, /submodules needs the flake\.nix at the root/],
+    [
+      `${url} ${at('git@github.com:acme/fleet.git')} repository.sshKeyFile = "/run/secrets/key";`,
+      /repository: set sshKeyFile and knownHosts, or neither/,
+    ],
+    [`${url} ${at('git@github.com:acme/fleet.git')}`, /repository: url is an SSH address: set sshKeyFile and knownHosts/],
+    [
+      `${url} ${at('ssh://git@github.com/acme/fleet')} ${ssh} repository.tokenFile = "/run/secrets/t";`,
+      /repository: tokenFile is not for an SSH address/,
+    ],
+    [`${url} ${ssh}`, /repository: sshKeyFile and knownHosts are for an SSH address/],
     [`${url} inputs."github.com" = { };`, /set tokenFile, or sshKeyFile and knownHosts/],
     [`${url} inputs."github.com".sshKeyFile = "/run/secrets/key";`, /set sshKeyFile and knownHosts, or neither/],
     [`${url} cacheDir = "/var/lib/./floe-builder/published";`, /in the folder that nobody else reads/],

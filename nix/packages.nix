@@ -122,6 +122,7 @@ in
     description = "Evaluates, builds and signs beside a floe-server without the release key";
     files = [
       "mirror-worker.mjs"
+      "spawner-process.mjs"
       "migrations"
       "node_modules"
     ];

@@ -20,7 +20,7 @@ const DEFAULT_DATA_DIR = '/var/lib/floe-builder';
  */
 export function parseConfig(env: Env, readFile?: (path: string) => string): Config {
   const read = openSettings(env, 'floe-builder', readFile);
-  const config = parseBuilderConfig(read, env['PATH'], { dataDir: DEFAULT_DATA_DIR, publicUrl: undefined });
+  const config = parseBuilderConfig(read, env['PATH'], { dataDir: DEFAULT_DATA_DIR, publicUrl: undefined, fetches: true });
   const { databaseUrl } = config;
   if (databaseUrl === undefined)
     read.problem('DATABASE_URL is missing: set it to the postgres:// URL of the database that the server uses, or FLOE_DATABASE_URL_FILE');

@@ -179,6 +179,67 @@ describe('the configuration', () => {
     expect(message).not.toContain('geheim');
     expect(message.split('\n')).toHaveLength(2);
   });
+  describe('an SSH address', () => {
+    const OPEN = `-----BEGIN OPENSSH PRIVATE KEY-----\n${Buffer.from('openssh-key-v1\0\0\0\0\u0004none').toString('base64')}\n-----END OPENSSH PRIVATE KEY-----`;
+    const LOCKED = OPEN.replace(/\n.*\n/, `\n${Buffer.from('openssh-key-v1\0\0\0\0\u000aaes256-ctr').toString('base64')}\n`);
+    const loginFiles = new Map([
+      ['/run/key', OPEN],
+      ['/run/locked', LOCKED],
+      ['/run/token', 'token'],
+      ['/run/hosts', 'github.com ssh-ed25519 A'],
+    ]);
+    const login = { FLOE_REPOSITORY_SSH_KEY_FILE: '/run/key', FLOE_REPOSITORY_KNOWN_HOSTS_FILE: '/run/hosts' };
+    const parse = (env: Readonly<Record<string, string>>): Config =>
+      parseConfig({ FLOE_REPOSITORY_URL: 'git@github.com:acme/fleet.git', PATH: '/bin', ...env }, (path) => {
+        const text = loginFiles.get(path);
+        if (text === undefined) throw Object.assign(new Error('none'), { code: 'ENOENT' });
+        return text;
+      });
+    test('is taken with a key and known hosts, and the key is kept from repository code', () => {
+      expect(parse(login)).toMatchObject({
+        repository: {
+          url: 'git@github.com:acme/fleet.git',
+          ssh: { keyFile: '/run/key', knownHostsFile: '/run/hosts', searchPath: '/bin' },
+        },
+        secretFiles: ['/run/key'],
+      });
+      expect(parse({ ...login, FLOE_REPOSITORY_URL: 'ssh://git@github.com/acme/fleet/' }).repository.ssh).toBeDefined();
+    });
+    test.each([
+      [
+        'no login',
+        {},
+        'probably https://github.com/acme/fleet.git, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private, or a key for ssh in FLOE_REPOSITORY_SSH_KEY_FILE',
+      ],
+      [
+        'no known hosts',
+        { ...login, FLOE_REPOSITORY_KNOWN_HOSTS_FILE: '' },
+        'FLOE_REPOSITORY_KNOWN_HOSTS_FILE is missing: set it to a file of known_hosts',
+      ],
+      ['no key', { ...login, FLOE_REPOSITORY_SSH_KEY_FILE: '' }, 'FLOE_REPOSITORY_SSH_KEY_FILE is missing: set it to a private key'],
+      ['a key with a passphrase', { ...login, FLOE_REPOSITORY_SSH_KEY_FILE: '/run/locked' }, 'holds a key with a passphrase'],
+      ['a key that is none', { ...login, FLOE_REPOSITORY_SSH_KEY_FILE: '/run/token' }, 'holds no private SSH key'],
+      [
+        'a file that is not there',
+        { ...login, FLOE_REPOSITORY_KNOWN_HOSTS_FILE: '/run/none' },
+        'FLOE_REPOSITORY_KNOWN_HOSTS_FILE: the file /run/none cannot be read',
+      ],
+      ['a path that ssh could misread', { ...login, FLOE_REPOSITORY_SSH_KEY_FILE: '/run/${X}' }, 'the absolute path of a file, without spaces'],
+      ['a token beside it', { ...login, FLOE_REPOSITORY_TOKEN_FILE: '/run/token' }, 'FLOE_REPOSITORY_TOKEN_FILE is not for the SSH address'],
+      ['an address over https', { ...login, ...minimal }, 'FLOE_REPOSITORY_SSH_KEY_FILE is for an SSH address: leave it out'],
+      ['an address that ssh could misread', { ...login, FLOE_REPOSITORY_URL: 'git@-oProxyCommand=x:fleet' }, 'FLOE_REPOSITORY_URL'],
+      ['a password', { ...login, FLOE_REPOSITORY_URL: 'ssh://git:geheim@host/fleet' }, 'FLOE_REPOSITORY_URL'],
+    ])('with %s it is refused', (_what, env, words) => {
+      expect(() => parse(env)).toThrow(words);
+      expect(() => parse(env)).not.toThrow(/geheim/);
+    });
+    test('beside a builder of its own the server has no login for it', () => {
+      loginFiles.set('/run/keys.json', '{}');
+      const besides = { FLOE_BUILDER_KEYS_FILE: '/run/keys.json' };
+      expect(() => parse(besides)).not.toThrow(/FLOE_REPOSITORY_URL/);
+      expect(() => parse({ ...besides, ...login })).toThrow("FLOE_REPOSITORY_SSH_KEY_FILE is the builder's");
+    });
+  });
   test('a file without end is no secret', () => {
     const parse = (): unknown => parseConfig({ ...minimal, FLOE_REPOSITORY_TOKEN_FILE: '/dev/zero' });
     expect(parse).toThrow(/FLOE_REPOSITORY_TOKEN_FILE: the file \/dev\/zero cannot be read \(more than/);

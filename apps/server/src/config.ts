@@ -69,6 +69,7 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
   const [listenHost, listenPort] = parseListen(value('FLOE_LISTEN') ?? '127.0.0.1:8420', problem);
   const builder = parseBuilderConfig(read, env['PATH'], {
     dataDir: '/var/lib/floe',
+    fetches: value('FLOE_BUILDER_KEYS_FILE') === undefined,
     publicUrl: `http://${listenHost.includes(':') ? `[${listenHost}]` : listenHost}:${listenPort}`,
   });
   const { publicUrl, forge } = builder;
@@ -106,6 +107,8 @@ export function parseConfig(env: Env, readFile?: (path: string) => string): Conf
 /** What decides which commits are built, and how: here it would be without effect, and whoever set it would not know. */
 const BUILDERS_ALONE = [
   'FLOE_REPOSITORY_TOKEN_FILE',
+  'FLOE_REPOSITORY_SSH_KEY_FILE',
+  'FLOE_REPOSITORY_KNOWN_HOSTS_FILE',
   'FLOE_REPOSITORY_DIRECTORY',
   'FLOE_REPOSITORY_SUBMODULES',
   'FLOE_INPUTS_FILE',

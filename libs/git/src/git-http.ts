@@ -1,24 +1,9 @@
-import { isAbort, type Secret } from '@floe/runtime';
+import { isAbort } from '@floe/runtime';
 import { gitError } from './errors.ts';
+import type { GitTransport, TransportOptions } from './git-transport.ts';
 import { translateStatus, translateType } from './http-errors.ts';
 
-export interface GitHttpOptions {
-  /** The repository's address, without a trailing slash. */
-  readonly url: string;
-  /** Called for each conversation, so that a new token is used without a restart. */
-  readonly token: Secret | undefined;
-  /** The name of the token's setting, for messages. */
-  readonly tokenSetting: string;
-  readonly signal: AbortSignal;
-}
-
-/** One conversation with a git server. Bodies are streamed; the reader limits their size. */
-export interface GitHttp {
-  /** Refs: `/info/refs?service=git-upload-pack`. */
-  discover(): Promise<AsyncIterable<Uint8Array>>;
-  /** Objects: `/git-upload-pack`. */
-  uploadPack(body: string): Promise<AsyncIterable<Uint8Array>>;
-}
+type GitHttpOptions = Pick<TransportOptions, 'url' | 'token' | 'tokenSetting' | 'signal'>;
 
 const MAX_REDIRECTS = 5;
 /** The limit for the body of an error. */
@@ -30,7 +15,7 @@ const DISCOVERY_PATH = '/info/refs?service=git-upload-pack';
  * conversation (forges redirect renamed repositories); a redirect to another origin is refused, so that the token never goes to
  * another server. Node limits the headers of an answer (16 KiB), and the caller limits silence by the signal.
  */
-export function createGitHttp(options: GitHttpOptions): GitHttp {
+export function createGitHttp(options: GitHttpOptions): GitTransport {
   const { url, token } = options;
   let base = url;
 
@@ -64,6 +49,7 @@ export function createGitHttp(options: GitHttpOptions): GitHttp {
         },
         'application/x-git-upload-pack-result',
       ),
+    [Symbol.asyncDispose]: async () => await Promise.resolve(),
   };
 }
 

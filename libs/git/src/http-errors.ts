@@ -71,7 +71,8 @@ export function refusal(url: string, text: string): GitError {
   return gitError('REPOSITORY_REFUSED', `${url} refuses the request; it says: ${wordsOf(text)}; Floe tries again`, { data: { url } });
 }
 
-function wordsOf(text: string): string {
+/** What somebody else said, for a message: one line of limited length. */
+export function wordsOf(text: string): string {
   return shownText(text.replaceAll(/\s+/g, ' '), MAX_WORDS);
 }
 

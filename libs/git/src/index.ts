@@ -1,4 +1,5 @@
 export type { GitError, GitErrorCode } from './errors.ts';
+export type { SshLogin } from './git-transport.ts';
 export { DEFAULT_REPOSITORY_LIMITS, memoryBytes, type RepositoryLimits } from './limits.ts';
 export { findDefaultBranch, openMirror, type GitMirror, type MirrorOptions } from './mirror.ts';
 export { opaqueKind } from './opaque-kind.ts';

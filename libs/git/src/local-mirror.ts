@@ -1,11 +1,11 @@
 import type { CommitSha } from '@floe/model';
-import { Secret, type LogFields } from '@floe/runtime';
+import { Secret, type Exec, type LogFields } from '@floe/runtime';
 import { readAdvertisement, type Advertisement } from './advertisement.ts';
 import { isFastForward, newCommits, type AncestryCommit } from './ancestry.ts';
 import { parseCommit, signedParts, type RawCommit } from './commit.ts';
 import { toCommitSha } from './commit-sha.ts';
 import { gitError, hideToken, isTranslated, translateFolderError } from './errors.ts';
-import { createGitHttp, type GitHttp } from './git-http.ts';
+import type { GitTransport, SshLogin } from './git-transport.ts';
 import { notGit } from './http-errors.ts';
 import { UNPACKED_TREE_RATIO, type RepositoryLimits } from './limits.ts';
 import { removeUnused, writingAll } from './loose-objects.ts';
@@ -15,6 +15,7 @@ import { ObjectStore, type GitObject } from './object-store.ts';
 import { hasObject, type CommitMakerDeps } from './object-writer.ts';
 import { DamagedError } from './pack/damaged.ts';
 import { diffNodes, diffTrees, TOO_MANY_CHANGES, type TreeEntry } from './path-changes.ts';
+import { openTransport } from './open-transport.ts';
 import { openPacks } from './packs.ts';
 import { PacketError } from './pkt-line.ts';
 import { incompleteTransfer, receivePack } from './receive-pack.ts';
@@ -38,6 +39,9 @@ export interface LocalMirrorOptions {
   readonly branch: string;
   /** The name of the token's setting, for messages. */
   readonly tokenSetting: string;
+  readonly ssh: SshLogin | undefined;
+  /** Starts ssh. */
+  readonly exec: Exec;
   readonly limits: RepositoryLimits;
   /** Number of packs that may exist before they are replaced by one. Default: {@link MAX_PACKS}. */
   readonly maxPacks?: number | undefined;
@@ -182,17 +186,22 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     });
   }
 
-  async function discover(http: GitHttp): Promise<{ head: CommitSha; advertisement: Advertisement }> {
-    const advertisement = await advertised(http);
+  function open(token: string | undefined, signal: AbortSignal): GitTransport {
+    const { tokenSetting, ssh, exec } = options;
+    return openTransport({ url, token: token === undefined ? undefined : new Secret(token), tokenSetting, ssh, exec, signal });
+  }
+
+  async function discover(transport: GitTransport): Promise<{ head: CommitSha; advertisement: Advertisement }> {
+    const advertisement = await advertised(transport);
     const { head, defaultBranch } = advertisement;
     if (defaultBranch !== undefined) options.onDefaultBranch(shownText(defaultBranch, LONGEST_NAME_SHOWN));
     if (head === undefined) throw branchNotFound(url, branch, advertisement);
     return { head: toCommitSha(head), advertisement };
   }
 
-  async function advertised(http: GitHttp, within?: string): Promise<Advertisement> {
+  async function advertised(transport: GitTransport, within?: string): Promise<Advertisement> {
     try {
-      const advertisement = await readAdvertisement(await http.discover(), url, branch, within);
+      const advertisement = await readAdvertisement(await transport.discover(), url, branch, within);
       // Here, where an id that is none means that no git server answered.
       for (const { head } of [advertisement, ...advertisement.under.branches]) if (head !== undefined) toCommitSha(head);
       return advertisement;
@@ -203,7 +212,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     }
   }
 
-  async function download(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
+  async function download(transport: GitTransport, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
     if ((await readCommit(head)) === undefined) {
       await receivePack({
         dir,
@@ -211,7 +220,7 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
         branch,
         folder,
         limits,
-        http,
+        transport,
         head,
         haveRef: FETCHED_REF,
         advertisement,
@@ -228,12 +237,12 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
    * When there are many packs and nothing else to do: downloads everything as one pack, then removes the others, including
    * objects that only a force-pushed history had, and those that Floe made of earlier commits.
    */
-  async function tidy(http: GitHttp, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
+  async function tidy(transport: GitTransport, head: CommitSha, advertisement: Advertisement, signal: AbortSignal): Promise<void> {
     if (!(await packs.isWorn())) return;
     try {
       await dropUnused(signal);
       const { onProgress } = options;
-      const pack = await receivePack({ dir, url, branch, folder, limits, http, head, haveRef: NO_REF, advertisement, signal, onProgress });
+      const pack = await receivePack({ dir, url, branch, folder, limits, transport, head, haveRef: NO_REF, advertisement, signal, onProgress });
       await packs.keepOnly(pack);
     } catch (error) {
       signal.throwIfAborted();
@@ -277,22 +286,21 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
   return {
     async fetch(signal, accepted, token) {
       const take = async (): Promise<FetchOutcome> => {
-        const secret = token === undefined ? undefined : new Secret(token);
-        const http = createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal });
+        await using transport = open(token, signal);
         // Asks the server first: a mirror is never deleted while no server can replace it.
-        const { head, advertisement } = await discover(http);
+        const { head, advertisement } = await discover(transport);
         if (isBroken) await remake(head, new Error('an earlier read failed'));
         try {
-          await download(http, head, advertisement, signal);
+          await download(transport, head, advertisement, signal);
           const outcome = await classify(accepted, head, signal);
-          if (outcome.kind === 'unchanged') await tidy(http, head, advertisement, signal);
+          if (outcome.kind === 'unchanged') await tidy(transport, head, advertisement, signal);
           return outcome;
         } catch (error) {
           if (isTranslated(error)) throw error;
           const folderError = translateFolderError(error, dir);
           if (folderError) throw folderError;
           await remake(head, error);
-          await download(http, head, advertisement, signal);
+          await download(transport, head, advertisement, signal);
           return await classify(accepted, head, signal);
         }
       };
@@ -305,8 +313,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     },
     async branches(signal, within, token) {
       try {
-        const secret = token === undefined ? undefined : new Secret(token);
-        const { under } = await advertised(createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal }), within);
+        await using transport = open(token, signal);
+        const { under } = await advertised(transport, within);
         return { isComplete: under.isComplete, branches: under.branches.map(({ name, head }) => ({ name, head: toCommitSha(head) })) };
       } catch (error) {
         if (token !== undefined) hideToken(error, token);
@@ -315,8 +323,8 @@ export function createLocalMirror(options: LocalMirrorOptions): LocalMirror {
     },
     async defaultBranch(signal, token) {
       try {
-        const secret = token === undefined ? undefined : new Secret(token);
-        const advertisement = await advertised(createGitHttp({ url, token: secret, tokenSetting: options.tokenSetting, signal }));
+        await using transport = open(token, signal);
+        const advertisement = await advertised(transport);
         const { defaultBranch } = advertisement;
         if (defaultBranch === undefined || defaultBranch.length > LONGEST_NAME_SHOWN) throw noDefaultBranch(url, advertisement);
         return parseBranchName(shownText(defaultBranch, LONGEST_NAME_SHOWN));

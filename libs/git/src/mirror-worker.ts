@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
-import { describeError } from '@floe/runtime';
+import { describeError, Spawner } from '@floe/runtime';
 import { createLocalMirror, type LocalMirror } from './local-mirror.ts';
 import { packError, type ThreadData, type ThreadReply, type ThreadRequest } from './thread-messages.ts';
 
@@ -60,11 +60,15 @@ function throttled(tell: () => void): () => void {
 
 function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
   const reply = (message: ThreadReply): void => port.postMessage(message);
+  // It ends what it runs when this thread ends, however that comes.
+  const spawner = new Spawner();
   const mirror = createLocalMirror({
     dir: data.dir,
     url: data.url,
     branch: data.branch,
     tokenSetting: data.tokenSetting,
+    ssh: data.ssh,
+    exec: spawner.exec,
     limits: data.limits,
     onAlive: throttled(() => reply({ kind: 'alive' })),
     onProgress: (progress) => reply({ kind: 'progress', progress }),

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { COMMIT_ADDRESS, TREE_ADDRESS, type CommitSha, type NodeChange } from '@floe/model';
 import { isSentInClear, reveal, type Logger, type Secret, type SecretSource } from '@floe/runtime';
+import type { SshLogin } from './git-transport.ts';
 import { DEFAULT_REPOSITORY_LIMITS, type RepositoryLimits } from './limits.ts';
 import { MirrorThread } from './mirror-thread.ts';
 import type { BranchList, CommitInfo, FetchOutcome, FetchProgress, SignedParts, SubmoduleCommit, TreeReport } from './mirror-types.ts';
@@ -16,13 +17,15 @@ import { flakeUrl, parseBranchName, parseRepositoryUrl } from './repository-url.
 export interface MirrorOptions {
   /** The mirror's own folder: created when missing, and wiped when it is damaged or of another repository. */
   readonly dir: string;
-  /** `https://…` (or `http://…`), without credentials. */
+  /** `https://…` (or `http://…`) without credentials, or an SSH address where there is a login for it. */
   readonly url: string;
   readonly branch: string;
   /** The folder of the flake within the repository; undefined: the root. */
   readonly directory?: string | undefined;
   /** Sent as the password of `x-access-token`, which GitHub, GitLab and Forgejo accept. A function is called for each fetch. */
   readonly token?: Secret | SecretSource | undefined;
+  /** Uses ssh for SSH addresses, which are refused without. */
+  readonly ssh?: SshLogin | undefined;
   readonly logger: Logger;
   readonly limits?: RepositoryLimits | undefined;
   /** How long a call may go without progress, in ms, without the wait for its turn. Default: 2 minutes. */
@@ -102,7 +105,7 @@ function startThread(options: Omit<MirrorOptions, 'branch'>, mirror: Pick<Thread
   const tokenSetting = token !== undefined && 'setting' in token ? token.setting : DEFAULT_TOKEN_SETTING;
   return new MirrorThread({
     workerUrl: options.workerUrl ?? new URL('./mirror-worker.ts', import.meta.url),
-    data: { ...mirror, tokenSetting, limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS },
+    data: { ...mirror, tokenSetting, ssh: options.ssh, limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS },
     logger: options.logger,
     silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
     onProgress: options.onProgress ?? (() => undefined),
@@ -116,7 +119,7 @@ function startThread(options: Omit<MirrorOptions, 'branch'>, mirror: Pick<Thread
  */
 export async function findDefaultBranch(options: Omit<MirrorOptions, 'branch'>, signal?: AbortSignal): Promise<string> {
   const { token } = options;
-  await using thread = startThread(options, { dir: resolve(options.dir), url: parseRepositoryUrl(options.url), branch: NO_BRANCH });
+  await using thread = startThread(options, { dir: resolve(options.dir), url: parseRepositoryUrl(options.url, options.ssh), branch: NO_BRANCH });
   return await thread.call('defaultBranch', [token && (await reveal(token))], signal);
 }
 
@@ -159,7 +162,7 @@ export function mirrorBy(
 /** Opens a mirror. Checks the settings; the first call uses the folder and the server. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   const dir = resolve(options.dir);
-  const url = parseRepositoryUrl(options.url);
+  const url = parseRepositoryUrl(options.url, options.ssh);
   const branch = parseBranchName(options.branch);
   if (options.token && isSentInClear(url)) {
     options.logger.warn('the repository token is sent without encryption: use an https:// address', { url });

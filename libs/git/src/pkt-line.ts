@@ -51,6 +51,12 @@ export class PacketReader {
     return packet;
   }
 
+  /** What follows the packets that were read, as it is. */
+  async *rest(): AsyncGenerator<Uint8Array, void> {
+    if (this.#rest.length > 0) yield this.#rest;
+    for (let next = await this.#chunks.next(); next.done !== true; next = await this.#chunks.next()) yield next.value;
+  }
+
   async #fill(length: number): Promise<boolean> {
     while (this.#rest.length < length) {
       const { done, value } = await this.#chunks.next();

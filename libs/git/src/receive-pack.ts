@@ -4,7 +4,7 @@ import { fetch, type GitHttpRequest, type GitHttpResponse, type PromiseFsClient 
 import type { CommitSha } from '@floe/model';
 import type { Advertisement } from './advertisement.ts';
 import { gitError, isTranslated, translateFolderError } from './errors.ts';
-import type { GitHttp } from './git-http.ts';
+import type { GitTransport } from './git-transport.ts';
 import { notGit, refusal } from './http-errors.ts';
 import { DOWNLOAD_SETTING, mib, tooLarge, type RepositoryLimits } from './limits.ts';
 import type { MirrorFolder } from './mirror-folder.ts';
@@ -18,7 +18,7 @@ export interface ReceivePackOptions {
   readonly branch: string;
   readonly folder: MirrorFolder;
   readonly limits: RepositoryLimits;
-  readonly http: GitHttp;
+  readonly transport: GitTransport;
   readonly head: CommitSha;
   /** A ref to a commit that is present with its complete history. */
   readonly haveRef: string;
@@ -30,6 +30,8 @@ export interface ReceivePackOptions {
 /** Fewer bytes than this are no progress: a server that sends single bytes now and then counts as silent. */
 const LEAST_BYTES = 1024;
 const PROGRESS_MS = 250;
+/** For isomorphic-git, which knows HTTP alone. What it asks there goes to the transport. */
+const NO_PLACE = 'https://repository.invalid';
 /** Where an index has its number of objects: the last entry of its fan-out table. */
 const INDEX_COUNT_OFFSET = 8 + 255 * 4;
 
@@ -47,7 +49,7 @@ export async function receivePack(options: ReceivePackOptions): Promise<string> 
       fs: guard.fs,
       http: { request: async (request) => await guard.request(request) },
       gitdir: dir,
-      url,
+      url: NO_PLACE,
       remote: 'origin',
       ref: options.haveRef,
       remoteRef: `refs/heads/${branch}`,
@@ -110,7 +112,7 @@ class FetchGuard {
   }
 
   async request({ method, body }: GitHttpRequest): Promise<GitHttpResponse> {
-    const { http, url } = this.#options;
+    const { transport, url } = this.#options;
     const answer = { url, method: method ?? 'GET', statusCode: 200, statusMessage: 'OK' };
     if (method !== 'POST') {
       return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-advertisement' }, body: once(this.#listing()) };
@@ -118,7 +120,7 @@ class FetchGuard {
     const chunks: Uint8Array[] = [];
     for await (const chunk of body ?? []) chunks.push(chunk);
     try {
-      const answerBody = await http.uploadPack(Buffer.concat(chunks).toString('latin1'));
+      const answerBody = await transport.uploadPack(Buffer.concat(chunks).toString('latin1'));
       return { ...answer, headers: { 'content-type': 'application/x-git-upload-pack-result' }, body: this.#heard(answerBody) };
     } catch (error) {
       this.failure ??= asError(error);

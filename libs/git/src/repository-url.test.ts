@@ -30,6 +30,17 @@ describe('parseRepositoryUrl', () => {
     },
   );
 
+  it('takes SSH addresses where there is a login, and refuses what ssh could misread without repeating it', () => {
+    for (const text of ['ssh://git@github.com/acme/fleet.git', 'git@github.com:acme/fleet.git', 'ssh://host:2222/fleet'])
+      expect(parseRepositoryUrl(` ${text}/ `, {})).toBe(text);
+    for (const text of ['ssh://git:s3cret@host/fleet', 'git@host:a b', 'ssh://-oProxyCommand=s3cret/fleet', 'git+ssh://host/fleet', "host:a'b"]) {
+      const failure = failureOf(() => parseRepositoryUrl(text, {}));
+      expect(failure.code).toBe('REPOSITORY_URL_UNSUPPORTED');
+      expect(failure.message).toContain('write it as ssh://user@host:port/path or user@host:path');
+      expect(failure.message + failure.text).not.toContain('s3cret');
+    }
+  });
+
   it.each(['', 'fleet', '/srv/fleet.git', 'file:///srv/fleet.git', 'git://host/fleet.git', 'https://host/fleet?a=b', 'https://host/fleet#main'])(
     'refuses "%s"',
     (text) => {

@@ -1,22 +1,17 @@
-import type { CommitSha } from '@floe/model';
+import { parseSshAddress, type CommitSha } from '@floe/model';
 import { withoutTrailingSlashes } from '@floe/runtime';
 import { gitError } from './errors.ts';
 
 const SCP_LIKE = /^(?:[^/@\s]+@)?[^/:\s]+:(?!\/\/)/;
 
 /**
- * Normalises the address of a repository. Throws `REPOSITORY_URL_UNSUPPORTED` for other protocols than HTTP(S), and for an
- * address with a password, which would end up in logs and in the mirror's configuration.
+ * Normalises the address of a repository. An SSH address is taken where there is a login for it. Throws `REPOSITORY_URL_UNSUPPORTED` for others than
+ * those and HTTP(S), and for an address with a password, which would end up in logs and in the mirror's configuration.
  */
-export function parseRepositoryUrl(text: string): string {
+export function parseRepositoryUrl(text: string, ssh?: object): string {
   const trimmed = text.trim();
   const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
-  if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) {
-    const https = httpsForm(trimmed, url);
-    throw unsupported(
-      `it is an SSH address: use the https:// address of the repository${https === undefined ? '' : `, probably ${https}`}, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private`,
-    );
-  }
+  if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) return sshAddress(trimmed, ssh !== undefined);
   if (url === undefined) throw unsupported('it is not a URL: use the https:// address of the repository');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw unsupported(`${url.protocol}// is not supported: use the https:// address of the repository`);
@@ -28,11 +23,31 @@ export function parseRepositoryUrl(text: string): string {
   return withoutTrailingSlashes(url.href);
 }
 
-/** Where the same repository is at the forges that people use. Of the login nothing is told, and nothing at all of what may have a password in it. */
-function httpsForm(text: string, url: URL | undefined): string | undefined {
-  const isUrl = url?.hostname !== undefined && url.hostname !== '';
+function sshAddress(text: string, hasLogin: boolean): string {
+  if (!hasLogin) {
+    throw unsupported(
+      `it is an SSH address: ${insteadOfSsh(text)}, or a key for ssh in FLOE_REPOSITORY_SSH_KEY_FILE and the host's key in FLOE_REPOSITORY_KNOWN_HOSTS_FILE`,
+    );
+  }
+  const address = withoutTrailingSlashes(text);
+  if (parseSshAddress(address) !== undefined) return address;
+  throw unsupported(
+    `it is an SSH address that ssh or a shell could misread: write it as ssh://user@host:port/path or user@host:path, of letters, digits and . _ ~ + = , @ - and without a password, or ${insteadOfSsh(text)}`,
+  );
+}
+
+/** What to do instead of using an SSH address, and where the same repository is at the forges that people use, where that can be said. */
+export function insteadOfSsh(text: string): string {
+  const https = httpsForm(text);
+  return `use the https:// address of the repository${https === undefined ? '' : `, probably ${https}`}, and a token in FLOE_REPOSITORY_TOKEN_FILE when it is private`;
+}
+
+/** Of the login nothing is told, and nothing at all of what may have a password in it. */
+function httpsForm(text: string): string | undefined {
+  const url = URL.parse(text.trim());
+  const isUrl = url !== null && url.hostname !== '';
   if (isUrl && url.password !== '') return undefined;
-  const [, host, path] = isUrl ? ['', url.hostname, url.pathname] : (/^(?:[^/@:\s]+@)?([^/@:\s]+):(.*)$/.exec(text) ?? []);
+  const [, host, path] = isUrl ? ['', url.hostname, url.pathname] : (/^(?:[^/@:\s]+@)?([^/@:\s]+):(.*)$/.exec(text.trim()) ?? []);
   if (host === undefined || path === undefined || !/^[\w.-]+$/.test(host) || !/^\/*[\w.-]+(?:\/[\w.-]+)*$/.test(path)) return undefined;
   return `https://${host}/${path.replace(/^\/+/, '')}`;
 }

@@ -1,4 +1,5 @@
 import { FloeError, isFloeError, type ErrorData, type LogFields } from '@floe/runtime';
+import type { SshLogin } from './git-transport.ts';
 import type { RepositoryLimits } from './limits.ts';
 import type { FetchProgress, MirrorOperations } from './mirror-types.ts';
 
@@ -8,6 +9,7 @@ export interface ThreadData {
   readonly url: string;
   readonly branch: string;
   readonly tokenSetting: string;
+  readonly ssh: SshLogin | undefined;
   readonly limits: RepositoryLimits;
 }
 

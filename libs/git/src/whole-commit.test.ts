@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import type { CommitSha } from '@floe/model';
-import { execInTest, isFloeError } from '@floe/runtime';
+import { exec, execInTest, isFloeError } from '@floe/runtime';
 import { startGitOrigin, type GitOrigin, type OriginRepository } from '@floe/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -146,7 +146,7 @@ describe('in a mirror', () => {
     const [fleet, sub] = [await origin.repository(`fleet${count}`), await origin.repository(`sub${count}`)];
     const at = join(dir, `m${count}.git`);
     const nothing = (): void => undefined;
-    const more = { tokenSetting: 'TOKEN', warn: nothing, onProgress: nothing, onDefaultBranch: nothing };
+    const more = { tokenSetting: 'TOKEN', ssh: undefined, exec, warn: nothing, onProgress: nothing, onDefaultBranch: nothing };
     const made: World = {
       fleet,
       sub,

@@ -15,6 +15,8 @@ export interface SshServer extends AsyncDisposable {
   /** The private key that it admits, and one that it does not. */
   readonly key: string;
   readonly otherKey: string;
+  /** The file of authorized_keys, which is read for each connection. */
+  readonly admittedFile: string;
   /** What it logged. */
   readonly log: () => string;
 }
@@ -72,6 +74,7 @@ export async function startSshServer(dir: string): Promise<SshServer> {
     knownHost: `[localhost]:${port} ${type} ${data}`,
     key: (await readFile(join(dir, 'key'), 'utf8')).trim(),
     otherKey: (await readFile(join(dir, 'other'), 'utf8')).trim(),
+    admittedFile: join(dir, 'key.pub'),
     log: () => log,
     async [Symbol.asyncDispose]() {
       const ended = [...running].map(async (child) => await once(child, 'close'));

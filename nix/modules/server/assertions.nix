@@ -27,8 +27,8 @@ in
         message = "services.floe.server.builderKeysFile: a floe-builder works through a database that both reach: set database.createLocally or database.urlFile";
       }
       {
-        assertion = hasOwnBuilder -> cfg.repository.tokenFile == null && cfg.inputs == { };
-        message = "services.floe.server.builderKeysFile: floe-builder fetches, and this server does not: take repository.tokenFile and inputs out, and set them there";
+        assertion = hasOwnBuilder -> cfg.repository.tokenFile == null && cfg.repository.sshKeyFile == null && cfg.repository.knownHosts == [ ] && cfg.inputs == { };
+        message = "services.floe.server.builderKeysFile: floe-builder fetches, and this server does not: take repository.tokenFile, repository.sshKeyFile, repository.knownHosts and inputs out, and set them there";
       }
       {
         # Here they would be without effect.

@@ -10,6 +10,7 @@
 let
   folders = import ./folders.nix { inherit lib; };
   isElsewhere = cfg.publish.to != null || cfg.publish.command != null;
+  isSsh = !lib.hasPrefix "http://" cfg.repository.url && !lib.hasPrefix "https://" cfg.repository.url;
   isUnconfined = cfg.unsafe.runRepositoryCodeWithAccessToKeys;
   input = host: input: [
     {
@@ -23,6 +24,22 @@ let
   ];
 in
 [
+  {
+    assertion = (cfg.repository.sshKeyFile != null) == (cfg.repository.knownHosts != [ ]);
+    message = "${option}.repository: set sshKeyFile and knownHosts, or neither";
+  }
+  {
+    assertion = isSsh || cfg.repository.sshKeyFile == null;
+    message = "${option}.repository: sshKeyFile and knownHosts are for an SSH address, and url is none: take them out, or set url to one";
+  }
+  {
+    assertion = isSsh -> cfg.repository.tokenFile == null;
+    message = "${option}.repository: tokenFile is not for an SSH address: take it out, or set url to the https:// address";
+  }
+  {
+    assertion = isSsh && runsRepositoryCode -> cfg.repository.sshKeyFile != null || cfg.repository.knownHosts != [ ];
+    message = "${option}.repository: url is an SSH address: set sshKeyFile and knownHosts, or url to the https:// address";
+  }
   {
     assertion = cfg.repository.submodules -> cfg.repository.directory == null || cfg.repository.directory == ".";
     message = "${option}.repository.submodules needs the flake.nix at the root of the repository: leave it out, or move the flake and leave repository.directory out";

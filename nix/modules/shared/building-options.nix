@@ -7,7 +7,7 @@
 }:
 let
   inherit (lib) mkOption types;
-  inherit (import ./kinds.nix { inherit lib; }) secretFile orNull webUrl between positive logLevel;
+  inherit (import ./kinds.nix { inherit lib; }) secretFile orNull webUrl repositoryUrl knownHosts between positive logLevel;
 in
 {
   enable = lib.mkEnableOption "${program}, which ${purpose}";
@@ -25,10 +25,10 @@ in
 
   repository = {
     url = mkOption {
-      type = webUrl;
+      type = repositoryUrl;
       example = "https://github.com/example/fleet.git";
       description = ''
-        The fleet's repository. No SSH address, no repository in SHA-256 format. Files in Git LFS and files that git-crypt
+        The fleet's repository. An SSH address needs sshKeyFile and knownHosts. No repository in SHA-256 format. Files in Git LFS and files that git-crypt
         and the like encrypt are not what hosts may use. Submodules are empty folders without the option submodules.
       '';
     };
@@ -38,6 +38,8 @@ in
     '';
     directory = orNull (types.strMatching "[[:alnum:]_.+/-]+") "The folder of the repository that has the flake.nix. Null: its root.";
     tokenFile = secretFile "Token that may read the repository, when it is not public.";
+    sshKeyFile = secretFile "Private key without a passphrase that may read the repository, when the url is an SSH address.";
+    knownHosts = knownHosts "Lines of known_hosts for the SSH address. ssh-keyscan prints them; compare them with what the host publishes.";
     maxMib = between 1 2000000 512 "Limit of one download. The first one is the branch's whole history.";
     maxFileMib = between 1 2000000 100 "Limit of one file in the history, which is held in memory.";
     silenceSeconds = between 1 86400 120 "How long the git server may be silent.";
@@ -280,12 +282,7 @@ in
           tokenFile = secretFile "Token that may read the inputs, and nothing else.";
           user = orNull types.str "The login for the token. Null: x-access-token, which forges accept.";
           sshKeyFile = secretFile "Private key without a passphrase, for git+ssh inputs. Null: they are fetched over https, with the token.";
-          knownHosts = mkOption {
-            type = types.listOf types.str;
-            default = [ ];
-            example = [ "git.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…" ];
-            description = "Lines of known_hosts for the key. ssh-keyscan prints them; compare them with what the host publishes.";
-          };
+          knownHosts = knownHosts "Lines of known_hosts for the key. ssh-keyscan prints them; compare them with what the host publishes.";
         };
       }
     );

@@ -26,6 +26,7 @@ in
   # Setting → file. systemd hands each to the service alone, as a credential.
   secrets = {
     FLOE_REPOSITORY_TOKEN_FILE = cfg.repository.tokenFile;
+    FLOE_REPOSITORY_SSH_KEY_FILE = cfg.repository.sshKeyFile;
     FLOE_DATABASE_URL_FILE = cfg.database.urlFile;
     FLOE_PUBLISH_CREDENTIALS_FILE = cfg.publish.credentialsFile;
   };
@@ -35,6 +36,7 @@ in
   restartTriggers = lib.optional (cfg.inputs != { }) inputsFile;
 
   etc = lib.mkMerge [
+    (lib.mkIf (cfg.repository.knownHosts != [ ]) { "${file}repository-known-hosts".text = lines cfg.repository.knownHosts; })
     (lib.mkIf (cfg.publish.knownHosts != [ ]) { "${file}publish-known-hosts".text = lines cfg.publish.knownHosts; })
     (lib.mkIf (cfg.inputs != { }) { "${file}inputs.json".text = inputsFile; })
     (lib.mkIf (cfg.signers.ssh != null) { "${file}ssh-signers".text = lines ([ "# Who may sign commits." ] ++ cfg.signers.ssh); })
@@ -46,6 +48,7 @@ in
     FLOE_REPOSITORY_URL = cfg.repository.url;
     FLOE_REPOSITORY_BRANCH = cfg.repository.branch;
     FLOE_REPOSITORY_DIRECTORY = cfg.repository.directory;
+    FLOE_REPOSITORY_KNOWN_HOSTS_FILE = if cfg.repository.knownHosts == [ ] then null else "/etc/${file}repository-known-hosts";
     FLOE_REPOSITORY_MAX_MIB = cfg.repository.maxMib;
     FLOE_REPOSITORY_MAX_FILE_MIB = cfg.repository.maxFileMib;
     FLOE_REPOSITORY_SILENCE_SECONDS = cfg.repository.silenceSeconds;

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { exec } from '@floe/runtime';
 import { DEFAULT_REPOSITORY_LIMITS } from '../limits.ts';
 import { createLocalMirror } from '../local-mirror.ts';
 import { mirrorBy, type GitMirror, type MirrorCalls, type MirrorOptions } from '../mirror.ts';
@@ -13,6 +14,8 @@ export function mirrorHere(options: MirrorOptions & { readonly maxPacks?: number
     url,
     branch,
     tokenSetting: 'FLOE_REPOSITORY_TOKEN_FILE',
+    ssh: options.ssh,
+    exec,
     limits: options.limits ?? DEFAULT_REPOSITORY_LIMITS,
     maxPacks: options.maxPacks,
     warn: (message, fields) => logger.warn(message, fields),

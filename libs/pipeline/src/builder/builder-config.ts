@@ -77,11 +77,11 @@ function parseOperatorsFile(read: SettingsReader): string | undefined {
   return file;
 }
 
-/** `defaults`: where the data folder is, and the URL of the server, where nothing is set. */
+/** `defaults`: where the data folder is, and the URL of the server, where nothing is set; and whether this program fetches the repository. */
 export function parseBuilderConfig(
   read: SettingsReader,
   path: string | undefined,
-  defaults: { readonly dataDir: string; readonly publicUrl: string | undefined },
+  defaults: { readonly dataDir: string; readonly publicUrl: string | undefined; readonly fetches: boolean },
 ): BuilderConfig {
   const { value, checked, count, optional, problem } = read;
   const isYes = (name: string): boolean => checked(name, v.picklist(['yes', 'no']), 'no', 'yes or no') === 'yes';
@@ -112,7 +112,7 @@ export function parseBuilderConfig(
     publish: parsePublish(read),
     databaseUrl,
     publicUrl: withoutTrailingSlashes(publicUrl ?? ''),
-    repository: parseRepositoryConfig(read),
+    repository: parseRepositoryConfig(read, { fetches: defaults.fetches, searchPath: path }),
     forge,
     policyFloor: floor?.kind === 'floor' ? floor.floor : undefined,
     signers: sshFile === undefined && openPgpFile === undefined ? undefined : { sshFile, openPgpFile, path },

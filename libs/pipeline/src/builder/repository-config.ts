@@ -1,6 +1,6 @@
-import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits } from '@floe/git';
-import { HOSTS_ATTRIBUTE_FORM, HOSTS_FILE_FORM } from '@floe/nix';
-import { ignores, IGNORE_RULE, parseIgnored } from '@floe/model';
+import { DEFAULT_REPOSITORY_LIMITS, parseBranchName, parseRepositoryUrl, type RepositoryLimits, type SshLogin } from '@floe/git';
+import { HOSTS_ATTRIBUTE_FORM, HOSTS_FILE_FORM, keyProblem } from '@floe/nix';
+import { ignores, IGNORE_RULE, parseIgnored, parseSshAddress } from '@floe/model';
 import { describeError, withoutTrailingSlashes, type SecretSource } from '@floe/runtime';
 import * as v from 'valibot';
 import type { EvaluateSource } from '../evaluation/evaluate-source.ts';
@@ -14,6 +14,8 @@ export interface RepositoryConfig {
   /** The folder of its flake; undefined: the root. */
   readonly directory: string | undefined;
   readonly token: SecretSource | undefined;
+  /** For an SSH address; undefined: it is none, or another program fetches. */
+  readonly ssh: SshLogin | undefined;
   readonly limits: RepositoryLimits;
   /** How long its server may be silent. */
   readonly silenceMs: number;
@@ -54,7 +56,42 @@ const Directory = v.pipe(
   ),
 );
 
-export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
+/** What a path may have that is part of an option of ssh, which gives some characters a meaning. */
+const PlainFile = v.pipe(v.string(), v.maxLength(1000), v.regex(/^\/[^\s%"'\\$]+$/));
+const LOGIN = ['FLOE_REPOSITORY_SSH_KEY_FILE', 'FLOE_REPOSITORY_KNOWN_HOSTS_FILE'] as const;
+
+/** `searchPath`: where ssh is. */
+function parseSshLogin(read: SettingsReader, searchPath: string | undefined): SshLogin | undefined {
+  const what = 'the absolute path of a file, without spaces';
+  const [keyFile, knownHostsFile] = LOGIN.map((name) => read.checked<string | undefined>(name, PlainFile, undefined, what));
+  // ssh reads both for each fetch; here, so that a mistake is reported at the start.
+  if (keyFile !== undefined) read.secretSource('FLOE_REPOSITORY_SSH_KEY_FILE', undefined, keyProblem);
+  if (knownHostsFile !== undefined) read.readText('FLOE_REPOSITORY_KNOWN_HOSTS_FILE', knownHostsFile);
+  return keyFile === undefined || knownHostsFile === undefined ? undefined : { keyFile, knownHostsFile, searchPath };
+}
+
+/** The logins of the other kind of address would never be used, and whoever set them would not know. */
+function noteUnusedLogins(read: SettingsReader, url: string): void {
+  const isSsh = parseSshAddress(withoutTrailingSlashes(url)) !== undefined;
+  if (isSsh && read.value('FLOE_REPOSITORY_TOKEN_FILE') !== undefined)
+    read.problem('FLOE_REPOSITORY_TOKEN_FILE is not for the SSH address in FLOE_REPOSITORY_URL: leave it out, or set that to the https:// address');
+  if (/^https?:/.test(url))
+    for (const name of LOGIN)
+      if (read.value(name) !== undefined) read.problem(`${name} is for an SSH address: leave it out, or set FLOE_REPOSITORY_URL to one`);
+  const [key, hosts] = LOGIN.map((name) => read.value(name) !== undefined);
+  if (isSsh && key === true && hosts !== true)
+    read.problem(
+      'FLOE_REPOSITORY_KNOWN_HOSTS_FILE is missing: set it to a file of known_hosts with the key of the host in FLOE_REPOSITORY_URL: "ssh-keyscan HOST" prints it, to be compared with what the host publishes',
+    );
+  if (isSsh && hosts === true && key !== true)
+    read.problem('FLOE_REPOSITORY_SSH_KEY_FILE is missing: set it to a private key that may read the repository, and nothing else');
+}
+
+/** `fetches`: whether this program asks the server of the repository. `searchPath`: as in PATH. */
+export function parseRepositoryConfig(
+  read: SettingsReader,
+  { fetches, searchPath }: { readonly fetches: boolean; readonly searchPath: string | undefined },
+): RepositoryConfig {
   const directory = read.checked<string | undefined>(
     'FLOE_REPOSITORY_DIRECTORY',
     Directory,
@@ -62,10 +99,13 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
     'the folder of the repository that has the flake.nix, such as nix/fleet: a relative path of letters, digits, ".", "_", "+" and "-", without ".."',
   );
   const url = read.required('FLOE_REPOSITORY_URL', v.string(), 'the https:// URL of the fleet repository') ?? '';
+  const ssh = parseSshLogin(read, searchPath);
+  const isHalf = !fetches || LOGIN.some((name) => read.value(name) !== undefined);
   const branch = read.value('FLOE_REPOSITORY_BRANCH');
   if (url.length > MAX_URL_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_URL has more than ${MAX_URL_CHARACTERS} characters: set it to the repository's URL`);
-  else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url));
+  else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url, ssh ?? (isHalf ? {} : undefined)));
+  noteUnusedLogins(read, url);
   if (branch !== undefined && branch.length > MAX_BRANCH_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_BRANCH has more than ${MAX_BRANCH_CHARACTERS} characters: set it to a branch`);
   else if (branch !== undefined) noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));
@@ -80,6 +120,7 @@ export function parseRepositoryConfig(read: SettingsReader): RepositoryConfig {
     branch,
     directory: directory === '.' ? undefined : directory,
     token: read.secretSource('FLOE_REPOSITORY_TOKEN_FILE'),
+    ssh,
     limits: {
       downloadBytes: MIB * read.count('FLOE_REPOSITORY_MAX_MIB', DEFAULT_REPOSITORY_LIMITS.downloadBytes / MIB, 'MiB'),
       objectBytes: MIB * read.count('FLOE_REPOSITORY_MAX_FILE_MIB', DEFAULT_REPOSITORY_LIMITS.objectBytes / MIB, 'MiB'),

@@ -7,6 +7,8 @@ export const NIXOS_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['FLOE_REPOSITORY_BRANCH', 'repository.branch'],
   ['FLOE_REPOSITORY_DIRECTORY', 'repository.directory'],
   ['FLOE_REPOSITORY_TOKEN_FILE', 'repository.tokenFile'],
+  ['FLOE_REPOSITORY_SSH_KEY_FILE', 'repository.sshKeyFile'],
+  ['FLOE_REPOSITORY_KNOWN_HOSTS_FILE', 'repository.knownHosts'],
   ['FLOE_REPOSITORY_MAX_MIB', 'repository.maxMib'],
   ['FLOE_REPOSITORY_MAX_FILE_MIB', 'repository.maxFileMib'],
   ['FLOE_REPOSITORY_SILENCE_SECONDS', 'repository.silenceSeconds'],

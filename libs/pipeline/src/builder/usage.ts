@@ -1,10 +1,12 @@
 /** Lines of `--help`: the settings of the fleet's repository, and of what is evaluated of it. A server and its builder have the same, but for the branch. */
 export function repositorySettings(branch: string): string {
   return `\
-  FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required)
+  FLOE_REPOSITORY_URL              https:// URL of the fleet repository (required), or an SSH address
   FLOE_REPOSITORY_BRANCH           ${branch}
   FLOE_REPOSITORY_DIRECTORY        the folder of it that has the flake.nix; default: its root
   FLOE_REPOSITORY_TOKEN_FILE       token that may read the repository
+  FLOE_REPOSITORY_SSH_KEY_FILE     private key for an SSH address (needs ssh)
+  FLOE_REPOSITORY_KNOWN_HOSTS_FILE known_hosts for it
   FLOE_REPOSITORY_MAX_MIB          of one download; default: 512
   FLOE_REPOSITORY_MAX_FILE_MIB     of one file in its history; default: 100
   FLOE_REPOSITORY_SILENCE_SECONDS  how long its server may send nothing; default: 120
