@@ -18,7 +18,7 @@ const PushPayload = v.pipe(
     after: CommitOrNone,
     pusher: Account,
     sender: Account,
-    repository: v.object({ full_name: v.string(), clone_url: v.string() }),
+    repository: v.object({ full_name: v.string(), clone_url: v.string(), ssh_url: OptionalName }),
   }),
   v.transform(({ ref, before, after, pusher, sender, repository }): DescribedPush => ({
     ref,
@@ -30,6 +30,7 @@ const PushPayload = v.pipe(
     pusher: namesOf(pusher).length === 0 ? undefined : pusherLogin(...namesOf(pusher, sender)),
     fullName: repository.full_name,
     cloneUrl: repository.clone_url,
+    sshUrl: repository.ssh_url ?? '',
     isMadeUp: false,
   })),
 );
@@ -48,5 +49,5 @@ export const forgejoWebhooks = createWebhookReader({
   pushEvent: 'push',
   pingEvent: undefined,
   payload: PushPayload,
-  fields: { ref: 'ref', fullName: 'repository.full_name', cloneUrl: 'repository.clone_url' },
+  fields: { ref: 'ref', fullName: 'repository.full_name', cloneUrl: 'repository.clone_url', sshUrl: 'repository.ssh_url' },
 });

@@ -68,7 +68,7 @@ describe("GitHub's published examples", () => {
       isDeleted: example.deleted,
       isForced: example.forced,
       pusher: example.pusher.name.toLowerCase() === example.sender.login.toLowerCase() ? example.sender.login.toLowerCase() : undefined,
-      repository: { fullName: example.repository.full_name, cloneUrl: example.repository.clone_url },
+      repository: { fullName: example.repository.full_name, cloneUrl: example.repository.clone_url, sshUrl: example.repository.ssh_url },
     });
   });
 

@@ -13,7 +13,7 @@ const PushPayload = v.pipe(
     forced: v.boolean(),
     pusher: v.optional(v.nullable(v.object({ name: OptionalName }))),
     sender: v.optional(v.nullable(v.object({ login: OptionalName }))),
-    repository: v.object({ full_name: v.string(), clone_url: v.string() }),
+    repository: v.object({ full_name: v.string(), clone_url: v.string(), ssh_url: OptionalName }),
   }),
   v.transform(({ ref, before, after, deleted, forced, pusher, sender, repository }): DescribedPush => ({
     ref,
@@ -25,6 +25,7 @@ const PushPayload = v.pipe(
     pusher: pusherLogin(pusher?.name, sender?.login),
     fullName: repository.full_name,
     cloneUrl: repository.clone_url,
+    sshUrl: repository.ssh_url ?? '',
     isMadeUp: false,
   })),
 );
@@ -39,5 +40,5 @@ export const githubWebhooks = createWebhookReader({
   pushEvent: 'push',
   pingEvent: 'ping',
   payload: PushPayload,
-  fields: { ref: 'ref', fullName: 'repository.full_name', cloneUrl: 'repository.clone_url' },
+  fields: { ref: 'ref', fullName: 'repository.full_name', cloneUrl: 'repository.clone_url', sshUrl: 'repository.ssh_url' },
 });

@@ -10,7 +10,7 @@ const PushPayload = v.pipe(
     before: CommitOrNone,
     after: CommitOrNone,
     user_username: OptionalName,
-    project: v.object({ path_with_namespace: v.string(), git_http_url: v.string() }),
+    project: v.object({ path_with_namespace: v.string(), git_http_url: v.string(), git_ssh_url: OptionalName }),
     commits: v.optional(v.array(v.object({ id: v.string() })), []),
   }),
   v.transform(({ ref, before, after, user_username: login, project, commits }): DescribedPush => ({
@@ -23,6 +23,7 @@ const PushPayload = v.pipe(
     pusher: pusherLogin(login),
     fullName: project.path_with_namespace,
     cloneUrl: project.git_http_url,
+    sshUrl: project.git_ssh_url ?? '',
     // Its button "Test" tells of the last three commits as a push by whoever pressed it, from the first of them; that one is among the new
     // ones then, which it never is in a real push.
     isMadeUp: commits.some(({ id }) => id === before),
@@ -47,5 +48,5 @@ export const gitlabWebhooks = createWebhookReader({
   pushEvent: 'Push Hook',
   pingEvent: undefined,
   payload: PushPayload,
-  fields: { ref: 'ref', fullName: 'project.path_with_namespace', cloneUrl: 'project.git_http_url' },
+  fields: { ref: 'ref', fullName: 'project.path_with_namespace', cloneUrl: 'project.git_http_url', sshUrl: 'project.git_ssh_url' },
 });

@@ -28,13 +28,15 @@ const DeliveryId = v.pipe(v.string(), v.regex(/^[\w-]{1,128}$/));
 const EventName = v.pipe(v.string(), v.regex(/^[\w.-]+(?: [\w.-]+)*$/), v.maxLength(100));
 
 /** git limits a ref like a path; a forge's names and URLs are far shorter. */
-const MAX_TEXT_CHARACTERS = { ref: 1_024, fullName: 300, cloneUrl: 2_048 } as const;
+const MAX_TEXT_CHARACTERS = { ref: 1_024, fullName: 300, cloneUrl: 2_048, sshUrl: 2_048 } as const;
 type TextField = keyof typeof MAX_TEXT_CHARACTERS;
 
 /** A push as a forge described it. */
 export interface DescribedPush extends Pick<Push, 'ref' | 'before' | 'after' | 'isDeleted' | 'isForced' | 'pusher'> {
   readonly fullName: string;
   readonly cloneUrl: string;
+  /** Its SSH address; empty: the forge names none. */
+  readonly sshUrl: string;
   /** The forge made it up, for somebody who tries the webhook. */
   readonly isMadeUp: boolean;
 }
@@ -141,15 +143,15 @@ function parsePush(dialect: WebhookDialect, body: string, ids: Pick<Push, 'deliv
     const what = `the body is not a push as ${dialect.forge} describes it: ${where}: ${issue.message.slice(0, 200)}`;
     return refused(422, 'PAYLOAD_INVALID', what);
   }
-  const { fullName, cloneUrl, isMadeUp, ...push } = parsed.output;
-  const texts = { ref: push.ref, fullName, cloneUrl };
-  for (const field of ['ref', 'fullName', 'cloneUrl'] as const) {
+  const { fullName, cloneUrl, sshUrl, isMadeUp, ...push } = parsed.output;
+  const texts = { ref: push.ref, fullName, cloneUrl, sshUrl };
+  for (const field of ['ref', 'fullName', 'cloneUrl', 'sshUrl'] as const) {
     const unusable = unusableText(dialect.fields[field], texts[field], MAX_TEXT_CHARACTERS[field]);
     if (unusable !== undefined) return unusable;
   }
   // A push that moves nothing is no push. Taken for one, it would name whoever tried the webhook as the one who pushed that commit.
   if (isMadeUp || (push.after !== undefined && push.before === push.after)) return { kind: 'ping', deliveryId: ids.deliveryId };
-  return { kind: 'push', ...ids, ...push, repository: { fullName, cloneUrl } };
+  return { kind: 'push', ...ids, ...push, repository: { fullName, cloneUrl, sshUrl } };
 }
 
 /** Text that is stored, compared and shown must be valid: a proof tells who sent it, not that it is well-formed. */

@@ -25,7 +25,8 @@ export interface Push {
   readonly isForced: boolean;
   /** Who moved the ref, by the login at the forge ({@link forgeLogin}); undefined: it is not one account that can be named. */
   readonly pusher: string | undefined;
-  readonly repository: { readonly fullName: string; readonly cloneUrl: string };
+  /** Its SSH address is empty where the forge names none. */
+  readonly repository: { readonly fullName: string; readonly cloneUrl: string; readonly sshUrl: string };
 }
 
 export type WebhookRefusalCode =

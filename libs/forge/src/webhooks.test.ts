@@ -9,7 +9,14 @@ import type { WebhookOutcome } from './webhook.ts';
 
 const SECRET = "It's a Secret to Everybody";
 const [BEFORE, AFTER, NONE] = ['a'.repeat(40), 'b'.repeat(40), '0'.repeat(40)];
-const PUSH = { before: BEFORE, after: AFTER, login: 'AdaL', fullName: 'ice/fleet', cloneUrl: 'https://forge.example/ice/fleet.git' };
+const PUSH = {
+  before: BEFORE,
+  after: AFTER,
+  login: 'AdaL',
+  fullName: 'ice/fleet',
+  cloneUrl: 'https://forge.example/ice/fleet.git',
+  sshUrl: 'git@forge.example:ice/fleet.git',
+};
 
 const readerOf = (sender: DeliveringForge) => WEBHOOKS[sender === 'gitea' ? 'forgejo' : sender];
 
@@ -46,7 +53,7 @@ describe.each(SENDERS)('a webhook of %s', (sender) => {
       isDeleted: false,
       isForced: false,
       pusher: 'adal',
-      repository: { fullName: PUSH.fullName, cloneUrl: PUSH.cloneUrl },
+      repository: { fullName: PUSH.fullName, cloneUrl: PUSH.cloneUrl, sshUrl: PUSH.sshUrl },
     });
   });
 
@@ -153,7 +160,7 @@ describe.each(SENDERS)('a webhook of %s', (sender) => {
           return;
         }
         if (outcome.kind !== 'push') return;
-        for (const shown of [outcome.ref, outcome.repository.fullName, outcome.repository.cloneUrl]) {
+        for (const shown of [outcome.ref, outcome.repository.fullName, outcome.repository.cloneUrl, outcome.repository.sshUrl]) {
           expect(shown.length).toBeLessThanOrEqual(2_048);
           expect(shown.isWellFormed()).toBe(true);
           expect(shown).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);

@@ -8,6 +8,7 @@ export interface ToldPush {
   readonly login: string;
   readonly fullName?: string;
   readonly cloneUrl: string;
+  readonly sshUrl?: string;
 }
 
 /** A delivery of a webhook, as a forge sends it. */
@@ -32,13 +33,13 @@ interface ForgeWays {
 const hmac = (body: string, secret: string): string => createHmac('sha256', secret).update(body).digest('hex');
 
 const gitea = (prefix: 'forgejo' | 'gitea'): ForgeWays => ({
-  payload: ({ ref, before, after, login, fullName, cloneUrl }) => ({
+  payload: ({ ref, before, after, login, fullName, cloneUrl, sshUrl }) => ({
     ref,
     before,
     after,
     compare_url: '',
     commits: [{ id: after, message: 'a change', author: { name: login, email: 'somebody@example.org', username: login } }],
-    repository: { id: 140, full_name: fullName, clone_url: cloneUrl, default_branch: 'main' },
+    repository: { id: 140, full_name: fullName, clone_url: cloneUrl, ssh_url: sshUrl, default_branch: 'main' },
     pusher: { id: 1, login, full_name: '', email: 'somebody@example.org', username: login },
     sender: { id: 1, login, full_name: '', email: 'somebody@example.org', username: login },
   }),
@@ -50,18 +51,29 @@ const gitea = (prefix: 'forgejo' | 'gitea'): ForgeWays => ({
   proof: `x-${prefix}-signature`,
   deliveryId: `x-${prefix}-delivery`,
   otherEvent: { [`x-${prefix}-event`]: 'pull_request' },
-  fields: ['ref', 'before', 'after', 'pusher', 'pusher.login', 'sender.username', 'repository', 'repository.full_name', 'repository.clone_url'],
+  fields: [
+    'ref',
+    'before',
+    'after',
+    'pusher',
+    'pusher.login',
+    'sender.username',
+    'repository',
+    'repository.full_name',
+    'repository.clone_url',
+    'repository.ssh_url',
+  ],
 });
 
 const WAYS = {
   github: {
-    payload: ({ ref, before, after, login, fullName, cloneUrl }) => ({
+    payload: ({ ref, before, after, login, fullName, cloneUrl, sshUrl }) => ({
       ref,
       before,
       after,
       deleted: after === '0'.repeat(40),
       forced: false,
-      repository: { full_name: fullName, clone_url: cloneUrl },
+      repository: { full_name: fullName, clone_url: cloneUrl, ssh_url: sshUrl },
       pusher: { name: login },
       sender: { login },
     }),
@@ -73,10 +85,13 @@ const WAYS = {
     proof: 'x-hub-signature-256',
     deliveryId: 'x-github-delivery',
     otherEvent: { 'x-github-event': 'issues' },
-    fields: 'ref before after deleted forced repository repository.full_name repository.clone_url pusher pusher.name sender sender.login'.split(' '),
+    fields:
+      'ref before after deleted forced repository repository.full_name repository.clone_url repository.ssh_url pusher pusher.name sender sender.login'.split(
+        ' ',
+      ),
   },
   gitlab: {
-    payload: ({ ref, before, after, login, fullName, cloneUrl }) => ({
+    payload: ({ ref, before, after, login, fullName, cloneUrl, sshUrl }) => ({
       object_kind: 'push',
       event_name: 'push',
       ref,
@@ -87,7 +102,7 @@ const WAYS = {
       user_name: 'Somebody',
       user_username: login,
       project_id: 15,
-      project: { id: 15, path_with_namespace: fullName, git_http_url: cloneUrl, default_branch: 'main' },
+      project: { id: 15, path_with_namespace: fullName, git_http_url: cloneUrl, git_ssh_url: sshUrl, default_branch: 'main' },
       commits: [{ id: after, message: 'a change' }],
       total_commits_count: 1,
     }),
@@ -95,7 +110,10 @@ const WAYS = {
     proof: 'x-gitlab-token',
     deliveryId: 'x-gitlab-event-uuid',
     otherEvent: { 'x-gitlab-event': 'Tag Push Hook' },
-    fields: 'ref before after user_username project project.path_with_namespace project.git_http_url commits commits.0 commits.0.id'.split(' '),
+    fields:
+      'ref before after user_username project project.path_with_namespace project.git_http_url project.git_ssh_url commits commits.0 commits.0.id'.split(
+        ' ',
+      ),
   },
   forgejo: gitea('forgejo'),
   gitea: gitea('gitea'),
@@ -115,5 +133,5 @@ export function forgeDelivery(forge: DeliveringForge, payload: unknown, secret: 
 
 /** How this forge describes a push. */
 export function pushPayload(forge: DeliveringForge, push: ToldPush): Record<string, unknown> {
-  return FORGE_WAYS[forge].payload({ ref: 'refs/heads/main', fullName: 'ada/fleet', ...push });
+  return FORGE_WAYS[forge].payload({ ref: 'refs/heads/main', fullName: 'ada/fleet', sshUrl: '', ...push });
 }

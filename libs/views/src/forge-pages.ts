@@ -1,4 +1,4 @@
-import { isCommit } from '@floe/model';
+import { isCommit, parseSshAddress } from '@floe/model';
 
 /** Where well-known forges show a commit, below a repository's address. */
 const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
@@ -13,7 +13,8 @@ const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
 /** The page of a commit on its forge; null where it is not known whether there is one. */
 export function commitPage(repositoryUrl: string, sha: string): string | null {
   if (!isCommit(sha)) return null;
-  const url = URL.parse(repositoryUrl);
+  const ssh = parseSshAddress(repositoryUrl.replace(/\/$/, ''));
+  const url = URL.parse(ssh === undefined ? repositoryUrl : `https://${ssh.host}/${ssh.path.replace(/^\//, '')}`);
   const path = url === null || url.protocol !== 'https:' ? undefined : COMMIT_PATHS.get(url.hostname);
   if (url === null || path === undefined) return null;
   return `https://${url.host}${url.pathname.replace(/\/$/, '').replace(/\.git$/, '')}/${path}/${sha}`;

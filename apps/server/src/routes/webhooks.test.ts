@@ -194,6 +194,17 @@ describe.each(Object.keys(FORGE_WAYS) as DeliveringForge[])('a webhook of %s', (
     expect(app.stored).toEqual([]);
   });
 
+  test.each([
+    ['git@forge.example:ada/fleet.git', 'https://forge.example:3000/ada/fleet.git', 'ssh://git@forge.example/ada/fleet.git', 202],
+    ['ssh://git@forge.example:2222/ada/fleet', 'https://forge.example/ada/fleet.git', '', 202],
+    ['git@ssh.forge.example:ada/fleet.git', 'https://forge.example/ada/fleet.git', 'git@ssh.forge.example:ada/fleet.git', 202],
+    ['git@forge.example:ada/fleet.git', 'https://forge.example/eve/fleet.git', 'git@forge.example:eve/fleet.git', 404],
+    ['git@forge.example:ada/fleet.git', 'https://other.example/ada/fleet.git', 'git@other.example:ada/fleet.git', 404],
+  ])('to a repository that is fetched over SSH is known by any of its addresses: %s, %s, %s', async (url, cloneUrl, sshUrl, status) => {
+    const app = withSecret('stored', [SECRET], false, forge, () => ({ ...FAKE_REPOSITORY, url }));
+    expect((await send(app, pushPayload(sender, { ...told, cloneUrl, sshUrl }))).status).toBe(status);
+  });
+
   test('that is too large is not read to its end', async () => {
     const app = withSecret('stored', [SECRET], false, forge);
     const { path, headers } = forgeDelivery(sender, {}, SECRET);

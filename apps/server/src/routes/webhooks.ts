@@ -1,11 +1,12 @@
-import { FORGES, WEBHOOKS, type Forge } from '@floe/forge';
+import { FORGES, WEBHOOKS, type Forge, type Push } from '@floe/forge';
 import { TESTING_FOLDER } from '@floe/pipeline';
-import { withoutTrailingSlashes, type Clock, type Logger, type SecretSource } from '@floe/runtime';
+import type { Clock, Logger, SecretSource } from '@floe/runtime';
 import type { Repository, StorePart } from '@floe/store';
 import { Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { strangersBody, type BodyBudget } from '../http/bodies.ts';
 import { refuse } from '../http-error.ts';
+import { isSameRepository } from './same-repository.ts';
 
 /** GitHub's own limit for a delivery (docs.github.com, "Webhook events and payloads"). */
 const MAX_BODY_BYTES = 25 * 1024 * 1024;
@@ -112,13 +113,7 @@ export function webhookRoutes(deps: WebhookDeps): Hono {
   return app;
 }
 
-function isOurs(pushed: { readonly fullName: string; readonly cloneUrl: string }, deps: WebhookDeps): boolean {
+function isOurs(pushed: Push['repository'], deps: WebhookDeps): boolean {
   if (deps.nameAtForge !== undefined) return pushed.fullName.toLowerCase() === deps.nameAtForge.toLowerCase();
-  return withoutSuffix(pushed.cloneUrl) === withoutSuffix(deps.repository.url);
-}
-
-function withoutSuffix(url: string): string {
-  return withoutTrailingSlashes(url)
-    .replace(/\.git$/, '')
-    .toLowerCase();
+  return isSameRepository(deps.repository.url, pushed);
 }

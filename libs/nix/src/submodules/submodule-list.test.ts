@@ -27,6 +27,15 @@ describe('the address of a submodule', () => {
   });
 
   it.each([
+    ['git@git.example.org:fleets/home.git', '../secrets.git', 'ssh://git@git.example.org/fleets/secrets.git'],
+    ['git.example.org:fleets/home.git/', '../../other/secrets', 'ssh://git.example.org/other/secrets'],
+    ['ssh://git@git.example.org:2222/fleets/home', '../secrets', 'ssh://git@git.example.org:2222/fleets/secrets'],
+  ])('of a repository at %s is, for %s, %s', (base, text, url) => {
+    expect(submoduleUrl(text, base, 'sub')).toBe(url);
+    expect(() => submoduleUrl('../../../up', base, 'sub')).toThrow('leads out of the repository');
+  });
+
+  it.each([
     'file:///etc',
     '/srv/git/a.git',
     'ext::sh -c id',

@@ -1,6 +1,6 @@
 import type { CommitSha } from '@floe/model';
-import { storableText } from '@floe/model';
-import { FloeError } from '@floe/runtime';
+import { parseSshAddress, storableText } from '@floe/model';
+import { FloeError, withoutTrailingSlashes } from '@floe/runtime';
 
 /** A submodule as its commit and `.gitmodules` describe it. */
 export interface Submodule {
@@ -88,9 +88,15 @@ export function submoduleUrl(text: string, base: string, name: string): string {
   return url.href;
 }
 
+/** As `git@host:path` is written above. */
+function asUrl(address: string): string {
+  const ssh = address.startsWith('ssh://') ? undefined : parseSshAddress(withoutTrailingSlashes(address));
+  return ssh === undefined ? address : `ssh://${ssh.user === undefined ? '' : `${ssh.user}@`}${ssh.host}/${ssh.path.replace(/^\//, '')}`;
+}
+
 /** Undefined: it leads out of the server. */
 function relativeUrl(text: string, base: string): string | undefined {
-  const url = URL.parse(base);
+  const url = URL.parse(asUrl(base));
   if (url === null) return undefined;
   const names = url.pathname.split('/').filter((name) => name !== '');
   for (const part of text.split('/')) {
