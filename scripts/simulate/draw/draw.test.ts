@@ -1,12 +1,11 @@
 import { ROLLOUT_STATES } from '@floe/model';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Simulation } from '../simulation.ts';
 import { draw } from './draw.ts';
 import { overlap, type Label } from './drawing.ts';
 import { WIDTH } from './frame.ts';
 
-const SEED = Math.abs(fc.readConfigureGlobal().seed ?? 1);
+const SEED = Math.abs(Number(process.env['FLOE_FUZZ_SEED'] ?? 1));
 /** Few days make wide ones, many make narrow ones. */
 const RUNS = [
   { hosts: 12, days: 1 },
