@@ -73,12 +73,10 @@ const address = fc.oneof(
 );
 
 it('an address is refused, or is to ssh what it is to git', { timeout: 120_000 }, async () => {
-  let read = 0;
   await fc.assert(
     fc.asyncProperty(address, async (text) => {
       const parsed = parseSshAddress(text);
       if (parsed === undefined) return;
-      read++;
       const { user: login, host: at, port: of, path: to } = parsed;
       expect(await asked(text)).toEqual([
         ...(of === undefined ? [] : ['-p', `${of}`]),
@@ -88,7 +86,9 @@ it('an address is refused, or is to ssh what it is to git', { timeout: 120_000 }
     }),
     { numRuns: RUNS },
   );
-  expect(read).toBeGreaterThan(RUNS / 10);
+  // Not all of them are refused, or nothing would be compared.
+  const taken = fc.sample(address, { numRuns: 1_000, seed: 1 }).filter((text) => parseSshAddress(text) !== undefined);
+  expect(taken.length).toBeGreaterThan(100);
 });
 
 it('no text that a shell or ssh could misread is taken for an address', () => {

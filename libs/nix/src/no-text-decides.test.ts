@@ -11,6 +11,8 @@ const ROOT = join(import.meta.dirname, '../../..');
 /** Files where such a search decides nothing about anybody, and why. */
 const ALLOWED: Readonly<Record<string, string>> = {
   'apps/agent/src/server/other-answer.ts': 'only for people: ws and Node tell the status of a refused upgrade in a message alone',
+  'libs/git/src/ssh-errors.ts':
+    'ssh has one status for all that goes wrong: a git server can choose what its own failure is called, and gets nothing by it',
   'libs/nix/src/failure.ts': 'only for people: leaves out a sentence that has no information of its own',
   'libs/nix/src/internal-json.ts': 'the format itself: the prefix that Nix adds to a text, which no repository can suppress',
   'libs/views/src/rollout-words.ts': 'only for people: leaves out a log that the reason quotes whole',

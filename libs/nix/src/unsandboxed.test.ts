@@ -62,6 +62,9 @@ it('starts programs in few places only', async () => {
     // What starts all others' programs is given by these two.
     'apps/builder/src/main.ts',
     'apps/server/src/main.ts',
+    // ssh, to the repository's server, which gets one command to run there.
+    'libs/git/src/git-ssh.ts',
+    'libs/git/src/mirror-worker.ts',
     'libs/nix/src/command.ts',
     // The command that pushes to a cache is the administrator's own.
     'libs/nix/src/publishers/command-publisher.ts',
