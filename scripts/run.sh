@@ -28,7 +28,7 @@ cd "$root"
 # Of one commit every run of the tests generates the same; `npm run fuzz` tries others.
 case $task in
   test | check)
-    tree=$(git rev-parse 'HEAD^{tree}' 2>/dev/null | cut -c1-7) || tree=
+    tree=$(git rev-parse 'HEAD^{tree}' 2>/dev/null | cut -c1-7)
     FLOE_TEST_SEED=${FLOE_TEST_SEED:-$((0x${tree:-1}))}
     export FLOE_TEST_SEED
     ;;

@@ -40,7 +40,8 @@ export class MemoryStore implements FleetStore {
   /** Rollouts in a row that were superseded: when each began. */
   #superseded: number[] = [];
   /** The last one that was complete. */
-  #complete: CurrentRollout | undefined;
+  /** By revision, in the order in which they were complete. */
+  readonly #complete = new Map<string, CurrentRollout>();
   /** Hosts with a `go`. */
   readonly #gone = new Set<StoredHost>();
   readonly #people: MemoryOrders;
@@ -291,7 +292,8 @@ export class MemoryStore implements FleetStore {
         if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
         this.#current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
         if (course.state === 'COMPLETE') {
-          this.#complete = this.#current;
+          this.#complete.delete(this.#current.revisionId);
+          this.#complete.set(this.#current.revisionId, this.#current);
           this.#advanceStable(this.#current, new Set(unasked));
         }
         return await Promise.resolve(true);
@@ -303,7 +305,10 @@ export class MemoryStore implements FleetStore {
         return await Promise.resolve(true);
       },
       // No host leaves the fleet.
-      completeBefore: async () => await Promise.resolve({ last: this.#complete && { ...this.#complete, known: [] }, lost: undefined }),
+      completeBefore: async (revisionId) => {
+        const last = [...this.#complete.values()].findLast((each) => each.revisionId !== revisionId);
+        return await Promise.resolve({ last: last && { ...last, known: [] }, lost: undefined });
+      },
       authorsOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
       unfreeze: async (_, seen) => await Promise.resolve(this.#people.unfreeze(seen)),

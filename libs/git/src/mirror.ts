@@ -119,7 +119,11 @@ function startThread(options: Omit<MirrorOptions, 'branch'>, mirror: Pick<Thread
  */
 export async function findDefaultBranch(options: Omit<MirrorOptions, 'branch'>, signal?: AbortSignal): Promise<string> {
   const { token } = options;
-  await using thread = startThread(options, { dir: resolve(options.dir), url: parseRepositoryUrl(options.url, options.ssh), branch: NO_BRANCH });
+  await using thread = startThread(options, {
+    dir: resolve(options.dir),
+    url: parseRepositoryUrl(options.url, { hasSshLogin: options.ssh !== undefined }),
+    branch: NO_BRANCH,
+  });
   return await thread.call('defaultBranch', [token && (await reveal(token))], signal);
 }
 
@@ -162,7 +166,7 @@ export function mirrorBy(
 /** Opens a mirror. Checks the settings; the first call uses the folder and the server. */
 export async function openMirror(options: MirrorOptions): Promise<GitMirror> {
   const dir = resolve(options.dir);
-  const url = parseRepositoryUrl(options.url, options.ssh);
+  const url = parseRepositoryUrl(options.url, { hasSshLogin: options.ssh !== undefined });
   const branch = parseBranchName(options.branch);
   if (options.token && isSentInClear(url)) {
     options.logger.warn('the repository token is sent without encryption: use an https:// address', { url });

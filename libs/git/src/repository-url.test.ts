@@ -32,9 +32,9 @@ describe('parseRepositoryUrl', () => {
 
   it('takes SSH addresses where there is a login, and refuses what ssh could misread without repeating it', () => {
     for (const text of ['ssh://git@github.com/acme/fleet.git', 'git@github.com:acme/fleet.git', 'ssh://host:2222/fleet'])
-      expect(parseRepositoryUrl(` ${text}/ `, {})).toBe(text);
+      expect(parseRepositoryUrl(` ${text}/ `, { hasSshLogin: true })).toBe(text);
     for (const text of ['ssh://git:s3cret@host/fleet', 'git@host:a b', 'ssh://-oProxyCommand=s3cret/fleet', 'git+ssh://host/fleet', "host:a'b"]) {
-      const failure = failureOf(() => parseRepositoryUrl(text, {}));
+      const failure = failureOf(() => parseRepositoryUrl(text, { hasSshLogin: true }));
       expect(failure.code).toBe('REPOSITORY_URL_UNSUPPORTED');
       expect(failure.message).toContain('write it as ssh://user@host:port/path or user@host:path');
       expect(failure.message + failure.text).not.toContain('s3cret');

@@ -8,10 +8,10 @@ const SCP_LIKE = /^(?:[^/@\s]+@)?[^/:\s]+:(?!\/\/)/;
  * Normalises the address of a repository. An SSH address is taken where there is a login for it. Throws `REPOSITORY_URL_UNSUPPORTED` for others than
  * those and HTTP(S), and for an address with a password, which would end up in logs and in the mirror's configuration.
  */
-export function parseRepositoryUrl(text: string, ssh?: object): string {
+export function parseRepositoryUrl(text: string, { hasSshLogin = false } = {}): string {
   const trimmed = text.trim();
   const url = URL.canParse(trimmed) ? new URL(trimmed) : undefined;
-  if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) return sshAddress(trimmed, ssh !== undefined);
+  if (url?.protocol === 'ssh:' || url?.protocol === 'git+ssh:' || SCP_LIKE.test(trimmed)) return sshAddress(trimmed, hasSshLogin);
   if (url === undefined) throw unsupported('it is not a URL: use the https:// address of the repository');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw unsupported(`${url.protocol}// is not supported: use the https:// address of the repository`);

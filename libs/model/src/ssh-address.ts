@@ -29,3 +29,8 @@ export function parseSshAddress(text: string): SshAddress | undefined {
   // Git takes "/~ada/fleet" for a path from the home of ada.
   return { user: groups?.['user'], host, port, path: path.replace(/^\/~/, '~') };
 }
+
+/** What the addresses of one repository have in common, over SSH and over HTTPS: `host/path`. */
+export function placeOfSsh({ host, path }: SshAddress): string {
+  return `${host}/${path.replace(/^\//, '')}`;
+}

@@ -46,7 +46,7 @@ export interface ExecOptions {
   readonly onStderrLine?: ((line: string) => void) | undefined;
   /**
    * Asked after each piece of output: nothing more is read until the promise is settled, so that the program waits. Undefined: at once.
-   * A spawner asks after each piece that goes to `onStdoutBytes`, and has a megabyte on its way.
+   * Through a spawner it is asked of `onStdoutBytes` alone, with up to a megabyte on its way.
    */
   readonly whenRead?: (() => Promise<void> | undefined) | undefined;
   /** Default 1 MiB. */

@@ -62,6 +62,8 @@ export async function startSshServer(dir: string): Promise<SshServer> {
     socket.on('close', () => {
       sockets.delete(socket);
       child.kill();
+      // Nobody reads on: it would have no 'close'.
+      child.stdout.destroy();
     });
   });
   server.listen(0, '127.0.0.1');

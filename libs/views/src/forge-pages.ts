@@ -1,4 +1,4 @@
-import { isCommit, parseSshAddress } from '@floe/model';
+import { isCommit, parseSshAddress, placeOfSsh } from '@floe/model';
 
 /** Where well-known forges show a commit, below a repository's address. */
 const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
@@ -14,7 +14,7 @@ const COMMIT_PATHS: ReadonlyMap<string, string> = new Map(
 export function commitPage(repositoryUrl: string, sha: string): string | null {
   if (!isCommit(sha)) return null;
   const ssh = parseSshAddress(repositoryUrl.replace(/\/$/, ''));
-  const url = URL.parse(ssh === undefined ? repositoryUrl : `https://${ssh.host}/${ssh.path.replace(/^\//, '')}`);
+  const url = URL.parse(ssh === undefined ? repositoryUrl : `https://${placeOfSsh(ssh)}`);
   const path = url === null || url.protocol !== 'https:' ? undefined : COMMIT_PATHS.get(url.hostname);
   if (url === null || path === undefined) return null;
   return `https://${url.host}${url.pathname.replace(/\/$/, '').replace(/\.git$/, '')}/${path}/${sha}`;

@@ -1,4 +1,4 @@
-import { parseSshAddress } from '@floe/model';
+import { parseSshAddress, placeOfSsh } from '@floe/model';
 import { withoutTrailingSlashes } from '@floe/runtime';
 
 /**
@@ -15,9 +15,9 @@ export function isSameRepository(ours: string, told: { readonly cloneUrl: string
 function placeOf(address: string): string | undefined {
   const text = withoutSuffix(address);
   const ssh = parseSshAddress(text);
-  const url = ssh === undefined ? URL.parse(text) : undefined;
-  const [host, path] = ssh === undefined ? [url?.hostname, url?.pathname] : [ssh.host, ssh.path];
-  return host === undefined || path === undefined || host === '' ? undefined : `${host}/${path.replace(/^\//, '')}`;
+  if (ssh !== undefined) return placeOfSsh(ssh);
+  const url = URL.parse(text);
+  return url === null || url.hostname === '' ? undefined : `${url.hostname}${url.pathname}`;
 }
 
 function withoutSuffix(url: string): string {

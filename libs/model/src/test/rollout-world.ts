@@ -122,9 +122,8 @@ export class RolloutWorld {
     const { newest, policy } = this;
     const hosts = this.hosts.flatMap((host): readonly RingHost[] => {
       if (newest !== undefined && host.called !== host.name) return renamedFacts(this, host, newest);
-      const release = newest === undefined ? undefined : releaseIn(newest, host);
-      if (release === undefined) return [];
-      const { toplevel } = release;
+      const toplevel = newest === undefined ? undefined : releaseIn(newest, host)?.toplevel;
+      if (toplevel === undefined) return [];
       const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
       const { isConnected, isOverridden, went } = host;
       const isQuarantined = host.quarantined.has(toplevel);

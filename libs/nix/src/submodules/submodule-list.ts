@@ -1,5 +1,5 @@
 import type { CommitSha } from '@floe/model';
-import { parseSshAddress, storableText } from '@floe/model';
+import { parseSshAddress, placeOfSsh, storableText } from '@floe/model';
 import { FloeError, withoutTrailingSlashes } from '@floe/runtime';
 
 /** A submodule as its commit and `.gitmodules` describe it. */
@@ -91,7 +91,7 @@ export function submoduleUrl(text: string, base: string, name: string): string {
 /** As `git@host:path` is written above. */
 function asUrl(address: string): string {
   const ssh = address.startsWith('ssh://') ? undefined : parseSshAddress(withoutTrailingSlashes(address));
-  return ssh === undefined ? address : `ssh://${ssh.user === undefined ? '' : `${ssh.user}@`}${ssh.host}/${ssh.path.replace(/^\//, '')}`;
+  return ssh === undefined ? address : `ssh://${ssh.user === undefined ? '' : `${ssh.user}@`}${placeOfSsh(ssh)}`;
 }
 
 /** Undefined: it leads out of the server. */

@@ -34,6 +34,7 @@ export interface Builder {
   run(watching: Watching, repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
+/** A builder of this process. */
 export interface BuilderHere extends Builder {
   /** Of this data folder, as leases have it. */
   readonly owner: string;
@@ -41,7 +42,7 @@ export interface BuilderHere extends Builder {
   answerQuestions(repositoryId: string, signal: AbortSignal): Promise<void>;
 }
 
-/** A builder in this process. Its keys are made at its first start. */
+/** Opens the builder of this process. Its keys are made at its first start. */
 export async function openBuilder(deps: BuilderDeps): Promise<BuilderHere> {
   const { config, store, statements, clock, logger } = deps;
   const { releaseSigner, cacheKey } = await loadBuilderKeys(config.dataDir, deps.apart?.keyFiles ?? {}, {

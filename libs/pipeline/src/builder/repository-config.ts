@@ -70,8 +70,8 @@ function parseSshLogin(read: SettingsReader, searchPath: string | undefined): Ss
   return keyFile === undefined || knownHostsFile === undefined ? undefined : { keyFile, knownHostsFile, searchPath };
 }
 
-/** The logins of the other kind of address would never be used, and whoever set them would not know. */
-function noteUnusedLogins(read: SettingsReader, url: string): void {
+/** A login for the other kind of address would never be used, and whoever set it would not know; one for SSH has two parts. */
+function noteLoginProblems(read: SettingsReader, url: string): void {
   const isSsh = parseSshAddress(withoutTrailingSlashes(url)) !== undefined;
   if (isSsh && read.value('FLOE_REPOSITORY_TOKEN_FILE') !== undefined)
     read.problem('FLOE_REPOSITORY_TOKEN_FILE is not for the SSH address in FLOE_REPOSITORY_URL: leave it out, or set that to the https:// address');
@@ -100,12 +100,13 @@ export function parseRepositoryConfig(
   );
   const url = read.required('FLOE_REPOSITORY_URL', v.string(), 'the https:// URL of the fleet repository') ?? '';
   const ssh = parseSshLogin(read, searchPath);
-  const isHalf = !fetches || LOGIN.some((name) => read.value(name) !== undefined);
+  // Of one that is not whole it is said below what is missing.
+  const hasSshLogin = !fetches || LOGIN.some((name) => read.value(name) !== undefined);
   const branch = read.value('FLOE_REPOSITORY_BRANCH');
   if (url.length > MAX_URL_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_URL has more than ${MAX_URL_CHARACTERS} characters: set it to the repository's URL`);
-  else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url, ssh ?? (isHalf ? {} : undefined)));
-  noteUnusedLogins(read, url);
+  else if (url !== '') noteProblem(read, 'FLOE_REPOSITORY_URL', () => parseRepositoryUrl(url, { hasSshLogin }));
+  noteLoginProblems(read, url);
   if (branch !== undefined && branch.length > MAX_BRANCH_CHARACTERS)
     read.problem(`FLOE_REPOSITORY_BRANCH has more than ${MAX_BRANCH_CHARACTERS} characters: set it to a branch`);
   else if (branch !== undefined) noteProblem(read, 'FLOE_REPOSITORY_BRANCH', () => parseBranchName(branch));

@@ -96,8 +96,9 @@ async function perform({ run, file, args, options, told }: Run): Promise<void> {
   }
 }
 
+/** Not by `process.exit()`: it can wait for a thread of V8 that waits for it, and nobody is left who would end this process then. */
 function leaveWhenAlone(): void {
-  if (!process.connected && runs.size === 0) process.exit();
+  if (!process.connected && runs.size === 0) process.kill(process.pid, 'SIGKILL');
 }
 
 process.on('message', (message: ToSpawner) => {
@@ -108,6 +109,9 @@ process.on('message', (message: ToSpawner) => {
 // Whoever started it decides when it ends: a signal to the whole service, or from the terminal, is for that process.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('disconnect', () => {
-  for (const running of runs.values()) running.abort();
+  for (const running of runs.values()) {
+    running.abort();
+    running.taken(Number.POSITIVE_INFINITY);
+  }
   leaveWhenAlone();
 });

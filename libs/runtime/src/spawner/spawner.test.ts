@@ -72,6 +72,24 @@ describe('a spawner', () => {
     await expect.poll(() => processes().some((each) => each.pid === pid && each.command !== ''), SOON).toBe(false);
   });
 
+  test('ends with its owner, whose program ended with bytes that nobody took', async () => {
+    // More than are on their way. The pipe takes the rest, of which nobody reads on.
+    const bytes = `${1024 * 1024 + 64 * 1024 + randomInt(1_000, 60_000)}`;
+    const source = `
+      import { Spawner } from ${JSON.stringify(new URL('./spawner.ts', import.meta.url).href)};
+      const whenRead = () => new Promise(() => {});
+      void new Spawner().exec('head', ['-c', '${bytes}', '/dev/zero'], { timeoutMs: 60000, whenRead, onStdoutBytes: () => process.stdout.write('.') });
+    `;
+    const owner = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let told = 0;
+    owner.stdout.on('data', (dots: Buffer) => (told += dots.length));
+    await expect.poll(() => told > 0 && !processes().some(({ command }) => command === `head -c ${bytes} /dev/zero`), SOON).toBe(true);
+    const pid = spawnerOf(owner.pid ?? 0);
+    owner.kill('SIGKILL');
+    await once(owner, 'exit');
+    await expect.poll(() => processes().some((each) => each.pid === pid && each.command !== ''), SOON).toBe(false);
+  });
+
   test('is no process any more after its disposal, and starts nothing before the first program', async () => {
     const isThere = (): boolean => processes().some(({ parent, command }) => parent === process.pid && command.includes('spawner-process'));
     const before = isThere();
