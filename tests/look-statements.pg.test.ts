@@ -19,7 +19,7 @@ const CANARIES = 10;
  * The statements of a look at which the rollout begins, nothing has happened, hosts have reported, the next ring opens with the directives to its
  * hosts, and the rollout completes. A hint that a statement sends with what it writes is none of its own; begin and commit are not counted.
  */
-const LOOKS = { begins: 10, quiet: 3, reported: 3, opens: 9, completes: 11 };
+const LOOKS = { begins: 10, quiet: 3, reported: 3, opens: 9, completes: 10 };
 
 /** The first hosts by name, and all others. */
 const POLICY: RolloutPolicy = {
@@ -134,7 +134,6 @@ describe.each(COUNTED_DATABASES)('a whole look of the server, on $name', (kind) 
   test.each([300, 1_000])('asks as many statements of %i hosts as of any other number', async (count) => {
     await database.restore();
     const fleet = await fleetOf(count, database, storesOn(database.db, { ...systemClock, now: () => 1_000_000 }));
-    // The second commit is compared with the first.
     for (const commitOf of ['first', 'second']) {
       const looks: Partial<Record<keyof typeof LOOKS, number>> = {};
       await fleet.publish();
@@ -150,7 +149,8 @@ describe.each(COUNTED_DATABASES)('a whole look of the server, on $name', (kind) 
       expect(await fleet.state()).toBe('ROLLING');
       looks.completes = await fleet.statements();
       expect(await fleet.state()).toBe('COMPLETE');
-      expect(looks, `the ${commitOf} commit`).toEqual(LOOKS);
+      // The second commit is compared with the first, whose hosts are read for that.
+      expect(looks, `the ${commitOf} commit`).toEqual(commitOf === 'first' ? { ...LOOKS, begins: LOOKS.begins - 1 } : LOOKS);
     }
   });
 });

@@ -35,7 +35,7 @@ export type SimulatedStore = Pick<Store, 'decide'> &
       | 'startLabel'
       | 'claimProbe'
       | 'answerProbe';
-    revisions: 'evaluations' | 'get';
+    revisions: 'evaluationsOf' | 'get';
   }>;
 
 export interface NewHost {

@@ -326,15 +326,16 @@ export class MemoryStore implements FleetStore {
     },
     revisions: {
       get: async () => await Promise.resolve(undefined),
-      evaluations: async () =>
-        await Promise.resolve(
-          [...this.#hosts].map(([host, { labels, timeZone }]): Evaluation => {
-            const toplevel = this.#released.get(host)?.at(-1)?.toplevel;
-            return { host, outcome: 'CHANGED', toplevel, labels, timeZone };
-          }),
-        ),
+      evaluationsOf: async (ids) => await Promise.resolve(new Map(ids.map((id) => [id, { state: 'PUBLISHED', evaluations: this.#evaluations() }]))),
     },
   };
+
+  #evaluations(): readonly Evaluation[] {
+    return [...this.#hosts].map(([host, { labels, timeZone }]) => {
+      const toplevel = this.#released.get(host)?.at(-1)?.toplevel;
+      return { host, outcome: 'CHANGED', toplevel, labels, timeZone };
+    });
+  }
 
   /** What the commit has for the host. */
   #systemOf(host: HostName, commit: number): StorePath | undefined {

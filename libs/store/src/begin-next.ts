@@ -3,7 +3,8 @@ import type { Database } from './database.ts';
 import { notify, type HintOrigin } from './hints.ts';
 import type { NextOfFleet, Timestamp } from './records.ts';
 import { freezeRollout } from './rollout-stories.ts';
-import { isWaiting, lockOlder, supersedeRollouts } from './rollouts.ts';
+import { isWaiting } from './followed.ts';
+import { lockOlder, supersedeRollouts } from './rollouts.ts';
 import { revisions, rollouts } from './tables/index.ts';
 import { isHandingOut } from './tables/unfinished.ts';
 

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import type { NextOfFleet, Timestamp } from './records.ts';
 import { readOrders } from './rollout-orders.ts';
-import { isFollowed, isWaiting } from './rollouts.ts';
+import { isFollowed, isWaiting } from './followed.ts';
 import { RowReader } from './row-reader.ts';
 import { Int8, readRows } from './rows.ts';
 import { revisions, rollouts } from './tables/index.ts';

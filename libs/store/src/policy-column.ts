@@ -29,6 +29,7 @@ import {
   type RolloutPolicy,
 } from '@floe/model';
 import * as v from 'valibot';
+import type { RowReader } from './row-reader.ts';
 
 // Strict, unlike other columns: a gate that this version does not know must not be left out.
 
@@ -123,3 +124,8 @@ export const CLOSED_POLICY: RolloutPolicy = {
     windows: [{ kind: 'deny', cron: '* * * * *', durationMs: 3_600_000, timeZone: 'UTC' }],
   })),
 };
+
+/** Read strictly: a policy that cannot be read is not the default, which has no gates. */
+export function readPolicy(column: unknown, reader: RowReader): RolloutPolicy {
+  return column === null ? DEFAULT_POLICY : (reader.json('policy', column, PolicyColumn) ?? CLOSED_POLICY);
+}

@@ -1,6 +1,5 @@
 import {
   beginRollout,
-  DEFAULT_POLICY,
   FORGE_LOGIN_FORM,
   MAX_FAILURES,
   MAX_GROUP_NAMES,
@@ -20,18 +19,19 @@ import {
   type PausedFailures,
   type RolloutPause,
 } from '@floe/model';
-import { and, desc, eq, getTableColumns, inArray, isNull, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, inArray, isNull, lt, sql, type SQL } from 'drizzle-orm';
 import * as v from 'valibot';
 import { advanceStable } from './advance-stable.ts';
 import { authorsOf, MAX_AUTHORS, SignersColumn, UnapprovedColumn } from './authors.ts';
 import { LAST_HASH, writeLogged } from './audit.ts';
+import { completeBefore } from './complete-before.ts';
 import type { Database } from './database.ts';
+import { isFollowed } from './followed.ts';
 import { notifying, type HintOrigin } from './hints.ts';
-import type { CompleteBefore, CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
-import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import type { CurrentRollout, Rollout, RolloutAuthors, RolloutDecided, RolloutEntry } from './records.ts';
+import { readPolicy } from './policy-column.ts';
 import { lockedHosts } from './host-rows.ts';
-import { knownHostsColumn, leaveHosts, toKnownHosts } from './known-hosts.ts';
-import { lostColumn, toLost } from './lost-rollouts.ts';
+import { leaveHosts } from './known-hosts.ts';
 import { createProbeAnswers } from './probe-answers.ts';
 import { createRolloutOrders } from './rollout-orders.ts';
 import { RowReader } from './row-reader.ts';
@@ -123,16 +123,6 @@ export interface Successor {
   readonly sha: (typeof revisions.$inferSelect)['sha'];
 }
 
-/** It is published, and has not begun. The state is written into the statement, for the partial index. */
-export function isWaiting(): SQL {
-  return sql`${rollouts.state} = 'NEXT'`;
-}
-
-/** Hosts follow it, or did: it is none that waits for the one before it. */
-export function isFollowed(): SQL {
-  return isNull(rollouts.waitingSince);
-}
-
 /** The rollout of the newest matching revision that hosts follow. */
 export async function newestRollout(db: Database, where: SQL | undefined): Promise<RolloutOfRevision | undefined> {
   return (await newestOf(db, and(where, isFollowed()), {}))?.rollout;
@@ -164,8 +154,7 @@ async function newestOf<Columns extends Record<string, SQL>>(
     .limit(1);
   if (row === undefined) return undefined;
   const reader = new RowReader();
-  // The column is read strictly: a policy that cannot be read is not the default, which has no gates.
-  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  const policy = readPolicy(row.policy, reader);
   const sequence = reader.counter('sequence', row.sequence);
   const rings = reader.json('rings', row.rollout.rings, RingsColumn);
   const weaker = reader.json('weaker', row.rollout.weaker, WeakerColumn);
@@ -368,19 +357,6 @@ async function saveCourse(
     if (left !== undefined) await leaveHosts(tx, saved.revisionId, left);
   }
   return saved;
-}
-
-async function completeBefore(db: Database, revisionId: string): Promise<CompleteBefore> {
-  const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
-  const isOther = and(eq(revisions.repositoryId, repository), eq(rollouts.state, 'COMPLETE'), ne(revisions.id, revisionId));
-  const lost = lostColumn(revisionId);
-  const found = await newestRolloutWith(db, isOther, { known: knownHostsColumn, lost });
-  if (found !== undefined) {
-    const { revisionId: last, policy } = found.rollout;
-    return { last: { revisionId: last, policy, known: toKnownHosts(found.row.known) }, lost: toLost(found.row.lost) };
-  }
-  const [row] = await db.select({ lost }).from(sql`(select 1) as one`);
-  return { last: undefined, lost: toLost(row?.lost ?? null) };
 }
 
 export function createRolloutStore(db: Database, origin: HintOrigin): Omit<RolloutStore, 'stories' | 'begin' | 'supersededInARow'> {

@@ -12,7 +12,6 @@ import {
   renamedRings,
   type HostName,
   type Loosening,
-  type PolicyInForce,
   type RolloutDecision,
   type RolloutFacts,
   type RolloutPolicy,
@@ -36,12 +35,12 @@ import { describeStep } from './describe-step.ts';
 import { KnownFacts, rolloutFacts } from './facts.ts';
 import type { Probes } from '../probes/probes.ts';
 import { judgeNext } from './next.ts';
-import { areOpen, readInForce, readOnce, weakerThanBefore, type PolicyStore } from './policy-before.ts';
+import { areOpen, readEvaluations, readInForce, readOnce, weakerThanBefore, type PolicyStore } from './policy-before.ts';
 
 export interface RolloutEngineDeps {
   readonly store: StorePart<{
     rollouts: 'save' | 'completeBefore' | 'authorsOf';
-    revisions: 'evaluations';
+    revisions: 'evaluationsOf';
   }> &
     Pick<PlainStore, 'decide'>;
   /** Where the repository is: who pushed is known by what this forge told. */
@@ -132,10 +131,9 @@ export class RolloutEngine {
     const first = decide(rollout.weaker);
     if (!isCompleted(first.decision)) return { ...first, left: undefined };
     // What it leaves is what later commits are compared with: also the place of a host that is evaluated by now, and not built yet.
-    const own = await readInForce(before, rollout.revisionId, rollout.policy);
-    const weaker = await weakerThanBefore(before, rollout, own);
+    const weaker = await weakerThanBefore(before, rollout);
     const decided = isDeepStrictEqual(weaker, first.weaker) ? first : decide(weaker);
-    return { ...decided, left: isCompleted(decided.decision) ? await leftBy(rollout, own, before) : undefined };
+    return { ...decided, left: isCompleted(decided.decision) ? await leftBy(rollout, before) : undefined };
   }
 
   /** The revision that waits begins as soon as nothing is finished first: then all that was read is of the rollout before it. */
@@ -180,7 +178,7 @@ export class RolloutEngine {
     const isIn = ({ row, situation }: FleetHost): boolean => situation.rollout !== undefined || rollout.coming?.has(row.host) === true;
     const missing = hosts.filter((each) => isIn(each) && rings?.has(each.row.host) !== true);
     if (rings !== undefined && missing.length === 0) return rings;
-    const evaluations = new Map((await before.revisions.evaluations(rollout.revisionId)).map((each) => [each.host, each]));
+    const evaluations = new Map((await readEvaluations(before, rollout.revisionId)).map((each) => [each.host, each]));
     const candidates = missing.map(({ row: { host } }) => ({ host, labels: evaluations.get(host)?.labels ?? [], ring: evaluations.get(host)?.ring }));
     const { ringOf } = assignRings(policy, candidates);
     // After the end each asks its own ring, and that one all that it asked of others.
@@ -227,8 +225,9 @@ export class RolloutEngine {
 }
 
 /** What stays with its hosts when it completes, for the commits to come. */
-async function leftBy({ revisionId, policy }: CurrentRollout, own: PolicyInForce, { rollouts }: PolicyStore): Promise<LeftHosts> {
-  const { last } = await rollouts.completeBefore(revisionId);
+async function leftBy({ revisionId, policy }: CurrentRollout, store: PolicyStore): Promise<LeftHosts> {
+  const own = await readInForce(store, revisionId, policy);
+  const { last } = await store.rollouts.completeBefore(revisionId);
   return { hosts: hostsAsLeft(own), renamed: renamedRings(last?.policy ?? policy, policy) };
 }
 

@@ -13,7 +13,7 @@ export interface FindPlanDeps {
   readonly store: StorePart<{
     hosts: 'fleet';
     repositories: 'get';
-    revisions: 'get' | 'byShaPrefix' | 'evaluations' | 'waiting';
+    revisions: 'get' | 'byShaPrefix' | 'evaluations' | 'evaluationsOf' | 'waiting';
     rollouts: 'completeBefore' | 'supersededInARow' | 'freezeOf';
   }>;
   readonly repository: Repository;

@@ -10,27 +10,44 @@ import {
   type PolicyInForce,
   type RolloutPolicy,
 } from '@floe/model';
-import type { LostRollout, StorePart } from '@floe/store';
+import type { CompleteBefore, EvaluatedRevision, Evaluation, LostRollout, StorePart } from '@floe/store';
 import { looseningsOf, LOST_POLICY } from './loosenings.ts';
 
 /** Where the policies, and the hosts that they are about, are read. */
-export type PolicyStore = StorePart<{ rollouts: 'completeBefore'; revisions: 'evaluations' }>;
+export type PolicyStore = StorePart<{ rollouts: 'completeBefore'; revisions: 'evaluationsOf' }>;
 
 /** The same for one look, in which several ask for the same: each is read once. */
 export function readOnce({ rollouts, revisions }: PolicyStore): PolicyStore {
+  const complete = new Map<string, Promise<CompleteBefore>>();
+  const evaluated = new Map<string, Promise<EvaluatedRevision | undefined>>();
   return {
-    rollouts: { completeBefore: once(async (id) => await rollouts.completeBefore(id)) },
-    revisions: { evaluations: once(async (id) => await revisions.evaluations(id)) },
+    rollouts: {
+      async completeBefore(id) {
+        const known = complete.get(id) ?? rollouts.completeBefore(id);
+        complete.set(id, known);
+        return await known;
+      },
+    },
+    revisions: {
+      async evaluationsOf(ids) {
+        const missing = ids.filter((id) => !evaluated.has(id));
+        if (missing.length > 0) {
+          const found = revisions.evaluationsOf(missing);
+          for (const id of missing) evaluated.set(id, readFrom(found, id));
+        }
+        const all = await Promise.all(ids.map(async (id) => [id, await evaluated.get(id)] as const));
+        return new Map(all.flatMap(([id, each]) => (each === undefined ? [] : [[id, each] as const])));
+      },
+    },
   };
 }
 
-function once<Found>(read: (id: string) => Promise<Found>): (id: string) => Promise<Found> {
-  const found = new Map<string, Promise<Found>>();
-  return async (id) => {
-    const known = found.get(id) ?? read(id);
-    found.set(id, known);
-    return await known;
-  };
+async function readFrom(found: Promise<ReadonlyMap<string, EvaluatedRevision>>, id: string): Promise<EvaluatedRevision | undefined> {
+  return (await found).get(id);
+}
+
+export async function readEvaluations({ revisions }: PolicyStore, revisionId: string): Promise<readonly Evaluation[]> {
+  return (await revisions.evaluationsOf([revisionId])).get(revisionId)?.evaluations ?? [];
 }
 
 /** Of which revision, with its policy. */
@@ -45,12 +62,14 @@ export interface InForce extends PolicyInForce {
 }
 
 /** How the policy is weaker than that of the last complete rollout: a revision does not loosen its own gates. */
-export async function weakerThanBefore(store: PolicyStore, { revisionId, policy }: OfRevision, own?: InForce): Promise<readonly Loosening[]> {
+export async function weakerThanBefore(store: PolicyStore, { revisionId, policy }: OfRevision): Promise<readonly Loosening[]> {
   const { rollouts } = store;
   const { last, lost } = await rollouts.completeBefore(revisionId);
   if (lost !== undefined) return await weakerThanLost(store, { revisionId, policy }, lost);
   if (last === undefined || areOpen(last.policy, policy)) return [];
-  const [before, found] = await Promise.all([readInForce(store, last.revisionId, last.policy), own ?? readInForce(store, revisionId, policy)]);
+  const evaluated = await store.revisions.evaluationsOf([last.revisionId, revisionId]);
+  const before = inForceOf(last.policy, evaluated.get(last.revisionId)?.evaluations);
+  const found = inForceOf(policy, evaluated.get(revisionId)?.evaluations);
   const known = withKnownHosts(before, found, last.known);
   // Until a host is evaluated it is taken to be as it was: it is compared when it is, and loosens nothing before.
   const after = withHosts(
@@ -68,8 +87,11 @@ async function weakerThanLost(store: PolicyStore, { revisionId, policy }: OfRevi
   return looseningsOf(weakenings(before, await readInForce(store, revisionId, policy)));
 }
 
-export async function readInForce({ revisions }: PolicyStore, revisionId: string, policy: RolloutPolicy): Promise<InForce> {
-  const evaluations = await revisions.evaluations(revisionId);
+export async function readInForce(store: PolicyStore, revisionId: string, policy: RolloutPolicy): Promise<InForce> {
+  return inForceOf(policy, await readEvaluations(store, revisionId));
+}
+
+function inForceOf(policy: RolloutPolicy, evaluations: readonly Evaluation[] = []): InForce {
   // A host that left, is not Floe's, or whose configuration is broken, fills no ring.
   const there = evaluations.filter(({ outcome }) => isConfigurationKnown(outcome));
   const hosts = there.map(({ host, labels, ring, formerHost, timeZone }) => ({ host, labels: labels ?? [], ring, formerHost, timeZone }));

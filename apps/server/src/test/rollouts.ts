@@ -49,7 +49,8 @@ export function engineOver(answers: {
         authorsOf: async () => await Promise.resolve(undefined),
       },
       revisions: {
-        evaluations: async (id) => await Promise.resolve(answers.evaluations?.(id) ?? []),
+        evaluationsOf: async (ids) =>
+          await Promise.resolve(new Map(ids.map((id) => [id, { state: 'PUBLISHED', evaluations: answers.evaluations?.(id) ?? [] }]))),
       },
       decide: async () => await Promise.reject(new Error('nothing waits to begin')),
     },
