@@ -47,6 +47,8 @@ export class Desktop implements AsyncDisposable {
   #server: string | undefined;
   /** The notification server's number of the notification on the screen. */
   #number: number | undefined;
+  /** The notification on the screen waits for an answer; without buttons nothing is known of its end. */
+  #hasButtons = false;
   #isNew: boolean | undefined;
   #showing: Promise<void> = Promise.resolve();
   #replaced = new AbortController();
@@ -115,7 +117,7 @@ export class Desktop implements AsyncDisposable {
     if (!signal.aborted) this.#learn(isShown(result), result);
     if (!isShown(result)) logger.info('notice', { kind: notice.kind, title: notice.title, body: notice.body });
     // A server that ends closes what it shows.
-    const isClosed = isShown(result) && notice.actions.length > 0 && (await notificationServer(exec, env)) === this.#server;
+    const isClosed = isShown(result) && this.#hasButtons && (await notificationServer(exec, env)) === this.#server;
     if (isClosed && !signal.aborted) this.#standing = undefined;
     const answer = result === undefined || signal.aborted ? undefined : answerOf(result, notice.actions);
     // Without buttons a click is all that people have: it asks, as it could be meant to close the notice. So does what they may regret.
@@ -151,9 +153,13 @@ export class Desktop implements AsyncDisposable {
     const { actions } = notice;
     if (actions.length > 0 && this.#number === undefined && !(await this.#printsNumberAtOnce())) await this.#send(notice, [], signal);
     const result = await this.#send(notice, actions, signal);
-    if (actions.length === 0 || result?.end !== 'exited') return result;
+    this.#hasButtons = actions.length > 0;
+    if (!this.#hasButtons || result?.end !== 'exited') return result;
     // A server without actions, or a notify-send that is too old for them: then without.
-    if (result.exitCode !== 0) return await this.#send(notice, [], signal);
+    if (result.exitCode !== 0) {
+      this.#hasButtons = false;
+      return await this.#send(notice, [], signal);
+    }
     // The notification was answered or closed, so its number is free.
     this.#number = undefined;
     return result;

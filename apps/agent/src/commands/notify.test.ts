@@ -33,7 +33,7 @@ cat "$DIR/choice"; rm "$DIR/choice"
 
 /** Plays busctl: says who shows notifications, and writes down all else. */
 const BUSCTL = `#!/bin/sh
-case $* in *GetNameOwner*) cat "$DIR/owner" 2>/dev/null && : > "$DIR/asked-after"; exit;; esac
+case $* in *GetNameOwner*) cat "$DIR/owner" 2>/dev/null && echo >> "$DIR/asked-after"; exit;; esac
 echo "busctl $*" >> "$DIR/calls"
 `;
 
@@ -276,6 +276,19 @@ it('shows without actions where the desktop has none', async () => {
   const [, second] = await called(2);
   expect(second).toContain('--replace-id=7 -- A new system');
   expect(socket.followerCount()).toBe(1);
+});
+
+it('shows again what stands on a desktop without actions, too', async () => {
+  await mode('plain');
+  await owner(':1.5');
+  requests.say(notice('one'));
+  start();
+  await called(2);
+  // Looks go on: nobody could close it.
+  await comesWithTime(async () => (await readFile(join(dir, 'asked-after'))).length >= 5);
+  await owner(':1.9');
+  await comesWithTime(async () => (await calls()).length >= 4);
+  expect((await calls())[2]).not.toContain('--replace-id');
 });
 
 it('only logs where nothing can be shown, so that people are told in another way, until something can', async () => {
