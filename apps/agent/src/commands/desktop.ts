@@ -1,6 +1,6 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
-import { NOTIFICATIONS, notificationServer } from './notification-server.ts';
+import { NOTIFICATIONS, NOTIFICATIONS_PATH, notificationServer, readsMarkup } from './notification-server.ts';
 import { buttonFor, questionFor } from '../text/notice-words.ts';
 import type { Words } from '../text/words/en.ts';
 import type { NoticeAction } from '../text/notice-about.ts';
@@ -145,7 +145,8 @@ export class Desktop implements AsyncDisposable {
   /** Says something beside the notice, for some seconds. */
   async tell(title: string, body: string): Promise<void> {
     const { exec, env, logger } = this.#deps;
-    const args = notifyArguments({ kind: 'switched', title, body }, { buttons: [], replaced: undefined });
+    const hasMarkup = await readsMarkup(exec, env);
+    const args = notifyArguments({ kind: 'switched', title, body }, { buttons: [], replaced: undefined, hasMarkup });
     await exec('notify-send', args, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) => logger.debug('nothing could be said', { error }));
   }
 
@@ -207,7 +208,8 @@ export class Desktop implements AsyncDisposable {
       const onStdoutLine = (line: string): void => {
         if (Number(line) > 0) isNoted = this.#noteServer();
       };
-      const result = await exec('notify-send', notifyArguments(shown, { buttons, replaced: this.#number }), { ...options, onStdoutLine });
+      const args = notifyArguments(shown, { buttons, replaced: this.#number, hasMarkup: await readsMarkup(exec, env) });
+      const result = await exec('notify-send', args, { ...options, onStdoutLine });
       await isNoted;
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed call repeats the number that it should have replaced.
@@ -229,7 +231,7 @@ export class Desktop implements AsyncDisposable {
   async #remove(): Promise<void> {
     if (this.#number === undefined) return;
     const { exec, env, logger } = this.#deps;
-    const call = ['--user', 'call', NOTIFICATIONS, '/org/freedesktop/Notifications', NOTIFICATIONS, 'CloseNotification', 'u', String(this.#number)];
+    const call = ['--user', 'call', NOTIFICATIONS, NOTIFICATIONS_PATH, NOTIFICATIONS, 'CloseNotification', 'u', String(this.#number)];
     this.#number = undefined;
     // It may be closed already, or busctl missing: then the old notice stays, and the agent refuses its actions.
     await exec('busctl', call, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) =>
@@ -262,10 +264,12 @@ interface NotifyOptions {
   readonly buttons: readonly Button[];
   /** The number of the notification on the screen. */
   readonly replaced: number | undefined;
+  /** As of {@link readsMarkup}. */
+  readonly hasMarkup: boolean;
 }
 
 /** The command line for a notice. Exported for its tests. */
-export function notifyArguments(notice: Shown, { buttons, replaced }: NotifyOptions): string[] {
+export function notifyArguments(notice: Shown, { buttons, replaced, hasMarkup }: NotifyOptions): string[] {
   const isUrgent = notice.kind === 'put-back' || notice.kind === 'problem';
   return [
     '--app-name=Floe',
@@ -277,12 +281,16 @@ export function notifyArguments(notice: Shown, { buttons, replaced }: NotifyOpti
     ...(buttons.length === 0 ? [] : ['--expire-time=0', ...buttons.map(([name, text]) => `--action=${name}=${text}`)]),
     '--',
     oneLine(notice.title),
-    markup(notice.body),
+    backslashes(hasMarkup ? markup(printable(notice.body)) : printable(notice.body)),
   ];
 }
 
-/** Notification servers interpret simple markup in the body, and notify-send backslashes. */
+/** Notification servers interpret simple markup in the body. */
 function markup(text: string): string {
-  const escaped = printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return escaped.replaceAll('\\', String.raw`\\`);
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+/** notify-send interprets backslashes. */
+function backslashes(text: string): string {
+  return text.replaceAll('\\', String.raw`\\`);
 }
