@@ -66,11 +66,13 @@ describe('commands', () => {
     expect((await run(['later', '1h30m'])).stdout).toBe('The update waits until 1 March 2100 at 14:00. It can be put off once more.\n');
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
     expect((await run(['later'])).stdout).toContain('It cannot be put off again.');
+    // Longer than any machine allows is as long as this one does.
+    expect((await run(['later', '90d'])).stdout).toMatch(/^The update waits until .*, the longest that is allowed now\./);
     expect((await run(['now'])).stdout).toContain('It begins.');
     expect((await run(['rollback'])).stdout).toContain('Your computer goes back.');
     expect((await run(['resume'])).stdout).toBe('Your computer takes its updates again.\n');
     expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
-    expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
+    expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], ['later', 31 * 24 * 60], 'now', 'rollback', 'resume']);
   });
 
   it('answer with one JSON object for programs', async () => {

@@ -1,5 +1,6 @@
 import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock, type Env } from '@floe/runtime';
 import { showStatus, type StatusOptions } from './status.ts';
+import { MAX_LATER_MINUTES } from '../local/protocol.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
@@ -59,7 +60,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   async later(client, deps) {
     const [duration] = deps.words;
     const minutes = duration === undefined ? undefined : parseMinutes(duration);
-    const answer = await client.later(minutes === undefined ? {} : { minutes });
+    const answer = await client.later(minutes === undefined ? {} : { minutes: Math.min(minutes, MAX_LATER_MINUTES) });
     const { answer: texts } = deps.language.words;
     const isLess = minutes !== undefined && answer.until < reader(deps).now + (minutes - 1) * 60_000;
     const left = answer.laterLeft === 0 ? texts.leftNone : answer.laterLeft === 1 ? texts.leftOnce : texts.left;
