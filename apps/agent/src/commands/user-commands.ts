@@ -5,9 +5,10 @@ import { createAgentClient, type AgentClient } from './client.ts';
 import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
 import { peopleStatus } from './people-status.ts';
+import { refusalInWords } from './refusal.ts';
 import { changesText } from './changes-text.ts';
 import { timeInWords, type Reader } from '../text/people-time.ts';
-import { isHeldDownload, textFor } from '../text/people.ts';
+import { isHeldDownload } from '../text/people.ts';
 import { fill } from '../text/words/languages.ts';
 import { statusText } from './text.ts';
 
@@ -37,9 +38,9 @@ export async function runUserCommand(command: UserCommand, deps: UserCommandDeps
   try {
     return await COMMANDS[command](client, deps);
   } catch (error) {
-    const words = deps.isVerbose || !isFloeError(error) ? undefined : textFor(deps.language.words.refused, error.code);
+    const words = deps.isVerbose ? undefined : refusalInWords(error, deps.language.words);
     if (words === undefined || !isFloeError(error)) throw error;
-    throw new FloeError(error.code, words, { cause: error.cause });
+    throw new FloeError(error.code, words);
   }
 }
 
