@@ -128,3 +128,10 @@ describe.each(Object.keys(LANGUAGES))('in the language %s', (language) => {
     );
   });
 });
+
+test('a restart that has begun is not offered to be put off', () => {
+  const detail = { code: 'RESTARTING', message: 'the policy of this machine allows it now' };
+  const status = { ...STATUS, state: 'BOOT_STAGED' as const, detail, waiting: { ...detail, until: null }, wait: null };
+  const text = peopleStatus(status, { now: NOW, timeZone: 'UTC', language: languageOf({}) });
+  expect(text).toMatch(/^Your computer restarts now, to be updated\.\nIt is connected to its server/);
+});
