@@ -743,6 +743,29 @@ test('a system that waits is looked at again at once on a new connection: the ma
   await reached('SUCCEEDED');
 });
 
+test.each([1, -1])(
+  'whose time came while the machine slept is looked at again when it wakes up without a server, however its clock was set (%i)',
+  async (way) => {
+    const DAY_MS = 24 * 3600_000;
+    let sleptMs = 0;
+    const assess: AgentDeps['conditions']['assess'] = async () =>
+      await Promise.resolve({ impact: 'units', wait: sleptMs > 0 ? null : { detail: { code: 'WINDOW_CLOSED', message: 'waits' }, until: null } });
+    const sleepy: Clock = {
+      now: () => systemClock.now() + way * sleptMs,
+      monotonic: () => systemClock.monotonic(),
+      sinceBoot: () => systemClock.sinceBoot() + sleptMs,
+      sleep: async (ms, signal) => await systemClock.sleep(ms > 5_000 ? DAY_MS : 20, signal),
+    };
+    await startAgent({ clock: sleepy, conditions: { ...NO_CONDITIONS, assess } });
+    await connected();
+    offer();
+    await reached('DEFERRED');
+    await server[Symbol.asyncDispose]();
+    sleptMs = DAY_MS;
+    await until(async () => (await savedJournal()).state !== 'DEFERRED');
+  },
+);
+
 test.each([
   ['floe/directive', sealDirective],
   ['floe/directive-tree', sealInTree],

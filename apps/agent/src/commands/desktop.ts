@@ -1,6 +1,6 @@
 import { isFloeError, NO_TIME_LIMIT, type Clock, type Exec, type ExecResult, type Logger } from '@floe/runtime';
 import { oneLine, printable } from '@floe/model';
-import { NOTIFICATIONS, notificationServer } from './notification-server.ts';
+import { NOTIFICATIONS, NOTIFICATIONS_PATH, notificationServer, readsMarkup } from './notification-server.ts';
 import { buttonFor, questionFor } from '../text/notice-words.ts';
 import type { Words } from '../text/words/en.ts';
 import type { NoticeAction } from '../text/notice-about.ts';
@@ -47,6 +47,8 @@ export class Desktop implements AsyncDisposable {
   #server: string | undefined;
   /** The notification server's number of the notification on the screen. */
   #number: number | undefined;
+  /** The notification on the screen waits for an answer; without buttons nothing is known of its end. */
+  #hasButtons = false;
   #isNew: boolean | undefined;
   #showing: Promise<void> = Promise.resolve();
   #replaced = new AbortController();
@@ -115,7 +117,7 @@ export class Desktop implements AsyncDisposable {
     if (!signal.aborted) this.#learn(isShown(result), result);
     if (!isShown(result)) logger.info('notice', { kind: notice.kind, title: notice.title, body: notice.body });
     // A server that ends closes what it shows.
-    const isClosed = isShown(result) && notice.actions.length > 0 && (await notificationServer(exec, env)) === this.#server;
+    const isClosed = isShown(result) && this.#hasButtons && (await notificationServer(exec, env)) === this.#server;
     if (isClosed && !signal.aborted) this.#standing = undefined;
     const answer = result === undefined || signal.aborted ? undefined : answerOf(result, notice.actions);
     // Without buttons a click is all that people have: it asks, as it could be meant to close the notice. So does what they may regret.
@@ -143,7 +145,8 @@ export class Desktop implements AsyncDisposable {
   /** Says something beside the notice, for some seconds. */
   async tell(title: string, body: string): Promise<void> {
     const { exec, env, logger } = this.#deps;
-    const args = notifyArguments({ kind: 'switched', title, body }, { buttons: [], replaced: undefined });
+    const hasMarkup = await readsMarkup(exec, env);
+    const args = notifyArguments({ kind: 'switched', title, body }, { buttons: [], replaced: undefined, hasMarkup });
     await exec('notify-send', args, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) => logger.debug('nothing could be said', { error }));
   }
 
@@ -151,9 +154,13 @@ export class Desktop implements AsyncDisposable {
     const { actions } = notice;
     if (actions.length > 0 && this.#number === undefined && !(await this.#printsNumberAtOnce())) await this.#send(notice, [], signal);
     const result = await this.#send(notice, actions, signal);
-    if (actions.length === 0 || result?.end !== 'exited') return result;
+    this.#hasButtons = actions.length > 0;
+    if (!this.#hasButtons || result?.end !== 'exited') return result;
     // A server without actions, or a notify-send that is too old for them: then without.
-    if (result.exitCode !== 0) return await this.#send(notice, [], signal);
+    if (result.exitCode !== 0) {
+      this.#hasButtons = false;
+      return await this.#send(notice, [], signal);
+    }
     // The notification was answered or closed, so its number is free.
     this.#number = undefined;
     return result;
@@ -201,7 +208,8 @@ export class Desktop implements AsyncDisposable {
       const onStdoutLine = (line: string): void => {
         if (Number(line) > 0) isNoted = this.#noteServer();
       };
-      const result = await exec('notify-send', notifyArguments(shown, { buttons, replaced: this.#number }), { ...options, onStdoutLine });
+      const args = notifyArguments(shown, { buttons, replaced: this.#number, hasMarkup: await readsMarkup(exec, env) });
+      const result = await exec('notify-send', args, { ...options, onStdoutLine });
       await isNoted;
       const number = Number(result.stdout.split('\n')[0]);
       // 0 is no notification; a failed call repeats the number that it should have replaced.
@@ -223,7 +231,7 @@ export class Desktop implements AsyncDisposable {
   async #remove(): Promise<void> {
     if (this.#number === undefined) return;
     const { exec, env, logger } = this.#deps;
-    const call = ['--user', 'call', NOTIFICATIONS, '/org/freedesktop/Notifications', NOTIFICATIONS, 'CloseNotification', 'u', String(this.#number)];
+    const call = ['--user', 'call', NOTIFICATIONS, NOTIFICATIONS_PATH, NOTIFICATIONS, 'CloseNotification', 'u', String(this.#number)];
     this.#number = undefined;
     // It may be closed already, or busctl missing: then the old notice stays, and the agent refuses its actions.
     await exec('busctl', call, { env, timeoutMs: SHOW_TIMEOUT_MS }).catch((error: unknown) =>
@@ -256,10 +264,12 @@ interface NotifyOptions {
   readonly buttons: readonly Button[];
   /** The number of the notification on the screen. */
   readonly replaced: number | undefined;
+  /** As of {@link readsMarkup}. */
+  readonly hasMarkup: boolean;
 }
 
 /** The command line for a notice. Exported for its tests. */
-export function notifyArguments(notice: Shown, { buttons, replaced }: NotifyOptions): string[] {
+export function notifyArguments(notice: Shown, { buttons, replaced, hasMarkup }: NotifyOptions): string[] {
   const isUrgent = notice.kind === 'put-back' || notice.kind === 'problem';
   return [
     '--app-name=Floe',
@@ -271,12 +281,16 @@ export function notifyArguments(notice: Shown, { buttons, replaced }: NotifyOpti
     ...(buttons.length === 0 ? [] : ['--expire-time=0', ...buttons.map(([name, text]) => `--action=${name}=${text}`)]),
     '--',
     oneLine(notice.title),
-    markup(notice.body),
+    backslashes(hasMarkup ? markup(printable(notice.body)) : printable(notice.body)),
   ];
 }
 
-/** Notification servers interpret simple markup in the body, and notify-send backslashes. */
+/** Notification servers interpret simple markup in the body. */
 function markup(text: string): string {
-  const escaped = printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-  return escaped.replaceAll('\\', String.raw`\\`);
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+/** notify-send interprets backslashes. */
+function backslashes(text: string): string {
+  return text.replaceAll('\\', String.raw`\\`);
 }

@@ -31,9 +31,9 @@ while [ ! -e "$DIR/choice" ]; do sleep 0.02; done
 cat "$DIR/choice"; rm "$DIR/choice"
 `;
 
-/** Plays busctl: says who shows notifications, and writes down all else. */
+/** Plays busctl: says who shows notifications, and what that can, and writes down all else. */
 const BUSCTL = `#!/bin/sh
-case $* in *GetNameOwner*) cat "$DIR/owner" 2>/dev/null && : > "$DIR/asked-after"; exit;; esac
+case $* in *GetNameOwner*) cat "$DIR/owner" 2>/dev/null && echo >> "$DIR/asked-after"; exit;; *GetCapabilities*) cat "$DIR/capabilities" 2>/dev/null; exit;; esac
 echo "busctl $*" >> "$DIR/calls"
 `;
 
@@ -278,6 +278,30 @@ it('shows without actions where the desktop has none', async () => {
   expect(socket.followerCount()).toBe(1);
 });
 
+it('shows again what stands on a desktop without actions, too', async () => {
+  await mode('plain');
+  await owner(':1.5');
+  requests.say(notice('one'));
+  start();
+  await called(2);
+  // Looks go on: nobody could close it.
+  await comesWithTime(async () => (await readFile(join(dir, 'asked-after'))).length >= 5);
+  await owner(':1.9');
+  await comesWithTime(async () => (await calls()).length >= 4);
+  expect((await calls())[2]).not.toContain('--replace-id');
+});
+
+it.each([
+  [undefined, 'Backup &amp; &lt;b&gt;restore'],
+  [['actions', 'body-markup'], 'Backup &amp; &lt;b&gt;restore'],
+  [['actions'], 'Backup & <b>restore'],
+])('shows signs as they are on a desktop that can %j', async (capabilities, body) => {
+  if (capabilities !== undefined) await writeFile(join(dir, 'capabilities'), JSON.stringify({ type: 'as', data: [capabilities] }));
+  requests.say(notice('one', { body: 'Backup & <b>restore' }));
+  start();
+  expect((await called(1))[0]).toMatch(new RegExp(` ${body}$`));
+});
+
 it('only logs where nothing can be shown, so that people are told in another way, until something can', async () => {
   await mode('none');
   requests.say(notice('one'));
@@ -318,6 +342,7 @@ describe('the command line', () => {
     const words = notifyArguments(notice('x', { title: '--help\nme', body: 'a <b> & c\\n\nd', kind: 'put-back' }), {
       buttons: [],
       replaced: 3,
+      hasMarkup: true,
     });
     expect(words).toEqual([
       '--app-name=Floe',

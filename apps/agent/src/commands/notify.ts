@@ -1,6 +1,6 @@
 import { describeError, fullJitter, isFloeError, type Clock, type Exec, type Logger } from '@floe/runtime';
 import type { AgentClient } from './client.ts';
-import { textFor } from '../text/people.ts';
+import { refusalInWords } from './refusal.ts';
 import { doneInWords, noticeInWords } from '../text/notice-words.ts';
 import type { Language } from '../text/words/languages.ts';
 import { Desktop } from './desktop.ts';
@@ -87,6 +87,6 @@ async function pass({ client, logger, language: { words } }: NotifyDeps, action:
     return doneInWords(action, notice.about, words);
   } catch (error) {
     logger.warn('the agent did not take the action chosen on the desktop', { action, notice: notice.id, why: describeError(error) });
-    return textFor(words.refused, isFloeError(error) ? error.code : undefined) ?? words.done.refused;
+    return refusalInWords(error, words) ?? words.done.refused;
   }
 }

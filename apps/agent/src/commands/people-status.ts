@@ -24,7 +24,7 @@ export function peopleStatus(status: LocalStatus, reader: Reader): string {
     const chosen = words.status[CHOSEN.get(override.by) ?? 'chosen'];
     lines.push(`${fill(chosen, { at: timeInWords(override.since, reader) })} ${words.status.staysSo}`);
   }
-  if (waiting !== null) lines.push(...choicesInWords(status, words));
+  if (waiting !== null && waiting.code !== 'RESTARTING') lines.push(...choicesInWords(status, words));
   if (state === 'TRYING') lines.push(words.status.rollback);
   lines.push(serverInWords(status, reader));
   if (server.refusal !== null) lines.push(fill(words.status.shutOut, { code: server.refusal.code }));

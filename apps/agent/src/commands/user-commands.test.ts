@@ -2,11 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { silentLogger } from '@floe/runtime';
+import { FloeError, silentLogger, type Env } from '@floe/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCli } from '../cli.ts';
 import { AFTER, BEFORE, CHANGES, FakeRequests, STATUS } from '../test/fake-requests.ts';
 import { serveUserSocket, type UserSocket } from '../local/socket.ts';
+import { ENGLISH } from '../text/words/languages.ts';
+import { refusalInWords } from './refusal.ts';
 
 let dir: string;
 let requests: FakeRequests;
@@ -29,14 +31,14 @@ interface Ran {
 }
 
 /** Runs a command; `typed` is what a person types on the terminal, undefined: there is no terminal. */
-async function run(args: readonly string[], typed?: string): Promise<Ran> {
+async function run(args: readonly string[], typed?: string, env: Env = {}): Promise<Ran> {
   let stdout = '';
   let stderr = '';
   const stdin = Object.assign(new PassThrough(), { isTTY: typed !== undefined });
   stdin.end(typed);
   const exitCode = await runCli({
     args,
-    env: { FLOE_ROOT: dir },
+    env: { FLOE_ROOT: dir, ...env },
     version: '0.1.0',
     signal: new AbortController().signal,
     timeZone: () => 'UTC',
@@ -66,11 +68,13 @@ describe('commands', () => {
     expect((await run(['later', '1h30m'])).stdout).toBe('The update waits until 1 March 2100 at 14:00. It can be put off once more.\n');
     requests.laterAnswer = { kind: 'ok', until: Date.UTC(2026, 2, 1, 14), laterLeft: 0 };
     expect((await run(['later'])).stdout).toContain('It cannot be put off again.');
+    // Longer than any machine allows is as long as this one does.
+    expect((await run(['later', '90d'])).stdout).toMatch(/^The update waits until .*, the longest that is allowed now\./);
     expect((await run(['now'])).stdout).toContain('It begins.');
     expect((await run(['rollback'])).stdout).toContain('Your computer goes back.');
     expect((await run(['resume'])).stdout).toBe('Your computer takes its updates again.\n');
     expect((await run(['changes'])).stdout).toContain('firefox  130.0 → 131.0');
-    expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], 'now', 'rollback', 'resume']);
+    expect(requests.asked).toEqual([['later', 90], ['later', 90], ['later', undefined], ['later', 31 * 24 * 60], 'now', 'rollback', 'resume']);
   });
 
   it('answer with one JSON object for programs', async () => {
@@ -94,6 +98,21 @@ describe('commands', () => {
     for (const command of ['later', 'now', 'rollback', 'resume', 'changes'])
       expect(await run([command])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('sudo systemctl start floe-agent') as string });
     expect(await run(['status'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no agent has run here yet') as string });
+  });
+
+  it('say so in the language of the reader, without what only administrators know', async () => {
+    await socket[Symbol.asyncDispose]();
+    const german = { LANG: 'de_DE.UTF-8' };
+    const words = 'Die Aktualisierungen dieses Computers sind angehalten (sudo systemctl start floe-agent).\n';
+    expect(await run(['now'], undefined, german)).toEqual({ exitCode: 1, stdout: '', stderr: words });
+    expect((await run(['now', '--verbose'], undefined, german)).stderr).toContain('journalctl -u floe-agent');
+  });
+
+  it.each([
+    ['one who is not of the group', { group: 'floe' }, /^Only root and the group floe may .* to the group floe \(then log in again\)\.$/],
+    ['all but root', { group: undefined }, /^Only root may do that on this computer: use sudo\.$/],
+  ])('say to %s who may', (_who, data, words) => {
+    expect(refusalInWords(new FloeError('NOT_ALLOWED', 'no', { data }), ENGLISH.words)).toMatch(words);
   });
 
   it.each([

@@ -1,12 +1,14 @@
 import { exec, FloeError, isFloeError, stderrLogger, systemClock, type Clock, type Env } from '@floe/runtime';
 import { showStatus, type StatusOptions } from './status.ts';
+import { MAX_LATER_MINUTES } from '../local/protocol.ts';
 import { createAgentClient, type AgentClient } from './client.ts';
 import { parseMinutes } from './duration.ts';
 import { printable } from '@floe/model';
 import { peopleStatus } from './people-status.ts';
+import { refusalInWords } from './refusal.ts';
 import { changesText } from './changes-text.ts';
 import { timeInWords, type Reader } from '../text/people-time.ts';
-import { isHeldDownload, textFor } from '../text/people.ts';
+import { isHeldDownload } from '../text/people.ts';
 import { fill } from '../text/words/languages.ts';
 import { statusText } from './text.ts';
 
@@ -36,9 +38,9 @@ export async function runUserCommand(command: UserCommand, deps: UserCommandDeps
   try {
     return await COMMANDS[command](client, deps);
   } catch (error) {
-    const words = deps.isVerbose || !isFloeError(error) ? undefined : textFor(deps.language.words.refused, error.code);
+    const words = deps.isVerbose ? undefined : refusalInWords(error, deps.language.words);
     if (words === undefined || !isFloeError(error)) throw error;
-    throw new FloeError(error.code, words, { cause: error.cause });
+    throw new FloeError(error.code, words);
   }
 }
 
@@ -59,7 +61,7 @@ const COMMANDS: Readonly<Record<UserCommand, Run>> = {
   async later(client, deps) {
     const [duration] = deps.words;
     const minutes = duration === undefined ? undefined : parseMinutes(duration);
-    const answer = await client.later(minutes === undefined ? {} : { minutes });
+    const answer = await client.later(minutes === undefined ? {} : { minutes: Math.min(minutes, MAX_LATER_MINUTES) });
     const { answer: texts } = deps.language.words;
     const isLess = minutes !== undefined && answer.until < reader(deps).now + (minutes - 1) * 60_000;
     const left = answer.laterLeft === 0 ? texts.leftNone : answer.laterLeft === 1 ? texts.leftOnce : texts.left;

@@ -83,6 +83,8 @@ function isDownload({ detail }: AgentJournal): boolean {
 /** "Later" only where it is granted, and puts something off: a download waits for a network, and not for users. */
 function choices({ detail }: AgentJournal): NoticeAction[] {
   const wait = detail?.wait;
+  // It has begun.
+  if (detail?.code === 'RESTARTING') return [];
   const hasLater = wait === undefined ? detail?.code !== 'REBOOT_FAILED' : wait.laterLeft !== 0 && !isHeldDownload(wait);
   return hasLater ? ['later', 'now'] : ['now'];
 }

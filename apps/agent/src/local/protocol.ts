@@ -21,7 +21,7 @@ export function rootSocketPath(path: string): string {
 }
 
 /** A month; the policy has the real limit. */
-const MAX_LATER_MINUTES = 31 * 24 * 60;
+export const MAX_LATER_MINUTES = 31 * 24 * 60;
 
 /** Body of `POST /later`. Without `minutes`: for as long as the policy allows at once. */
 export const LaterRequest = v.strictObject({

@@ -239,6 +239,11 @@ test('"later" is offered only while there is one', () => {
     // An agent from before wrote the journal.
     expect(actions(state, {})).toEqual(['later', 'now']);
   }
+  // It has begun, or nobody can put it off by that.
+  const staged = (code: string) =>
+    noticeOf({ ...emptyJournal(NOW), state: 'BOOT_STAGED', directive: directiveWith(NEW), deferral, detail: { code, message: '' } }, TIME);
+  expect(staged('RESTARTING')).toMatchObject({ body: 'Your computer restarts now, to be updated.', actions: [] });
+  expect(staged('REBOOT_FAILED')?.actions).toEqual(['now']);
   // It waits for a network, and not for users.
   expect(actions('DEFERRED', { what: 'download', codes: ['METERED'], startsAt: null, laterLeft: 3 })).toEqual(['now']);
 });

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Envelope, HostName, seal } from '@floe/protocol';
@@ -127,10 +127,43 @@ describe('which key a machine uses', () => {
 
   test('a machine id that is new does not change the machine of a file', async () => {
     const before = await identity(file);
-    await writeFile(join(dir, 'etc-machine-id'), 'x');
     const own = await identity();
     expect(own.machineId).not.toBe(before.machineId);
+    await writeFile(join(dir, 'etc/machine-id'), 'f'.repeat(32));
+    expect((await identity()).machineId).not.toBe(own.machineId);
+    await rm(paths().key);
     expect((await identity(file)).machineId).toBe(before.machineId);
+  });
+
+  test('whatever is lost or damaged of two keys and a machine id, one that is whole is used, or it is said what is not', async () => {
+    const facts = fc.record({
+      own: fc.constantFrom('whole', 'missing', 'cut'),
+      machineId: fc.constantFrom('f'.repeat(32), '', 'uninitialized', 'x'),
+      file: fc.constantFrom('whole', 'missing', 'cut', 'open'),
+      enrolledWith: fc.constantFrom('nothing', 'own', 'file'),
+    });
+    const pem = generateKeyPem();
+    await mkdir(join(dir, 'etc'));
+    await fc.assert(
+      fc.asyncProperty(facts, async (is) => {
+        await Promise.all([file, paths().key, paths().enrolment].map(async (path) => await rm(path, { force: true })));
+        await writeFile(join(dir, 'etc/machine-id'), is.machineId);
+        if (is.own !== 'missing') await writeFile(paths().key, is.own === 'cut' ? pem.slice(0, 60) : pem);
+        if (is.file !== 'missing')
+          await writeFile(file, is.file === 'cut' ? SSH_KEY.slice(0, 60) : SSH_KEY, { mode: is.file === 'open' ? 0o644 : 0o600 });
+        if (is.enrolledWith !== 'nothing') await record(is.enrolledWith === 'own' ? {} : { keyFile: file });
+        const isOwnUsable = is.own === 'whole' && is.machineId.length === 32;
+        const used = await identity(file).then(
+          ({ keyFile }) => (keyFile === undefined ? 'own' : 'file'),
+          (error: unknown) => (isFloeError(error) ? error.code : 'BUG'),
+        );
+        if (is.enrolledWith === 'own' && is.own !== 'missing') expect(used === 'own').toBe(isOwnUsable);
+        else if (is.file === 'whole') expect(used).toBe('file');
+        else expect(used === 'own').toBe(isOwnUsable);
+        expect(used).toMatch(/^(?:own|file|IDENTITY_KEY_MISSING|IDENTITY_KEY_OPEN|KEY_UNREADABLE|MACHINE_ID_INVALID)$/);
+      }),
+      { numRuns: 200 },
+    );
   });
 
   test('one that is enrolled with its own key keeps it; when the server knows only the other, it is tried, once each way', async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { MachineId, type HostName } from '@floe/protocol';
-import { FloeError, loadOrCreateSigner, readFileIfPresent, type Logger, type Signer, writeFileDurably } from '@floe/runtime';
+import { FloeError, isFloeError, loadOrCreateSigner, readFileIfPresent, type Logger, type Signer, writeFileDurably } from '@floe/runtime';
 import * as v from 'valibot';
 import type { StatePaths } from '../state/state-folder.ts';
 import { readRecord } from './enrolment-record.ts';
@@ -126,17 +126,31 @@ export async function loadKeys(options: KeyOptions): Promise<{ readonly keys: re
   const record = await readRecord(paths);
   const file = keyFile ?? record?.keyFile;
   if (file === undefined) return onlyKey(await ownKey(options));
-  const own = (await readFileIfPresent(paths.key)) === undefined ? undefined : await ownKey(options);
-  try {
-    const ofFile: LoadedKey = { ...(await readKeyFile(file)), keyFile: file };
-    if (own === undefined) return onlyKey(ofFile);
-    // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
-    const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
-    return { keys: [ofFile, own], used: isEnrolledWithOwn ? own : ofFile };
-  } catch (error) {
-    if (own === undefined) throw error;
-    logger.error('the key file cannot be used; the key in the state folder is', { error });
+  const own = (await readFileIfPresent(paths.key)) === undefined ? undefined : await tried(ownKey(options));
+  const ofFile = await tried(readKeyFile(file).then((key): LoadedKey => ({ ...key, keyFile: file })));
+  // One that was enrolled with its own key keeps that, until it is enrolled again, or its state is lost.
+  const isEnrolledWithOwn = record !== undefined && record.keyFile === undefined;
+  if (isFloeError(own)) {
+    if (isEnrolledWithOwn) throw own;
+    if (isFloeError(ofFile)) throw ofFile;
+    logger.error('the key in the state folder cannot be used; the key file is', { error: own });
+    return onlyKey(ofFile);
+  }
+  if (isFloeError(ofFile)) {
+    if (own === undefined) throw ofFile;
+    logger.error('the key file cannot be used; the key in the state folder is', { error: ofFile });
     return onlyKey(own);
+  }
+  return own === undefined ? onlyKey(ofFile) : { keys: [ofFile, own], used: isEnrolledWithOwn ? own : ofFile };
+}
+
+/** The key, or why it cannot be used. */
+async function tried(key: Promise<LoadedKey>): Promise<LoadedKey | FloeError> {
+  try {
+    return await key;
+  } catch (error) {
+    if (!isFloeError(error)) throw error;
+    return error;
   }
 }
 

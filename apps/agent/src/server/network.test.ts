@@ -1,5 +1,5 @@
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { describeStranger } from './other-answer.ts';
@@ -75,6 +75,40 @@ test.each<[string, RequestListener, string]>([
   ['another host', (_request, response) => response.writeHead(404).end(), 'something answered with status 404'],
 ])('%s is named, and where', async (_what, listener, who) => {
   expect(await whoIs(listener)).toEqual({ kind: 'other', who, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/cache$/) as string });
+});
+
+test('what answers in another way than HTTP or TLS is somebody, too', async () => {
+  const answersOf = async (text: Uint8Array | string): Promise<WhoAnswers[]> => {
+    const sockets: Socket[] = [];
+    const server = createTcpServer((socket) => void sockets.push(socket.on('error', () => undefined).end(text)));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      return await Promise.all(['http', 'https'].map(async (scheme) => await whoAnswers([`${scheme}://127.0.0.1:${port}`])));
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  };
+  const known = [
+    '<html>',
+    'SSH-2.0-OpenSSH_9.9\r\n',
+    'HTTP/1.1 abc\r\n\r\n',
+    `HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n${INFO}`,
+    `HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n${INFO}`,
+  ];
+  for (const text of known) expect((await answersOf(text)).map(({ kind }) => kind)).toEqual(['other', 'other']);
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ minLength: 20, maxLength: 99 }), async (bytes) => {
+      // No TLS record, and no beginning of HTTP.
+      const answers = await answersOf(Buffer.concat([Buffer.from('<html>'), bytes]));
+      for (const answer of answers)
+        expect(answer).toMatchObject({ kind: 'other', who: expect.stringContaining('does not speak as it was asked') as string });
+    }),
+    { numRuns: 20 },
+  );
+  // Who only hangs up is nobody.
+  expect((await answersOf('')).map(({ kind }) => kind)).toEqual(['nobody', 'nobody']);
 });
 
 test('where a cache answers, what else answers does not matter', async () => {
@@ -153,6 +187,13 @@ test('the certificate of another host is named, and so is a clock that may be wr
   expect(describeStranger(failed('CERT_NOT_YET_VALID'))).toContain('clock');
   expect(describeStranger(new Error('Proxy response (407) !== 200 when HTTP Tunneling'))).toContain('asks for a login');
   expect(describeStranger(failed('ECONNREFUSED'))).toBeUndefined();
+  // As ws says it.
+  for (const [code, words] of [
+    ['HPE_INVALID_CONSTANT', 'Parse Error: Expected HTTP/, RTSP/ or ICE/'],
+    ['EPROTO', 'write EPROTO 40:error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:…'],
+  ] as const)
+    expect(describeStranger(Object.assign(new Error(words), { code }))).toBe(`something answered that does not speak as it was asked (${code})`);
+  expect(describeStranger(Object.assign(new Error('write EPROTO 40:error:…:tlsv1 alert protocol version'), { code: 'EPROTO' }))).toBeUndefined();
 });
 
 test('a folder and an address where nobody listens prove nothing', async () => {

@@ -12,6 +12,10 @@ const UNTRUSTED: ReadonlySet<string> = new Set([
 ]);
 /** Errors of TLS by which this machine's clock may be wrong. */
 const OTHER_TIME: ReadonlySet<string> = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
+/** Of TLS, in the words of OpenSSL, where the code does not say it: what answers is not encrypted. */
+const NO_TLS = 'wrong version number';
+/** Codes, or names of errors without one, by which somebody answers in no HTTP, or without TLS. */
+const NOT_AS_ASKED = /^(?:HPE_\w+|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|ERR_SSL_WRONG_VERSION_NUMBER|HTTPParserError)$/;
 const MAX_HOST_CHARACTERS = 100;
 
 /** Who an answer with this status seems to be from, when it is not from whom was asked. `location`: of a redirect. */
@@ -32,6 +36,9 @@ export function describeStranger(error: unknown): string | undefined {
       return `a captive portal answered, or this machine does not trust the server's authority (${code})`;
     if (code !== undefined && OTHER_TIME.has(code))
       return `its certificate is not valid now: it has expired, or this machine's clock is wrong (${code})`;
+    const form = code ?? cause.name;
+    if (NOT_AS_ASKED.test(form) || (code === 'EPROTO' && cause.message.includes(NO_TLS)))
+      return `something answered that does not speak as it was asked (${form})`;
     // Of ws, and of Node where it goes through a proxy.
     const status = /^(?:Unexpected server response: |Proxy response \()(\d{3})\b/.exec(cause.message)?.[1];
     if (status !== undefined) return describeStatus(Number(status));

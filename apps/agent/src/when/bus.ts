@@ -77,6 +77,8 @@ const SessionAnswer = answer(
 
 /** What is looked at of a text that somebody else chose, before it is cut. */
 const MAX_WORDS = 1_000;
+/** A store path, and what is below it: the last group is its last part. systemd-inhibit calls a program by its command unless it is told a name. */
+const IN_STORE = /\/nix\/store\/[0-9a-z]{32}-([^\s/'"()]*)(?:\/([^\s/'"()]+))*/g;
 
 /** What, who, why, mode, user id, process id. */
 const InhibitorsAnswer = answer('a(ssssuu)', v.tuple([v.array(v.tuple([v.string(), v.string(), v.string(), v.string(), v.number(), v.number()]))]));
@@ -112,9 +114,10 @@ export async function readInhibitors(deps: BusDeps): Promise<readonly Inhibitor[
     .map(([what, who, why, mode]) => ({ what: what.split(':'), who: shown(who, 60) || 'a program', why: shown(why, 120), mode }));
 }
 
-/** Any user may choose these words, and others read them. */
+/** Any user may choose these words, and others read them, who know no store paths. */
 function shown(text: string, length: number): string {
-  return storableText(oneLine(text.slice(0, MAX_WORDS)), length);
+  const named = oneLine(text.slice(0, MAX_WORDS)).replaceAll(IN_STORE, (_path, name: string, last: string | undefined) => last ?? name);
+  return storableText(oneLine(named), length);
 }
 
 /** Null for a session that is not a user's, or that has ended. */

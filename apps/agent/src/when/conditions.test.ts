@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { allOf, busWith, LIST, METERED, sessionList, sessionProperties, type BusAnswers, type SessionChanges } from '../test/fake-bus.ts';
+import { allOf, busWith, INHIBITORS, LIST, METERED, sessionList, sessionProperties, type BusAnswers, type SessionChanges } from '../test/fake-bus.ts';
 import { FakeMachine } from '../test/fake-machine.ts';
 import { directiveWith, journalWith, storePath } from '../test/fixtures.ts';
 import { ManualClock } from '../test/manual-clock.ts';
@@ -79,7 +79,9 @@ async function conditionsIn({ policy, does = 'units', battery, cable, isMetered,
   }
   const answers: BusAnswers = {
     ...(isMetered === undefined ? {} : { [METERED]: { type: 'u', data: isMetered ? 1 : 2 } }),
-    ...(session === undefined ? {} : { [LIST]: session === 'nobody' ? sessionList() : sessionList('_32') }),
+    ...(session === undefined
+      ? {}
+      : { [INHIBITORS]: { type: 'a(ssssuu)', data: [[]] }, [LIST]: session === 'nobody' ? sessionList() : sessionList('_32') }),
     ...(session === undefined || session === 'nobody' ? {} : { [allOf('_32')]: sessionProperties(session) }),
   };
   const bus = busWith(answers);

@@ -58,7 +58,7 @@ export function grantLater(request: LaterRequest): LaterOutcome {
     return refuse('LATER_MALFORMED', `the number of minutes must be between 1 and ${maxMinutes}`);
   }
   if (deferral.laterCount >= maxCount) {
-    return refuse('LATER_USED_UP', `this system was deferred ${deferral.laterCount} times already; ${maxCount} times are allowed`);
+    return refuse('LATER_USED_UP', `this system was deferred as often as the configuration allows (${deferral.laterCount} of ${maxCount})`);
   }
   if (deadline !== null && deadline <= now) {
     return refuse('LATER_PAST_DEADLINE', 'this system has waited as long as the configuration allows, and goes ahead now');

@@ -180,6 +180,24 @@ describe('inhibitors', () => {
     );
   });
 
+  test('a program is called by its name, not by where it lies in the store', async () => {
+    // What systemd-inhibit calls one by itself is its command.
+    const path = `/nix/store/${'0'.repeat(32)}-rsync-3.4.1/bin/rsync`;
+    const [first] = (await of(listed(['shutdown', `${path} -a /home '${path}'`, `(${path})`, 'block', 1000, 1]))) ?? [];
+    expect(first).toMatchObject({ who: "rsync -a /home 'rsync'", why: '(rsync)' });
+    const somePart = fc.oneof(
+      fc.constantFrom(path, `/nix/store/${'x'.repeat(32)}-backup.sh`, `/nix/store/${'y'.repeat(32)}-`, '/nix/store', ' ', '\n'),
+      fc.string(),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(somePart, { maxLength: 40 }), async (parts) => {
+        const [read] = (await of(listed(['idle', parts.join(''), parts.join(' '), 'block', 1000, 1]))) ?? [];
+        expect(`${read?.who} ${read?.why}`).not.toMatch(/\/nix\/store\/\w{32}-/);
+        expect(read?.why).toBe(oneLine(read?.why ?? ''));
+      }),
+    );
+  });
+
   test('a name that is cut ends between characters', async () => {
     const [first] = (await of(listed(['idle', `x${'😀'.repeat(60)}`, '', 'block', 1000, 1]))) ?? [];
     expect(first?.who).toBe(`x${'😀'.repeat(29)}…`);

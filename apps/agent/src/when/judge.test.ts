@@ -36,7 +36,8 @@ interface Case {
 function input({ policy = {}, facts = {}, deferral = {}, now = NOW, timeZone }: Case) {
   return {
     policy: policyOf(policy),
-    facts: { ...NOTHING_KNOWN, ...facts },
+    // Logind says both, or nothing.
+    facts: { ...NOTHING_KNOWN, ...(facts.sessions === undefined ? {} : { inhibitors: [] }), ...facts },
     deferral: { ...FRESH, ...deferral },
     now,
     ...(timeZone === undefined ? {} : { timeZone }),
@@ -520,6 +521,19 @@ describe('whatever the policy and the machine', () => {
           return;
         }
         expect(result.message.split('Backup of the disk: busy').length - 1).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
+  test('where logind does not say which programs block a restart, it is not guessed until the deadline, nor beyond it where the policy respects them', () => {
+    fc.assert(
+      fc.property(some, fc.option(someUrgency), (each, urgent) => {
+        fc.pre(each.facts.sessions !== null);
+        const facts = { ...each.facts, inhibitors: null };
+        const result = judgeReboot({ ...each, facts, ...(urgent === null ? {} : { urgent }) });
+        if (result.kind === 'wait') return;
+        expect([each.policy.reboot.respectInhibitors, each.policy.reboot.deadlineHours === null]).toEqual([false, false]);
+        expect(result.because).not.toBeNull();
       }),
     );
   });

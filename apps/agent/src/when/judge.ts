@@ -2,6 +2,7 @@ import type { Urgency, WaitFacts } from '@floe/model';
 import { DEFAULT_AGENT_POLICY, type AgentPolicy, type Impact } from '@floe/protocol';
 import {
   whileInhibited,
+  whileInhibitorsUnknown,
   whileInUse,
   whileLater,
   whileMetered,
@@ -83,7 +84,10 @@ export function judgeReboot(input: JudgeInput): Judgement {
   const here = circumstances(input);
   const { when, deadlineHours, respectInhibitors } = policy.reboot;
   const deadlineAt = deadlineOf(here.deferral, deadlineHours);
-  const blocked = whileInhibited(here, ['shutdown']).map((each) => ({ ...each, outlivesDeadline: respectInhibitors }));
+  const blocked = [...whileInhibitorsUnknown(here), ...whileInhibited(here, ['shutdown'])].map((each) => ({
+    ...each,
+    outlivesDeadline: respectInhibitors,
+  }));
   if (when === 'never') {
     const left: Condition = { code: 'REBOOT_LEFT_TO_PEOPLE', text: 'for somebody to restart the machine', mayEndAt: null };
     // Nothing restarts by itself, so a "later" only has users reminded later.

@@ -139,6 +139,12 @@ export function whileSessionsUnknown({ facts, now }: Circumstances): Condition[]
   return [{ code: 'SESSIONS_UNKNOWN', text: 'it is unknown whether a user works on this machine', mayEndAt: now + LOOK_AGAIN_MS }];
 }
 
+/** The same of programs, where logind is there and does not say: any user could have them be too many, or too wordy, to be read. */
+export function whileInhibitorsUnknown({ facts, now }: Circumstances): Condition[] {
+  if (facts.inhibitors !== null || facts.sessions === null) return [];
+  return [{ code: 'SESSIONS_UNKNOWN', text: 'it is unknown which programs block a restart', mayEndAt: now + LOOK_AGAIN_MS }];
+}
+
 function isInUse({ isActive, isLocked, idleSince }: UserSession, idleMinutes: number, now: number): boolean {
   return isActive && !isLocked && (idleSince === null || now - idleSince < idleMinutes * MINUTE_MS);
 }

@@ -124,6 +124,11 @@ export const DE: Words = {
     PREVIOUS_SYSTEM_GONE: 'Was vor der Aktualisierung da war, ist nicht mehr auf diesem Computer.',
     NOT_OVERRIDDEN: 'Ihr Computer nimmt seine Aktualisierungen schon an.',
     NOTHING_DESIRED: 'Es gibt keine Aktualisierung, die Ihr Computer annehmen könnte.',
+    AGENT_NOT_RUNNING: 'Die Aktualisierungen dieses Computers sind angehalten (sudo systemctl start floe-agent).',
+    NO_ANSWER: 'Es kam keine Antwort. Bitte versuchen Sie es noch einmal.',
+    NOT_ALLOWED: 'Das darf auf diesem Computer nur root: Verwenden Sie sudo.',
+    NOT_IN_GROUP:
+      'Das dürfen auf diesem Computer nur root und die Gruppe {group}: Verwenden Sie sudo, oder bitten Sie Ihre Administration, Sie in die Gruppe {group} aufzunehmen (und melden Sie sich dann neu an).',
   },
   status: {
     asked: 'Ihre Administration bittet jetzt darum ({by}: {reason}).',

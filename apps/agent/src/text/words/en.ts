@@ -118,7 +118,7 @@ export const EN = {
     download: 'Your computer downloads the update now.',
     refused: 'That was not possible.',
   },
-  /** Why the agent does not do what a user asks for, by code. */
+  /** Why it is not done what a user asks for, by code. */
   refused: {
     NOTHING_WAITS: 'No update waits any more.',
     TOO_LATE: 'It is too late for that: the update has begun, or is over.',
@@ -132,6 +132,11 @@ export const EN = {
     PREVIOUS_SYSTEM_GONE: 'What was there before the update is not on this computer any more.',
     NOT_OVERRIDDEN: 'Your computer takes its updates already.',
     NOTHING_DESIRED: 'There is no update that your computer could take.',
+    AGENT_NOT_RUNNING: 'The updates of this computer are stopped (sudo systemctl start floe-agent).',
+    NO_ANSWER: 'There was no answer. Please try again.',
+    NOT_ALLOWED: 'Only root may do that on this computer: use sudo.',
+    NOT_IN_GROUP:
+      'Only root and the group {group} may do that on this computer: use sudo, or ask your administrator to add you to the group {group} (then log in again).',
   },
   /** `floe-agent status` */
   status: {
