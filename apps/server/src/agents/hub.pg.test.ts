@@ -229,6 +229,37 @@ describe('hellos', () => {
   });
 });
 
+test.each(['is still open', 'was closed'])('a connection that is judged after a newer one of its host replaces nothing, when it %s', async (what) => {
+  const host = await server.enrol(`judged-late-${what.length}`);
+  const { hosts } = server.context.store;
+  const real = hosts.get.bind(hosts);
+  const [asked, held] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+  using looks = vi.spyOn(hosts, 'get').mockImplementationOnce(async (name) => {
+    asked.resolve(undefined);
+    await held.promise;
+    return await real(name);
+  });
+  const connect = hosts.connect.bind(hosts);
+  const stored = Promise.withResolvers<undefined>();
+  using connects = vi.spyOn(hosts, 'connect').mockImplementation(async (name, presence) => {
+    await stored.promise;
+    return await connect(name, presence);
+  });
+  await using older = new TestAgent(server.url);
+  await older.hello(host);
+  await asked.promise;
+  await using newer = new TestAgent(server.url);
+  await newer.hello(host);
+  await eventually('the newer one is let in', () => (connects.mock.calls.length > 0 ? true : undefined));
+  if (what === 'was closed') await older[Symbol.asyncDispose]();
+  held.resolve(undefined);
+  await eventually('the older one was judged', () => (looks.mock.results[0]?.type === 'return' ? true : undefined));
+  if (what !== 'was closed') expect((await older.closed).code).toBe(CLOSE_CODES.replaced);
+  stored.resolve(undefined);
+  await newer.next('welcome');
+  expect(connects).toHaveBeenCalledTimes(1);
+});
+
 test('of each host of a fleet that comes back one hello is stored at a time, and then its newest alone', async () => {
   const fleet: TestHost[] = [];
   for (let n = 0; n < 12; n += 1) fleet.push(await server.enrol(`returning-${n}`));
