@@ -1,5 +1,6 @@
-import { createServer, type RequestListener } from 'node:http';
-import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { createServer, get, type RequestListener } from 'node:http';
+import { createServer as createTcpServer, type AddressInfo, type LookupFunction, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { describeStranger } from './other-answer.ts';
@@ -198,4 +199,24 @@ test('the certificate of another host is named, and so is a clock that may be wr
 
 test('a folder and an address where nobody listens prove nothing', async () => {
   expect(await whoAnswers(['http://127.0.0.1:1', 'file:///cache'])).toEqual({ kind: 'nobody' });
+});
+
+test.each([
+  [['0.0.0.0'], true],
+  [['::'], true],
+  [['0.0.0.0', '::'], true],
+  [['127.0.0.1'], false],
+  [['127.0.0.1', '0.0.0.0'], false],
+])('a name server that gives %j for the server is somebody else: %s', async (addresses, isHidden) => {
+  const lookup: LookupFunction = (_, options, found) => {
+    const all = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+    if (options.all === true) found(null, all);
+    else found(null, all[0]?.address ?? '', all[0]?.family);
+  };
+  // Nobody listens there.
+  const request = get({ host: 'floe.example', port: 9, lookup });
+  const [error] = (await once(request, 'error')) as [Error];
+  const said = describeStranger(new TypeError('fetch failed', { cause: error }));
+  if (isHidden) expect(said).toContain('gives an address that no machine has');
+  else expect(said).toBeUndefined();
 });

@@ -16,6 +16,8 @@ const OTHER_TIME: ReadonlySet<string> = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS
 const NO_TLS = 'wrong version number';
 /** Codes, or names of errors without one, by which somebody answers in no HTTP, or without TLS. */
 const NOT_AS_ASKED = /^(?:HPE_\w+|UND_ERR_RES_CONTENT_LENGTH_MISMATCH|ERR_SSL_WRONG_VERSION_NUMBER|HTTPParserError)$/;
+/** What a name server tells of names that it hides: no machine has it, and this one refuses. */
+const NOBODYS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const MAX_HOST_CHARACTERS = 100;
 
 /** Who an answer with this status seems to be from, when it is not from whom was asked. `location`: of a redirect. */
@@ -31,6 +33,7 @@ export function describeStatus(status: number, location?: string | null): string
 export function describeStranger(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
+    if (isHidden(cause)) return 'the name server of this network hides it: it gives an address that no machine has';
     if (code === OTHER_HOST) return `another host answered, a captive portal or by a wrong name (${code})`;
     if (code !== undefined && UNTRUSTED.has(code))
       return `a captive portal answered, or this machine does not trust the server's authority (${code})`;
@@ -44,6 +47,12 @@ export function describeStranger(error: unknown): string | undefined {
     if (status !== undefined) return describeStatus(Number(status));
   }
   return undefined;
+}
+
+/** All addresses that were tried are nobody's. */
+function isHidden(error: Error): boolean {
+  const tries: readonly unknown[] = error instanceof AggregateError ? error.errors : [error];
+  return tries.length > 0 && tries.every((each) => each instanceof Error && 'address' in each && NOBODYS.has(String(each.address)));
 }
 
 function hostOf(location: string | null | undefined): string {

@@ -239,18 +239,18 @@ test.each(['is still open', 'was closed'])('a connection that is judged after a 
     await held.promise;
     return await real(name);
   });
-  const connect = hosts.connect.bind(hosts);
+  const realConnect = hosts.connect.bind(hosts);
   const stored = Promise.withResolvers<undefined>();
   using connects = vi.spyOn(hosts, 'connect').mockImplementation(async (name, presence) => {
     await stored.promise;
-    return await connect(name, presence);
+    return await realConnect(name, presence);
   });
   await using older = new TestAgent(server.url);
   await older.hello(host);
   await asked.promise;
   await using newer = new TestAgent(server.url);
   await newer.hello(host);
-  await eventually('the newer one is let in', () => (connects.mock.calls.length > 0 ? true : undefined));
+  await eventually('the newer one is being stored', () => (connects.mock.calls.length > 0 ? true : undefined));
   if (what === 'was closed') await older[Symbol.asyncDispose]();
   held.resolve(undefined);
   await eventually('the older one was judged', () => (looks.mock.results[0]?.type === 'return' ? true : undefined));
