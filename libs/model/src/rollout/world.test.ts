@@ -789,8 +789,9 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           world.publish({ changes: (host) => changed.has(host), isBad: () => day === badDay });
           for (const { present, renamed, held } of there) {
             for (const each of renamed === null ? [] : world.hosts.slice(renamed, renamed + 1)) world.rename(each);
-            // One at a time is kept on what it was told; not who failed, as that ends its part in the rollout.
-            for (const [index, each] of world.hosts.entries()) each.hold = index === held && !begun.has(each) ? each.directed : undefined;
+            // One at a time is kept on what it runs; not who failed, as that ends its part in the rollout.
+            for (const [index, each] of world.hosts.entries())
+              each.hold = index === held && !begun.has(each) && each.directed?.toplevel === each.is.runs ? each.directed : undefined;
             for (const each of world.hosts) if (each.hold !== undefined || each.called !== each.name) late.add(each);
             const known = new Set(begun);
             for (const [index, host] of world.hosts.entries())
@@ -801,7 +802,8 @@ describe('rollouts of any fleet, by any people, at any time', () => {
             for (const host of world.hosts) if (host.isConnected) world.advance(host, 'as-is');
             for (const host of world.hosts.filter(({ is }) => is.state === 'ACTIVATING')) {
               const isBad = host.is.subject?.endsWith(`-${badDay + 1}`) === true;
-              const before = [...begun].filter((each) => each.ring < host.ring && (known.has(each) || !late.has(each)));
+              const isLate = (each: WorldHost): boolean => late.has(each) || late.has(host);
+              const before = [...begun].filter((each) => each.ring < host.ring && (known.has(each) || !isLate(each)));
               // What is stable was proved, if not by whoever was late.
               const isAsked = isBad && (late.size === 0 || host.stable?.toplevel !== host.is.subject);
               expect(isAsked ? before.map(({ name }) => name) : [], `${host.name} of ring ${host.ring} begins with it`).toEqual([]);
