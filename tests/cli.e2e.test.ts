@@ -73,13 +73,14 @@ describe('floe, against a whole Floe', () => {
     });
     following.start();
     const snapshots = (): number => lines.filter((line) => line.includes('"type":"snapshot"')).length;
-    await eventually('the snapshot is there', () => (snapshots() === 1 ? true : undefined));
+    await eventually('the snapshot is there', () => (snapshots() > 0 ? true : undefined));
     const first = JSON.parse(lines[0] ?? '') as { fleet: unknown };
     expect(v.is(FleetView, first.fleet)).toBe(true);
     await fleet.server.stop();
+    // A connection has more than one, where the server has so much news that it sends all of it again.
+    const before = snapshots();
     await fleet.startServer();
-    // More than one, where the server had so much to tell that it started over.
-    await eventually('it is back with a new snapshot', () => (snapshots() >= 2 ? true : undefined), {
+    await eventually('it is back with a new snapshot', () => (snapshots() > before ? true : undefined), {
       explain: () => `${following.log()}\n${snapshots()} snapshots`,
     });
     const sha = await fleet.push('While someone watches', { 'README.md': 'x' });

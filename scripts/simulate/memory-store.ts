@@ -39,8 +39,7 @@ export class MemoryStore implements FleetStore {
   readonly #pending = new Map<HostName, ReleaseRef>();
   /** Rollouts in a row that were superseded: when each began. */
   #superseded: number[] = [];
-  /** The last one that was complete. */
-  /** By revision, in the order in which they were complete. */
+  /** By revision, in the order in which they were complete last. */
   readonly #complete = new Map<string, CurrentRollout>();
   /** Hosts with a `go`. */
   readonly #gone = new Set<StoredHost>();

@@ -9,7 +9,7 @@ import { isFollowed } from './followed.ts';
 import { revisions, rollouts } from './tables/index.ts';
 import { isReadableCounter } from './unreadable.ts';
 
-/** One statement, also where nothing was complete. */
+/** See `RolloutStore`. One statement, also where nothing was complete. */
 export async function completeBefore(db: Database, revisionId: string): Promise<CompleteBefore> {
   const repository = sql`(select r.repository_id from ${revisions} r where r.id = ${revisionId})`;
   const newest = db

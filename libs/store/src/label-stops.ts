@@ -1,6 +1,5 @@
 import {
   boundedTime,
-  DEFAULT_POLICY,
   EVALUATION_OUTCOMES,
   isConfigurationKnown,
   LABEL_FORM,
@@ -16,7 +15,7 @@ import * as v from 'valibot';
 import type { Database } from './database.ts';
 import { notify } from './hints.ts';
 import { LabelsColumn } from './known-hosts.ts';
-import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { readPolicy } from './policy-column.ts';
 import type { CurrentRollout } from './records.ts';
 import { RowReader } from './row-reader.ts';
 import { HostNameText, isOneOf } from './rows.ts';
@@ -89,7 +88,7 @@ export async function readStopped(
   const [row] = found;
   if (row === undefined) return new Map();
   const reader = new RowReader();
-  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  const policy = readPolicy(row.policy, reader);
   const rows = v.parse(Hosts, row.hosts) ?? [];
   return new Map(
     rows.flatMap(([host, outcome, labels, lastLabels]) => {

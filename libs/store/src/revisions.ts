@@ -11,7 +11,7 @@ import { notify } from './hints.ts';
 import { pruneRevisions } from './history.ts';
 import { giveSequence } from './next-sequence.ts';
 import { isReadableCounter, type LeftOutRows } from './unreadable.ts';
-import { CLOSED_POLICY, PolicyColumn } from './policy-column.ts';
+import { readPolicy } from './policy-column.ts';
 import type { ListedRevision, Revision, RevisionInList } from './records.ts';
 import { overtake } from './publish.ts';
 import { moveRevision, textOrNull } from './revision-moves.ts';
@@ -33,7 +33,7 @@ type ListedRow = Omit<Row, 'policy'>;
 
 function toRevision(row: Row): Revision[] {
   const reader = new RowReader();
-  const policy = row.policy === null ? DEFAULT_POLICY : (reader.json('policy', row.policy, PolicyColumn) ?? CLOSED_POLICY);
+  const policy = readPolicy(row.policy, reader);
   return toRevisionInList(row, reader).map((read) => ({ ...read, policy }));
 }
 

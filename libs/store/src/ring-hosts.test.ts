@@ -71,6 +71,12 @@ test.each<[what: string, changes: Changes]>([
   expect(asked(changes)).toMatchObject({ isEligible: false, isKept: true });
 });
 
+test('one that is held with the release that the rollout has for it is asked: it gets that in its turn', () => {
+  expect(asked({ situation: { hold: release(2) } })).toMatchObject({ isEligible: true, isKept: false });
+  // It would wait with another release of the same system.
+  expect(asked({ situation: { hold: { ...release(1), toplevel: pathOf('ada-2') } } })).toMatchObject({ isEligible: false, isKept: true });
+});
+
 test('one that runs what was proved there before needs no canary; nothing is kept from it', () => {
   const same = { ...release(2), toplevel: pathOf('ada-1') };
   expect(asked({ situation: { rollout: same } })).toMatchObject({ isEligible: false, isKept: false });

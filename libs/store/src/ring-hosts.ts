@@ -114,8 +114,10 @@ function toRingHost(each: FleetHost, { ring, revisionId, now }: In): RingHost | 
   const isOrderedAway = situation.ordered?.has(toplevel) === true && progress !== 'failed';
   // What has begun there comes to its verdict, which counts.
   const isStoppedAway = isStopped(situation) && (progress === 'to-come' || progress === 'waiting' || progress === 'away');
+  // One that is held with the rollout's own release gets it in its turn (`mayBeginBy()`).
+  const isHeldElsewhere = hold !== undefined && hold.id !== rollout.id;
   const isKeptElsewhere =
-    isStuck || isOrderedAway || isStoppedAway || trial !== undefined || pin !== undefined || hold !== undefined || lastWord.isOverridden;
+    isStuck || isOrderedAway || isStoppedAway || trial !== undefined || pin !== undefined || isHeldElsewhere || lastWord.isOverridden;
   const said = row.stateToplevel === toplevel ? row.detail?.message : undefined;
   return {
     host: row.host,

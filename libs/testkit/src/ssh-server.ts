@@ -62,7 +62,7 @@ export async function startSshServer(dir: string): Promise<SshServer> {
     socket.on('close', () => {
       sockets.delete(socket);
       child.kill();
-      // Nobody reads on: it would have no 'close'.
+      // Nobody reads the rest of it, and 'close' waits for its end.
       child.stdout.destroy();
     });
   });

@@ -85,6 +85,7 @@ const ENDS: Readonly<Record<string, Exclude<keyof Words['ends'], 'programs' | 'a
   METERED: 'METERED',
   SESSION_ACTIVE: 'IN_USE',
   SESSIONS_UNKNOWN: 'IN_USE',
+  INHIBITORS_UNKNOWN: 'IN_USE',
   NO_WINDOWS: 'NO_WINDOWS',
 };
 

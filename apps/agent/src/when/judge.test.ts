@@ -468,7 +468,9 @@ describe('whatever the policy and the machine', () => {
         const plain = judgeReboot(each);
         if (plain.kind === 'clear') expect(result.kind).toBe('clear');
         if (result.kind === 'wait')
-          expect(['REBOOT_LEFT_TO_PEOPLE', 'ON_BATTERY', 'SESSIONS_UNKNOWN', 'SESSION_ACTIVE', 'INHIBITED']).toContain(result.code);
+          expect(['REBOOT_LEFT_TO_PEOPLE', 'ON_BATTERY', 'SESSIONS_UNKNOWN', 'INHIBITORS_UNKNOWN', 'SESSION_ACTIVE', 'INHIBITED']).toContain(
+            result.code,
+          );
       }),
     );
   });

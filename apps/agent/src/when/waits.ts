@@ -17,6 +17,7 @@ export type WaitCode =
   | 'METERED'
   | 'SESSION_ACTIVE'
   | 'SESSIONS_UNKNOWN'
+  | 'INHIBITORS_UNKNOWN'
   | 'INHIBITED'
   | 'NO_WINDOWS'
   | 'REBOOT_LEFT_TO_PEOPLE';
@@ -142,7 +143,7 @@ export function whileSessionsUnknown({ facts, now }: Circumstances): Condition[]
 /** The same of programs, where logind is there and does not say: any user could have them be too many, or too wordy, to be read. */
 export function whileInhibitorsUnknown({ facts, now }: Circumstances): Condition[] {
   if (facts.inhibitors !== null || facts.sessions === null) return [];
-  return [{ code: 'SESSIONS_UNKNOWN', text: 'it is unknown which programs block a restart', mayEndAt: now + LOOK_AGAIN_MS }];
+  return [{ code: 'INHIBITORS_UNKNOWN', text: 'it is unknown which programs block a restart', mayEndAt: now + LOOK_AGAIN_MS }];
 }
 
 function isInUse({ isActive, isLocked, idleSince }: UserSession, idleMinutes: number, now: number): boolean {

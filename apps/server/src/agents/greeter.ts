@@ -52,7 +52,7 @@ interface Guest extends Visitor {
   readonly isSignedBy: IsSignedBy;
   readonly sessionId: string;
   /** A hello that came later has a higher one. */
-  readonly turn: number;
+  readonly arrival: number;
 }
 
 /** Turns a hello into a session, or refuses it. */
@@ -74,7 +74,7 @@ export class Greeter {
   /** Hellos with the right key whose presence is being stored; one at a time for each host. */
   readonly #guests = new Map<HostName, Set<Guest>>();
   readonly #turns = new Map<HostName, Promise<unknown>>();
-  #lastTurn = 0;
+  #lastArrival = 0;
   readonly #knocks: Knocks;
 
   constructor(deps: GreeterDeps) {
@@ -99,16 +99,16 @@ export class Greeter {
   async greet(visitor: Visitor, hello: Hello): Promise<void> {
     const { wire, address, nonce } = visitor;
     const isSignedBy = signatureOf(hello, nonce);
-    const turn = ++this.#lastTurn;
+    const arrival = ++this.#lastArrival;
     const row = await this.#gate.pass(address, hello.host, async () => (wire.isOpen ? await this.#judge(visitor, hello, isSignedBy) : undefined));
     if (row === undefined || !wire.isOpen) return;
     visitor.onKnown();
-    const guest: Guest = { ...visitor, isSignedBy, sessionId: this.#deps.newSessionId(), turn };
+    const guest: Guest = { ...visitor, isSignedBy, sessionId: this.#deps.newSessionId(), arrival };
     // Under whichever name it comes: two names of one machine are one host.
     const { host } = row;
     const guests = this.#guests.get(host) ?? new Set();
     // However often a host connects, only its newest connection waits, also where an older one was judged after it.
-    if ([...guests].some((other) => other.turn > turn)) return wire.close(CLOSE_CODES.replaced, 'replaced');
+    if ([...guests].some((other) => other.arrival > arrival)) return wire.close(CLOSE_CODES.replaced, 'replaced');
     for (const older of guests) older.wire.close(CLOSE_CODES.replaced, 'replaced');
     this.#guests.set(host, guests.add(guest));
     try {

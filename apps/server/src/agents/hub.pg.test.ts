@@ -253,7 +253,7 @@ test.each(['is still open', 'was closed'])('a connection that is judged after a 
   await eventually('the newer one is being stored', () => (connects.mock.calls.length > 0 ? true : undefined));
   if (what === 'was closed') await older[Symbol.asyncDispose]();
   held.resolve(undefined);
-  await eventually('the older one was judged', () => (looks.mock.results[0]?.type === 'return' ? true : undefined));
+  await eventually('the older one was judged', () => (looks.mock.settledResults[0]?.type === 'fulfilled' ? true : undefined));
   if (what !== 'was closed') expect((await older.closed).code).toBe(CLOSE_CODES.replaced);
   stored.resolve(undefined);
   await newer.next('welcome');

@@ -789,9 +789,8 @@ describe('rollouts of any fleet, by any people, at any time', () => {
           world.publish({ changes: (host) => changed.has(host), isBad: () => day === badDay });
           for (const { present, renamed, held } of there) {
             for (const each of renamed === null ? [] : world.hosts.slice(renamed, renamed + 1)) world.rename(each);
-            // One at a time is kept on what it runs; not who failed, as that ends its part in the rollout.
-            for (const [index, each] of world.hosts.entries())
-              each.hold = index === held && !begun.has(each) && each.directed?.toplevel === each.is.runs ? each.directed : undefined;
+            // One at a time is kept on what it was told; not who failed, as that ends its part in the rollout.
+            for (const [index, each] of world.hosts.entries()) each.hold = index === held && !begun.has(each) ? each.directed : undefined;
             for (const each of world.hosts) if (each.hold !== undefined || each.called !== each.name) late.add(each);
             const known = new Set(begun);
             for (const [index, host] of world.hosts.entries())

@@ -122,12 +122,12 @@ export class RolloutWorld {
     const { newest, policy } = this;
     const hosts = this.hosts.flatMap((host): readonly RingHost[] => {
       if (newest !== undefined && host.called !== host.name) return renamedFacts(this, host, newest);
-      const toplevel = newest === undefined ? undefined : releaseIn(newest, host)?.toplevel;
+      const { id, toplevel } = (newest && releaseIn(newest, host)) ?? {};
       if (toplevel === undefined) return [];
       const observed = { current: host.seen.runs, booted: null, profile: { generation: 1, toplevel: host.seen.runs } };
       const { isConnected, isOverridden, went } = host;
       const isQuarantined = host.quarantined.has(toplevel);
-      const isPinned = (host.pin ?? host.hold) !== undefined;
+      const isPinned = host.pin !== undefined || (host.hold !== undefined && host.hold.id !== id);
       const progress = progressOf(
         { ...host.seen, observed, isConnected, isOverridden, isRetryPending: false, toplevel, isQuarantined, went },
         this.now,

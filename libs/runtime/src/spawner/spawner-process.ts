@@ -96,7 +96,7 @@ async function perform({ run, file, args, options, told }: Run): Promise<void> {
   }
 }
 
-/** Not by `process.exit()`: it can wait for a thread of V8 that waits for it, and nobody is left who would end this process then. */
+/** Not by `process.exit()`: that can wait without end for a thread of V8 (Node 24), and nobody is left to end this process then. */
 function leaveWhenAlone(): void {
   if (!process.connected && runs.size === 0) process.kill(process.pid, 'SIGKILL');
 }

@@ -73,7 +73,7 @@ describe('a spawner', () => {
   });
 
   test('ends with its owner, whose program ended with bytes that nobody took', async () => {
-    // More than are on their way. The pipe takes the rest, of which nobody reads on.
+    // More than may be on their way to the owner. The rest is in the pipe, where nobody reads it.
     const bytes = `${1024 * 1024 + 64 * 1024 + randomInt(1_000, 60_000)}`;
     const source = `
       import { Spawner } from ${JSON.stringify(new URL('./spawner.ts', import.meta.url).href)};
