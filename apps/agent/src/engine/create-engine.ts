@@ -81,7 +81,7 @@ export function createEngine(deps: EngineDeps, stopping: AbortSignal, onBug: (er
     ...deps,
     now,
     contact: async (timeoutMs, signal) => await contact.renew(timeoutMs, signal),
-    whoAnswers: async (signal) => await contact.whoAnswers(signal),
+    whoAnswers: async (...about) => await contact.whoAnswers(...about),
     routers: async () => await readRouters(proc),
     holdDownload: async (journal) => await conditions.holdDownload(journal, now()),
     assess: async (journal, directive, signal) => await conditions.assess(journal, directive, now(), signal),

@@ -42,8 +42,8 @@ export interface JobDeps {
   readonly settings: JobSettings;
   /** What a new connection shows within `timeoutMs`. */
   readonly contact: (timeoutMs: number, signal: AbortSignal) => Promise<FoundContact>;
-  /** Who answers at the addresses of the caches. */
-  readonly whoAnswers: (signal: AbortSignal) => Promise<WhoAnswers>;
+  /** Who answers at the addresses of the caches, also when they are asked for the path `about`. */
+  readonly whoAnswers: (signal: AbortSignal, about?: StorePath) => Promise<WhoAnswers>;
   /** See {@link readRouters}. */
   readonly routers: () => Promise<readonly string[]>;
   /** Why a download must wait; null: it need not. */

@@ -1,4 +1,4 @@
-import { type AgentDetail, type AgentEvent, type AgentJournal, urgencyOf, isOn, rollbackTarget } from '@floe/model';
+import { type AgentDetail, type AgentEvent, type AgentJournal, type StorePath, urgencyOf, isOn, rollbackTarget } from '@floe/model';
 import { AGENT_POLICY_FILE } from '@floe/protocol';
 import { FloeError, isFloeError } from '@floe/runtime';
 import { allowsTrials } from '../when/policy.ts';
@@ -27,15 +27,15 @@ export const download: Job = async (deps, journal, { epoch, release }, signal) =
     onProgress: (progress) => deps.onProgress(epoch, progress),
   });
   await downloading.catch(async (error: unknown) => {
-    throw (await withoutCache(deps, error, signal)) ?? error;
+    throw (await withoutCache(deps, error, release.toplevel, signal)) ?? error;
   });
   return { type: 'downloaded', epoch, tookMs: 0 };
 };
 
 /** Nix takes the login page of a hotel for a corrupt file of the cache. Undefined: a cache answers, or nobody, and Nix is right. */
-async function withoutCache({ logger, whoAnswers }: JobDeps, error: unknown, signal: AbortSignal): Promise<FloeError | undefined> {
+async function withoutCache({ logger, whoAnswers }: JobDeps, error: unknown, wanted: StorePath, signal: AbortSignal): Promise<FloeError | undefined> {
   if (!isFloeError(error, 'STORE_PATH_NOT_AVAILABLE') || signal.aborted) return undefined;
-  const answer = await whoAnswers(signal);
+  const answer = await whoAnswers(signal, wanted);
   if (answer.kind !== 'other') return undefined;
   logger.info('a download failed', { error });
   const message = `${answer.who}, in place of ${answer.url}: log in to this network, or have the proxy corrected; the agent tries again`;

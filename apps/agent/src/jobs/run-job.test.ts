@@ -278,8 +278,11 @@ describe('where something else answers in place of the caches', () => {
     return machine;
   };
   const journal = journalWith({ state: 'DOWNLOADING', directive: directiveWith(NEW) });
-  const failure = async (code: string, answer: WhoAnswers) =>
-    await runJob('download', { ...depsOf(failing(code)), whoAnswers: async () => await Promise.resolve(answer) }, journal, signal);
+  const asked: unknown[] = [];
+  const failure = async (code: string, answer: WhoAnswers) => {
+    const answers: JobDeps['whoAnswers'] = async (_signal, about) => (asked.push(about), await Promise.resolve(answer));
+    return await runJob('download', { ...depsOf(failing(code)), whoAnswers: answers }, journal, signal);
+  };
 
   test('a failed download says so, and not that the cache is corrupt', async () => {
     expect(await failure('STORE_PATH_NOT_AVAILABLE', portal)).toMatchObject({
@@ -290,6 +293,7 @@ describe('where something else answers in place of the caches', () => {
         message: `${portal.who}, in place of http://cache.example: log in to this network, or have the proxy corrected; the agent tries again`,
       },
     });
+    expect(asked).toEqual([NEW]);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-import type { Contact, NetworkBefore, Whereabouts } from '@floe/model';
+import type { Contact, NetworkBefore, StorePath, Whereabouts } from '@floe/model';
 import type { Clock } from '@floe/runtime';
 import type { Connection } from './connection.ts';
 import { whoAnswers, type WhoAnswers } from './network.ts';
@@ -58,10 +58,10 @@ export class ContactCheck {
     return this.#judged.isTrusted ? 'trusted' : 'refused';
   }
 
-  /** Who answers where the caches are, or else where the server is. */
-  async whoAnswers(signal: AbortSignal): Promise<WhoAnswers> {
+  /** Who answers where the caches are, also when they are asked for the path `about`, or else where the server is. */
+  async whoAnswers(signal: AbortSignal, about?: StorePath): Promise<WhoAnswers> {
     const { serverUrl, substituters, connection } = this.#deps;
-    const answer = await whoAnswers({ serverUrl, substituters }, signal);
+    const answer = await whoAnswers({ serverUrl, substituters, about }, signal);
     const { stranger } = connection;
     return answer.kind === 'nobody' && stranger !== undefined ? { kind: 'other', url: serverUrl, who: stranger } : answer;
   }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer, get, type RequestListener } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type LookupFunction, type Socket } from 'node:net';
+import type { StorePath } from '@floe/model';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { describeStranger } from './other-answer.ts';
 import { whoAnswers as whoAnswersOf, type WhoAnswers } from './network.ts';
 
@@ -12,11 +13,12 @@ const whoAnswers = async (substituters: readonly string[], serverUrl = 'http://1
   await whoAnswersOf({ serverUrl, substituters }, signal);
 
 /** Who is said to answer when the cache's address is answered like this. */
-async function whoIs(listener: RequestListener): Promise<WhoAnswers> {
+async function whoIs(listener: RequestListener, about?: StorePath): Promise<WhoAnswers> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
-    return await whoAnswers([`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`]);
+    const substituters = [`http://127.0.0.1:${(server.address() as AddressInfo).port}/cache?priority=10`];
+    return await whoAnswersOf({ serverUrl: 'http://127.0.0.1:1', substituters, about }, signal);
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -76,6 +78,60 @@ test.each<[string, RequestListener, string]>([
   ['another host', (_request, response) => response.writeHead(404).end(), 'something answered with status 404'],
 ])('%s is named, and where', async (_what, listener, who) => {
   expect(await whoIs(listener)).toEqual({ kind: 'other', who, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/cache$/) as string });
+});
+
+describe('where a cache answers, and is asked for one path', () => {
+  const about = '/nix/store/00000000000000000000000000000000-nixos-system-ada' as StorePath;
+  const NARINFO = `StorePath: ${about}\nURL: nar/0.nar.zst\n`;
+  const whoIsFor = async (listener: RequestListener): Promise<WhoAnswers> =>
+    await whoIs((request, response) => {
+      if (request.url === '/cache/nix-cache-info') response.end(INFO);
+      else if (request.url === `/cache/${'0'.repeat(32)}.narinfo`) listener(request, response);
+      else response.end(request.url === '/moved' ? NARINFO : '<html>');
+    }, about);
+  const page = 'a captive portal or a proxy answered: a page of its own (status 200)';
+
+  test.each<[string, RequestListener, string]>([
+    ['a page', (_request, response) => response.end('<html><title>Welcome to our Wi-Fi</title></html>'), page],
+    ['an empty page', (_request, response) => response.end(), page],
+    ['a page without end', (_request, response) => response.write('<p>'.repeat(400_000)), page],
+    ['a redirect to a page', (_request, response) => response.writeHead(302, { location: '/login' }).end(), page],
+    [
+      'a login',
+      (_request, response) => response.writeHead(511).end(NARINFO),
+      'a captive portal or a proxy answered: it asks for a login (status 511)',
+    ],
+  ])('%s is not its own', async (_what, listener, who) => {
+    expect(await whoIsFor(listener)).toEqual({ kind: 'other', who, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/cache$/) as string });
+  });
+
+  test.each<[string, RequestListener]>([
+    ['what it has', (_request, response) => response.end(NARINFO)],
+    ['its lines in another order, and a file that is damaged', (_request, response) => response.end(`URL: x\n${NARINFO}NarHash: ???\n`)],
+    ['a file that names much', (_request, response) => response.end(`${NARINFO}References: ${'0'.repeat(500_000)}\n`)],
+    ['that it lacks it', (_request, response) => response.writeHead(404).end('<html>')],
+    ['that it has a fault', (_request, response) => response.writeHead(503).end('<html>')],
+    ['where it has it', (_request, response) => response.writeHead(302, { location: '/moved' }).end()],
+    ['nothing', (request) => request.socket.destroy()],
+  ])('%s is its answer', async (_what, listener) => {
+    expect(await whoIsFor(listener)).toEqual({ kind: 'cache' });
+  });
+
+  test('whatever the status and the page', async () => {
+    const body = fc.oneof(
+      fc.string(),
+      fc.constantFrom(NARINFO, ` ${NARINFO}`, `<html>${NARINFO}`),
+      fc.string().map((text) => `${text}\n${NARINFO}`),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(200, 200, 200, 404, 407, 500, 511), body, async (status, text) => {
+        const { kind } = await whoIsFor((_request, response) => response.writeHead(status).end(text));
+        const isOther = status === 200 ? !text.split('\n').some((line) => line.startsWith('StorePath: ')) : status === 511;
+        expect(kind).toBe(isOther ? 'other' : 'cache');
+      }),
+      { numRuns: 40 },
+    );
+  });
 });
 
 test('what answers in another way than HTTP or TLS is somebody, too', async () => {
