@@ -13,7 +13,7 @@ const CONNECTED_AFTER_MS = 3 * 60_000;
 export function checkPassed(
   { from: course }: RolloutStep,
   { rollout, hosts }: Fleet,
-  machines: ReadonlyMap<HostName, SimulatedHost>,
+  machines: (host: HostName) => SimulatedHost | undefined,
   now: number,
 ): void {
   if (rollout === undefined || rollout.orders.hotfix !== undefined) return;
@@ -22,7 +22,7 @@ export function checkPassed(
   if (now - course.ringSince >= deadlineMs) return;
   const asked = ringHosts(rollout, hosts, now).filter(({ ring, isEligible }) => isEligible && ring === course.ring);
   const isThere = (host: HostName): boolean => {
-    const machine = machines.get(host);
+    const machine = machines(host);
     return machine?.isOnline === true && now - machine.onlineSince > CONNECTED_AFTER_MS;
   };
   const onTheWay = asked.filter(({ host, progress }) => progress === 'in-flight' || progress === 'to-come' || (progress === 'away' && isThere(host)));

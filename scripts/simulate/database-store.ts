@@ -1,17 +1,15 @@
 import { join } from 'node:path';
-import type { HostName, RolloutPolicy, StorePath } from '@floe/model';
 import { silentLogger, type Clock } from '@floe/runtime';
-import { openStore, type EvaluationRow, type NewRelease, type Repository, type Store, type StoreTarget } from '@floe/store';
-import { shaOf, type FleetStore, type FleetStoreOptions, type NewHost } from './fleet-store.ts';
+import { openStore, type NewRelease, type Repository, type Store, type StoreTarget } from '@floe/store';
+import { evaluate, type Commit } from './commit.ts';
+import { shaOf, type FleetStore, type FleetStoreOptions } from './fleet-store.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const SYSTEM = 'x86_64-linux';
 
 /** The real store, on a real database. Its times are those that it is given: the clock is virtual. */
 export class DatabaseStore implements FleetStore {
   readonly store: Store;
   readonly #repository: Repository;
-  readonly #hosts = new Map<HostName, { readonly labels: readonly string[]; readonly timeZone: string; toplevel: StorePath | undefined }>();
   #count = 0;
 
   private constructor(store: Store, repository: Repository) {
@@ -31,39 +29,33 @@ export class DatabaseStore implements FleetStore {
     return this.#repository.id;
   }
 
-  async enrol(hosts: readonly NewHost[], at: number): Promise<void> {
-    await this.store.hosts.ensure(
-      this.repositoryId,
-      hosts.map(({ host }) => host),
-    );
-    for (const { host, labels, timeZone } of hosts) {
-      await this.store.hosts.enrol({ host, repositoryId: this.repositoryId, machineId: host, publicKey: `key of ${host}`, at });
-      this.#hosts.set(host, { labels, timeZone, toplevel: undefined });
-    }
-  }
-
   /** As the pipeline does, from the fetch to the releases. */
-  async publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void> {
-    const { revisions, releases } = this.store;
+  async publish(commit: Commit, at: number): Promise<void> {
+    const { revisions, releases, hosts } = this.store;
     this.#count += 1;
     const sha = shaOf(this.#count);
     const about = { subject: `Commit ${this.#count}`, authorName: 'Ada', authorEmail: 'ada@example.org', committedAt: at };
     const { id, sequence } = await revisions.receive(this.repositoryId, { sha, ...about, receivedAt: at, fetchedAt: at });
     await revisions.advance(id, 'accepted', at);
     await revisions.advance(id, 'verified', at);
-    await revisions.savePolicy(id, policy);
-    const rows = [...this.#hosts].map(([host, known]): EvaluationRow => {
-      const toplevel = changed.get(host);
-      if (toplevel === undefined)
-        return { host, outcome: 'UNCHANGED', toplevel: known.toplevel, system: SYSTEM, labels: known.labels, timeZone: known.timeZone };
-      const outcome = known.toplevel === undefined ? 'NEW' : 'CHANGED';
-      known.toplevel = toplevel;
-      return { host, outcome, toplevel, system: SYSTEM, labels: known.labels, timeZone: known.timeZone };
-    });
-    await revisions.saveEvaluations(id, rows);
+    await revisions.savePolicy(id, commit.policy);
+    await hosts.ensure(
+      this.repositoryId,
+      commit.hosts.map(({ host }) => host),
+    );
+    const last = new Map((await releases.latest(this.repositoryId)).map(({ host, toplevel }) => [host, toplevel]));
+    await revisions.saveEvaluations(id, evaluate(commit, last));
     await revisions.advance(id, 'evaluated', at);
-    const signed = [...changed].map(([host, toplevel]): NewRelease => ({ host, sequence, toplevel, commit: sha, issuedAt: at, envelope: '{}' }));
+    const signed = [...commit.changed].map(([host, toplevel]): NewRelease => ({
+      host,
+      sequence,
+      toplevel,
+      commit: sha,
+      issuedAt: at,
+      envelope: '{}',
+    }));
     await releases.publish(id, signed, at);
+    await hosts.forgetLeft(this.repositoryId, id);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
-import type { CommitSha, HostName, RolloutPolicy, StorePath } from '@floe/model';
+import type { CommitSha } from '@floe/model';
 import type { Store } from '@floe/store';
+import type { Commit } from './commit.ts';
 
 /** Decisions included: those of a simulation are nobody's. */
 type Part<Methods extends { readonly [Group in keyof Store]?: keyof Store[Group] }> = {
@@ -21,7 +22,12 @@ export type SimulatedStore = Pick<Store, 'decide'> &
       | 'takeSlot'
       | 'connect'
       | 'disconnect'
-      | 'disconnectAll';
+      | 'disconnectAll'
+      | 'ensure'
+      | 'enrol'
+      | 'revoke'
+      | 'forget'
+      | 'rename';
     reports: 'store';
     rollouts:
       | 'save'
@@ -38,19 +44,12 @@ export type SimulatedStore = Pick<Store, 'decide'> &
     revisions: 'evaluationsOf' | 'get';
   }>;
 
-export interface NewHost {
-  readonly host: HostName;
-  readonly labels: readonly string[];
-  readonly timeZone: string;
-}
-
-/** A store, and what others do to it: enrolments, and the pipeline that publishes revisions. */
+/** A store, and the pipeline that publishes revisions. */
 export interface FleetStore extends AsyncDisposable {
   readonly store: SimulatedStore;
   readonly repositoryId: string;
-  enrol(hosts: readonly NewHost[], at: number): Promise<void>;
-  /** A revision that changes these hosts, and no others, with its policy. It supersedes whatever there was, or waits for it. */
-  publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void>;
+  /** A revision. It supersedes whatever there was, or waits for it. */
+  publish(commit: Commit, at: number): Promise<void>;
 }
 
 /** The id of a commit, by its number. */

@@ -1,4 +1,4 @@
-import type { HostName, RolloutPolicy } from '@floe/model';
+import type { HostName, RolloutPolicy, StorePath } from '@floe/model';
 import { ringHosts, type CurrentRollout, type Fleet, type FleetHost } from '@floe/store';
 import { assert } from './assert.ts';
 import { DAY_HOURS } from './company-policy.ts';
@@ -23,7 +23,7 @@ export function checkDirective(host: SimulatedHost, { row, desired, situation }:
   const { toplevel, sequence } = desired.release;
   assert(!situation.quarantined.has(toplevel), `D6: ${name} is told to run what it rolled back`);
   assert(!people.isBanned(name, toplevel), `D6: ${name} is told to run what a person quarantined there`);
-  if (desired.because === 'trial') return assert(trials.isAsked(name, toplevel), `D1: ${name} is told to try what nobody asks it to try now`);
+  if (desired.because === 'trial') return assert(trials.isAsked(host, toplevel), `D1: ${name} is told to try what nobody asks it to try now`);
   assert(!trials.isOpen(host), `D1: ${name} is told what the fleet has, though it is on trial`);
   const isBack = sequence < (row.desired?.sequence ?? 0) || sequence < acceptedSequence;
   const isReverted = desired.permit?.kind === 'revert' && people.hasReverted;
@@ -51,7 +51,7 @@ export function checkDirective(host: SimulatedHost, { row, desired, situation }:
 export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { people, trials, rollout, now }: Known): void {
   const { name } = host;
   const begins = host.journal.directive;
-  if (begins?.trial != null) return assert(trials.isAsked(name, begins.release.toplevel), `O17: ${name} gets a go for a trial that is over`);
+  if (begins?.trial != null) return assert(trials.isAsked(host, begins.release.toplevel), `O17: ${name} gets a go for a trial that is over`);
   assert(!trials.isOpen(host), `O18: ${name} gets a go for what the fleet has, though it is on trial`);
   if (stored?.desired.kind !== 'release' || people.isKept(host)) return;
   const { because, release } = stored.desired;
@@ -67,32 +67,49 @@ export function checkGo(host: SimulatedHost, stored: FleetHost | undefined, { pe
 }
 
 /** What the gates count of hosts is so, on the machines. */
-export function checkCounts({ rollout, hosts }: Fleet, machines: ReadonlyMap<HostName, SimulatedHost>, trials: SimulatedTrials, now: number): void {
+export function checkCounts(
+  { rollout, hosts }: Fleet,
+  machines: (host: HostName) => SimulatedHost | undefined,
+  trials: SimulatedTrials,
+  now: number,
+): void {
   if (rollout === undefined) return;
+  const went = new Map(hosts.map(({ row }) => [row.host, row.went?.toplevel]));
   for (const { host, toplevel, progress, isEligible, isKept } of ringHosts(rollout, hosts, now)) {
-    const machine = machines.get(host);
+    const machine = machines(host);
     if (machine === undefined) continue;
     assert(progress !== 'verified' || machine.committed.has(toplevel), `O2: ${host} counts as verified, and its agent never committed that`);
     if (!trials.isOpen(machine)) continue;
     assert(!isEligible, `O11: ${host} is on trial, and counts in a gate`);
     assert(
-      isKept !== true || progress !== 'failed' || machine.rolledBack.has(toplevel) || machine.ran.has(toplevel),
+      // One that has a go and says nothing may run it (O6).
+      isKept !== true || progress !== 'failed' || machine.rolledBack.has(toplevel) || machine.ran.has(toplevel) || went.get(host) === toplevel,
       `A12: ${host} fails by its trial`,
     );
   }
   for (const { row, situation } of hosts)
     for (const toplevel of situation.quarantined) {
-      const machine = machines.get(row.host);
+      const machine = machines(row.host);
       assert(machine === undefined || machine.rolledBack.has(toplevel), `A12: ${row.host} counts as failed with what it never ran for the fleet`);
     }
 }
 
-/** `placed`: hosts with a `go` that holds. */
-export function checkLimits(placed: readonly SimulatedHost[], { maxInFlight = Infinity, budgets }: RolloutPolicy): void {
-  const changing = placed.filter(({ isChanging }) => isChanging);
+/** What a host has with its `go`: since when, and the policy of the rollout that hosts followed then. */
+export interface Place {
+  readonly since: number;
+  readonly policy: RolloutPolicy;
+}
+
+/** Of hosts with a `go` that holds. Who got the last one found the others there, under the limits of that moment: a commit may tighten them since. */
+export function checkLimits(places: ReadonlyMap<SimulatedHost, Place>): void {
+  const changing = [...places.keys()].filter(({ isChanging }) => isChanging);
+  const lastOf = (hosts: readonly SimulatedHost[]): RolloutPolicy | undefined =>
+    hosts.flatMap((host) => places.get(host) ?? []).toSorted((one, other) => other.since - one.since)[0]?.policy;
+  const { maxInFlight = Infinity, budgets = [] } = lastOf(changing) ?? {};
   assert(changing.length <= maxInFlight, `O17: ${changing.length} hosts change at the same time, of at most ${maxInFlight}`);
-  for (const { label, atMost } of budgets) {
+  for (const { label } of budgets) {
     const some = changing.filter(({ labels }) => labels.includes(label));
+    const { atMost = Infinity } = lastOf(some)?.budgets.find((budget) => budget.label === label) ?? {};
     assert(some.length <= atMost, `O17: ${some.map(({ name }) => name).join(' and ')} change at the same time, of at most ${atMost} of ${label}`);
   }
 }
@@ -104,4 +121,24 @@ function localHour(timeZone: string, now: number): number {
   const clock = clocks.get(timeZone) ?? new Intl.DateTimeFormat('en-GB', { hour: '2-digit', hourCycle: 'h23', timeZone });
   clocks.set(timeZone, clock);
   return Number(clock.format(now));
+}
+
+/** A gate waits for it to run this commit: nobody saw it fail, nor is it kept from it by a stepping stone that failed there. */
+export function hasToProve(
+  { situation: { rollout, stone, quarantined }, acknowledged }: FleetHost,
+  isOfCommit: (system: StorePath) => boolean,
+): boolean {
+  if (rollout === undefined || !isOfCommit(rollout.toplevel) || acknowledged.has(rollout.toplevel)) return false;
+  return stone === undefined || !quarantined.has(stone.toplevel);
+}
+
+/** The first complete commit is a stepping stone, for whoever it was asked of. */
+export function noteStones({ rollout, hosts }: Fleet, people: SimulatedPeople, machineOf: (host: HostName) => SimulatedHost | undefined): void {
+  if (rollout === undefined) return;
+  const { startedAt, course, rings } = rollout;
+  for (const { row, situation } of hosts) {
+    const machine = machineOf(row.host);
+    const wasAsked = !people.wasKept(row.host, startedAt) && course.unapproved?.includes(rings?.get(row.host) ?? 0) !== true;
+    if (wasAsked && machine !== undefined) machine.stone = situation.rollout;
+  }
 }

@@ -13,7 +13,9 @@ Laptops with office hours and holidays, and servers, get one or two revisions a 
 second one, too), and most of those are followed by an urgent fix while they roll out. One change in fifty fails by itself, the server is killed between any two calls of its store, and hints are
 lost. People approve the last ring after hours, or never, pause the fleet or a label, pin and hold hosts, quarantine a commit on some, make
 a commit a hotfix (some over the success gates, too), abort one and have it go back, have hosts that failed try again, have some try a system until an end, and resume what is paused. A
-fourth of the commits changes the policy: soak, error gate, approvals, or the share that moves hosts between rings, looser or tighter; its last ring has windows by the time of each host, a probe sees
+fourth of the commits changes the policy, looser or tighter: soak, error gate, verifications, limits, approvals, the share that moves hosts between rings, or the rings
+themselves, which come, go, change places or get another name. Half of the commits change the list of hosts: one is added, removed, there again, renamed, or names its ring itself; people enrol,
+rename, revoke and forget the machines hours later, and some are enrolled again, as they are or installed again. The last ring has windows by the time of each host, a probe sees
 some of the bad ones alone, and the first complete commit is a stepping stone. The rollouts' engine, the admission and the store run as they are, and each host decides by the real agent's table, in virtual time. The
 invariants of libs/model/SPEC.md are checked after every event. It prints how long revisions took to 50, 90 and 99 % of the hosts that could be
 reached, which hosts ever ran a bad one, and how many directives a host got, and draws the weeks as one picture. Ends with 1 at the first that is broken, and prints the command that shows it again.

@@ -1,12 +1,14 @@
 import {
   hasArrived,
   isLastWord,
+  NOTHING_OBSERVED,
   pendingStone,
   resolve,
   stateAfterTrial,
   wentAfterTrial,
   type HostName,
   type HostSituation,
+  type KnownHost,
   type ReleaseRef,
   type SteppingStone,
   type StorePath,
@@ -23,28 +25,36 @@ export interface OfFleet {
   readonly key: number;
 }
 
+/** Of a host that said nothing yet. */
+export function newRow(host: HostName, repositoryId: string): HostRow {
+  const unsaid = { epoch: 0, observed: NOTHING_OBSERVED, state: 'IDLE', isConnected: false, acceptedSequence: 0, reportSeq: 0 } as const;
+  return { host, repositoryId, ...unsaid };
+}
+
 /**
  * A host as the store in memory has it. What was read is kept until something of it changes: a server looks at thousands of hosts again and
  * again, and at most looks little is new.
  */
 export class StoredHost {
-  readonly labels: readonly string[];
-  readonly timeZone: string | undefined;
+  /** As the last complete rollout that had it left it. */
+  left: KnownHost | undefined;
+  /** By the revision of its rollout. */
+  timeZone: string | undefined;
   /** Another one with each change, so that nobody has to copy what was read. */
   #row: HostRow;
   readonly #stones: SteppingStone[] = [];
   #stable: ReleaseRef | undefined;
   #rollout: ReleaseRef | undefined;
-  readonly #quarantines = new Map<StorePath, Quarantine>();
+  readonly #quarantines: Map<StorePath, Quarantine>;
   readonly #acknowledged = new Set<StorePath>();
   /** The newest one, also when it has ended. */
   #trial: (Trial & { readonly isOpen: boolean }) | undefined;
   #read: { readonly each: FleetHost; readonly key: number } | undefined;
 
-  constructor(row: HostRow, labels: readonly string[], timeZone: string | undefined) {
+  /** `quarantines`: those of its name, which stay when it is forgotten. */
+  constructor(row: HostRow, quarantines: Map<StorePath, Quarantine>) {
     this.#row = row;
-    this.labels = labels;
-    this.timeZone = timeZone;
+    this.#quarantines = quarantines;
   }
 
   get row(): HostRow {
@@ -100,10 +110,49 @@ export class StoredHost {
     return { retryEpoch: retryEpoch !== undefined && epoch >= retryEpoch ? undefined : retryEpoch };
   }
 
-  connect({ sessionId, system, observed, state: told, stateToplevel, epoch, at }: HostPresence): HostRow {
+  /** Another machine, or the same one again: what the agent before it said is forgotten. */
+  enrol(publicKey: string, at: number): HostRow {
+    // An administrator shut it out, and lets another one in under its name.
+    if (this.#row.revokedAt !== undefined) this.left = undefined;
+    const unsaid = { observed: NOTHING_OBSERVED, state: 'IDLE', stateToplevel: undefined, acceptedSequence: 0, reportSeq: 0 } as const;
+    this.write({ publicKey, enrolledAt: at, revokedAt: undefined, retryEpoch: undefined, isConnected: false, sessionId: undefined, ...unsaid });
+    return this.#row;
+  }
+
+  /** Everything of it has the other name from now on. */
+  rename(host: HostName, at: number): void {
+    const named = (release: ReleaseRef | undefined): ReleaseRef | undefined => release && { ...release, host };
+    this.write({ host, enrolledAt: at, isConnected: false, sessionId: undefined });
+    this.#stable = named(this.#stable);
+    this.#rollout = named(this.#rollout);
+    this.#trial = this.#trial && { ...this.#trial, host };
+    this.left = this.left && { ...this.left, host };
+    const stones = this.#stones.splice(0).map((stone) => ({ ...stone, host }));
+    this.#stones.push(...stones);
+  }
+
+  /** A database that is gone may have told it more than this one: the log knows of what it accepted. */
+  #before({ epoch, sequence, stateToplevel }: HostPresence, newestSequence: number): Partial<HostRow> {
+    const row = this.#row;
+    const told = Math.max(row.toldSequence ?? 0, row.desired?.sequence ?? 0);
+    const tried = this.#trial?.isOpen === true ? this.#trial.toplevel : undefined;
+    const expected = tried ?? row.desired?.toplevel;
+    const isOther = epoch > row.epoch || (epoch === row.epoch && expected !== undefined && stateToplevel !== expected);
+    const next = isOther ? epoch + 1 : row.epoch;
+    return {
+      acceptedSequence: sequence,
+      ...(sequence > told && sequence <= newestSequence ? { toldSequence: sequence } : {}),
+      epoch: next,
+      desired: row.desired && { ...row.desired, epoch: next },
+    };
+  }
+
+  connect(presence: HostPresence, newestSequence: number): HostRow {
+    const { sessionId, system, observed, state: told, stateToplevel, epoch, reportSeq, at } = presence;
     const state = stateAfterTrial({ state: told, subject: stateToplevel, epoch }, { trial: this.#trial, epoch: this.#row.epoch });
     const said = { sessionId, system, observed, state, stateToplevel, lastSeenAt: at };
-    this.write({ isConnected: true, ...said, ...this.#endRetry(epoch) });
+    const series = reportSeq < this.#row.reportSeq ? { reportSeq: 0 } : {};
+    this.write({ isConnected: true, ...said, ...series, ...this.#before(presence, newestSequence), ...this.#endRetry(epoch) });
     return this.#row;
   }
 
@@ -126,9 +175,10 @@ export class StoredHost {
     this.#quarantines.set(subject, { host, toplevel: subject, sequence, reason: 'it does not work', at: receivedAt });
   }
 
-  setRollout(release: ReleaseRef): void {
+  setRollout(release: ReleaseRef | undefined, timeZone: string | undefined): void {
     this.#read = undefined;
     this.#rollout = release;
+    this.timeZone = timeZone;
   }
 
   setStable(release: ReleaseRef): void {
@@ -156,7 +206,8 @@ export class StoredHost {
   }
 
   #make({ revert, ordersOf, sequenceOf }: OfFleet, isRingPromoted: boolean): FleetHost {
-    const { stable, rollout, row } = this;
+    const { stable, row } = this;
+    const rollout = stable !== undefined && this.#rollout !== undefined && this.#rollout.sequence < stable.sequence ? undefined : this.#rollout;
     const { desired, host } = row;
     const directed = desired && { id: desired.releaseId, host, sequence: desired.sequence, toplevel: desired.toplevel, permit: desired.permit };
     const quarantined = new Set(this.#quarantines.keys());

@@ -7,6 +7,7 @@ import {
   type LabelStop,
   type OrderedQuarantine,
   type ReleaseRef,
+  type RolloutOrders,
   type StoredAnswer,
   type StorePath,
 } from '@floe/model';
@@ -102,6 +103,24 @@ export class MemoryOrders {
     this.#pins.set(pin.host, pins.set(pin.kind, { ...pin, release }));
   }
 
+  /** What was said of the host outlives its row. */
+  forget(host: HostName): void {
+    this.#changed();
+    this.#pins.delete(host);
+  }
+
+  rename(from: HostName, to: HostName): void {
+    this.#changed();
+    const pins = this.#pins.get(from);
+    this.#pins.delete(from);
+    this.#pins.delete(to);
+    const moved = [...(pins ?? [])].map(([kind, pin]) => [kind, { ...pin, host: to, release: { ...pin.release, host: to } }] as const);
+    if (pins !== undefined) this.#pins.set(to, new Map(moved));
+    const ordered = new Map([...(this.#ordered.get(from) ?? []), ...(this.#ordered.get(to) ?? [])]);
+    this.#ordered.delete(from);
+    if (ordered.size > 0) this.#ordered.set(to, ordered);
+  }
+
   answersOf(rolloutId: string): readonly StoredAnswer[] {
     return [...this.#answers.values()].flatMap(({ probe, answer }) => (probe.rolloutId === rolloutId && answer !== undefined ? [answer] : []));
   }
@@ -133,4 +152,25 @@ export class MemoryOrders {
 
 function keyOf({ rolloutId, ring, name }: ProbeOfRing): string {
   return `${rolloutId} ${ring} ${name}`;
+}
+
+/** What people want of a rollout, with one word more. */
+export function ordersWith(
+  orders: RolloutOrders,
+  { kind, by, role, reason, at, subject, binds, loosens, person }: Omit<NewRolloutOrder, 'version'>,
+): RolloutOrders {
+  const said = { by, role, reason, at };
+  switch (kind) {
+    case 'approve':
+      return { ...orders, approvals: [...orders.approvals, { ...said, ring: subject ?? 0, person, binds, loosens }] };
+    case 'resume':
+      return { ...orders, resume: { ...said, of: subject ?? 0 } };
+    case 'abort':
+      return { ...orders, abort: { ...said, isRevert: subject === 1 } };
+    case 'hotfix':
+      // With the words of those who want it now.
+      return { ...orders, hotfix: { ...said, now: [...(orders.hotfix?.now ?? []), ...(subject === 1 ? [said] : [])] } };
+    default:
+      return orders;
+  }
 }

@@ -2,13 +2,10 @@ import {
   beginRollout,
   mayBeTrain,
   NO_ORDERS,
-  NOTHING_OBSERVED,
   promotedIn,
   revertOf,
   type HostName,
-  type Order,
-  type ReleaseRef,
-  type RolloutOrders,
+  type KnownHost,
   type RolloutPolicy,
   type StorePath,
 } from '@floe/model';
@@ -16,27 +13,29 @@ import {
   type CurrentRollout,
   type DesiredRelease,
   type DecisionStore,
-  type Evaluation,
   type Fleet,
-  type HostRow,
+  type LeftHosts,
   type NewRolloutOrder,
   type NextOfFleet,
+  type Quarantine,
   type StoredReport,
 } from '@floe/store';
-import { StoredHost, type OfFleet } from './memory-host.ts';
-import { MemoryOrders } from './memory-orders.ts';
-import { shaOf, type FleetStore, type FleetStoreOptions, type NewHost, type SimulatedStore } from './fleet-store.ts';
+import { newRow, StoredHost, type OfFleet } from './memory-host.ts';
+import { MemoryOrders, ordersWith } from './memory-orders.ts';
+import type { Commit } from './commit.ts';
+import { shaOf, type FleetStore, type FleetStoreOptions, type SimulatedStore } from './fleet-store.ts';
+import { labelsIn, MemoryReleases, renamedIn } from './memory-releases.ts';
 
+type Renames = SimulatedStore['hosts']['rename'];
 type Waiting = Omit<NextOfFleet, 'superseded'> & { readonly policy: RolloutPolicy };
 
 /** Kept in memory: 10,000 hosts for a month make millions of writes. It does what the real store does, where the server can see it. */
 export class MemoryStore implements FleetStore {
   readonly repositoryId = 'fleet';
   readonly #hosts = new Map<HostName, StoredHost>();
-  #current: CurrentRollout | undefined;
+  #current: (CurrentRollout & { readonly sequence: number }) | undefined;
   /** It waits, with what it and those before it that waited changed. */
   #next: Waiting | undefined;
-  readonly #pending = new Map<HostName, ReleaseRef>();
   /** Rollouts in a row that were superseded: when each began. */
   #superseded: number[] = [];
   /** By revision, in the order in which they were complete last. */
@@ -47,45 +46,84 @@ export class MemoryStore implements FleetStore {
   /** What hosts were read with last. */
   #seen: Pick<OfFleet, 'revert' | 'key'> & { readonly version: number } = { version: 0, revert: undefined, key: 0 };
   readonly #hasStone = new Set<string>();
-  /** All that was ever released, the newest last. */
-  readonly #released = new Map<HostName, ReleaseRef[]>();
-  readonly #sequenceOf = new Map<StorePath, number>();
+  readonly #releases = new MemoryReleases();
+  /** Of each name, also when its host is forgotten. */
+  readonly #quarantines = new Map<HostName, Map<StorePath, Quarantine>>();
   #sequence = 0;
+  #isSorted = true;
 
   constructor({ now }: FleetStoreOptions) {
     this.#people = new MemoryOrders(now);
   }
 
-  async enrol(hosts: readonly NewHost[], at: number): Promise<void> {
-    // By name, as the database has them.
-    for (const { host, labels, timeZone } of hosts.toSorted((one, other) => (one.host < other.host ? -1 : 1))) {
-      const row: HostRow = {
-        host,
-        repositoryId: this.repositoryId,
-        publicKey: 'key',
-        enrolledAt: at,
-        epoch: 0,
-        observed: NOTHING_OBSERVED,
-        state: 'IDLE',
-        isConnected: false,
-        acceptedSequence: 0,
-        reportSeq: 0,
-      };
-      this.#hosts.set(host, new StoredHost(row, labels, timeZone));
-    }
-    await Promise.resolve();
+  /** Its row, which is new where there is none. */
+  #ensure(host: HostName): StoredHost {
+    const known = this.#hosts.get(host);
+    if (known !== undefined) return known;
+    const quarantines = this.#quarantines.get(host) ?? new Map<StorePath, Quarantine>();
+    this.#quarantines.set(host, quarantines);
+    const stored = new StoredHost(newRow(host, this.repositoryId), quarantines);
+    this.#put(host, stored);
+    return stored;
   }
 
-  async publish(changed: ReadonlyMap<HostName, StorePath>, policy: RolloutPolicy, at: number): Promise<void> {
+  #put(host: HostName, stored: StoredHost): void {
+    this.#hosts.set(host, stored);
+    this.#isSorted = false;
+    this.#askRollout(stored);
+  }
+
+  /** By name, as the database has them. */
+  #sort(): void {
+    if (this.#isSorted) return;
+    this.#isSorted = true;
+    const all = [...this.#hosts].toSorted(([one], [other]) => (one < other ? -1 : 1));
+    this.#hosts.clear();
+    for (const [name, each] of all) this.#hosts.set(name, each);
+  }
+
+  /** What the rollout that hosts follow has for it. */
+  #askRollout(stored: StoredHost): void {
+    const { host } = stored.row;
+    if (this.#current === undefined) return;
+    const { timeZone } = this.#releases.evaluation(this.#current.revisionId, host) ?? {};
+    const release = this.#releases.inRevision(host, this.#current);
+    stored.setRollout(release, release === undefined ? undefined : timeZone);
+  }
+
+  #forget(host: HostName): void {
+    this.#hosts.delete(host);
+    this.#people.forget(host);
+  }
+
+  #rename({ formerHost: from, host: to, publicKey, at }: Parameters<Renames>[0]): Awaited<ReturnType<Renames>> {
+    const former = this.#hosts.get(from);
+    const taken = this.#hosts.get(to);
+    if (former === undefined || former.row.publicKey !== publicKey || former.row.revokedAt !== undefined) return 'not-enrolled';
+    if (taken?.row.publicKey !== undefined) return 'taken';
+    if (this.#releases.newestSequence(to) <= this.#releases.newestSequence(from)) return 'no-release';
+    this.#hosts.delete(to);
+    this.#hosts.delete(from);
+    const quarantines = this.#quarantines.get(from) ?? new Map<StorePath, Quarantine>();
+    for (const [toplevel, quarantine] of this.#quarantines.get(to) ?? []) quarantines.set(toplevel, quarantine);
+    this.#quarantines.delete(from);
+    this.#quarantines.set(to, quarantines);
+    this.#people.rename(from, to);
+    this.#releases.rename(from, to);
+    former.rename(to, at);
+    const current = this.#current;
+    if (current !== undefined) this.#current = renamedIn(current, from, to);
+    this.#put(to, former);
+    return 'renamed';
+  }
+
+  async publish(commit: Commit, at: number): Promise<void> {
+    const { changed, policy } = commit;
     this.#sequence += 1;
     const sequence = this.#sequence;
-    for (const [host, toplevel] of changed) {
-      const release = { id: `${host}@${sequence}`, host, sequence, toplevel };
-      this.#pending.set(host, release);
-      this.#released.set(host, [...(this.#released.get(host) ?? []), release]);
-      this.#sequenceOf.set(toplevel, sequence);
-    }
+    for (const { host } of commit.hosts) this.#ensure(host);
     const id = `rollout-${sequence}`;
+    this.#releases.add(id, sequence, commit);
     const wasNews = this.#next?.hasNews === true;
     const since = wasNews ? (this.#next?.since ?? at) : at;
     const hasNews = wasNews || changed.size > 0;
@@ -105,6 +143,8 @@ export class MemoryStore implements FleetStore {
       policy,
     };
     if (!waits) this.#begin(this.#next, at);
+    const there = new Set(commit.hosts.map(({ host }) => host));
+    for (const [host, { row }] of this.#hosts) if (row.publicKey === undefined && !there.has(host)) this.#forget(host);
     await Promise.resolve();
   }
 
@@ -112,16 +152,16 @@ export class MemoryStore implements FleetStore {
     return { count: this.#superseded.length, since: Math.min(...this.#superseded, this.#current?.startedAt ?? Infinity) };
   }
 
-  #begin({ id, revisionId, orders, policy }: Pick<Waiting, 'id' | 'revisionId' | 'orders' | 'policy'>, at: number): void {
+  #begin({ id, revisionId, sequence, orders, policy }: Pick<Waiting, 'id' | 'revisionId' | 'sequence' | 'orders' | 'policy'>, at: number): void {
     const before = this.#current;
     // One that came to an end of its own ends the row.
     if (before !== undefined)
       this.#superseded = before.state === 'COMPLETE' || before.state === 'ABORTED' ? [] : [...this.#superseded, before.startedAt];
-    for (const [host, release] of this.#pending) this.#get(host).setRollout(release);
-    this.#pending.clear();
     this.#next = undefined;
     const course = beginRollout(at);
-    this.#current = { id, revisionId, startedAt: at, policy, rings: undefined, weaker: undefined, orders, state: course.state, course, version: 0 };
+    const none = { rings: undefined, weaker: undefined, version: 0 };
+    this.#current = { id, revisionId, sequence, startedAt: at, policy, orders, state: course.state, course, ...none };
+    for (const stored of this.#hosts.values()) this.#askRollout(stored);
   }
 
   /** With what was asked of the fleet since. */
@@ -140,13 +180,19 @@ export class MemoryStore implements FleetStore {
     return {
       isPromoted: current === undefined ? () => false : promotedIn(current),
       revert,
-      sequenceOf: (toplevel) => this.#sequenceOf.get(toplevel),
-      ordersOf: ({ row: { host }, labels }) => this.#people.ofHost(host, labels),
+      sequenceOf: (toplevel) => this.#releases.sequenceOf(toplevel),
+      ordersOf: (stored) => this.#people.ofHost(stored.row.host, this.#labelsOf(stored)),
       key: this.#seen.key,
     };
   }
 
+  /** By which a person stops it. */
+  #labelsOf(stored: StoredHost): readonly string[] {
+    return labelsIn(this.#releases.newestEvaluation(stored.row.host), stored);
+  }
+
   #readFleet(): Fleet {
+    this.#sort();
     const ofFleet = this.#ofFleet();
     const hosts = [...this.#hosts.values()].map((stored) => stored.read(ofFleet));
     const next = this.#next && { ...this.#next, superseded: this.#supersededInARow() };
@@ -156,7 +202,7 @@ export class MemoryStore implements FleetStore {
   #report(report: StoredReport): void {
     const stored = this.#hosts.get(report.host);
     if (stored === undefined) return;
-    stored.report(report, report.toplevel === null ? undefined : this.#sequenceOf.get(report.toplevel));
+    stored.report(report, report.toplevel === null ? undefined : this.#releases.sequenceOf(report.toplevel));
     if (stored.row.went === undefined) this.#gone.delete(stored);
   }
 
@@ -186,6 +232,20 @@ export class MemoryStore implements FleetStore {
     }
   }
 
+  /** Where hosts were in the last complete rollout that had them. */
+  #known(): readonly KnownHost[] {
+    return [...this.#hosts.values()].flatMap(({ left }) => left ?? []);
+  }
+
+  /** Those that it does not have keep what they had, by the names of now. */
+  #leave({ hosts, renamed }: LeftHosts): void {
+    const news = new Map(hosts.map((each) => [each.host, each]));
+    for (const [host, stored] of this.#hosts) {
+      const { left } = stored;
+      stored.left = news.get(host) ?? (left && { ...left, ring: left.ring === undefined ? undefined : renamed.get(left.ring) });
+    }
+  }
+
   #order({ version, ...asked }: NewRolloutOrder): boolean {
     const of = this.#next?.id === asked.rolloutId ? this.#next : this.#current;
     if (version !== undefined && of?.version !== version) return false;
@@ -196,34 +256,15 @@ export class MemoryStore implements FleetStore {
     return true;
   }
 
-  #takeOrder({ rolloutId, kind, by, role, reason, at, subject, acknowledged = [], answers = [], ...rest }: NewRolloutOrder): void {
+  #takeOrder(asked: NewRolloutOrder): void {
+    const { rolloutId, acknowledged = [], answers = [] } = asked;
     if (this.#next?.id === rolloutId) {
-      this.#next = {
-        ...this.#next,
-        isHotfix: true,
-        orders: { ...this.#next.orders, ...hotfixWith(this.#next.orders, { by, role, reason, at }, subject) },
-      };
+      this.#next = { ...this.#next, isHotfix: true, orders: ordersWith(this.#next.orders, { ...asked, kind: 'hotfix' }) };
       return;
     }
     if (this.#current === undefined) return;
-    const said = { by, role, reason, at };
     this.#people.acknowledge(rolloutId, answers);
-    const { approvals } = this.#current.orders;
-    const { binds, loosens, person } = rest;
-    if (kind === 'approve') {
-      const approval = { ...said, ring: subject ?? 0, person, binds, loosens };
-      this.#current = { ...this.#current, orders: { ...this.#current.orders, approvals: [...approvals, approval] } };
-      return;
-    }
-    const asked =
-      kind === 'resume'
-        ? { resume: { ...said, of: subject ?? 0 } }
-        : kind === 'abort'
-          ? { abort: { ...said, isRevert: subject === 1 } }
-          : kind === 'hotfix'
-            ? hotfixWith(this.#current.orders, said, subject)
-            : {};
-    this.#current = { ...this.#current, orders: { ...this.#current.orders, ...asked } };
+    this.#current = { ...this.#current, orders: ordersWith(this.#current.orders, asked) };
     for (const { host, toplevel } of acknowledged) this.#hosts.get(host)?.acknowledge(toplevel);
   }
 
@@ -234,10 +275,26 @@ export class MemoryStore implements FleetStore {
       fleet: async () => await Promise.resolve(this.#readFleet()),
       desire: async (wanted, at) => await Promise.resolve(this.#desire(wanted, at)),
       retry: async (host, toplevel) => await Promise.resolve(this.#get(host).retry(toplevel)),
-      connect: async (host, presence) => await Promise.resolve(this.#get(host).connect(presence)),
+      ensure: async (_, hosts) => {
+        for (const host of hosts) this.#ensure(host);
+        return await Promise.resolve();
+      },
+      enrol: async ({ host, publicKey, at }) => await Promise.resolve(this.#ensure(host).enrol(publicKey, at)),
+      revoke: async (host, at) => {
+        this.#get(host).write({ revokedAt: at });
+        return await Promise.resolve();
+      },
+      forget: async (host) => {
+        const { row } = this.#hosts.get(host) ?? {};
+        const isGone = row !== undefined && (row.publicKey === undefined || row.revokedAt !== undefined);
+        if (isGone) this.#forget(host);
+        return await Promise.resolve(isGone);
+      },
+      rename: async (renaming) => await Promise.resolve(this.#rename(renaming)),
+      connect: async (host, presence) => await Promise.resolve(this.#get(host).connect(presence, this.#releases.newestSequence(host))),
       disconnect: async (host, sessionId, at) => {
-        const stored = this.#get(host);
-        const isCurrent = stored.row.sessionId === sessionId;
+        const stored = this.#hosts.get(host);
+        const isCurrent = stored?.row.sessionId === sessionId && stored.row.isConnected;
         if (isCurrent) stored.disconnect(at);
         return await Promise.resolve(isCurrent);
       },
@@ -250,19 +307,18 @@ export class MemoryStore implements FleetStore {
         const { desired } = this.#get(pin.host).row;
         // Nobody pins to anything else here.
         if (desired?.releaseId !== pin.releaseId) return await Promise.resolve(false);
-        const { sequence, toplevel } = desired;
-        this.#people.pin(pin, { id: pin.releaseId, host: pin.host, sequence, toplevel });
+        this.#people.pin(pin, { id: pin.releaseId, host: pin.host, sequence: desired.sequence, toplevel: desired.toplevel });
         return await Promise.resolve(true);
       },
       orderQuarantine: async ({ host, commit, by, reason, at }) => {
         const sequence = Number.parseInt(commit, 16);
-        const toplevel = host === undefined ? undefined : this.#systemOf(host, sequence);
+        const toplevel = host === undefined ? undefined : this.#releases.evaluation(`rollout-${sequence}`, host)?.toplevel;
         if (host === undefined || toplevel === undefined) return await Promise.resolve(false);
         this.#people.ban(host, toplevel, { commit, sequence, by, reason, at, isOfAll: false });
         return await Promise.resolve(true);
       },
       liftQuarantine: async ({ host, commit }) => {
-        const toplevel = host === undefined ? undefined : this.#systemOf(host, Number.parseInt(commit, 16));
+        const toplevel = host === undefined ? undefined : this.#releases.evaluation(`rollout-${Number.parseInt(commit, 16)}`, host)?.toplevel;
         return await Promise.resolve(host !== undefined && toplevel !== undefined && this.#people.lift(host, toplevel));
       },
       beginTrial: async (trial) => await Promise.resolve(this.#get(trial.host).beginTrial(trial)),
@@ -270,8 +326,11 @@ export class MemoryStore implements FleetStore {
       takeSlot: async (_, host, judge) => {
         const stored = this.#get(host);
         const rollout = this.#withOrders(this.#current);
-        const labels = new Map([stored, ...this.#gone].map((each) => [each.row.host, each.labels]));
-        const went = judge({ rollout, asking: stored.read(this.#ofFleet()), gone: [...this.#gone].map(({ row }) => row), labels });
+        const gone = [...this.#gone].filter(({ row }) => this.#hosts.get(row.host) !== undefined && row.revokedAt === undefined);
+        const labels = new Map(
+          [stored, ...gone].map((each) => [each.row.host, labelsIn(this.#releases.evaluation(this.#current?.revisionId, each.row.host), each)]),
+        );
+        const went = judge({ rollout, asking: stored.read(this.#ofFleet()), gone: gone.map(({ row }) => row), labels });
         if (went !== undefined) {
           stored.write({ went });
           this.#gone.add(stored);
@@ -286,7 +345,7 @@ export class MemoryStore implements FleetStore {
       },
     },
     rollouts: {
-      save: async ({ id, version, course, rings, weaker, unasked = [] }) => {
+      save: async ({ id, version, course, rings, weaker, unasked = [], left }) => {
         const current = this.#current;
         if (current?.id !== id || current.version !== version) return await Promise.resolve(false);
         this.#current = { ...current, course, rings, weaker, state: course.state, version: version + 1 };
@@ -295,6 +354,7 @@ export class MemoryStore implements FleetStore {
           this.#complete.set(this.#current.revisionId, this.#current);
           this.#advanceStable(this.#current, new Set(unasked));
         }
+        if (left !== undefined) this.#leave(left);
         return await Promise.resolve(true);
       },
       begin: async ({ id }, at) => {
@@ -303,10 +363,9 @@ export class MemoryStore implements FleetStore {
         this.#begin(next, at);
         return await Promise.resolve(true);
       },
-      // No host leaves the fleet.
       completeBefore: async (revisionId) => {
         const last = [...this.#complete.values()].findLast((each) => each.revisionId !== revisionId);
-        return await Promise.resolve({ last: last && { ...last, known: [] }, lost: undefined });
+        return await Promise.resolve({ last: last && { ...last, known: this.#known() }, lost: undefined });
       },
       authorsOf: async () => await Promise.resolve(undefined),
       order: async (asked) => await Promise.resolve(this.#order(asked)),
@@ -325,21 +384,9 @@ export class MemoryStore implements FleetStore {
     },
     revisions: {
       get: async () => await Promise.resolve(undefined),
-      evaluationsOf: async (ids) => await Promise.resolve(new Map(ids.map((id) => [id, { state: 'PUBLISHED', evaluations: this.#evaluations() }]))),
+      evaluationsOf: async (ids) => await Promise.resolve(this.#releases.evaluationsOf(ids)),
     },
   };
-
-  #evaluations(): readonly Evaluation[] {
-    return [...this.#hosts].map(([host, { labels, timeZone }]) => {
-      const toplevel = this.#released.get(host)?.at(-1)?.toplevel;
-      return { host, outcome: 'CHANGED', toplevel, labels, timeZone };
-    });
-  }
-
-  /** What the commit has for the host. */
-  #systemOf(host: HostName, commit: number): StorePath | undefined {
-    return this.#released.get(host)?.findLast(({ sequence }) => sequence <= commit)?.toplevel;
-  }
 
   #get(host: HostName): StoredHost {
     const stored = this.#hosts.get(host);
@@ -350,9 +397,4 @@ export class MemoryStore implements FleetStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.resolve();
   }
-}
-
-/** With the words of those who want it now. */
-function hotfixWith({ hotfix }: RolloutOrders, said: Order, subject: number | undefined): Pick<RolloutOrders, 'hotfix'> {
-  return { hotfix: { ...said, now: [...(hotfix?.now ?? []), ...(subject === 1 ? [said] : [])] } };
 }

@@ -17,8 +17,7 @@ export const STORES = {
     return {
       store: store.store,
       repositoryId,
-      enrol: async (hosts, at) => await store.enrol(hosts, at),
-      publish: async (changed, policy, at) => await store.publish(changed, policy, at),
+      publish: async (commit, at) => await store.publish(commit, at),
       [Symbol.asyncDispose]: async () => await held.disposeAsync(),
     };
   },

@@ -71,11 +71,16 @@ export interface HostMachine {
  * server has them. A job needs the machine awake.
  */
 export class SimulatedHost {
-  readonly name: HostName;
+  /** By which the server knows it. */
+  name: HostName;
+  /** Of the machine: it never changes. */
+  readonly id: string;
   readonly isLaptop: boolean;
   readonly labels: readonly string[];
   readonly timeZone: string;
   isAwake = false;
+  /** Nobody switches it on any more. */
+  #isGone = false;
   /** Since when, at the earliest. */
   awakeSince = 0;
   /** Since when it can connect, at the earliest. */
@@ -92,6 +97,8 @@ export class SimulatedHost {
   readonly directed = new Set<number>();
   /** What it ever ran. */
   readonly ran = new Set<StorePath>();
+  /** Since when it ran what. */
+  readonly arrivedAt = new Map<StorePath, number>();
   /** What it rolled back. */
   readonly rolledBack = new Set<StorePath>();
   /** What its agent committed: it is the system of its next start, too. */
@@ -111,13 +118,17 @@ export class SimulatedHost {
   /** What was scheduled for a job that was stopped has no effect. */
   #turn = 0;
 
-  constructor(name: HostName, { isLaptop, labels, timeZone }: HostMachine, deps: HostDeps) {
+  constructor(name: HostName, id: string, { isLaptop, labels, timeZone }: HostMachine, deps: HostDeps) {
     this.name = name;
+    this.id = id;
     this.isLaptop = isLaptop;
     this.labels = labels;
     this.timeZone = timeZone;
     this.#deps = deps;
     this.journal = emptyJournal(deps.timeline.now);
+    // From whoever installed the machine.
+    this.runs = `/nix/store/${'0'.repeat(32)}-${id}-installed` as StorePath;
+    this.#profile = this.runs;
   }
 
   get isOnline(): boolean {
@@ -148,7 +159,14 @@ export class SimulatedHost {
     return { current: runs ?? null, booted: null, profile: this.#profile === undefined ? null : { generation: 1, toplevel: this.#profile } };
   }
 
+  /** Something else has its disk. */
+  retire(): void {
+    this.#isGone = true;
+    this.sleep();
+  }
+
   wake(): void {
+    if (this.#isGone) return;
     this.isAwake = true;
     this.awakeSince = this.#deps.timeline.now;
     this.onlineSince = this.awakeSince;

@@ -111,6 +111,22 @@ export class SimulatedPeople {
     this.#keptUntil.set(host, Math.max(until, this.#keptUntil.get(host) ?? 0));
   }
 
+  /** What was said of the host holds for it under its other name. */
+  rename(from: HostName, to: HostName): void {
+    for (const keys of [this.#banned, this.#retried])
+      for (const key of keys) if (key.startsWith(`${from} `) && keys.delete(key)) keys.add(`${to}${key.slice(from.length)}`);
+    for (const times of [this.#kept, this.#keptUntil]) {
+      const until = times.get(from);
+      times.delete(from);
+      if (until !== undefined) times.set(to, Math.max(until, times.get(to) ?? 0));
+    }
+  }
+
+  /** Nobody keeps it where it is any more. That something does not run there stays said. */
+  forget(host: HostName): void {
+    this.#kept.delete(host);
+  }
+
   plan(days: number): void {
     const { timeline, random } = this.#deps;
     for (let day = 0; day < days; day += 1) {

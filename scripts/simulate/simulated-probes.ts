@@ -1,5 +1,6 @@
-import { dueProbes, soakEnd, type ProbeVerdict, type RolloutFacts } from '@floe/model';
+import { dueProbes, soakEnd, type ProbeVerdict, type RolloutFacts, type StorePath } from '@floe/model';
 import type { CurrentRollout, ProbeOfRing, StorePart } from '@floe/store';
+import type { SimulatedHost } from './simulated-host.ts';
 
 export interface SimulatedProbesDeps {
   readonly store: StorePart<{ rollouts: 'claimProbe' | 'answerProbe' }>;
@@ -41,4 +42,13 @@ export class SimulatedProbes {
       if (await store.rollouts.answerProbe(probe, claim, answer)) onAnswer();
     });
   }
+}
+
+/** After so long it is seen that a commit made things worse: within the soak of the first ring. */
+const REGRESS_MS = 10 * 60_000;
+
+/** What is measured of the fleet: it gets worse some time after the first host runs a commit that regresses, and is well when none does. */
+export function verdictOf(machines: readonly SimulatedHost[], regresses: (toplevel: StorePath) => boolean, now: number): ProbeVerdict {
+  const isWorse = machines.some(({ runs, arrivedAt }) => runs !== undefined && regresses(runs) && (arrivedAt.get(runs) ?? now) + REGRESS_MS <= now);
+  return isWorse ? 'bad' : 'good';
 }

@@ -27,6 +27,7 @@ export interface ServerDeps {
   readonly hintMs: number;
   /** How probable it is that it is killed before a call of the store, or after it. */
   readonly killChance: number;
+  readonly isEnrolled: (host: SimulatedHost) => boolean;
   readonly onDirective: (host: SimulatedHost, stored: FleetHost) => void;
   readonly onGo: (host: SimulatedHost, stored: FleetHost | undefined) => void;
   readonly onStep: (step: RolloutStep) => void;
@@ -79,7 +80,7 @@ export class SimulatedServer implements HostsServer {
 
   hello(host: SimulatedHost): void {
     this.#deps.timeline.after(this.#deps.random.between(0.2, 2) * SECOND, async () => {
-      if (!host.isOnline || host.session !== undefined) return;
+      if (!host.isOnline || host.session !== undefined || !this.#deps.isEnrolled(host)) return;
       if (!this.#isUp) return host.dropped();
       await this.#alive(async () => await this.#letIn(host));
       // Killed meanwhile.
@@ -91,7 +92,7 @@ export class SimulatedServer implements HostsServer {
     this.#sessionCount += 1;
     const id = `server/${this.#sessionCount}`;
     const { state, directive, epoch } = host.journal;
-    const about = { bootId: 'boot', machineId: host.name, agentVersion: '1', system: 'x86_64-linux', observed: host.observe() };
+    const about = { bootId: 'boot', machineId: host.id, agentVersion: '1', system: 'x86_64-linux', observed: host.observe() };
     const stateToplevel = directive?.release.toplevel;
     const counters = { epoch, sequence: host.acceptedSequence, reportSeq: host.seq };
     await this.#store.hosts.connect(host.name, { sessionId: id, ...about, state, stateToplevel, ...counters, at: this.#clock.now() });
@@ -102,12 +103,20 @@ export class SimulatedServer implements HostsServer {
 
   lost(host: SimulatedHost): void {
     const session = this.#sessions.get(host.name);
-    if (session === undefined) return;
-    this.#sessions.delete(host.name);
+    if (session?.host !== host) return;
+    const { name } = host;
+    this.#sessions.delete(name);
     this.#ready.delete(host);
     this.#deps.timeline.after(this.#deps.random.between(1, 60) * SECOND, async () => {
-      await this.#alive(async () => void (await this.#store.hosts.disconnect(host.name, session.id, this.#clock.now())));
+      await this.#alive(async () => void (await this.#store.hosts.disconnect(name, session.id, this.#clock.now())));
     });
+  }
+
+  /** It was shut out, or has another name. */
+  disconnect(host: SimulatedHost): void {
+    this.lost(host);
+    this.#unread.delete(host);
+    host.session = undefined;
   }
 
   said(host: SimulatedHost): void {
@@ -125,7 +134,9 @@ export class SimulatedServer implements HostsServer {
   async #flush(): Promise<void> {
     const hosts = [...this.#unread].filter(({ session }) => session !== undefined);
     this.#unread.clear();
-    const batch: StoredReport[] = hosts.flatMap(({ queue }) => queue).map((report) => ({ ...report, receivedAt: this.#clock.now() }));
+    const batch: StoredReport[] = hosts.flatMap(({ queue, name }) =>
+      queue.map((report) => ({ ...report, host: name, receivedAt: this.#clock.now() })),
+    );
     if (batch.length === 0) return;
     const acknowledged = await this.#store.reports.store(batch);
     for (const host of hosts) host.acknowledge(acknowledged.get(host.name) ?? 0);

@@ -41,29 +41,35 @@ export class SimulatedTrials {
   readonly counts = { begun: 0, testing: 0, tried: 0, offline: 0 };
   readonly #deps: TrialsDeps;
   /** The newest of each host. */
-  readonly #asked = new Map<HostName, Asked>();
+  readonly #asked = new Map<SimulatedHost, Asked>();
 
   constructor(deps: TrialsDeps) {
     this.#deps = deps;
   }
 
   /** Somebody has the host try this now. */
-  isAsked(host: HostName, toplevel: StorePath): boolean {
+  isAsked(host: SimulatedHost, toplevel: StorePath): boolean {
     const asked = this.#asked.get(host);
     return asked?.toplevel === toplevel && this.#deps.timeline.now < asked.endsAt;
   }
 
   /** The same, and the machine has not ended it by itself. */
-  isOpen({ name }: SimulatedHost): boolean {
-    const asked = this.#asked.get(name);
-    return asked !== undefined && !asked.hasEnded && this.isAsked(name, asked.toplevel) && !asked.host.refused.has(asked.toplevel);
+  isOpen(host: SimulatedHost): boolean {
+    const asked = this.#asked.get(host);
+    return asked !== undefined && !asked.hasEnded && this.isAsked(host, asked.toplevel) && !asked.host.refused.has(asked.toplevel);
   }
 
   /** The machine runs it, or is done with it. */
-  note({ name, journal }: SimulatedHost, toplevel: StorePath): void {
+  note(host: SimulatedHost, toplevel: StorePath): void {
+    const { journal } = host;
     if (journal.state === 'TRYING') this.counts.tried += 1;
-    const asked = this.#asked.get(name);
+    const asked = this.#asked.get(host);
     if (asked?.toplevel === toplevel && journal.state !== 'TRYING') asked.hasEnded = true;
+  }
+
+  /** The server knows nothing of it any more. */
+  forget(host: SimulatedHost): void {
+    this.#asked.delete(host);
   }
 
   /** What comes of what no commit has: it may be anything. */
@@ -98,7 +104,7 @@ export class SimulatedTrials {
       const said = { commit: shaOf(sequence), envelope: '{}', by: 'eve', reason: 'it has to be tried', at: timeline.now };
       const id = await store.hosts.beginTrial({ host: host.name, toplevel, sequence, ...said, endsAt });
       const asked: Asked = { host, toplevel, endsAt, hasEnded: false };
-      this.#asked.set(host.name, asked);
+      this.#asked.set(host, asked);
       noteKept(host.name, endsAt);
       this.counts.begun += 1;
       if (isTesting) this.counts.testing += 1;
@@ -130,7 +136,7 @@ export class SimulatedTrials {
   #checkBack(asked: Asked): void {
     const { timeline } = this.#deps;
     const { host, toplevel } = asked;
-    if (this.#asked.get(host.name) !== asked) return;
+    if (this.#asked.get(host) !== asked) return;
     if (!host.isAwake || timeline.now - host.awakeSince < BACK_MS) return timeline.after(BACK_MS, () => this.#checkBack(asked));
     // The fleet may have brought it meanwhile.
     const { directive } = host.journal;

@@ -1,14 +1,17 @@
-import { isRingPromoted, TRAIN, type HostName, type ProbeVerdict, type RolloutPolicy, type RolloutStep, type StorePath } from '@floe/model';
-import { changedWords, companyPolicy, FIRST_VALUES, isLooser, valuesAfter, type PolicyValues } from './company-policy.ts';
-import { DAY, planPresence, planPushes, START, ZONES, type Push } from './fleet-days.ts';
-import type { CurrentRollout } from '@floe/store';
+import { isRingPromoted, TRAIN, type HostName, type RolloutPolicy, type RolloutStep, type StorePath } from '@floe/model';
+import { changedWords, companyPolicy, FIRST_VALUES, valuesAfter } from './company-policy.ts';
+import { DAY, planPresence, planPushes, START, type Push } from './fleet-days.ts';
 import type { FleetStore, FleetStoreOptions } from './fleet-store.ts';
-import { placeOf, type Sample } from './sample.ts';
+import { verdictOf } from './simulated-probes.ts';
+import { countPlaces, placeOf, type Sample } from './sample.ts';
 import { assert } from './assert.ts';
 import { checkPassed, checkSoaked } from './check-passed.ts';
-import { checkCounts, checkDirective, checkGo, checkLimits, type Known } from './invariants.ts';
+import { checkCounts, checkDirective, checkGo, checkLimits, hasToProve, noteStones, type Known, type Place } from './invariants.ts';
+import { machineAt } from './machines.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PolicyHistory } from './policy-history.ts';
 import { Random } from './random.ts';
+import { SimulatedFlake } from './simulated-flake.ts';
 import { SimulatedHost, type Fate } from './simulated-host.ts';
 import { SimulatedServer } from './simulated-server.ts';
 import { SimulatedPeople } from './simulated-people.ts';
@@ -35,8 +38,6 @@ const SAMPLE_EVERY = 30 * MINUTE;
 
 /** A `go` is good for so long (apps/server/src/rollouts/admission.ts). */
 const PLACE_MS = HOUR;
-/** After so long it is seen that a commit made things worse: within the soak of the first ring. */
-const REGRESS_MS = 10 * MINUTE;
 
 /**
  * The real engine, admission and store, and the real agent's decisions, in virtual time. Throws at the first invariant that is broken.
@@ -46,7 +47,7 @@ export class Simulation {
   readonly policy: RolloutPolicy;
   readonly stories: RevisionStory[] = [];
   readonly samples: Sample[] = [];
-  readonly hosts: readonly SimulatedHost[];
+  readonly hosts: SimulatedHost[];
   events = 0;
   pauses = 0;
   readonly #random: Random;
@@ -60,39 +61,25 @@ export class Simulation {
   readonly #newestGood = new Map<HostName, StorePath>();
   /** Somebody took a place, or began to change, since the limits were checked. */
   #hasBegun = false;
-  /** Hosts with a place, until when. */
-  readonly #places = new Map<SimulatedHost, number>();
+  /** Hosts with a place. */
+  readonly #places = new Map<SimulatedHost, Place>();
   #store: FleetStore | undefined;
   #server: SimulatedServer | undefined;
   #people: SimulatedPeople | undefined;
   #trials: SimulatedTrials | undefined;
   /** What the rollout did in this look. */
   readonly #steps: RolloutStep[] = [];
-  readonly #machines: ReadonlyMap<HostName, SimulatedHost>;
+  #flake: SimulatedFlake | undefined;
   #hasStone = false;
+  #machineCount = 0;
+  readonly #policies = new PolicyHistory();
   #values = FIRST_VALUES;
-  /** What commits have of the policy, by rollout. */
-  readonly #valuesOf = new Map<string, PolicyValues>();
-  /** The last rollout that was complete. */
-  #complete: { readonly id: string; readonly values: PolicyValues; readonly rings: CurrentRollout['rings'] } | undefined;
-
-  /** Whether hosts moved between these two. */
-  #moved: { readonly rings: CurrentRollout['rings']; readonly before: CurrentRollout['rings']; readonly isMoved: boolean } | undefined;
 
   constructor(options: SimulationOptions) {
     this.options = options;
     this.policy = options.policy ?? companyPolicy(options.hosts);
     this.#random = new Random(options.seed);
     this.hosts = Array.from({ length: options.hosts }, (_, index) => this.#makeHost(index));
-    this.#machines = new Map(this.hosts.map((host) => [host.name, host]));
-  }
-
-  get ticks(): number {
-    return this.server.ticks;
-  }
-
-  get kills(): number {
-    return this.server.kills;
   }
 
   /** When it ended, or broke. */
@@ -120,9 +107,20 @@ export class Simulation {
     return this.#trials;
   }
 
+  get flake(): SimulatedFlake {
+    if (this.#flake === undefined) throw new Error('the simulation did not begin');
+    return this.#flake;
+  }
+
   get #known(): Known {
     const { rollout } = this.server.fleet;
-    return { people: this.people, trials: this.trials, rollout, loosens: this.#loosens(rollout), now: this.#timeline.now };
+    return {
+      people: this.people,
+      trials: this.trials,
+      rollout,
+      loosens: rollout !== undefined && this.#policies.loosens(rollout.id),
+      now: this.#timeline.now,
+    };
   }
 
   get #fleetStore(): FleetStore {
@@ -155,8 +153,32 @@ export class Simulation {
       hint: () => this.#server?.hint(),
     });
     this.#trials = trials;
+    const flake = new SimulatedFlake({
+      timeline,
+      random: new Random(this.options.seed + 3_000_003),
+      fleetStore: store,
+      hosts: this.hosts,
+      makeHost: (name, before) => this.#addHost(name, before),
+      noteKept: (host, until) => people.noteKept(host, until),
+      disconnect: (host) => this.server.disconnect(host),
+      hello: (host) => this.#server?.hello(host),
+      onRenamed: (host, from) => {
+        people.rename(from, host.name);
+        this.#policies.rename(from, host.name);
+      },
+      onForgotten: (host) => {
+        people.forget(host.name);
+        trials.forget(host);
+        this.#policies.forget(host.name);
+        host.stone = undefined;
+      },
+      hint: () => this.#server?.hint(),
+    });
+    this.#flake = flake;
+    const machineOf = (host: HostName): SimulatedHost | undefined => flake.machine(host);
     this.#server = new SimulatedServer({
       timeline,
+      isEnrolled: (host) => flake.isEnrolled(host),
       random: this.#random,
       fleetStore: store,
       hintMs: hosts > 2_000 ? 2 * MINUTE : MINUTE / 2,
@@ -164,25 +186,25 @@ export class Simulation {
       onDirective: (host, stored) => checkDirective(host, stored, this.#known),
       onGo: (host, stored) => {
         checkGo(host, stored, this.#known);
-        this.#places.set(host, timeline.now + PLACE_MS);
+        this.#places.set(host, { since: timeline.now, policy: this.server.fleet.rollout?.policy ?? this.policy });
         this.#hasBegun = true;
       },
-      verdict: () => this.#verdict(),
+      verdict: () => {
+        const machines = this.hosts.filter((host) => flake.isEnrolled(host) && flake.has(host.name));
+        return verdictOf(machines, (toplevel) => this.#storyOf.get(toplevel)?.regresses === true, timeline.now);
+      },
       onStep: (step) => {
         this.pauses += step.to.state === 'PAUSED' ? 1 : 0;
         this.#steps.push(step);
       },
       administer: async (fleet) => {
         const steps = this.#steps.splice(0);
-        if (steps.length > 0) checkCounts(fleet, this.#machines, trials, timeline.now);
-        for (const step of steps) if (step.event === 'passed' && this.server.isCalm) checkPassed(step, fleet, this.#machines, timeline.now);
+        if (steps.length > 0) checkCounts(fleet, machineOf, trials, timeline.now);
+        for (const step of steps) if (step.event === 'passed' && this.server.isCalm) checkPassed(step, fleet, machineOf, timeline.now);
         await people.look(fleet, this.#follow());
       },
     });
-    await store.enrol(
-      this.hosts.map(({ name, labels, timeZone }) => ({ host: name, labels, timeZone })),
-      START,
-    );
+    await flake.begin();
     people.plan(days);
     trials.plan(days);
     planPresence(this.hosts, days, timeline, this.#random);
@@ -193,13 +215,23 @@ export class Simulation {
     this.#follow();
   }
 
-  #makeHost(index: number): SimulatedHost {
-    const isLaptop = index % 10 < 7;
-    const canaries = Math.max(2, Math.min(20, Math.round(this.options.hosts / 50)));
-    // Servers and laptops alike, so that there is somebody at night, too.
-    const isCanary = index < canaries || (index % 10 === 9 && index < 10 * canaries);
-    const labels = [isLaptop ? 'laptop' : 'server', ...(isCanary ? ['canary'] : []), ...(index % 50 === 8 ? ['dns'] : [])];
-    const name = `${isLaptop ? 'laptop' : 'server'}-${index}` as HostName;
+  /** A machine that comes later; where it has the name of one that is gone, its labels are those of that one. */
+  #addHost(name: HostName | undefined, before: SimulatedHost | undefined): SimulatedHost {
+    const host = this.#makeHost(this.#machineCount, name, before);
+    if (before === undefined) this.hosts.push(host);
+    else {
+      before.retire();
+      this.hosts[this.hosts.indexOf(before)] = host;
+      // What the name rolled back does not run there, whatever machine it is.
+      for (const toplevel of before.rolledBack) host.rolledBack.add(toplevel);
+    }
+    planPresence([host], this.options.days, this.#timeline, this.#random, this.#timeline.now);
+    return host;
+  }
+
+  #makeHost(index: number, named?: HostName, before?: SimulatedHost): SimulatedHost {
+    this.#machineCount += 1;
+    const { name, ...machine } = machineAt(index, this.options.hosts);
     const server = {
       hello: (host: SimulatedHost) => this.#server?.hello(host),
       said: (host: SimulatedHost) => this.#server?.said(host),
@@ -210,13 +242,15 @@ export class Simulation {
     const onActivating = (host: SimulatedHost, toplevel: StorePath): void => this.#onActivating(host, toplevel);
     const onSettled = (host: SimulatedHost): void => this.#onSettled(host);
     const onChanging = (): void => void (this.#hasBegun = true);
-    const zones = Object.keys(ZONES);
-    const timeZone = zones[index % 5 < 3 ? 0 : (index % 5) - 2] ?? 'UTC';
-    return new SimulatedHost(
-      name,
-      { isLaptop, labels, timeZone },
-      { timeline: this.#timeline, random: this.#random, server, fateOf, onActivating, onChanging, onSettled },
-    );
+    return new SimulatedHost(named ?? name, `machine-${index}`, before ?? machine, {
+      timeline: this.#timeline,
+      random: this.#random,
+      server,
+      fateOf,
+      onActivating,
+      onChanging,
+      onSettled,
+    });
   }
 
   /** Of a bad revision nothing works, on some hosts not even the network; otherwise one change in fifty fails by itself. */
@@ -227,28 +261,27 @@ export class Simulation {
     return this.#random.chance(0.02) ? 'fails' : 'works';
   }
 
-  /** What is measured of the fleet: it gets worse some time after the first host runs a commit that regresses, and is well when none does. */
-  #verdict(): ProbeVerdict {
-    const regressed = this.stories.filter(({ regresses }) => regresses);
-    const { now } = this.#timeline;
-    const isWorse = this.hosts.some(({ name, runs }) => {
-      const story = runs === undefined ? undefined : this.#storyOf.get(runs);
-      return story?.regresses === true && (story.arrived.get(name) ?? now) + REGRESS_MS <= now;
-    });
-    return regressed.length > 0 && isWorse ? 'bad' : 'good';
-  }
-
   async #publish(push: Push): Promise<void> {
     const sequence = this.stories.length + 1;
-    for (const { name, isLaptop } of this.hosts) {
-      const isReached = push.reach === 'all' || (push.reach === 'few' ? this.#random.chance(0.1) : isLaptop === (push.reach === 'laptops'));
+    const before = this.#values;
+    this.#values = valuesAfter(before, push);
+    const values = this.#values;
+    const policy = this.options.policy ?? companyPolicy(this.options.hosts, values);
+    this.flake.edit(
+      push.edit,
+      policy.rings.map(({ name }) => name),
+    );
+    const flakeHosts = this.flake.hosts;
+    for (const name of this.#newest.keys()) if (!this.flake.has(name)) this.#newest.delete(name);
+    for (const { host: name, labels } of flakeHosts) {
+      const isLaptop = labels.includes('laptop');
+      const isNew = !this.#newest.has(name);
+      const isReached = isNew || push.reach === 'all' || (push.reach === 'few' ? this.#random.chance(0.1) : isLaptop === (push.reach === 'laptops'));
       if (isReached) this.#newest.set(name, `/nix/store/${'0'.repeat(32)}-${name}-${sequence}` as StorePath);
     }
     const changed = new Map([...this.#newest].filter(([, toplevel]) => toplevel.endsWith(`-${sequence}`) && !this.#storyOf.has(toplevel)));
     const fresh = { arrived: new Map(), reachable: new Set<HostName>(), tried: new Map(), steps: [], end: undefined, supersededAt: undefined };
-    const before = this.#values;
-    this.#values = valuesAfter(before, push);
-    const wants = push.isNow ? 'hotfix --now' : push.isHotfix ? 'hotfix' : changedWords(before, this.#values);
+    const wants = push.isNow ? 'hotfix --now' : push.isHotfix ? 'hotfix' : changedWords(before, values);
     const story: RevisionStory = { ...push, sequence, changed: new Set(changed.keys()), wants, ...fresh };
     for (const [host, toplevel] of changed) {
       this.#storyOf.set(toplevel, story);
@@ -258,14 +291,14 @@ export class Simulation {
     const { store, repositoryId } = this.#fleetStore;
     const { now } = this.#timeline;
     // What the server was killed over may have completed.
-    this.#noteComplete((await store.hosts.fleet(repositoryId)).rollout);
-    const values = this.#values;
-    await this.#fleetStore.publish(changed, this.options.policy ?? companyPolicy(this.options.hosts, values), now);
+    this.#policies.noteIfComplete((await store.hosts.fleet(repositoryId)).rollout);
+    await this.#fleetStore.publish({ changed, hosts: flakeHosts, policy }, now);
     this.server.fleet = await store.hosts.fleet(repositoryId);
     const rolloutId = this.server.fleet.next?.id ?? this.server.fleet.rollout?.id;
     if (rolloutId === undefined) return;
     this.#storyOfRollout.set(rolloutId, story);
-    this.#valuesOf.set(rolloutId, values);
+    // One that was given to the simulation is none of the company's.
+    if (this.options.policy === undefined) this.#policies.add(rolloutId, { policy, hosts: flakeHosts, values });
     this.#follow();
     const urgent = { rolloutId, kind: 'hotfix', role: 'administrator', reason: 'the last one is bad', at: now } as const;
     if (push.isHotfix) for (const by of ['ada', 'bob']) await store.rollouts.order({ ...urgent, by, ...(push.isNow && { subject: 1 }) });
@@ -281,7 +314,7 @@ export class Simulation {
     // Also when it is over by now.
     if (story !== undefined && rollout !== undefined) {
       story.end = rollout.state;
-      noteMoment(story.steps, rollout.course);
+      noteMoment(story.steps, rollout.course, rollout.policy);
     }
     this.#followed = story;
     const { now } = this.#timeline;
@@ -295,7 +328,8 @@ export class Simulation {
     const { rollout, hosts } = this.server.fleet;
     if (story === undefined || rollout === undefined) return;
     const ring = rollout.rings?.get(host.name) ?? 0;
-    story.tried.set(host.name, ring);
+    const triedIn = this.#policies.ringOf(rollout, ring);
+    story.tried.set(host.name, triedIn);
     // Stable is for everyone, and what was told before its rollout was superseded may be under way.
     const followed = this.#follow();
     assert(story.sequence <= (followed?.sequence ?? 0), `O13a: ${host.name} changes before the rollout of revision ${story.sequence} began`);
@@ -304,19 +338,16 @@ export class Simulation {
     // One whose failure paused the rollout may have been told to try again.
     const isAgain = rollout.state === 'PAUSED' && this.people.hasRetried(host.name, toplevel);
     assert(!isEarly || isStable || isAgain, `O9: ${host.name} changes before its ring`);
-    const [firstRing = ring] = story.tried.values();
-    // Where the label of a whole ring was stopped the next one is the first; those before it join when that ends.
-    if (story.isBad) assert(ring <= firstRing, `O9: the bad revision ${story.sequence} is tried after ring ${firstRing}, in ring ${ring}`);
+    // Where the label of a whole ring was stopped the next one is the first; those before it join when that ends. Another order of the rings begins again.
+    const first = story.tried.values().find(({ order }) => order === triedIn.order) ?? triedIn;
+    if (story.isBad) assert(ring <= first.ring, `O9: the bad revision ${story.sequence} is tried after ring ${first.name}, in ring ${triedIn.name}`);
     assert(!host.rolledBack.has(toplevel) || this.people.hasRetried(host.name, toplevel), `A7: ${host.name} begins again with what it rolled back`);
     if (story.arrived.size > 0 || (isStable && !story.isBad) || story.isNow) return;
-    const asked = hosts.find((each) => {
-      const { toplevel: system } = each.situation.rollout ?? {};
-      if (system === undefined || this.#storyOf.get(system) !== story || each.acknowledged.has(system)) return false;
-      // Nobody is asked who failed with a stepping stone.
-      const { stone, quarantined } = each.situation;
-      if (stone !== undefined && quarantined.has(stone.toplevel)) return false;
-      return (rollout.rings?.get(each.row.host) ?? 0) < ring && !this.people.wasKept(each.row.host, rollout.startedAt);
-    });
+    // Who was kept elsewhere begins with the rings reached by then.
+    if (this.people.wasKept(host.name, rollout.startedAt)) return;
+    const isOfStory = (system: StorePath): boolean => this.#storyOf.get(system) === story;
+    const isAsked = (each: HostName): boolean => this.flake.machine(each) !== undefined && !this.people.wasKept(each, rollout.startedAt);
+    const asked = hosts.find((each) => (rollout.rings?.get(each.row.host) ?? 0) < ring && isAsked(each.row.host) && hasToProve(each, isOfStory));
     assert(
       asked === undefined,
       `O29: ${host.name} of ring ${ring} begins with revision ${story.sequence}, which ${asked?.row.host} of a ring before it has not run`,
@@ -328,6 +359,8 @@ export class Simulation {
     this.#places.delete(host);
     if (directive?.trial != null) return this.trials.note(host, directive.release.toplevel);
     if (state === 'ROLLED_BACK' && directive !== null) host.rolledBack.add(directive.release.toplevel);
+    if (state === 'SUCCEEDED' && directive !== null && !host.arrivedAt.has(directive.release.toplevel))
+      host.arrivedAt.set(directive.release.toplevel, this.#timeline.now);
     if (state === 'SUCCEEDED' && directive !== null) this.#storyOf.get(directive.release.toplevel)?.arrived.set(host.name, this.#timeline.now);
   }
 
@@ -336,46 +369,17 @@ export class Simulation {
     const { now } = this.#timeline;
     const { rollout } = this.server.fleet;
     const story = this.#follow();
-    if (rollout?.state === 'COMPLETE') this.#noteStone(rollout);
-    this.#noteComplete(rollout);
-    if (rollout?.state === 'COMPLETE' && story?.isBad === true) assert(false, 'O4: a bad revision is complete');
-    // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
-    for (const [host, until] of this.#places) if (until < now) this.#places.delete(host);
-    // More of them change at once only when one began.
-    if (this.#hasBegun) checkLimits([...this.#places.keys()], this.policy);
-    this.#hasBegun = false;
-  }
-
-  #noteComplete(rollout: CurrentRollout | undefined): void {
-    if (rollout?.state !== 'COMPLETE') return;
-    this.#complete = { id: rollout.id, values: this.#valuesOf.get(rollout.id) ?? FIRST_VALUES, rings: rollout.rings };
-  }
-
-  /** Its policy is weaker than that of the last complete one, or it moves hosts: an administrator approves that before anybody is told. */
-  #loosens(rollout: CurrentRollout | undefined): boolean {
-    const before = this.#complete;
-    if (rollout === undefined || before === undefined || before.id === rollout.id || this.options.policy !== undefined) return false;
-    return this.#areMoved(rollout.rings, before.rings) || isLooser(before.values, this.#valuesOf.get(rollout.id) ?? FIRST_VALUES);
-  }
-
-  /** Hosts are in another ring than before. The rings of a rollout are another map when they are others. */
-  #areMoved(rings: CurrentRollout['rings'], before: CurrentRollout['rings']): boolean {
-    const known = this.#moved;
-    if (known?.rings === rings && known?.before === before) return known?.isMoved === true;
-    const isMoved = [...(rings ?? [])].some(([host, ring]) => (before?.get(host) ?? ring) !== ring);
-    this.#moved = { rings, before, isMoved };
-    return isMoved;
-  }
-
-  /** The first complete commit is a stepping stone, for whoever it was asked of. */
-  #noteStone({ startedAt, course, rings }: CurrentRollout): void {
-    if (this.#hasStone || this.policy.steppingStones.length === 0) return;
-    this.#hasStone = true;
-    const stones = new Map(this.server.fleet.hosts.map(({ row, situation }) => [row.host, situation.rollout]));
-    for (const host of this.hosts) {
-      const wasAsked = !this.people.wasKept(host.name, startedAt) && course.unapproved?.includes(rings?.get(host.name) ?? 0) !== true;
-      if (wasAsked) host.stone = stones.get(host.name);
+    this.#policies.noteIfComplete(rollout);
+    if (rollout?.state === 'COMPLETE') {
+      if (!this.#hasStone && this.policy.steppingStones.length > 0) noteStones(this.server.fleet, this.people, (host) => this.flake.machine(host));
+      this.#hasStone = true;
+      assert(story?.isBad !== true, 'O4: a bad revision is complete');
     }
+    // A laptop that was closed in the middle of its change loses its place when its time is over; awake again, it finishes.
+    for (const [host, { since }] of this.#places) if (since + PLACE_MS < now) this.#places.delete(host);
+    // More of them change at once only when one began.
+    if (this.#hasBegun) checkLimits(this.#places);
+    this.#hasBegun = false;
   }
 
   #sample(): void {
@@ -384,12 +388,8 @@ export class Simulation {
     const { rollout } = this.server.fleet;
     checkSoaked(rollout, now);
     const story = this.#follow();
-    const count = { online: 0, newest: 0, older: 0, changing: 0, waiting: 0, failed: 0, bad: 0, away: 0 };
-    for (const host of this.hosts) {
-      if (host.isOnline) count.online += 1;
-      if (host.isOnline && story?.changed.has(host.name) === true) story.reachable.add(host.name);
-      count[placeOf(host, this.isBad(host.runs), this.#newestGood.get(host.name))] += 1;
-    }
+    for (const { name, isOnline } of this.hosts) if (isOnline && story?.changed.has(name) === true) story.reachable.add(name);
+    const count = countPlaces(this.hosts, (host) => placeOf(host, this.isBad(host.runs), this.#newestGood.get(host.name)));
     this.samples.push({ at: now, ...count, state: rollout?.state, ring: rollout?.course.ring ?? 0 });
     this.server.poll();
   }

@@ -1,4 +1,4 @@
-import type { HostName, RolloutCourse, RolloutPause, RolloutState } from '@floe/model';
+import type { HostName, RolloutCourse, RolloutPause, RolloutPolicy, RolloutState } from '@floe/model';
 import type { Push } from './fleet-days.ts';
 
 /** One revision, and where it got. */
@@ -11,12 +11,20 @@ export interface RevisionStory extends Push {
   readonly arrived: Map<HostName, number>;
   /** Changed hosts that were online while it was the newest. */
   readonly reachable: Set<HostName>;
-  /** Hosts that began to activate it, by the ring that they are in. */
-  readonly tried: Map<HostName, number>;
+  /** Hosts that began to activate it, and the ring that they were in. */
+  readonly tried: Map<HostName, TriedIn>;
   /** What its rollout did while hosts followed it. */
   readonly steps: RolloutMoment[];
   end: RolloutState | undefined;
   supersededAt: number | undefined;
+}
+
+/** The ring of a rollout. */
+export interface TriedIn {
+  readonly ring: number;
+  readonly name: string;
+  /** Which rings there were, and in which order. */
+  readonly order: number;
 }
 
 /** Since when a rollout was where. */
@@ -24,15 +32,16 @@ export interface RolloutMoment {
   readonly at: number;
   readonly state: RolloutState;
   readonly ring: number;
+  readonly ringName: string;
   /** Why it is paused, in words. */
   readonly pause: string | undefined;
 }
 
 /** Adds where the rollout is now: of several steps of one look the last. */
-export function noteMoment(steps: RolloutMoment[], { state, ring, since, pause }: RolloutCourse): void {
+export function noteMoment(steps: RolloutMoment[], { state, ring, since, pause }: RolloutCourse, { rings }: RolloutPolicy): void {
   const last = steps.at(-1);
   if (last?.state === state && last.ring === ring && last.at === since) return;
-  steps.push({ at: since, state, ring, pause: pause && causeOf(pause) });
+  steps.push({ at: since, state, ring, ringName: rings[ring]?.name ?? `${ring}`, pause: pause && causeOf(pause) });
 }
 
 function causeOf(pause: RolloutPause): string {

@@ -1,4 +1,3 @@
-import type { RolloutPolicy } from '@floe/model';
 import type { Sample } from './sample.ts';
 import type { Simulation } from './simulation.ts';
 import type { RevisionStory } from './story.ts';
@@ -43,8 +42,8 @@ function counted(count: number, what: string, many = `${what}s`): string {
 }
 
 /** How many began with a bad revision, and in which rings they are. */
-function describeHit({ sequence, tried }: RevisionStory, { rings }: RolloutPolicy): string {
-  const names = [...new Set(tried.values())].map((ring) => rings[ring]?.name ?? `ring ${ring}`);
+function describeHit({ sequence, tried }: RevisionStory): string {
+  const names = [...new Set([...tried.values()].map(({ name }) => name))];
   return `${tried.size} of no. ${sequence}${names.length === 0 ? '' : ` (all in ${names.join(' and ')})`}`;
 }
 
@@ -55,7 +54,8 @@ function describePlaces(sample: Sample | undefined): string {
 }
 
 export function summarize(simulation: Simulation): Summary {
-  const { stories, hosts, samples, options, policy, ticks, events, pauses, kills } = simulation;
+  const { stories, hosts, samples, options, events, pauses } = simulation;
+  const { ticks, kills } = simulation.server;
   const good = stories.filter(({ isBad, end }) => !isBad && end === 'COMPLETE');
   const bad = stories.filter(({ isBad }) => isBad);
   const [timeTo50, timeTo90, timeTo99] = [50, 90, 99].map((percent) => middle(good.map((story) => timeTo(story, percent))));
@@ -67,13 +67,15 @@ export function summarize(simulation: Simulation): Summary {
   });
   const { approvals, loosenings, retries, resumes, aborts, hotfixes, freezes, stops, pins, quarantines } = simulation.people.counts;
   const { begun, testing, tried, offline } = simulation.trials.counts;
+  const { moves, additions, removals, renames, forgotten, enrolledAnew, reinstalled } = simulation.flake.counts;
   const lines = [
     `${counted(options.hosts, 'host')}, ${counted(options.days, 'day')}, seed ${options.seed}: ${counted(stories.length, 'revision')}, ${bad.length} of them bad; ${ticks} ticks, ${events} events`,
     `time to 50/90/99 % of the hosts that were there and did not fail, median of the complete revisions that got so far: ${reached.join(', ')}`,
-    `hosts that ever ran a bad revision: ${bad.length === 0 ? 'none, there was no bad one' : bad.map((story) => describeHit(story, policy)).join('; ')}`,
+    `hosts that ever ran a bad revision: ${bad.length === 0 ? 'none, there was no bad one' : bad.map((story) => describeHit(story)).join('; ')}`,
     `at the end: ${counted(hosts.filter(({ runs }) => simulation.isBad(runs)).length, 'host')} on a bad revision, ${describePlaces(samples.at(-1))}`,
     `people: ${counted(approvals, 'approval')}, ${loosenings} of a weaker policy, ${counted(retries, 'retry', 'retries')}, ${counted(resumes, 'resume')}, ${counted(aborts, 'abort')}, ${counted(hotfixes, 'hotfix', 'hotfixes')}; they paused the fleet ${freezes} and a label ${stops} times, kept ${counted(pins, 'host')} where it was, and quarantined a commit on ${counted(quarantines, 'host')}`,
     `trials: ${begun}, ${testing} of them from a testing branch; the machine ran ${tried} of them, and was without a network at the end of ${offline}`,
+    `hosts: ${counted(moves, 'commit')} moved one to another ring by its own file, ${additions} added one, ${removals} removed one, ${renames} renamed one; ${forgotten} were forgotten, ${enrolledAnew} enrolled again as they were and ${reinstalled} installed again`,
     `directives per host: ${directivesPerHost.toFixed(1)}; pauses: ${pauses}; the server was killed ${kills === 1 ? 'once' : `${kills} times`}`,
   ];
   return { timeTo50, timeTo90, timeTo99, mostHit, bad: bad.length, directivesPerHost, lines };

@@ -50,13 +50,13 @@ function segments({ at, steps, supersededAt }: RevisionStory, nextAt: number, en
   return first === undefined || first.at > at ? [waited, ...own] : own;
 }
 
-function outcome(story: RevisionStory, { stories, policy, options }: Simulation): string {
+function outcome(story: RevisionStory, { stories, options }: Simulation): string {
   const { steps, tried, isBad, at, changed } = story;
   const next = stories.find(({ sequence }) => sequence > story.sequence);
   const pauses = steps.filter(({ state }) => state === 'PAUSED');
   const [pause] = pauses;
-  const ring = pause && policy.rings[pause.ring]?.name;
-  const paused = pause === undefined ? [] : [`paused in ${ring}: ${pause.pause}${pauses.length > 1 ? ` (and ${pauses.length - 1} more)` : ''}`];
+  const paused =
+    pause === undefined ? [] : [`paused in ${pause.ringName}: ${pause.pause}${pauses.length > 1 ? ` (and ${pauses.length - 1} more)` : ''}`];
   const complete = steps.findLast(({ state }) => state === 'COMPLETE');
   const last = steps.at(-1);
   const ending =
