@@ -252,8 +252,9 @@ export class SimulatedHost {
     const { journal, effects } = decide(this.journal, event, this.#deps.timeline.now);
     this.journal = journal;
     if (this.isChanging && !isChanging) this.#deps.onChanging();
+    // An effect may have it go on with what waited.
+    if (before !== journal.state && SETTLED.has(journal.state)) this.#deps.onSettled(this);
     for (const effect of effects) this.#run(effect);
-    if (before !== this.journal.state && SETTLED.has(this.journal.state)) this.#deps.onSettled(this);
   }
 
   #run(effect: AgentEffect): void {
